@@ -1,0 +1,1 @@
+"""Image regression on cached features."""

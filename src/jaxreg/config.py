@@ -1,0 +1,94 @@
+"""Every setting of an experiment, with its default, its unit and its one check."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from jaxreg.errors import InputError
+
+
+def _require(ok: bool, name: str, value: object, expected: str) -> None:
+    if not ok:
+        raise InputError(f"--{name.replace('_', '-')} is {value}", expected=expected)
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """The head and how it is trained. The defaults are the original program's, corrected."""
+
+    hidden: tuple[int, ...] = (512, 256, 128, 64)  # units of each hidden relu layer
+    dropout: float = 0.25  # share of units dropped after every second hidden layer
+    output_activation: Literal["linear", "relu"] = "linear"  # after un-scaling to target units
+    scale_features: bool = True  # standardize by the training rows
+    scale_target: bool = True  # work in training deviations of the target
+    huber_delta: float = 0.5  # target units: where the loss turns from square to straight
+    learning_rate: float = 1e-4  # Adam's first rate
+    decay_steps: int = 100_000  # optimizer updates for one factor of decay-rate
+    decay_rate: float = 0.95  # factor on the rate, continuous
+    batch_size: int = 32  # rows a step
+    epochs: int = 100  # at most
+    patience: int = 10  # epochs without improvement before stopping
+    min_delta: float = 3e-4  # loss units: a smaller improvement does not count
+    seed: int = 0  # of initial weights, shuffling, dropout and split
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "epochs", "decay_steps"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        _require(all(n >= 1 for n in self.hidden), "hidden", self.hidden, "units of at least 1")
+        _require(0 <= self.dropout < 1, "dropout", self.dropout, "from 0 to below 1")
+        for name in ("huber_delta", "learning_rate"):
+            value = getattr(self, name)
+            _require(0 < value < math.inf, name, value, "a finite number above 0")
+        _require(0 < self.decay_rate <= 1, "decay_rate", self.decay_rate, "above 0, at most 1")
+        _require(self.patience >= 0, "patience", self.patience, "0 or more")
+        _require(
+            0 <= self.min_delta < math.inf, "min_delta", self.min_delta, "a finite number, 0 or more"
+        )
+        _require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 2**32 - 1")
+
+
+@dataclass(frozen=True)
+class TrainConfig(HeadConfig):
+    """A whole experiment on a cached dataset: what is read, what is held out, and the head."""
+
+    target: tuple[str, ...] = ()  # columns to predict; none: the source's own
+    features: str | None = None  # space or its unique prefix; none: the last extract's
+    taps: tuple[str, ...] = ()  # InceptionV3 layers, concatenated; none: the last extract's
+    pool: str | None = None  # avg, max or grid:RxC; none: the last extract's
+    validation: float = 0.2  # share of rows that early stopping watches
+    test: float = 0.0  # share of rows that nothing looks at until the end
+    split: str | None = None  # tail, hash, blocks[:N] or group:COLUMN; none: by the source
+    gap: float = 0.01  # blocks: share of a sequence left out beside each edge
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(0 < self.validation < 1, "validation", self.validation, "between 0 and 1")
+        _require(0 <= self.test < 1, "test", self.test, "from 0 to below 1")
+        both = self.validation + self.test
+        _require(both < 1, "test", self.test, "with --validation less than 1, so that rows are left")
+        _require(0 <= self.gap < 0.5, "gap", self.gap, "from 0 to below 0.5")
+
+    def to_json(self) -> dict[str, Any]:
+        """All settings as JSON values; tuples become lists."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, settings: dict[str, Any]) -> Self:
+        """The inverse of `to_json`; settings left out keep their defaults.
+
+        Raises:
+            InputError: a setting that does not exist, or a value out of range.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(settings) - known):
+            raise InputError(f"unknown settings {unknown}", expected=f"some of {sorted(known)}")
+        return cls(
+            **{
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in settings.items()
+            }
+        )

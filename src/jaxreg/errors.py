@@ -1,0 +1,44 @@
+"""The few errors a user can meet. Each says what was found, what was expected and what to do."""
+
+
+class JaxregError(Exception):
+    """Base of all errors meant for a user; a command prints it as one message and exits.
+
+    Attributes:
+        exit_code: what the process exits with when a command ends by this error.
+    """
+
+    exit_code = 1
+
+    def __init__(self, found: str, *, expected: str = "", remedy: str = "") -> None:
+        lines = [found]
+        if expected:
+            lines.append(f"expected: {expected}")
+        if remedy:
+            lines.append(f"try: {remedy}")
+        super().__init__("\n  ".join(lines))
+        self.found, self.expected, self.remedy = found, expected, remedy
+
+
+class InputError(JaxregError, ValueError):
+    """The user's input, cache or run is wrong or cannot be used."""
+
+    exit_code = 2
+
+
+class UnavailableError(JaxregError):
+    """Weights or data that must come from elsewhere cannot be had."""
+
+    exit_code = 3
+
+
+class TooManyFailed(JaxregError):
+    """More images failed than `--max-failed` allows; what was good has been written."""
+
+    exit_code = 4
+
+
+class CannotRecover(JaxregError):
+    """Training has come to a state that no further epoch can leave."""
+
+    exit_code = 5

@@ -1,0 +1,76 @@
+"""What every source yields: images to be read later, and the numbers that belong to them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from jaxreg.errors import InputError
+
+Image = Path | bytes | np.ndarray
+"""One image before decoding: a file, the bytes of an encoded image, or an array of pixels."""
+
+RESERVED = ("id", "digest", "order", "group", "path")
+"""Columns that a dataset has of its own; a source's column of such a name is kept as `source.<name>`."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Examples in the source's own order; nothing is decoded yet.
+
+    `images[i]` may read or draw on access (so that memory stays bounded); every other field is whole.
+    """
+
+    ids: tuple[str, ...]  # unique and stable: the same example has the same id next time
+    images: Sequence[Image]  # one per id
+    columns: pa.Table  # one row per id: every scalar column of the source
+    description: dict[str, Any]  # JSON: the kind of source, where it is, the options that mattered
+    order: np.ndarray | None = None  # int64, place in the sequence within its group; None: row number
+    group: tuple[str, ...] | None = None  # the sequence (drive, session) each example belongs to
+    paths: tuple[str, ...] | None = None  # where each image was found, for people; never an identity
+    targets: tuple[str, ...] = ()  # the source's own default targets, none if it has no opinion
+    bookkeeping: tuple[str, ...] = ()  # index, order and time columns: kept, never a default target
+    sequential: bool = False  # consecutive frames: neighbours are alike, so blocks is the split
+    unusable: tuple[tuple[str, str], ...] = field(default=())  # (id, reason) of what was left out
+
+    def __post_init__(self) -> None:
+        count = len(self.ids)
+        for name, size in [
+            ("images", len(self.images)),
+            ("columns", self.columns.num_rows),
+            ("order", count if self.order is None else len(self.order)),
+            ("group", count if self.group is None else len(self.group)),
+            ("paths", count if self.paths is None else len(self.paths)),
+        ]:
+            if size != count:
+                raise ValueError(f"examples: {size} {name} for {count} ids")
+        if len(set(self.ids)) != count:
+            raise ValueError("examples: ids repeat")
+        if reserved := set(RESERVED) & set(self.columns.column_names):
+            raise ValueError(f"examples: columns named {sorted(reserved)}")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What a user may say about a source; each option belongs to some kinds of source only."""
+
+    image_column: str | None = None  # table: the column with the image's path or bytes
+    id_column: str | None = None  # table: the column with the example's name
+    group_column: str | None = None  # table: the column that names the sequence of a row
+    order_column: str | None = None  # table: the column with the row's place in its sequence
+    steering_correction: float | None = None  # udacity: steering units added for the left camera
+
+    def refuse_all_but(self, kind: str, *allowed: str) -> None:
+        """Raise InputError if an option was given that a source of this kind has no use for."""
+        for name, value in vars(self).items():
+            if value is not None and name not in allowed:
+                flag = "--" + name.replace("_", "-")
+                raise InputError(
+                    f"{flag} was given, but it means nothing for {kind}", remedy=f"leave {flag} out"
+                )
