@@ -1,0 +1,110 @@
+"""Everything that decides a feature's value, and the names made from it. Knows nothing of Keras."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from jaxreg.errors import InputError
+
+FORMAT = 1
+"""Version of what jaxreg writes to disk; stands in space.json, config.json, summary.json, datasets."""
+
+TAPS = tuple(f"mixed{i}" for i in range(11))
+"""InceptionV3's concatenations, first to last; 0 is nearest to the image."""
+
+Preprocess = Literal["keras", "unit"]
+Precision = Literal["float32", "bfloat16", "int8"]
+
+
+@dataclass(frozen=True, order=True)
+class Column:
+    """One kind of feature of an image: which view is taken, which layer is read, how it is pooled."""
+
+    view: str = "identity"  # identity or mirror
+    tap: str = "mixed10"  # a layer of the backbone
+    pool: str = "avg"  # avg, max or grid:RxC
+
+    def __post_init__(self) -> None:
+        if self.view not in ("identity", "mirror"):
+            raise InputError(f"no view {self.view!r}", expected="identity or mirror")
+        if not re.fullmatch(r"avg|max|grid:[1-9]\d*x[1-9]\d*", self.pool):
+            raise InputError(f"no pool {self.pool!r}", expected="avg, max or grid:RxC (as grid:1x4)")
+        if not re.fullmatch(r"\w+", self.tap):
+            raise InputError(f"no tap {self.tap!r}", expected="a layer's name, as mixed10")
+
+    @property
+    def name(self) -> str:
+        """The directory's name, as `identity.mixed2.grid1x4`."""
+        return f"{self.view}.{self.tap}.{self.pool.replace(':', '')}"
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """The inverse of `name`."""
+        view, tap, pool = name.split(".")
+        return cls(view, tap, pool.replace("grid", "grid:"))
+
+    @property
+    def cells(self) -> tuple[int, int] | None:
+        """Rows and columns of the grid, None for avg and max."""
+        if not self.pool.startswith("grid:"):
+            return None
+        rows, columns = self.pool.removeprefix("grid:").split("x")
+        return int(rows), int(columns)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is done to a decoded image before its features are read. Two that differ are two spaces."""
+
+    weights: str  # identity: 64 hex of a file's SHA-256, or random:<seed>:v1
+    weights_tag: str  # imagenet, random<seed>, or the first 8 hex: a name for people
+    backbone: str = "inception_v3"
+    size: tuple[int, int] | None = (299, 299)  # pixels, height and width; None: the image's own
+    resize: str = "bilinear-half-pixel"  # as tf.image.resize: no antialias, float result
+    preprocess: Preprocess = "keras"  # keras: x / 127.5 - 1; unit: x / 255
+    precision: Precision = "float32"
+    decode: int = 1  # version of the rules in pixels.py
+    engine: str | None = None  # below float32 engines differ, so it counts; None at float32
+
+    def __post_init__(self) -> None:
+        if self.size is not None and min(self.size) < 75:
+            raise InputError(
+                f"--size {self.size[0]} {self.size[1]}", expected="at least 75 pixels each way"
+            )
+        if (self.precision == "float32") != (self.engine is None):
+            raise ValueError("recipe: the engine counts below float32, and only there")
+
+    @property
+    def fingerprint(self) -> str:
+        """64 hex digits; depends on the fields' values alone, never on a path or a time."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def space(self) -> str:
+        """The name of the directory in `cache/features`."""
+        size = "native" if self.size is None else f"{self.size[0]}x{self.size[1]}"
+        return f"{self.backbone}-{self.weights_tag}-{size}-{self.fingerprint[:8]}"
+
+    @property
+    def random_seed(self) -> int | None:
+        """The seed of random weights, None for trained ones."""
+        match = re.fullmatch(r"random:(\d+):v1", self.weights)
+        return int(match[1]) if match else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields that the fingerprint hashes. The tag follows from the weights, but is a name."""
+        fields = dataclasses.asdict(self)
+        fields["size"] = "native" if self.size is None else list(self.size)
+        del fields["weights_tag"]
+        return fields
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any], weights_tag: str) -> Self:
+        """The inverse of `to_json`."""
+        size = fields["size"]
+        return cls(
+            **{**fields, "size": None if size == "native" else tuple(size)}, weights_tag=weights_tag
+        )
