@@ -10,9 +10,9 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """A folder beside the repository with a real recording and trained weights, where there is one."""
+    """A folder beside the repository with a real recording and trained weights, if any."""
     if not SHARED.is_dir():
-        pytest.skip("needs ../shared/data (a DonkeyCar recording, trained weights), which is absent")
+        pytest.skip("needs ../shared/data (a recording, trained weights), which is absent")
     return SHARED
 
 

@@ -42,9 +42,7 @@ class HeadConfig:
             _require(0 < value < math.inf, name, value, "a finite number above 0")
         _require(0 < self.decay_rate <= 1, "decay_rate", self.decay_rate, "above 0, at most 1")
         _require(self.patience >= 0, "patience", self.patience, "0 or more")
-        _require(
-            0 <= self.min_delta < math.inf, "min_delta", self.min_delta, "a finite number, 0 or more"
-        )
+        _require(0 <= self.min_delta < math.inf, "min_delta", self.min_delta, "finite, 0 or more")
         _require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 2**32 - 1")
 
 
@@ -66,7 +64,7 @@ class TrainConfig(HeadConfig):
         _require(0 < self.validation < 1, "validation", self.validation, "between 0 and 1")
         _require(0 <= self.test < 1, "test", self.test, "from 0 to below 1")
         both = self.validation + self.test
-        _require(both < 1, "test", self.test, "with --validation less than 1, so that rows are left")
+        _require(both < 1, "test", self.test, "less than 1 with --validation")
         _require(0 <= self.gap < 0.5, "gap", self.gap, "from 0 to below 0.5")
 
     def to_json(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from jaxreg.errors import InputError
 
 FORMAT = 1
-"""Version of what jaxreg writes to disk; stands in space.json, config.json, summary.json, datasets."""
+"""Version of what jaxreg writes to disk, in space.json, config.json, summary.json and datasets."""
 
 TAPS = tuple(f"mixed{i}" for i in range(11))
 """InceptionV3's concatenations, first to last; 0 is nearest to the image."""
@@ -21,7 +21,7 @@ Precision = Literal["float32", "bfloat16", "int8"]
 
 @dataclass(frozen=True, order=True)
 class Column:
-    """One kind of feature of an image: which view is taken, which layer is read, how it is pooled."""
+    """One kind of feature: which view of the image, which layer is read, how it is pooled."""
 
     view: str = "identity"  # identity or mirror
     tap: str = "mixed10"  # a layer of the backbone
@@ -31,7 +31,7 @@ class Column:
         if self.view not in ("identity", "mirror"):
             raise InputError(f"no view {self.view!r}", expected="identity or mirror")
         if not re.fullmatch(r"avg|max|grid:[1-9]\d*x[1-9]\d*", self.pool):
-            raise InputError(f"no pool {self.pool!r}", expected="avg, max or grid:RxC (as grid:1x4)")
+            raise InputError(f"no pool {self.pool!r}", expected="avg, max or grid:RxC")
         if not re.fullmatch(r"\w+", self.tap):
             raise InputError(f"no tap {self.tap!r}", expected="a layer's name, as mixed10")
 
@@ -57,7 +57,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is done to a decoded image before its features are read. Two that differ are two spaces."""
+    """What is done to a decoded image until features are read; another recipe, another space."""
 
     weights: str  # identity: 64 hex of a file's SHA-256, or random:<seed>:v1
     weights_tag: str  # imagenet, random<seed>, or the first 8 hex: a name for people
@@ -95,7 +95,7 @@ class Recipe:
         return int(match[1]) if match else None
 
     def to_json(self) -> dict[str, Any]:
-        """The fields that the fingerprint hashes. The tag follows from the weights, but is a name."""
+        """The fields that the fingerprint hashes; the tag is a name for the weights, not one."""
         fields = dataclasses.asdict(self)
         fields["size"] = "native" if self.size is None else list(self.size)
         del fields["weights_tag"]

@@ -14,25 +14,25 @@ Image = Path | bytes | np.ndarray
 """One image before decoding: a file, the bytes of an encoded image, or an array of pixels."""
 
 RESERVED = ("id", "digest", "order", "group", "path")
-"""Columns that a dataset has of its own; a source's column of such a name is kept as `source.<name>`."""
+"""A dataset's own columns; a source's column of such a name is kept as `source.<name>`."""
 
 
 @dataclass(frozen=True)
 class Examples:
     """Examples in the source's own order; nothing is decoded yet.
 
-    `images[i]` may read or draw on access (so that memory stays bounded); every other field is whole.
+    `images[i]` may read or draw on access, so that memory stays bounded; the rest is whole.
     """
 
     ids: tuple[str, ...]  # unique and stable: the same example has the same id next time
     images: Sequence[Image]  # one per id
     columns: pa.Table  # one row per id: every scalar column of the source
-    description: dict[str, Any]  # JSON: the kind of source, where it is, the options that mattered
-    order: np.ndarray | None = None  # int64, place in the sequence within its group; None: row number
+    description: dict[str, Any]  # JSON: kind, location, the options that mattered
+    order: np.ndarray | None = None  # int64, place within the group; None: row number
     group: tuple[str, ...] | None = None  # the sequence (drive, session) each example belongs to
-    paths: tuple[str, ...] | None = None  # where each image was found, for people; never an identity
+    paths: tuple[str, ...] | None = None  # for people; never an identity
     targets: tuple[str, ...] = ()  # the source's own default targets, none if it has no opinion
-    bookkeeping: tuple[str, ...] = ()  # index, order and time columns: kept, never a default target
+    bookkeeping: tuple[str, ...] = ()  # index, order, time: kept, never a default
     sequential: bool = False  # consecutive frames: neighbours are alike, so blocks is the split
     unusable: tuple[tuple[str, str], ...] = field(default=())  # (id, reason) of what was left out
 

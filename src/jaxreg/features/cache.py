@@ -1,0 +1,224 @@
+"""The feature cache (docs/cache.md): which digests are missing, add a part, read columns."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from jaxreg.errors import InputError
+from jaxreg.features.parts import DamagedPart, list_parts, read_part, set_aside, write_part
+from jaxreg.features.recipe import FORMAT, Column, Recipe
+from jaxreg.files import write_whole
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder of datasets, features and thumbnails. Nothing is created before it is written."""
+
+    root: Path
+
+    def folder(self, space: str, column: Column) -> Path:
+        """Where the parts of one column are."""
+        return self.root / "features" / space / column.name
+
+    @property
+    def thumbnails(self) -> Path:
+        """Where the parts with small JPEGs are."""
+        return self.root / "thumbnails"
+
+    # ---- spaces
+
+    def spaces(self) -> list[str]:
+        """The names of all spaces."""
+        return sorted(file.parent.name for file in self.root.glob("features/*/space.json"))
+
+    def columns(self, space: str) -> list[Column]:
+        """The columns that a space has parts of."""
+        folders = sorted((self.root / "features" / space).glob("*.*.*/"))
+        return [Column.parse(folder.name) for folder in folders if list_parts(folder)]
+
+    def make_space(self, recipe: Recipe, weights_path: Path | None) -> None:
+        """Write space.json, or check that the one that is there has this very recipe.
+
+        `weights_path` is kept beside the recipe, outside the fingerprint, so that `predict` finds
+        the weights again.
+        """
+        record = {
+            "format": FORMAT,
+            "recipe": recipe.to_json(),
+            "weights_tag": recipe.weights_tag,
+            "weights_path": str(weights_path.resolve()) if weights_path else None,
+        }
+        path = self.root / "features" / recipe.space / "space.json"
+        if path.exists():
+            there = self.space_record(recipe.space)
+            if there["recipe"] != record["recipe"]:
+                differences = _differences(there["recipe"], record["recipe"])
+                raise InputError(
+                    f"{path} holds another recipe: {differences}",
+                    expected="the recipe that the folder's name stands for",
+                    remedy=f"move {path.parent} away; its features cannot be told apart any more",
+                )
+            if there["weights_path"] == record["weights_path"] or weights_path is None:
+                return
+        write_whole(path, json.dumps(record, indent=2).encode() + b"\n")
+
+    def space_record(self, space: str) -> dict[str, Any]:
+        """What space.json says: format, recipe, weights_tag, weights_path.
+
+        Raises:
+            InputError: it is absent, unreadable or of another format.
+        """
+        path = self.root / "features" / space / "space.json"
+        try:
+            record = json.loads(path.read_bytes())
+            if record["format"] == FORMAT and record.keys() >= {"recipe", "weights_path"}:
+                return record
+            found = f"{path} has format {record['format']}"
+        except FileNotFoundError:
+            found = f"no space {space} in {self.root}"
+        except (ValueError, KeyError, TypeError):
+            found = f"{path} is damaged"
+        raise InputError(found, expected=f"format {FORMAT}, as jaxreg.extract writes it")
+
+    def recipe(self, space: str) -> Recipe:
+        """The recipe of a space; InputError if the folder's name does not stand for it."""
+        record = self.space_record(space)
+        recipe = Recipe.from_json(record["recipe"], record["weights_tag"])
+        if recipe.space != space:
+            raise InputError(
+                f"the recipe in {space}/space.json is that of another space",
+                expected=recipe.space,
+                remedy="extract again: features of two recipes must not be mixed",
+            )
+        return recipe
+
+    def find_space(self, prefix: str) -> str:
+        """The one space of that name or unique prefix."""
+        spaces = self.spaces()
+        found = [name for name in spaces if name == prefix] or [
+            name for name in spaces if name.startswith(prefix)
+        ]
+        if len(found) == 1:
+            return found[0]
+        raise InputError(
+            f"--features {prefix} fits {len(found) or 'no'} spaces of {self.root}",
+            expected="the unique start of one of: " + (", ".join(spaces) or "none is there yet"),
+        )
+
+    # ---- what is there
+
+    def present(self, folder: Path, on_damage: Callable[[Path], None]) -> set[str]:
+        """The digests in the sound parts of a folder; damaged ones are set aside and reported."""
+        digests: set[str] = set()
+        for path in list_parts(folder):
+            try:
+                digests.update(read_part(path, ["digest"])["digest"].to_pylist())
+            except DamagedPart:
+                on_damage(set_aside(path))
+        return digests
+
+    def add(self, space: str, column: Column, digests: Sequence[str], features: np.ndarray) -> Path:
+        """Write one part of features, shape (len(digests), D), float32 or float16."""
+        values = pa.array(np.ascontiguousarray(features).reshape(-1))
+        lists = pa.FixedSizeListArray.from_arrays(values, features.shape[1])
+        table = pa.table({"digest": pa.array(digests, pa.string()), "feature": lists})
+        return write_part(self.folder(space, column), table)
+
+    def check_dtype(self, space: str, column: Column, dtype: str) -> None:
+        """Raise InputError if the column holds features of another dtype than `dtype`."""
+        for path in list_parts(self.folder(space, column))[:1]:
+            there = str(_feature_type(pq.read_schema(path)).value_type.to_pandas_dtype().__name__)
+            if there != dtype:
+                raise InputError(
+                    f"{column.name} of {space} holds {there}, and --store {dtype} was asked for",
+                    remedy=f"--store {there}, or another --cache",
+                )
+
+    # ---- reading
+
+    def read(self, space: str, columns: Sequence[Column], digests: Sequence[str]) -> np.ndarray:
+        """The features of `digests`, shape (len(digests), sum of the columns' sizes).
+
+        float16 if every column is, else float32. Only sound parts are read.
+
+        Raises:
+            DamagedPart: a part is not what its name says.
+            InputError: a digest has no features in one of the columns.
+        """
+        blocks = [self._read_column(space, column, digests) for column in columns]
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
+
+    def missing(self, space: str, column: Column, digests: Iterable[str]) -> set[str]:
+        """Which of `digests` the column lacks. Raises DamagedPart."""
+        lacking = set(digests)
+        for path in list_parts(self.folder(space, column)):
+            lacking.difference_update(read_part(path, ["digest"])["digest"].to_pylist())
+        return lacking
+
+    def read_thumbnails(self, digests: Iterable[str]) -> dict[str, bytes]:
+        """Small JPEGs by digest; absent or damaged ones are left out: nothing hangs on them."""
+        wanted, found = set(digests), {}
+        for path in list_parts(self.thumbnails):
+            if not wanted - found.keys():
+                break
+            try:
+                table = read_part(path)
+            except DamagedPart:
+                continue
+            table = table.filter(pc.is_in(table["digest"], pa.array(wanted - found.keys())))
+            found.update(
+                zip(*(table[name].to_pylist() for name in ("digest", "jpeg")), strict=True)
+            )
+        return found
+
+    def _read_column(self, space: str, column: Column, digests: Sequence[str]) -> np.ndarray:
+        rows_of: dict[str, list[int]] = {}
+        for row, digest in enumerate(digests):
+            rows_of.setdefault(digest, []).append(row)
+        features: np.ndarray | None = None
+        for path in list_parts(self.folder(space, column)):
+            table = read_part(path)
+            block = _to_numpy(table["feature"])
+            if features is None:
+                features = np.empty((len(digests), block.shape[1]), block.dtype)
+            if block.shape[1:] != features.shape[1:] or block.dtype != features.dtype:
+                raise InputError(
+                    f"{path} holds {block.dtype} features of size {block.shape[1]}",
+                    expected=f"{features.dtype} of {features.shape[1]}, as the parts before it",
+                )
+            # taken out of the dictionary: the first part with a digest is the one that counts
+            hits = [(at, rows_of.pop(d, ())) for at, d in enumerate(table["digest"].to_pylist())]
+            source = [at for at, rows in hits for _ in rows]
+            features[[row for _, rows in hits for row in rows]] = block[source]
+        if features is None or rows_of:
+            raise InputError(
+                f"{len(rows_of)} images have no {column.name} features in {space}",
+                remedy="extract them: what is there already is not computed again",
+            )
+        return features
+
+
+def _feature_type(schema: pa.Schema) -> pa.FixedSizeListType:
+    return schema.field("feature").type
+
+
+def _to_numpy(lists: pa.ChunkedArray) -> np.ndarray:
+    """Shape (rows, size) of a column of fixed-size lists."""
+    size = lists.type.list_size
+    return lists.combine_chunks().flatten().to_numpy().reshape(-1, size)
+
+
+def _differences(there: dict[str, Any], wanted: dict[str, Any]) -> str:
+    names = sorted(there.keys() | wanted.keys())
+    return ", ".join(
+        f"{name} {there.get(name)} instead of {wanted.get(name)}"
+        for name in names
+        if there.get(name) != wanted.get(name)
+    )

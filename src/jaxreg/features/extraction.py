@@ -1,0 +1,224 @@
+"""Examples → parts: compute what is missing, write as it goes."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from jaxreg.features.cache import Cache
+from jaxreg.features.parts import write_part
+from jaxreg.features.reading import Reader, ReadImage, read_ahead
+from jaxreg.features.recipe import Column
+from jaxreg.sources.examples import Image
+
+PART_IMAGES = 1024  # a part is closed at so many images,
+FIRST_PART_SECONDS = 5.0  # or so long after its first one: at most this much work is lost;
+LAST_PART_SECONDS = 60.0  # the wait doubles from part to part up to this
+
+
+class Engine(Protocol):
+    """Turns decoded images into features (features/backbone)."""
+
+    def compile(self, image: np.ndarray) -> None: ...
+    def features(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]: ...
+
+
+@dataclass
+class Seconds:
+    """Where the time went; reading and decoding is the sum over its threads."""
+
+    start: float = 0.0  # imports, weights and compilation
+    read: float = 0.0
+    compute: float = 0.0
+    write: float = 0.0
+    total: float = 0.0
+
+
+@dataclass
+class Progress:
+    """How far an extraction has come; handed to `on_progress` after every batch."""
+
+    images: int  # examples in all
+    seen: int = 0  # examples read
+    computed: int = 0  # distinct digests computed
+    seconds: Seconds = field(default_factory=Seconds)
+
+
+@dataclass
+class Outcome:
+    """What an extraction found out about each example."""
+
+    digests: list[str | None]  # one per example; None: it could not be used
+    failed: list[tuple[int, str]]  # example's number, reason
+    computed: int  # distinct digests computed now
+    reused: int  # distinct digests that were there
+    seconds: Seconds
+    stopped: bool  # by `should_stop`, before all were read
+
+
+class _PartWriter:
+    """Gathers rows of one folder and writes them as parts, early ones sooner than later ones."""
+
+    def __init__(self, write: Callable[[list[str], list], Path], seconds: Seconds) -> None:
+        self.write, self.seconds = write, seconds
+        self.digests: list[str] = []
+        self.values: list = []
+        self.wait = FIRST_PART_SECONDS
+        self.deadline = 0.0
+
+    def add(self, digest: str, value: object) -> None:
+        if not self.digests:
+            self.deadline = time.monotonic() + self.wait
+        self.digests.append(digest)
+        self.values.append(value)
+
+    def flush(self, *, force: bool = False) -> None:
+        late = time.monotonic() > self.deadline
+        if not self.digests or not (force or late or len(self.digests) >= PART_IMAGES):
+            return
+        begin = time.perf_counter()
+        self.write(self.digests, self.values)
+        self.seconds.write += time.perf_counter() - begin
+        self.digests, self.values = [], []
+        self.wait = min(2 * self.wait, LAST_PART_SECONDS)
+
+
+class _Extraction:
+    """The state of one extraction: examples come in one by one, parts go out."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        writers: dict[Column, _PartWriter],
+        pictures: _PartWriter,
+        load_engine: Callable[[], Engine],
+        progress: Progress,
+    ) -> None:
+        self.reader, self.writers, self.pictures = reader, writers, pictures
+        self.load_engine, self.progress = load_engine, progress
+        self.engine: Engine | None = None
+        self.pending: list[tuple[str, np.ndarray]] = []
+        self.digests: list[str | None] = []
+        self.failed: list[tuple[int, str]] = []
+        self.reasons: dict[str, str] = {}  # by digest: a copy of a broken image is broken too
+
+    def take(self, item: ReadImage) -> None:
+        """Note what became of the next example, and keep what must be computed or written."""
+        row = len(self.digests)
+        self.progress.seen += 1
+        self.progress.seconds.read += item.seconds
+        self.digests.append(item.digest)
+        if item.reason is not None:
+            self.failed.append((row, item.reason))
+        if item.digest is None:
+            return
+        if item.reason is not None:
+            self.reasons[item.digest] = item.reason
+        if item.thumbnail is not None:
+            self.pictures.add(item.digest, item.thumbnail)
+        if item.rgb is not None:
+            self.pending.append((item.digest, item.rgb))
+
+    def compute(self) -> None:
+        """Send the pending images through the engine; the first call loads and compiles it."""
+        if not self.pending:
+            return
+        seconds = self.progress.seconds
+        if self.engine is None:
+            begin = time.perf_counter()
+            self.engine = self.load_engine()
+            self.engine.compile(self.pending[0][1])
+            seconds.start = time.perf_counter() - begin
+        begin = time.perf_counter()
+        features = self.engine.features([rgb for _, rgb in self.pending])
+        seconds.compute += time.perf_counter() - begin
+        for row, (digest, _) in enumerate(self.pending):
+            for column in self.reader.lacking(digest):
+                self.writers[column].add(digest, features[column.name][row])
+        self.progress.computed += len(self.pending)
+        self.pending = []
+
+    def flush(self, *, force: bool = False) -> None:
+        """Write the parts that are due, or all of them."""
+        for writer in (*self.writers.values(), self.pictures):
+            writer.flush(force=force)
+
+    def outcome(self, *, stopped: bool) -> Outcome:
+        """Give every copy of a broken image its reason, and count distinct digests."""
+        known = {row for row, _ in self.failed}
+        copies = [
+            (row, self.reasons[digest])
+            for row, digest in enumerate(self.digests)
+            if digest in self.reasons and row not in known
+        ]
+        failed = sorted(self.failed + copies)
+        broken = {row for row, _ in failed}
+        digests = [None if row in broken else digest for row, digest in enumerate(self.digests)]
+        distinct = len({digest for digest in digests if digest is not None})
+        computed = self.progress.computed
+        reused = distinct - computed
+        return Outcome(digests, failed, computed, reused, self.progress.seconds, stopped)
+
+
+def extract(
+    images: Sequence[Image],
+    cache: Cache,
+    space: str,
+    columns: Sequence[Column],
+    load_engine: Callable[[], Engine],
+    *,
+    store: str = "float32",
+    batch: int = 64,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_damage: Callable[[Path], None] = lambda path: None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Outcome:
+    """Compute the features that `columns` of `space` lack, and add them to the cache.
+
+    `load_engine` is called only if something must be computed. What has been computed is written
+    even when an error ends the loop. Of an image that stands in the source twice, one is computed.
+    """
+    begin = time.perf_counter()
+    present = {c: cache.present(cache.folder(space, c), on_damage) for c in columns}
+    reader = Reader(present, cache.present(cache.thumbnails, on_damage))
+    progress = Progress(images=len(images))
+    writers = {c: _feature_writer(cache, space, c, store, progress.seconds) for c in columns}
+    pictures = _PartWriter(partial(_write_thumbnails, cache), progress.seconds)
+    work = _Extraction(reader, writers, pictures, load_engine, progress)
+    stopped = False
+    try:
+        for item in read_ahead(reader, images, 3 * batch):
+            work.take(item)
+            if len(work.pending) >= batch:
+                work.compute()
+            work.flush()
+            if progress.seen % batch == 0:
+                on_progress(progress)
+            if stopped := should_stop():
+                break
+        else:
+            work.compute()
+    finally:
+        work.flush(force=True)
+        progress.seconds.total = time.perf_counter() - begin
+    on_progress(progress)
+    return work.outcome(stopped=stopped)
+
+
+def _feature_writer(
+    cache: Cache, space: str, column: Column, store: str, seconds: Seconds
+) -> _PartWriter:
+    def write(digests: list[str], rows: list) -> Path:
+        return cache.add(space, column, digests, np.stack(rows).astype(store))
+
+    return _PartWriter(write, seconds)
+
+
+def _write_thumbnails(cache: Cache, digests: list[str], jpegs: list[bytes]) -> Path:
+    table = pa.table({"digest": digests, "jpeg": pa.array(jpegs, pa.binary())})
+    return write_part(cache.thumbnails, table)

@@ -1,0 +1,73 @@
+"""Reading images ahead of the network: bytes, digest and, where something is missing, pixels."""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxreg.features import pixels
+from jaxreg.features.recipe import Column
+from jaxreg.sources.examples import Image
+
+
+@dataclass(frozen=True)
+class ReadImage:
+    """One example after reading."""
+
+    digest: str | None
+    rgb: np.ndarray | None  # only where something must be computed
+    thumbnail: bytes | None  # only where it is missing
+    reason: str | None
+    seconds: float
+
+
+class Reader:
+    """Reads, hashes and, where features are missing, decodes; each distinct image once."""
+
+    def __init__(self, present: dict[Column, set[str]], thumbnails: set[str]) -> None:
+        self.present, self.thumbnails = present, thumbnails
+        self.claimed: set[str] = set()
+        self.lock = threading.Lock()
+
+    def lacking(self, digest: str) -> list[Column]:
+        """The columns that have no features of this image."""
+        return [column for column, digests in self.present.items() if digest not in digests]
+
+    def __call__(self, images: Sequence[Image], row: int) -> ReadImage:
+        begin = time.perf_counter()
+        digest = rgb = small = reason = None
+        try:
+            content = pixels.read(images[row])
+            digest = pixels.digest(content)
+            with self.lock:
+                mine = digest not in self.claimed
+                self.claimed.add(digest)
+            needs_thumbnail = digest not in self.thumbnails
+            if mine and (needs_thumbnail or self.lacking(digest)):
+                decoded = pixels.decode(content)
+                rgb = decoded if self.lacking(digest) else None
+                small = pixels.thumbnail(decoded) if needs_thumbnail else None
+        except pixels.UnusableImage as error:
+            reason = str(error)
+        return ReadImage(digest, rgb, small, reason, time.perf_counter() - begin)
+
+
+def read_ahead(reader: Reader, images: Sequence[Image], ahead: int) -> Iterator[ReadImage]:
+    """Every example in order, while threads read at most `ahead` examples further."""
+    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 1), "reader") as threads:
+        waiting: deque[Future[ReadImage]] = deque()
+        try:
+            for row in range(len(images)):
+                waiting.append(threads.submit(reader, images, row))
+                if len(waiting) >= ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

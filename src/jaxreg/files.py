@@ -1,0 +1,49 @@
+"""Whole files or none: everything that jaxreg writes goes through here."""
+
+import os
+import re
+import secrets
+from pathlib import Path
+
+from jaxreg.errors import InputError
+
+
+def safe_name(text: str) -> str:
+    """`text` with all but letters, digits, dot, dash and underscore replaced: fit for a file."""
+    return re.sub(r"[^\w.-]+", "-", text).strip("-.") or "unnamed"
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write `path` so that a reader sees the old file, or the new one whole, even after a crash.
+
+    Raises:
+        InputError: the folder cannot be made or written (read-only, disk full); nothing is left.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path}: {error.strerror or error}",
+            remedy="free some space, or name a folder that can be written",
+        ) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut."""
+    if os.name != "posix":  # elsewhere a folder cannot be opened
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

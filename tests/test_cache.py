@@ -1,0 +1,203 @@
+"""Contract 1: parts, columns, spaces and datasets on disk."""
+
+import hashlib
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jaxreg.errors import InputError
+from jaxreg.features.cache import Cache
+from jaxreg.features.datasets import make_dataset, read_dataset, write_dataset
+from jaxreg.features.parts import DamagedPart, list_parts, read_part, write_part
+from jaxreg.features.recipe import Column, Recipe
+from jaxreg.sources.examples import Examples
+
+RECIPE = Recipe(weights="random:0:v1", weights_tag="random0")
+AVG = Column()
+
+
+def digest_of(number: int) -> str:
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
+DIGESTS = [digest_of(i) for i in range(6)]
+FEATURES = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
+
+
+@pytest.fixture
+def cache(tmp_path) -> Cache:
+    cache = Cache(tmp_path / "cache")
+    cache.make_space(RECIPE, None)
+    cache.add(RECIPE.space, AVG, DIGESTS[:3], FEATURES[:3])
+    cache.add(RECIPE.space, AVG, DIGESTS[3:], FEATURES[3:])
+    return cache
+
+
+def test_a_part_is_named_by_its_bytes_and_opens_in_any_parquet_reader(cache: Cache) -> None:
+    parts = list_parts(cache.folder(RECIPE.space, AVG))
+    assert len(parts) == 2
+    for path in parts:
+        assert path.parent.name == "identity.mixed10.avg"
+        assert path.name == f"part-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}.parquet"
+        table = pq.read_table(path)
+        assert table.column_names == ["digest", "feature"]
+        assert table.schema.field("feature").type == pa.list_(pa.float32(), 5)
+    assert not list(cache.root.rglob("*.tmp"))
+
+
+def test_rows_come_back_in_the_order_asked_for(cache: Cache) -> None:
+    wanted = [5, 0, 3, 0]
+    rows = cache.read(RECIPE.space, [AVG], [DIGESTS[i] for i in wanted])
+    np.testing.assert_array_equal(rows, FEATURES[wanted])
+
+
+def test_several_columns_stand_side_by_side(cache: Cache) -> None:
+    grid = Column(tap="mixed2", pool="grid:1x4")
+    cache.add(RECIPE.space, grid, DIGESTS, FEATURES[:, :2])
+    rows = cache.read(RECIPE.space, [grid, AVG], DIGESTS)
+    np.testing.assert_array_equal(rows, np.hstack([FEATURES[:, :2], FEATURES]))
+    assert cache.columns(RECIPE.space) == [AVG, grid]
+
+
+def test_of_two_parts_with_one_digest_the_first_by_name_counts(cache: Cache) -> None:
+    cache.add(RECIPE.space, AVG, DIGESTS[:1], FEATURES[:1] + 1)
+    first = next(
+        path
+        for path in list_parts(cache.folder(RECIPE.space, AVG))
+        if DIGESTS[0] in read_part(path)["digest"].to_pylist()
+    )
+    position = read_part(first)["digest"].to_pylist().index(DIGESTS[0])
+    expected = read_part(first)["feature"].to_pylist()[position]
+    assert cache.read(RECIPE.space, [AVG], DIGESTS[:1])[0].tolist() == expected
+
+
+def test_half_precision_comes_back_as_it_was_stored(tmp_path) -> None:
+    cache = Cache(tmp_path)
+    cache.add(RECIPE.space, AVG, DIGESTS, FEATURES.astype(np.float16))
+    rows = cache.read(RECIPE.space, [AVG], DIGESTS)
+    assert rows.dtype == np.float16
+    np.testing.assert_array_equal(rows, FEATURES.astype(np.float16))
+    cache.check_dtype(RECIPE.space, AVG, "float16")
+    with pytest.raises(InputError, match="holds float16, and --store float32 was asked for"):
+        cache.check_dtype(RECIPE.space, AVG, "float32")
+
+
+def test_every_byte_flipped_and_every_truncation_of_a_part_is_noticed(tmp_path) -> None:
+    path = write_part(tmp_path, pa.table({"digest": ["a"]}))
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        with pytest.raises(DamagedPart):
+            read_part(path)
+        path.write_bytes(whole[:position])
+        with pytest.raises(DamagedPart, match="is damaged"):
+            read_part(path)
+
+
+def test_a_damaged_part_is_an_error_to_read_and_a_miss_to_extract(cache: Cache) -> None:
+    part = list_parts(cache.folder(RECIPE.space, AVG))[0]
+    lost = read_part(part)["digest"].to_pylist()
+    part.write_bytes(part.read_bytes()[:-1])
+    with pytest.raises(DamagedPart, match=part.name):
+        cache.read(RECIPE.space, [AVG], DIGESTS)
+    reported = []
+    present = cache.present(cache.folder(RECIPE.space, AVG), reported.append)
+    assert present == set(DIGESTS) - set(lost)
+    assert [path.name for path in reported] == [part.name + ".bad"]
+    with pytest.raises(InputError, match=r"3 images have no identity\.mixed10\.avg features"):
+        cache.read(RECIPE.space, [AVG], DIGESTS)
+
+
+def test_a_space_says_its_whole_recipe_and_holds_no_other(cache: Cache, tmp_path) -> None:
+    path = cache.root / "features" / RECIPE.space / "space.json"
+    record = json.loads(path.read_text())
+    assert record["format"] == 1
+    assert record["recipe"] == {
+        "backbone": "inception_v3",
+        "weights": "random:0:v1",
+        "size": [299, 299],
+        "resize": "bilinear-half-pixel",
+        "preprocess": "keras",
+        "precision": "float32",
+        "decode": 1,
+        "engine": None,
+    }
+    assert cache.recipe(RECIPE.space) == RECIPE
+    record["recipe"]["preprocess"] = "unit"
+    path.write_text(json.dumps(record))
+    with pytest.raises(InputError, match="preprocess unit instead of keras"):
+        cache.make_space(RECIPE, None)
+    with pytest.raises(InputError, match="is that of another space"):
+        cache.recipe(RECIPE.space)
+    path.write_text("{")
+    with pytest.raises(InputError, match="is damaged"):
+        cache.recipe(RECIPE.space)
+
+
+def test_the_fingerprint_is_fixed_for_ever() -> None:
+    # by hand: SHA-256 of the fields' JSON, keys sorted; another value here would orphan caches
+    text = (
+        '{"backbone": "inception_v3", "decode": 1, "engine": null, "precision": "float32", '
+        '"preprocess": "keras", "resize": "bilinear-half-pixel", "size": [299, 299], '
+        '"weights": "random:0:v1"}'
+    )
+    expected = hashlib.sha256(text.encode()).hexdigest()
+    assert RECIPE.fingerprint == expected
+    assert RECIPE.space == f"inception_v3-random0-299x299-{expected[:8]}"
+    assert Recipe.from_json(RECIPE.to_json(), "random0") == RECIPE
+
+
+def test_a_space_is_found_by_its_unique_start(cache: Cache) -> None:
+    other = Recipe(weights="random:1:v1", weights_tag="random1")
+    cache.make_space(other, None)
+    assert cache.find_space("inception_v3-random1") == other.space
+    with pytest.raises(InputError, match="fits 2 spaces"):
+        cache.find_space("inception")
+    with pytest.raises(InputError, match="fits no spaces"):
+        cache.find_space("vgg")
+
+
+def examples(ids: list[str]) -> Examples:
+    return Examples(
+        ids=tuple(ids),
+        images=[b""] * len(ids),
+        columns=pa.table(
+            {"angle": [0.5 * i for i in range(len(ids))], "mode": ["user"] * len(ids)}
+        ),
+        description={"kind": "test"},
+        group=tuple("a" for _ in ids),
+        targets=("angle",),
+    )
+
+
+def test_a_dataset_keeps_its_columns_and_says_what_changed(cache: Cache) -> None:
+    facts = {
+        "space": RECIPE.space,
+        "columns": [AVG],
+        "extract_command": "python -m jaxreg.extract x",
+    }
+    first = make_dataset("drive", examples(["a", "b", "c"]), [*DIGESTS[:2], None], **facts)
+    assert write_dataset(cache, first) == "2 rows"
+    again = read_dataset(cache, "drive")
+    assert again == first
+    assert again.table.column_names == ["id", "digest", "order", "group", "angle", "mode"]
+    assert again.numeric_columns == ["angle"]
+    second = make_dataset("drive", examples(["b", "c", "d"]), DIGESTS[:3], **facts)
+    assert write_dataset(cache, second) == "3 rows (2 added, 1 gone)"
+    metadata = json.loads(
+        pq.read_schema(cache.root / "datasets" / "drive.parquet").metadata[b"jaxreg"]
+    )
+    assert (metadata["format"], metadata["space"]) == (1, RECIPE.space)
+
+
+def test_an_unknown_dataset_gets_the_nearest_name(cache: Cache) -> None:
+    facts = {"space": RECIPE.space, "columns": [AVG], "extract_command": ""}
+    write_dataset(cache, make_dataset("drive", examples(["a"]), DIGESTS[:1], **facts))
+    with pytest.raises(InputError, match=r"no dataset 'drvie' in .*\n  expected: one of: drive\n"):
+        read_dataset(cache, "drvie")
+    (cache.root / "datasets" / "broken.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match="is damaged or not a dataset"):
+        read_dataset(cache, "broken")

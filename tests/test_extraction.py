@@ -1,0 +1,223 @@
+"""The pipeline from examples to parts, with an engine that counts what it is asked for."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxreg.errors import InputError
+from jaxreg.features import pixels
+from jaxreg.features.cache import Cache
+from jaxreg.features.extraction import extract
+from jaxreg.features.parts import list_parts
+from jaxreg.features.recipe import Column
+
+SPACE = "test-space"
+AVG, MAX = Column(), Column(pool="max")
+
+
+class MeanEngine:
+    """Features = mean and greatest colour: a stand-in whose results are known."""
+
+    def __init__(self) -> None:
+        self.seen: list[np.ndarray] = []
+
+    def compile(self, image: np.ndarray) -> None:
+        pass
+
+    def features(self, images) -> dict[str, np.ndarray]:
+        self.seen += list(images)
+        return {
+            AVG.name: np.stack([rgb.mean(axis=(0, 1)) for rgb in images]).astype(np.float32),
+            MAX.name: np.stack([rgb.max(axis=(0, 1)) for rgb in images]).astype(np.float32),
+        }
+
+
+def drawn(count: int, seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, 256, (8, 12, 3), dtype=np.uint8) for _ in range(count)]
+
+
+def run(images, cache: Cache, columns=(AVG,), **options):
+    engine = MeanEngine()
+    outcome = extract(images, cache, SPACE, columns, lambda: engine, **options)
+    return outcome, engine
+
+
+def test_features_belong_to_their_images(tmp_path) -> None:
+    images, cache = drawn(150), Cache(tmp_path)
+    outcome, _ = run(images, cache, batch=16)
+    assert (outcome.computed, outcome.reused, outcome.failed) == (150, 0, [])
+    assert outcome.digests == [pixels.digest(image) for image in images]
+    expected = np.stack([image.mean(axis=(0, 1)) for image in images])  # by hand, in NumPy
+    found = cache.read(SPACE, [AVG], outcome.digests)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_the_second_run_never_loads_the_engine(tmp_path) -> None:
+    images, cache = drawn(10), Cache(tmp_path)
+    run(images, cache)
+
+    def must_not_load():
+        raise AssertionError("the engine was loaded")
+
+    outcome = extract(images, cache, SPACE, [AVG], must_not_load)
+    assert (outcome.computed, outcome.reused) == (0, 10)
+
+
+def test_only_what_is_missing_is_computed(tmp_path) -> None:
+    images, cache = drawn(20), Cache(tmp_path)
+    run(images[:15], cache)
+    outcome, engine = run(images, cache)
+    assert (outcome.computed, outcome.reused, len(engine.seen)) == (5, 15, 5)
+    changed = [image.copy() for image in images]
+    changed[7][3, 3, 0] ^= 1
+    outcome, engine = run(changed, cache)
+    assert (outcome.computed, len(engine.seen)) == (1, 1)
+
+
+def test_one_more_column_leaves_the_others_alone(tmp_path) -> None:
+    images, cache = drawn(5), Cache(tmp_path)
+    run(images, cache)
+    before = list_parts(cache.folder(SPACE, AVG))
+    outcome, _ = run(images, cache, columns=(AVG, MAX))
+    assert outcome.computed == 5
+    assert list_parts(cache.folder(SPACE, AVG)) == before
+    assert len(list_parts(cache.folder(SPACE, MAX))) == 1
+
+
+def test_an_image_that_stands_twice_is_computed_once(tmp_path) -> None:
+    images = drawn(3)
+    outcome, engine = run([*images, *images], Cache(tmp_path))
+    assert (len(engine.seen), outcome.computed, outcome.reused) == (3, 3, 0)
+
+
+def test_broken_images_are_named_and_never_become_numbers(tmp_path) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(drawn(1)[0]).save(buffer, "PNG")
+    good, broken = buffer.getvalue(), buffer.getvalue()[:-30]
+    outcome, engine = run([broken, good, tmp_path / "none.png", broken], Cache(tmp_path / "cache"))
+    assert [row for row, _ in outcome.failed] == [0, 2, 3]
+    reasons = dict(outcome.failed)
+    assert reasons[2] == "no such file"
+    assert reasons[0] == reasons[3]
+    assert "broken PNG" in reasons[0]
+    assert (outcome.digests[0], outcome.digests[2], outcome.digests[3]) == (None, None, None)
+    assert len(engine.seen) == 1
+
+
+def test_a_damaged_part_is_set_aside_and_computed_again(tmp_path) -> None:
+    images, cache = drawn(4), Cache(tmp_path)
+    outcome, _ = run(images, cache)
+    part = list_parts(cache.folder(SPACE, AVG))[0]
+    part.write_bytes(b"\0" + part.read_bytes()[1:])
+    reported = []
+    outcome, engine = run(images, cache, on_damage=reported.append)
+    assert (outcome.computed, len(engine.seen)) == (4, 4)
+    assert [path.suffix for path in reported] == [".bad"]
+    assert cache.read(SPACE, [AVG], outcome.digests).shape == (4, 3)
+
+
+def test_what_was_computed_before_an_error_is_kept(tmp_path) -> None:
+    images, cache = drawn(12), Cache(tmp_path)
+
+    class Failing(MeanEngine):
+        def features(self, images):
+            if self.seen:
+                raise InputError("the network is on fire")
+            return super().features(images)
+
+    engine = Failing()
+    with pytest.raises(InputError, match="on fire"):
+        extract(images, cache, SPACE, [AVG], lambda: engine, batch=8)
+    outcome, _ = run(images, cache)
+    assert (outcome.computed, outcome.reused) == (4, 8)
+
+
+def test_a_stop_keeps_what_was_computed(tmp_path) -> None:
+    images, cache = drawn(40), Cache(tmp_path)
+    engine = MeanEngine()
+    outcome = extract(
+        images, cache, SPACE, [AVG], lambda: engine, batch=8, should_stop=lambda: bool(engine.seen)
+    )
+    assert outcome.stopped
+    assert outcome.computed == 8
+    assert run(images, cache)[0].reused == 8
+
+
+def test_thumbnails_are_kept_once(tmp_path) -> None:
+    images, cache = drawn(3), Cache(tmp_path)
+    outcome, _ = run(images, cache)
+    run(images, cache, columns=(MAX,))
+    assert len(list_parts(cache.thumbnails)) == 1
+    jpegs = cache.read_thumbnails(outcome.digests)
+    assert set(jpegs) == set(outcome.digests)
+    assert Image.open(io.BytesIO(jpegs[outcome.digests[0]])).size == (12, 8)
+
+
+def test_a_large_run_is_cut_into_parts_of_1024(tmp_path) -> None:
+    images = [np.full((1, 1, 3), i // 2, np.uint8) * 1 for i in range(0, 512, 2)]
+    images += [np.full((1, 2, 3), i, np.uint8) for i in range(256)]
+    images += [np.full((h, 3, 3), i, np.uint8) for h in (1, 2, 3) for i in range(256)]
+    cache = Cache(tmp_path)
+    outcome, _ = run(images, cache)
+    assert outcome.computed == 1280
+    sizes = [len(p) for p in map(_digests, list_parts(cache.folder(SPACE, AVG)))]
+    assert sorted(sizes) == [256, 1024]
+
+
+def _digests(path):
+    from jaxreg.features.parts import read_part
+
+    return read_part(path)["digest"].to_pylist()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
+def test_sigkill_at_random_moments_loses_at_most_the_open_part(tmp_path) -> None:
+    program = textwrap.dedent(
+        """
+        import sys, time
+        sys.path.insert(0, sys.argv[2])
+        from test_extraction import MeanEngine, SPACE, AVG, drawn
+        from jaxreg.features import extraction
+        from jaxreg.features.cache import Cache
+        from pathlib import Path
+        extraction.FIRST_PART_SECONDS = extraction.LAST_PART_SECONDS = 0.0
+        class Slow(MeanEngine):
+            def features(self, images):
+                time.sleep(0.01)
+                return super().features(images)
+        print("ready", flush=True)
+        extraction.extract(drawn(400), Cache(Path(sys.argv[1])), SPACE, [AVG], Slow, batch=4)
+        """
+    )
+    cache = Cache(tmp_path)
+    rng = np.random.default_rng(int.from_bytes(os.urandom(4), "little"))
+    before = 0
+    for _ in range(6):
+        command = [sys.executable, "-c", program, str(tmp_path), os.path.dirname(__file__)]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(rng.uniform(0.0, 0.4))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        damaged: list = []
+        present = cache.present(cache.folder(SPACE, AVG), damaged.append)
+        assert not damaged
+        assert len(present) >= before
+        before = len(present)
+    images = drawn(400)
+    outcome, engine = run(images, cache)
+    assert outcome.reused == before
+    assert len(engine.seen) == 400 - before
+    expected = np.stack([image.mean(axis=(0, 1)) for image in images])
+    np.testing.assert_allclose(cache.read(SPACE, [AVG], outcome.digests), expected, rtol=1e-6)
