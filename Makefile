@@ -1,0 +1,40 @@
+# One environment in .venv for everything; made anew only when its description changes.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: demo test test-slow check format clean
+
+demo: $(VENV)/.ready
+	$(RUN) -m jaxreg.demo
+
+test: $(VENV)/.ready
+	$(RUN) -m pytest
+
+test-slow: $(VENV)/.ready
+	$(RUN) -m pytest -m slow
+
+check: $(VENV)/.ready
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/pyright
+
+format: $(VENV)/.ready
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "jaxreg needs Python 3.11 or newer; say which: make PYTHON=python3.12"; exit 1; }
+	@if command -v uv >/dev/null; then \
+		uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV) && \
+		uv pip install --quiet --python $(RUN) -c constraints.txt -e . --group dev; \
+	else \
+		$(PYTHON) -m venv $(VENV) && \
+		$(RUN) -m pip install --quiet --upgrade -c constraints.txt pip && \
+		$(RUN) -m pip install --quiet -c constraints.txt -e . --group dev; \
+	fi
+	@touch $@
