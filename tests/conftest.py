@@ -29,3 +29,64 @@ def tub(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tarfile.open(shared_data / "donkeycar_tub.tar.gz") as archive:
         archive.extractall(folder, filter="data")
     return folder / "tub"
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Path:
+    """A cache with a dataset `planted` of 240 rows whose features decide `angle` and `speed`.
+
+    Made through the cache's own functions, so that no network has to run.
+    """
+    import hashlib
+
+    import numpy as np
+    import pyarrow as pa
+
+    from jaxreg.features.cache import Cache
+    from jaxreg.features.datasets import make_dataset, write_dataset
+    from jaxreg.features.parts import write_part
+    from jaxreg.features.pixels import thumbnail
+    from jaxreg.features.recipe import Column, Recipe
+    from jaxreg.sources.examples import Examples
+
+    rng = np.random.default_rng(7)
+    features = rng.normal(size=(240, 12)).astype(np.float32)
+    angle = features[:, 0] - 0.5 * features[:, 1] + 0.05 * rng.normal(size=240)
+    speed = 20 + 5 * features[:, 2]
+    with_gaps = [None if i % 60 == 0 else float(a) for i, a in enumerate(angle)]
+    columns = {
+        "angle": angle,
+        "speed": speed,
+        "gaps": pa.array(with_gaps, pa.float64()),
+        "nothing": pa.nulls(240, pa.float64()),
+        "mode": ["user"] * 239 + ["pilot"],
+        "mixed": ["0.5"] * 17 + ["fast"] + ["1"] * 222,
+        "frame": range(240),
+    }
+    cache, column = Cache(tmp_path / "cache"), Column()
+    recipe = Recipe(weights="random:0:v1", weights_tag="random0")
+    cache.make_space(recipe, None)
+    digests = [hashlib.sha256(row.tobytes()).hexdigest() for row in features]
+    cache.add(recipe.space, column, digests, features)
+    jpegs = [thumbnail(np.full((4, 6, 3), i, np.uint8)) for i in range(240)]
+    write_part(cache.thumbnails, pa.table({"digest": digests, "jpeg": pa.array(jpegs)}))
+    examples = Examples(
+        ids=tuple(f"row-{i}" for i in range(240)),
+        images=[b""] * 240,
+        columns=pa.table(columns),
+        description={"kind": "test"},
+        group=tuple("ab"[i // 120] for i in range(240)),
+        targets=("angle",),
+        bookkeeping=("frame",),
+        sequential=True,
+    )
+    dataset = make_dataset(
+        "planted",
+        examples,
+        digests,
+        space=recipe.space,
+        columns=[column],
+        extract_command="python -m jaxreg.extract planted.csv",
+    )
+    write_dataset(cache, dataset)
+    return cache.root

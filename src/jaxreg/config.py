@@ -1,16 +1,64 @@
 """Every setting of an experiment, with its default, its unit and its one check."""
 
 import dataclasses
+import difflib
 import math
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, TypeVar
 
 from jaxreg.errors import InputError
+
+T = TypeVar("T")
 
 
 def _require(ok: bool, name: str, value: object, expected: str) -> None:
     if not ok:
         raise InputError(f"--{name.replace('_', '-')} is {value}", expected=expected)
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What a user may say about a source; each option belongs to some kinds of source only."""
+
+    image_column: str | None = None  # table: the column with the image's path or bytes
+    id_column: str | None = None  # table: the column with the example's name
+    group_column: str | None = None  # table: the column that names the sequence of a row
+    order_column: str | None = None  # table: the column with the row's place in its sequence
+    steering_correction: float | None = None  # udacity: steering units added for the left camera
+
+    def refuse_all_but(self, kind: str, *allowed: str) -> None:
+        """Raise InputError if an option was given that a source of this kind has no use for."""
+        for name, value in vars(self).items():
+            if value is not None and name not in allowed:
+                flag = "--" + name.replace("_", "-")
+                raise InputError(
+                    f"{flag} was given, but it means nothing for {kind}", remedy=f"leave {flag} out"
+                )
+
+
+@dataclass(frozen=True)
+class ExtractConfig:
+    """How images become features. All but engine, store, batch and max-failed is in the recipe."""
+
+    weights: str = "imagenet"  # imagenet, random[:SEED] or a .weights.h5, .h5 or .keras file
+    size: tuple[int, int] | Literal["native"] = (299, 299)  # pixels: height and width, or as it is
+    preprocess: Literal["keras", "unit"] = "keras"  # keras: x / 127.5 - 1; unit: x / 255
+    taps: tuple[str, ...] = ("mixed10",)  # InceptionV3 layers to read, mixed0 to mixed10
+    pool: str = "avg"  # avg, max or grid:RxC
+    engine: Literal["auto", "tensorflow"] = "auto"  # what runs the network
+    store: Literal["float32", "float16"] = "float32"  # how features are kept
+    batch: int = 64  # images a step
+    max_failed: float = 0.01  # share of images that may fail before it ends with exit code 4
+
+    def __post_init__(self) -> None:
+        _require(self.batch >= 1, "batch", self.batch, "at least 1")
+        if self.size != "native":
+            _require(min(self.size) >= 75, "size", self.size, "at least 75 pixels each way")
+        _require(0 <= self.max_failed <= 1, "max_failed", self.max_failed, "from 0 to 1")
+        _require(len(self.taps) > 0, "taps", self.taps, "at least one layer")
+        _require(len(set(self.taps)) == len(self.taps), "taps", self.taps, "each layer once")
 
 
 @dataclass(frozen=True)
@@ -67,26 +115,50 @@ class TrainConfig(HeadConfig):
         _require(both < 1, "test", self.test, "less than 1 with --validation")
         _require(0 <= self.gap < 0.5, "gap", self.gap, "from 0 to below 0.5")
 
-    def to_json(self) -> dict[str, Any]:
-        """All settings as JSON values; tuples become lists."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in dataclasses.asdict(self).items()
+
+def to_json(settings: Any) -> dict[str, Any]:
+    """A settings dataclass as JSON values; tuples become lists."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in dataclasses.asdict(settings).items()
+    }
+
+
+def from_json(kind: type[T], settings: Mapping[str, Any]) -> T:
+    """The inverse of `to_json`; settings left out keep their defaults.
+
+    Raises:
+        InputError: a setting that does not exist (the nearest is named), or a value out of range.
+    """
+    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    for name in settings:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, 1)
+            raise InputError(
+                f"no setting {name!r}",
+                expected="one of: " + ", ".join(known),
+                remedy=nearest[0] if nearest else "",
+            )
+    return kind(
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in settings.items()
         }
+    )
 
-    @classmethod
-    def from_json(cls, settings: dict[str, Any]) -> Self:
-        """The inverse of `to_json`; settings left out keep their defaults.
 
-        Raises:
-            InputError: a setting that does not exist, or a value out of range.
-        """
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(settings) - known):
-            raise InputError(f"unknown settings {unknown}", expected=f"some of {sorted(known)}")
-        return cls(
-            **{
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in settings.items()
-            }
-        )
+def command_line(module: str, words: Sequence[object], *settings: Any) -> str:
+    """The command that says the same: `words`, then every setting that is not the default."""
+    parts = ["python", "-m", module, *map(str, words)]
+    for group in settings:
+        for field in dataclasses.fields(group):
+            value = getattr(group, field.name)
+            if value != field.default:
+                parts += _words(field.name.replace("_", "-"), value)
+    return shlex.join(parts)
+
+
+def _words(flag: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    return [f"--{flag}", *map(str, value if isinstance(value, tuple) else (value,))]

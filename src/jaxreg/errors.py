@@ -38,7 +38,7 @@ class TooManyFailed(JaxregError):
     exit_code = 4
 
 
-class CannotRecover(JaxregError):
-    """Training has come to a state that no further epoch can leave."""
+class Stopped(JaxregError):
+    """The work was told to stop; what was done is saved, and can be gone on with."""
 
-    exit_code = 5
+    exit_code = 130

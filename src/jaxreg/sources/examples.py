@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jaxreg.errors import InputError
-
 Image = Path | bytes | np.ndarray
 """One image before decoding: a file, the bytes of an encoded image, or an array of pixels."""
 
@@ -54,23 +52,3 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-
-@dataclass(frozen=True)
-class SourceOptions:
-    """What a user may say about a source; each option belongs to some kinds of source only."""
-
-    image_column: str | None = None  # table: the column with the image's path or bytes
-    id_column: str | None = None  # table: the column with the example's name
-    group_column: str | None = None  # table: the column that names the sequence of a row
-    order_column: str | None = None  # table: the column with the row's place in its sequence
-    steering_correction: float | None = None  # udacity: steering units added for the left camera
-
-    def refuse_all_but(self, kind: str, *allowed: str) -> None:
-        """Raise InputError if an option was given that a source of this kind has no use for."""
-        for name, value in vars(self).items():
-            if value is not None and name not in allowed:
-                flag = "--" + name.replace("_", "-")
-                raise InputError(
-                    f"{flag} was given, but it means nothing for {kind}", remedy=f"leave {flag} out"
-                )

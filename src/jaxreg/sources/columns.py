@@ -1,0 +1,116 @@
+"""Columns of any source → the scalar columns that a dataset keeps, in few types."""
+
+import re
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from jaxreg.sources.examples import RESERVED
+
+_BOOKKEEPING = re.compile(
+    r"_*index(_level_\d+_*)?|.*_index|unnamed.*|frame([ _]?(id|no|number|index))?|row"
+    r"|time|date|.*timestamp.*|.*_ms",
+    re.IGNORECASE,
+)
+
+
+def scalar_columns(table: pa.Table) -> tuple[pa.Table, list[str]]:
+    """Keep numbers, booleans, strings and times; returns also the names of what was dropped.
+
+    Dictionaries become their values, decimals and columns without any value float64, the
+    variants of string plain string.
+    """
+    kept, dropped = {}, []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if (kind := _plain(column.type)) is None:
+            dropped.append(name)
+        else:
+            kept[name] = column.cast(kind)
+    return pa.table(kept) if kept else no_columns(table.num_rows), dropped
+
+
+def no_columns(count: int) -> pa.Table:
+    """A table of so many rows and no column; `pa.table({})` and `take` would make none."""
+    return pa.table({"": pa.nulls(count)}).select([])
+
+
+def take(table: pa.Table, rows: Sequence[int]) -> pa.Table:
+    """Some rows of a table that may have no columns."""
+    return table.take(rows) if table.num_columns else no_columns(len(rows))
+
+
+def _plain(kind: pa.DataType) -> pa.DataType | None:
+    """The type that a column of this type is kept in, None if it is no scalar."""
+    t = pa.types
+    if t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind):
+        return pa.string()
+    if t.is_decimal(kind) or t.is_null(kind):
+        return pa.float64()
+    if t.is_float16(kind):
+        return pa.float32()
+    simple = (t.is_integer, t.is_floating, t.is_boolean, t.is_temporal)
+    return kind if any(is_kind(kind) for is_kind in simple) else None
+
+
+def from_rows(rows: Sequence[dict[str, Any]]) -> pa.Table:
+    """JSON objects as a table of all their keys; values of mixed kinds become strings."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: _array([row.get(name) for row in rows]) for name in names})
+
+
+def _array(values: list[Any]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, OverflowError):
+        return pa.array([None if value is None else str(value) for value in values])
+
+
+def bookkeeping(table: pa.Table, serving: Collection[str | None] = ()) -> tuple[str, ...]:
+    """Columns never to be predicted by default: index, order and time ones, and those `serving`.
+
+    A column without any value is among them, lest the only number be no longer the only one.
+    """
+    return tuple(
+        name
+        for name in map(str, table.column_names)
+        if name in serving
+        or name.startswith("source.")
+        or _BOOKKEEPING.fullmatch(name)
+        or pa.types.is_temporal(table[name].type)
+        or table[name].null_count == len(table)
+    )
+
+
+def without_reserved(table: pa.Table, serving: Collection[str | None] = ()) -> pa.Table:
+    """Call a column with a name of the dataset's own `source.<name>`; leave out the `serving` ones.
+
+    A column serves if it is itself the dataset's column of that name, as `id` of the ids.
+    """
+    left = [n for n in table.column_names if not (n in RESERVED and n in serving)]
+    names = [f"source.{name}" if name in RESERVED else name for name in left]
+    return table.select(left).rename_columns(names)
+
+
+def ranks(column: pa.ChunkedArray) -> np.ndarray:
+    """int64 (n,) in the order of the values: whole numbers as they are, others by rank from 0.
+
+    Equal values have equal ranks. The column has no nulls.
+    """
+    if pa.types.is_integer(column.type) and column.type != pa.uint64():
+        return column.cast(pa.int64()).to_numpy()
+    if pa.types.is_temporal(column.type):
+        column = column.cast(pa.int32() if column.type.bit_width == 32 else pa.int64())
+    values = column.to_numpy()
+    return np.unique(values, return_inverse=True)[1].astype(np.int64)
+
+
+def missing(column: pa.ChunkedArray) -> list[bool]:
+    """(n,) whether a row has no value: null, NaN or text of blanks."""
+    return [
+        not value.strip() if isinstance(value, str) else value is None or value != value
+        for value in column.to_pylist()
+    ]

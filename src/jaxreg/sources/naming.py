@@ -1,0 +1,76 @@
+"""Names that sources share: image suffixes, ids that do not repeat, the nearest right word."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from jaxreg.errors import InputError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+def is_image_name(name: str) -> bool:
+    """Whether the name ends like an image file, in either case."""
+    return name.strip().lower().endswith(IMAGE_SUFFIXES)
+
+
+def row_id(row: int) -> str:
+    """The id of a row (from 0) that has no name of its own: `row-000012`."""
+    return f"row-{row:06d}"
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """The names with `#2`, `#3` … behind what repeats, by occurrence.
+
+    A name that stands there literally keeps itself, also if it looks like a numbered repeat.
+    """
+    taken = set(names)
+    seen: dict[str, int] = {}
+    result = []
+    for name in names:
+        number = seen.get(name, 0) + 1
+        unused = name
+        while number > 1 and (unused := f"{name}#{number}") in taken:
+            number += 1
+        seen[name] = number
+        taken.add(unused)
+        result.append(unused)
+    return result
+
+
+def nearest(name: str, choices: Iterable[str]) -> str | None:
+    """The choice most like `name`, or None if none is near; upper and lower case are alike."""
+    folded = {choice.lower(): choice for choice in choices}
+    close = difflib.get_close_matches(name.lower(), folded, n=1)
+    return folded[close[0]] if close else None
+
+
+def listed(names: Iterable[str], limit: int = 20) -> str:
+    """The names for a message, cut off after `limit`."""
+    names = list(names)
+    shown = ", ".join(names[:limit]) or "none"
+    return shown if len(names) <= limit else f"{shown} … ({len(names)} in all)"
+
+
+def neighbour(path: Path) -> str | None:
+    """The file beside `path` with the most similar name, as a path; None if there is none."""
+    if not path.parent.is_dir():
+        return None
+    close = nearest(path.name, (entry.name for entry in path.parent.iterdir()))
+    return None if close is None else str(path.parent / close)
+
+
+def one_column(name: str, choices: Sequence[str], flag: str, where: str) -> str:
+    """`name` itself, if it is one of the columns.
+
+    Raises:
+        InputError: it is not; the columns and the nearest one are named.
+    """
+    if name in choices:
+        return name
+    close = nearest(name, choices)
+    raise InputError(
+        f"{where} has no column {name!r}",
+        expected=f"one of: {listed(choices)}",
+        remedy=f"{flag} {close}" if close else "",
+    )

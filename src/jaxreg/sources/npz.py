@@ -1,0 +1,135 @@
+"""NumPy archives: `images`, `targets`, `ids`."""
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from jaxreg.config import SourceOptions
+from jaxreg.errors import InputError
+from jaxreg.sources.columns import no_columns
+from jaxreg.sources.examples import Examples
+from jaxreg.sources.naming import listed, nearest, row_id
+
+KNOWN = ("images", "targets", "ids")
+
+
+def open_npz(path: Path, location: str, options: SourceOptions) -> Examples:
+    """`images` (N, H, W[, C]) uint8 or uint16, `targets` (N,) or (N, T) numbers, `ids` (N,).
+
+    An archive of images alone has no targets. Nothing is ever unpickled.
+
+    Raises:
+        InputError: not an npz, an array missing, of another length, shape or type.
+    """
+    options.refuse_all_but("an npz")
+    arrays, others = _load(path)
+    images = _images(path, arrays)
+    columns = _targets(path, arrays, len(images))
+    return Examples(
+        ids=_ids(path, arrays, len(images)),
+        images=list(images),
+        columns=pa.table(columns) if columns else no_columns(len(images)),
+        description={
+            "kind": "npz",
+            "location": location,
+            **({"dropped_columns": others} if others else {}),
+        },
+        targets=tuple(columns),
+    )
+
+
+def read_archive(path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Those of the wanted arrays that are there, and the names of all.
+
+    Raises:
+        ValueError: it is no archive, is damaged, or would have to be unpickled.
+    """
+    try:
+        with path.open("rb") as file:  # np.load itself leaves a broken file open
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError("it holds one array without a name")
+            found = {name: archive[name] for name in wanted if name in archive}
+            # a member that is no array comes as its bytes
+            return {n: a for n, a in found.items() if isinstance(a, np.ndarray)}, archive.files
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _load(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The arrays that are used, and the names of all others."""
+    try:
+        found, names = read_archive(path, KNOWN)
+    except ValueError as error:
+        raise InputError(
+            f"{path} is not an npz that can be read: {error}",
+            expected="an archive by numpy.savez; arrays of Python objects are never unpickled",
+        ) from None
+    others = [name for name in names if name not in KNOWN]
+    for name in ("images", "targets"):
+        if name not in found and (name == "images" or others):
+            close = nearest(name, others)
+            raise InputError(
+                f"{path} has no array {name!r}; it has: {listed(names)}",
+                expected="images (N, H, W[, C]) and targets (N,) or (N, T)",
+                remedy=f"save {close!r} as {name!r}" if close else f"numpy.savez(…, {name}=…)",
+            )
+    return found, others
+
+
+def _images(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    images = arrays["images"]
+    if images.dtype not in (np.uint8, np.uint16):
+        raise InputError(
+            f"images in {path} are {images.dtype}",
+            expected="uint8 (0..255) or uint16 (0..65535)",
+            remedy="images of 0..1 are saved as (255 * images).round().astype('uint8')",
+        )
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3, 4)):
+        raise InputError(
+            f"images in {path} have shape {images.shape}",
+            expected="(N, height, width) or (N, height, width, channels) with 1, 3 or 4 channels",
+        )
+    if 0 in images.shape:
+        raise InputError(
+            f"images in {path} have shape {images.shape}", expected="at least one pixel"
+        )
+    return images
+
+
+def _targets(path: Path, arrays: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+    if "targets" not in arrays:
+        return {}
+    targets = arrays["targets"]
+    if targets.dtype.kind not in "biuf":
+        raise InputError(f"targets in {path} are {targets.dtype}", expected="numbers")
+    if targets.dtype == np.float16:
+        targets = targets.astype(np.float32)
+    if targets.ndim not in (1, 2) or len(targets) != count or 0 in targets.shape:
+        raise InputError(
+            f"targets in {path} have shape {targets.shape} for {count} images",
+            expected=f"({count},) or ({count}, T)",
+        )
+    if targets.ndim == 1:
+        return {"target": targets}
+    return {f"target_{number}": column for number, column in enumerate(targets.T)}
+
+
+def _ids(path: Path, arrays: dict[str, np.ndarray], count: int) -> tuple[str, ...]:
+    if "ids" not in arrays:
+        return tuple(map(row_id, range(count)))
+    array = arrays["ids"]
+    if array.shape != (count,) or array.dtype.kind not in "Uiu":
+        raise InputError(
+            f"ids in {path} have shape {array.shape} and type {array.dtype} for {count} images",
+            expected=f"({count},) strings or whole numbers",
+        )
+    ids = tuple(map(str, array.tolist()))
+    if len(set(ids)) != count:
+        repeated = next(name for name in ids if ids.count(name) > 1)
+        raise InputError(f"ids in {path} hold {repeated!r} more than once", expected="unique ids")
+    return ids

@@ -1,0 +1,165 @@
+"""Parquet files: their scalar columns at once, the images in them a few at a time."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jaxreg.errors import InputError
+
+BLOCK_ROWS = 64  # rows read at once: their images and a few blocks before are all that is in memory
+KEPT_BLOCKS = 8  # more than the reading threads are apart
+
+
+def is_encoded(kind: pa.DataType) -> bool:
+    """Whether a column holds encoded images: binary, or Hugging Face's struct {bytes, path}."""
+    if pa.types.is_struct(kind):
+        return {"bytes", "path"} <= {field.name for field in kind} and is_encoded(
+            kind.field("bytes").type
+        )
+    t = pa.types
+    return any(
+        is_kind(kind)
+        for is_kind in (t.is_binary, t.is_large_binary, t.is_binary_view, t.is_fixed_size_binary)
+    )
+
+
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """The file, of which only the footer has been read.
+
+    Raises:
+        InputError: it is not a Parquet file.
+    """
+    try:
+        # without memory map and with pre-buffering a whole row group would come into memory
+        return pq.ParquetFile(
+            path, memory_map=True, pre_buffer=False, page_checksum_verification=True
+        )
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path} is not a Parquet file, or is damaged: {error}") from None
+
+
+def damaged(path: Path, error: Exception) -> InputError:
+    """The error for a file whose footer is whole and whose rows are not."""
+    return InputError(f"{path} is damaged: {error}", remedy="copy or write it again")
+
+
+class EncodedColumn:
+    """The images of one column, read when asked for; safe to use from threads.
+
+    Going forward reads every row once; going back begins at the row group again.
+    """
+
+    def __init__(self, path: Path, column: str) -> None:
+        self._path, self._file = path, open_parquet(path)
+        kind = self._file.schema_arrow.field(column).type
+        self._nested = pa.types.is_struct(kind)
+        self._leaf = f"{column}.bytes" if self._nested else column
+        #: (n,) paths as written, None where there is none; None for a plain binary column
+        self.names: list[str | None] | None = self._names(column) if self._nested else None
+        groups = range(self._file.num_row_groups)
+        sizes = [self._file.metadata.row_group(group).num_rows for group in groups]
+        self._starts = np.cumsum([0, *sizes])
+        self._lock = threading.Lock()
+        self._blocks: OrderedDict[tuple[int, int], pa.Array] = OrderedDict()
+        self._cursor: tuple[int, int, Iterator[pa.Array]] = (-1, 0, iter(()))
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def image(self, row: int) -> bytes | Path:
+        """The bytes in a row or, where Hugging Face kept only the path, that file."""
+        group = int(np.searchsorted(self._starts, row, side="right")) - 1
+        block, place = divmod(int(row - self._starts[group]), BLOCK_ROWS)
+        with self._lock:
+            content = self._block(group, block)[place].as_py()
+        name = None if self.names is None else self.names[row]
+        if content is None and name:
+            return self._path.parent / name
+        return content or b""
+
+    def absent(self) -> list[bool]:
+        """(n,) whether a row has neither bytes nor a path; reads them only if some may lack."""
+        if self._never_null():
+            return [False] * len(self)
+        null = [
+            value
+            for group in range(self._file.num_row_groups)
+            for block in self._read(group)
+            for value in block.is_null().to_pylist()
+        ]
+        if self.names is None:
+            return null
+        return [empty and not name for empty, name in zip(null, self.names, strict=True)]
+
+    def _never_null(self) -> bool:
+        metadata = self._file.metadata
+        leaf = next(
+            number
+            for number in range(metadata.num_columns)
+            if self._file.schema.column(number).path == self._leaf
+        )
+        counts = [
+            metadata.row_group(group).column(leaf).statistics
+            for group in range(metadata.num_row_groups)
+        ]
+        return all(count and count.has_null_count and not count.null_count for count in counts)
+
+    def _names(self, column: str) -> list[str | None]:
+        cells = self._file.read(columns=[f"{column}.path"])[column].to_pylist()
+        return [cell and cell["path"] for cell in cells]
+
+    def _read(self, group: int) -> Iterator[pa.Array]:
+        """The blocks of a row group, one after another."""
+        left = self._file.metadata.row_group(group).num_rows
+        try:
+            for batch in self._file.iter_batches(
+                BLOCK_ROWS, row_groups=[group], columns=[self._leaf], use_threads=False
+            ):
+                if len(batch) != min(BLOCK_ROWS, left):  # a row would get another row's image
+                    raise damaged(
+                        self._path, ValueError(f"{len(batch)} rows where {left} are left")
+                    )
+                left -= len(batch)
+                column = batch.column(0)
+                yield column.flatten()[0] if self._nested else column
+        except (pa.ArrowException, OSError) as error:
+            raise damaged(self._path, error) from error
+
+    def _block(self, group: int, block: int) -> pa.Array:
+        key = (group, block)
+        if key not in self._blocks:
+            at_group, at_block, blocks = self._cursor
+            if at_group != group or at_block > block:
+                at_block, blocks = 0, self._read(group)
+            self._cursor = (-1, 0, iter(()))  # should reading fail, the next try begins anew
+            for number in range(at_block, block + 1):
+                self._blocks[group, number] = next(blocks)
+                if len(self._blocks) > KEPT_BLOCKS:
+                    self._blocks.popitem(last=False)
+            self._cursor = (group, block + 1, blocks)
+        return self._blocks[key]
+
+
+class EncodedImages(Sequence[bytes | Path]):
+    """The images of some rows of a column."""
+
+    def __init__(self, column: EncodedColumn, rows: Sequence[int]) -> None:
+        self._column, self._rows = column, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes | Path: ...
+    @overload
+    def __getitem__(self, index: slice) -> "EncodedImages": ...
+    def __getitem__(self, index: int | slice) -> "bytes | Path | EncodedImages":
+        if isinstance(index, slice):
+            return EncodedImages(self._column, self._rows[index])
+        return self._column.image(self._rows[index])

@@ -1,0 +1,241 @@
+"""Tables (CSV, Parquet) with a column of image paths or of encoded images."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from jaxreg.config import SourceOptions
+from jaxreg.errors import InputError
+from jaxreg.sources.columns import (
+    bookkeeping,
+    missing,
+    ranks,
+    scalar_columns,
+    take,
+    without_reserved,
+)
+from jaxreg.sources.csvfile import CsvFile
+from jaxreg.sources.examples import Examples, Image
+from jaxreg.sources.naming import is_image_name, listed, nearest, one_column, row_id, unique
+from jaxreg.sources.parquet import EncodedColumn, EncodedImages, damaged, is_encoded, open_parquet
+
+LOOKED_AT = 300  # values of a column that decide whether it holds images
+
+
+@dataclass(frozen=True)
+class _Table:
+    path: Path
+    scalars: pa.Table
+    encoded: tuple[str, ...] = ()  # columns of encoded images, not read yet
+    dropped: tuple[str, ...] = ()  # columns that are neither
+
+    @property
+    def names(self) -> list[str]:
+        return [*self.scalars.column_names, *self.encoded]
+
+
+@dataclass(frozen=True)
+class _Images:
+    """What the image column says of every row."""
+
+    of: Callable[[Sequence[int]], Sequence[Image]]  # the images of some rows
+    written: Sequence[str | None]  # paths as they stand there
+    absent: Sequence[bool]
+
+
+def open_csv_table(file: CsvFile, location: str, options: SourceOptions) -> Examples:
+    """A CSV table; paths in it are relative to its folder.
+
+    Raises:
+        InputError: no rows, an unknown column, no clear image column, ids that repeat.
+    """
+    text = {"id", options.id_column} - {options.order_column}  # an order 10 comes after 9
+    table = file.table(file.header(), as_text=text)
+    return _examples(_Table(file.path, scalar_columns(table)[0]), location, options)
+
+
+def open_parquet_table(path: Path, location: str, options: SourceOptions) -> Examples:
+    """A Parquet table; paths in it are relative to its folder.
+
+    Raises:
+        InputError: as `open_csv_table`, or the file is damaged.
+    """
+    file = open_parquet(path)
+    encoded = tuple(field.name for field in file.schema_arrow if is_encoded(field.type))
+    others = [name for name in file.schema_arrow.names if name not in encoded]
+    try:
+        table = file.read(columns=others)
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(path, error) from error
+    scalars, dropped = scalar_columns(table)
+    return _examples(_Table(path, scalars, encoded, tuple(dropped)), location, options)
+
+
+def _examples(table: _Table, location: str, options: SourceOptions) -> Examples:
+    options.refuse_all_but("a table", "image_column", "id_column", "group_column", "order_column")
+    if not table.scalars.num_rows:
+        raise InputError(f"{table.path} has columns and no rows", expected="one row per image")
+    image_column = _image_column(table, options.image_column)
+    images = (_encoded if image_column in table.encoded else _files)(table, image_column)
+    ids, id_column = _ids(table, options.id_column, images.written)
+    order = _scalar(table, options.order_column, "--order-column")
+    group = _scalar(table, options.group_column, "--group-column")
+
+    absent = {options.order_column: order, options.group_column: group}
+    absent = {name: missing(column) for name, column in absent.items() if column is not None}
+    keep, unusable = _usable(ids, {**absent, image_column: images.absent})
+    if not keep:
+        raise InputError(f"{table.path} has no usable row; {unusable[0][0]}: {unusable[0][1]}")
+
+    columns = without_reserved(table.scalars, _serving(image_column, id_column, options))
+    columns = take(columns, keep)
+    written = [images.written[row] for row in keep]
+    folder = table.path.parent
+    paths = tuple(os.path.join(folder, name) if name else "" for name in written)
+    return Examples(
+        ids=tuple(ids[row] for row in keep),
+        images=images.of(keep),
+        columns=columns,
+        description=_description(table, image_column, location, options),
+        order=None if order is None else ranks(order.take(keep)),
+        group=None if group is None else tuple(group.take(keep).cast(pa.string()).to_pylist()),
+        paths=paths if any(paths) else None,
+        bookkeeping=bookkeeping(columns, (id_column, options.group_column, options.order_column)),
+        sequential=order is not None,
+        unusable=unusable,
+    )
+
+
+def _usable(
+    ids: Sequence[str], absent: Mapping[str | None, Sequence[bool]]
+) -> tuple[list[int], tuple[tuple[str, str], ...]]:
+    """Rows with a value in each of the columns; of the others the id and a reason."""
+    reasons: dict[int, str] = {}
+    for column, lacks in absent.items():
+        rows = np.flatnonzero(lacks).tolist()
+        reasons |= dict.fromkeys(rows, f"no value in column {column!r}")
+    keep = [row for row in range(len(ids)) if row not in reasons]
+    return keep, tuple((ids[row], reason) for row, reason in sorted(reasons.items()))
+
+
+def _image_column(table: _Table, asked: str | None) -> str:
+    if asked is not None:
+        name = one_column(asked, table.names, "--image-column", str(table.path))
+        if name in table.encoded or pa.types.is_string(table.scalars[name].type):
+            return name
+        column = table.scalars[name]
+        held = "no value" if all(missing(column)) else column.type
+        raise InputError(
+            f"--image-column {name} of {table.path} holds {held}",
+            expected="paths of image files, or their bytes",
+        )
+    texts = [
+        name
+        for name in table.scalars.column_names
+        if pa.types.is_string(table.scalars[name].type) and _holds_paths(table.scalars[name])
+    ]
+    found = [*texts, *table.encoded]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        what = f"{len(found)} columns that may hold the images: {listed(found)}"
+    else:
+        what = "no column whose values all are names of image files"
+    like = found[0] if found else nearest("image", table.names) or table.names[0]
+    raise InputError(
+        f"{table.path} has {what}",
+        expected=f"--image-column with one of its columns: {listed(table.names)}",
+        remedy=f"--image-column {like}",
+    )
+
+
+def _holds_paths(column: pa.ChunkedArray) -> bool:
+    present = [
+        value for value, lacks in zip(column.to_pylist(), missing(column), strict=True) if not lacks
+    ]
+    return bool(present) and all(map(is_image_name, present[:LOOKED_AT]))
+
+
+def _encoded(table: _Table, column: str) -> _Images:
+    images = EncodedColumn(table.path, column)
+    written = images.names or [None] * len(images)
+    return _Images(lambda rows: EncodedImages(images, rows), written, images.absent())
+
+
+def _files(table: _Table, column: str) -> _Images:
+    cells = table.scalars[column]
+    written = [cell.strip() if cell else None for cell in cells.to_pylist()]
+    folder = table.path.parent
+    return _Images(
+        lambda rows: [folder / (written[row] or "") for row in rows], written, missing(cells)
+    )
+
+
+def _ids(
+    table: _Table, asked: str | None, written: Sequence[str | None]
+) -> tuple[list[str], str | None]:
+    """One id a row, and the column they come from (None: paths or row numbers)."""
+    chosen = _scalar(table, asked, "--id-column")
+    if chosen is not None:
+        ids, flaw = _as_ids(chosen)
+        if flaw:
+            raise InputError(
+                f"--id-column {asked} of {table.path} {flaw}",
+                expected="one id per row, all different",
+            )
+        return ids, asked
+    if "id" in table.scalars.column_names:
+        ids, flaw = _as_ids(table.scalars["id"])
+        if not flaw:
+            return ids, "id"
+    return unique([name or row_id(row) for row, name in enumerate(written)]), None
+
+
+def _as_ids(column: pa.ChunkedArray) -> tuple[list[str], str | None]:
+    """The values as text, and what forbids their use as ids."""
+    absent = missing(column)
+    if any(absent):
+        return [], f"has no value in row {absent.index(True)} (from 0)"
+    ids = column.cast(pa.string()).to_pylist()
+    rows: dict[str, int] = {}
+    for row, name in enumerate(ids):
+        if rows.setdefault(name, row) != row:
+            return [], f"holds {name!r} in rows {rows[name]} and {row} (from 0)"
+    return ids, None
+
+
+def _scalar(table: _Table, name: str | None, flag: str) -> pa.ChunkedArray | None:
+    if name is None:
+        return None
+    choices = table.scalars.column_names
+    return table.scalars[one_column(name, choices, flag, str(table.path))]
+
+
+def _serving(image: str, id_column: str | None, options: SourceOptions) -> set[str]:
+    """Columns that are already the dataset's own column of that name."""
+    roles = {
+        "id": id_column,
+        "group": options.group_column,
+        "order": options.order_column,
+        "path": image,
+    }
+    return {role for role, column in roles.items() if column == role}
+
+
+def _description(
+    table: _Table, image: str, location: str, options: SourceOptions
+) -> dict[str, Any]:
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    dropped = [name for name in (*table.encoded, *table.dropped) if name != image]
+    return {
+        "kind": table.path.suffix.lower().removeprefix("."),
+        "location": location,
+        **given,
+        "image_column": image,
+        **({"dropped_columns": dropped} if dropped else {}),
+    }

@@ -1,0 +1,131 @@
+"""DonkeyCar's tub, version 2: a manifest, catalogs of JSON lines, a folder of images."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxreg.config import SourceOptions
+from jaxreg.errors import InputError
+from jaxreg.sources.columns import bookkeeping, from_rows, scalar_columns, without_reserved
+from jaxreg.sources.examples import Examples
+from jaxreg.sources.naming import listed, one_column, unique
+
+BOOKKEEPING = ("_index", "_timestamp_ms", "_session_id")
+
+
+def is_tub(folder: Path) -> bool:
+    """Whether the folder has a manifest and catalogs."""
+    return (folder / "manifest.json").is_file() and any(
+        not file.name.startswith(".") for file in folder.glob("*.catalog")
+    )
+
+
+def open_tub(folder: Path, location: str, options: SourceOptions) -> Examples:
+    """The records of a tub in the catalogs' order, without those its driver deleted.
+
+    The id of a record is its index, which is also its place in its session.
+
+    Raises:
+        InputError: the manifest or a catalog it names cannot be read, no clear image column.
+    """
+    options.refuse_all_but("a DonkeyCar tub", "image_column")
+    inputs, catalogs, deleted = _manifest(folder)
+    image_column = _image_column(folder, inputs, options.image_column)
+    rows, unusable, left_out = [], [], 0
+    for place, record, flaw in _records(folder, catalogs):
+        if flaw or record is None:
+            unusable.append((place, flaw))
+        elif record["_index"] in deleted:
+            left_out += 1
+        elif not isinstance(record.get(image_column), str) or not record[image_column]:
+            unusable.append((str(record["_index"]), f"no value in {image_column!r}"))
+        else:
+            rows.append(record)
+    if not rows:
+        why = f": {': '.join(unusable[0])}" if unusable else f", {left_out} deleted ones"
+        raise InputError(f"the tub {folder} has no usable record{why}")
+
+    table, dropped = scalar_columns(from_rows(rows))
+    columns = without_reserved(table)
+    index = [row["_index"] for row in rows]
+    paths = [folder / "images" / row[image_column] for row in rows]
+    return Examples(
+        ids=tuple(unique([str(number) for number in index])),
+        images=paths,
+        columns=columns,
+        description={
+            "kind": "tub",
+            "location": location,
+            "image_column": image_column,
+            "deleted": left_out,
+            **({"dropped_columns": dropped} if dropped else {}),
+        },
+        order=np.array(index, np.int64),
+        group=_sessions(rows),
+        paths=tuple(map(str, paths)),
+        bookkeeping=bookkeeping(columns, BOOKKEEPING),
+        sequential=True,
+        unusable=tuple(unusable),
+    )
+
+
+def _manifest(folder: Path) -> tuple[dict[str, str], list[str], set[int]]:
+    """Type by input, names of the catalogs, deleted indexes. The lines are those of donkeycar's
+    `parts/datastore_v2.py`: inputs, types, metadata, the manifest's own, the catalogs."""
+    path = folder / "manifest.json"
+    try:
+        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+        inputs = dict(zip(lines[0], lines[1], strict=True))
+        catalogs = [str(name) for name in lines[-1]["paths"]]
+        return inputs, catalogs, set(lines[-1].get("deleted_indexes", ()))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise InputError(
+            f"{path} is not the manifest of a DonkeyCar tub, version 2",
+            expected="JSON lines: inputs, types, metadata, manifest metadata, catalogs",
+            remedy="a tub of version 1 is converted by donkeycar's scripts/convert_to_tub_v2.py",
+        ) from None
+
+
+def _image_column(folder: Path, inputs: dict[str, str], asked: str | None) -> str:
+    if asked is not None:
+        return one_column(asked, list(inputs), "--image-column", f"the tub {folder}")
+    found = [name for name, kind in inputs.items() if kind == "image_array"]
+    if len(found) == 1:
+        return found[0]
+    raise InputError(
+        f"the tub {folder} has {len(found) or 'no'} inputs of images: {listed(found)}",
+        expected=f"--image-column with one of: {listed(inputs)}",
+    )
+
+
+def _records(folder: Path, catalogs: list[str]) -> Iterator[tuple[str, dict[str, Any] | None, str]]:
+    """For every line: where it stands, the record or None, and what is wrong with it."""
+    for name in catalogs:
+        path = folder / name
+        if not path.is_file():
+            raise InputError(
+                f"{path} is missing, but the manifest names it", remedy="copy the whole tub"
+            )
+        for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+            if not line.strip():
+                continue
+            place = f"{name}:{number}"
+            try:
+                record = json.loads(line)
+            except ValueError:  # also what is not UTF-8
+                yield place, None, "the line is not JSON"
+                continue
+            if not isinstance(record, dict) or type(record.get("_index")) is not int:
+                yield place, None, "the record has no _index"
+            else:
+                yield place, record, ""
+
+
+def _sessions(rows: list[dict[str, Any]]) -> tuple[str, ...] | None:
+    """The recording session of each record; None where the tub names none (older ones)."""
+    if not any("_session_id" in row for row in rows):
+        return None
+    return tuple(str(row.get("_session_id", "")) for row in rows)

@@ -1,0 +1,131 @@
+"""Udacity's driving simulator: `driving_log.csv` and the folder `IMG` beside it."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from jaxreg.config import SourceOptions
+from jaxreg.errors import InputError
+from jaxreg.sources.columns import bookkeeping, missing, scalar_columns, take, without_reserved
+from jaxreg.sources.csvfile import CsvFile
+from jaxreg.sources.examples import Examples
+from jaxreg.sources.naming import is_image_name, unique
+
+LOG = "driving_log.csv"
+COLUMNS = ("center", "left", "right", "steering", "throttle", "brake", "speed")
+CAMERAS = {"center": 0, "left": 1, "right": -1}  # in units of the correction
+CORRECTION = 0.2  # steering units: what most solutions of the course add
+
+
+def is_driving_log(file: CsvFile) -> bool:
+    """Whether the columns are Udacity's, by their header or, without one, by the first row."""
+    return set(COLUMNS[:4]) <= set(file.first) or _is_row(file.first)
+
+
+def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Examples:
+    """Three examples a row (center, left, right), with `steering` corrected for the camera.
+
+    The target is the row's steering, plus the correction for the left camera, minus it for the
+    right one; not clipped to the car's -1..1. All three have the row's number as their order, so
+    that a split into runs keeps them together.
+
+    Raises:
+        InputError: no rows, a steering that is no number, a correction that is not finite.
+    """
+    options.refuse_all_but("a Udacity driving log", "steering_correction")
+    correction = options.steering_correction
+    correction = CORRECTION if correction is None else correction
+    if not math.isfinite(correction):
+        raise InputError(f"--steering-correction is {correction}", expected="a finite number")
+    headerless = _is_row(file.first)
+    names = list(COLUMNS) if headerless else file.header()
+    table = file.table(names, header=not headerless, as_text=CAMERAS)
+    steering = _steering(file.path, table)
+    find = _Finder(file.path.parent)
+
+    # a log without the side cameras has blanks in their columns
+    absent = {camera: missing(table[camera]) for camera in CAMERAS}
+    cameras = [camera for camera in CAMERAS if not all(absent[camera])]
+    written = {camera: table[camera].to_pylist() for camera in cameras}
+    unusable, rows, used, paths = [], [], [], []
+    for row in range(table.num_rows):
+        for camera in cameras:
+            if absent[camera][row]:
+                unusable.append((f"row-{row:06d}.{camera}", f"no value in column {camera!r}"))
+                continue
+            rows.append(row)
+            used.append(camera)
+            paths.append(find(written[camera][row]))
+    if not rows:
+        raise InputError(f"{file.path} names no image", expected="paths in center, left and right")
+
+    others, dropped = scalar_columns(table.drop_columns([*CAMERAS, "steering"]))
+    signs = np.array([CAMERAS[camera] for camera in used])
+    columns = take(without_reserved(others), rows)
+    columns = columns.append_column("steering", pa.array(steering[rows] + correction * signs))
+    columns = columns.append_column("camera", pa.array(used))
+    return Examples(
+        ids=tuple(unique([path.name for path in paths])),
+        images=paths,
+        columns=columns,
+        description={
+            "kind": "udacity",
+            "location": location,
+            "steering_correction": correction,
+            "cameras": cameras,
+            **({"dropped_columns": dropped} if dropped else {}),
+        },
+        order=np.array(rows, np.int64),
+        paths=tuple(map(str, paths)),
+        targets=("steering",),
+        bookkeeping=bookkeeping(columns),
+        sequential=True,
+        unusable=tuple(unusable),
+    )
+
+
+def _is_row(cells: Sequence[str]) -> bool:
+    """Whether the cells are a row of a log without a header: three images, then numbers."""
+    if len(cells) != len(COLUMNS) or not all(map(is_image_name, cells[:3])):
+        return False
+    try:
+        return all(math.isfinite(float(cell)) for cell in cells[3:])
+    except ValueError:
+        return False
+
+
+def _steering(path: Path, table: pa.Table) -> np.ndarray:
+    """(rows,) float64, NaN where there is none."""
+    if not table.num_rows:
+        raise InputError(f"{path} has a header and no rows", expected="one row per moment")
+    column = table["steering"]
+    if pa.types.is_string(column.type):
+        row, value = next((r, v) for r, v in enumerate(column.to_pylist()) if not _is_number(v))
+        raise InputError(
+            f"steering in {path} is {value!r} in row {row} (from 0)",
+            expected="a number in every row",
+        )
+    return column.cast(pa.float64()).to_numpy()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+class _Finder:
+    """Finds an image by the path that the recording machine wrote, mostly an absolute one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self, written: str) -> Path:
+        """The path itself where it exists; else the file of that name in IMG."""
+        path = self._folder / written.strip().replace("\\", "/")
+        return path if path.is_file() else self._folder / "IMG" / path.name
