@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
+from jaxreg.features.backbone import Engine
 from jaxreg.features.cache import Cache
 from jaxreg.features.parts import write_part
 from jaxreg.features.reading import Reader, ReadImage, read_ahead
@@ -19,13 +19,6 @@ from jaxreg.sources.examples import Image
 PART_IMAGES = 1024  # a part is closed at so many images,
 FIRST_PART_SECONDS = 5.0  # or so long after its first one: at most this much work is lost;
 LAST_PART_SECONDS = 60.0  # the wait doubles from part to part up to this
-
-
-class Engine(Protocol):
-    """Turns decoded images into features (features/backbone)."""
-
-    def compile(self, image: np.ndarray) -> None: ...
-    def features(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]: ...
 
 
 @dataclass

@@ -70,10 +70,6 @@ class Recipe:
     engine: str | None = None  # below float32 engines differ, so it counts; None at float32
 
     def __post_init__(self) -> None:
-        if self.size is not None and min(self.size) < 75:
-            raise InputError(
-                f"--size {self.size[0]} {self.size[1]}", expected="at least 75 pixels each way"
-            )
         if (self.precision == "float32") != (self.engine is None):
             raise ValueError("recipe: the engine counts below float32, and only there")
 

@@ -1,0 +1,166 @@
+"""Builds the Keras network: quietly, on the right backend, up to the last tap, weights set."""
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jaxreg.errors import InputError
+from jaxreg.features.backbone.files import Slot, read_arrays
+from jaxreg.features.recipe import TAPS
+from jaxreg.features.weights import WeightsSource, random_kernels
+
+MIN_SIZE = 75
+"""Pixels each way that InceptionV3's unpadded convolutions need."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network of keras.applications."""
+
+    constructor: str  # its name in keras.applications
+    taps: tuple[str, ...]  # the layers that may be read, first to last
+
+
+BACKBONES = {"inception_v3": Backbone("InceptionV3", TAPS)}
+
+
+def check_taps(backbone: str, taps: Sequence[str]) -> None:
+    """Raise InputError for a backbone or a tap that does not exist. Loads nothing."""
+    if backbone not in BACKBONES:
+        raise InputError(f"no backbone {backbone!r}", expected=" or ".join(BACKBONES))
+    known = BACKBONES[backbone].taps
+    for tap in taps:
+        if tap not in known:
+            raise InputError(f"{backbone} has no tap {tap!r}", expected=", ".join(known))
+
+
+def build_network(backbone: str, taps: Sequence[str], weights: WeightsSource) -> Any:
+    """A frozen Keras model from preprocessed pixels to {tap: output}; it ends at the last tap.
+
+    Its input is float32 (batch, height, width, 3), its outputs (batch, rows, columns, channels).
+    `start_keras` must have been called.
+
+    Raises:
+        InputError: an unknown backbone or tap; weights that do not fill every array.
+    """
+    import keras
+
+    check_taps(backbone, taps)
+    with _plain_float32():
+        constructor = getattr(keras.applications, BACKBONES[backbone].constructor)
+        base = constructor(include_top=False, weights=None, input_shape=(None, None, 3))
+        set_weights(base, weights)
+        base.trainable = False
+        return keras.Model(base.input, {tap: base.get_layer(tap).output for tap in taps})
+
+
+def set_weights(base: Any, weights: WeightsSource) -> None:
+    slots = _slots(base)
+    if weights.path is not None:
+        arrays = read_arrays(weights.path, weights.identity, slots)
+    elif weights.seed is not None:
+        arrays = _random_arrays(slots, weights.seed)
+    else:
+        raise ValueError("weights: neither a file nor a seed")
+    for name, layer_arrays in arrays.items():
+        base.get_layer(name).set_weights(layer_arrays)
+    done = sum(map(len, arrays.values()))
+    if done != len(base.weights):
+        raise RuntimeError(f"{done} of {len(base.weights)} arrays set: a layer of unknown kind")
+
+
+def _slots(base: Any) -> list[Slot]:
+    """The layers that hold weights, in the order of model.layers, which is not that of creation."""
+    import keras
+
+    slots = []
+    for layer in base.layers:
+        shapes = tuple(tuple(variable.shape) for variable in layer.weights)
+        if isinstance(layer, keras.layers.Conv2D):
+            slots.append(Slot(layer.name, "convolution", shapes))
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            slots.append(Slot(layer.name, "normalization", shapes))
+    return slots
+
+
+def _random_arrays(slots: Sequence[Slot], seed: int) -> dict[str, list[np.ndarray]]:
+    """Kernels drawn in order of creation; normalizations neutral: beta 0, mean 0, variance 1."""
+    kernels = sorted((s for s in slots if s.kind == "convolution"), key=lambda slot: slot.number)
+    drawn = random_kernels([slot.shapes[0] for slot in kernels], seed)  # pyright: ignore[reportArgumentType]
+    arrays = {slot.name: [kernel] for slot, kernel in zip(kernels, drawn, strict=True)}
+    for slot in slots:
+        if slot.kind == "normalization":
+            beta, mean, variance = slot.shapes
+            arrays[slot.name] = [np.zeros(beta), np.zeros(mean), np.ones(variance)]
+    return arrays
+
+
+def start_keras(backend: str = "tensorflow") -> None:
+    """Import Keras on a backend, and keep its start-up chatter from the terminal.
+
+    Raises:
+        InputError: Keras was imported before, on another backend.
+    """
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = backend
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # C++ information and warnings
+        with _without_start_up_noise():
+            import keras
+
+            if backend == "tensorflow":
+                import tensorflow as tf
+
+                tf.config.list_logical_devices()  # looks for a GPU, which chatters too
+    import keras
+
+    if keras.config.backend() != backend:
+        raise InputError(
+            f"Keras was already imported on its {keras.config.backend()} backend",
+            expected=f"{backend}; one process has one backend",
+            remedy=f"a new process, or KERAS_BACKEND={backend} before Keras is imported",
+        )
+
+
+# Info and warnings from before TensorFlow reads its log level; error 303 is a machine without CUDA.
+_NOISE = re.compile(rb"WARNING: All log messages before absl|[IW]\d{4} |E\d{4} .*cuInit.*\(303\)")
+
+
+@contextmanager
+def _without_start_up_noise() -> Iterator[None]:
+    """Hold back what is written to standard error; afterwards pass on all but known chatter."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            held_back.seek(0)
+            for line in held_back:
+                if not _NOISE.match(line):
+                    os.write(2, line)
+
+
+@contextmanager
+def _plain_float32() -> Iterator[None]:
+    """Build in float32 and channels last, whatever ~/.keras/keras.json or a notebook has set."""
+    import keras
+
+    policy, layout = keras.config.dtype_policy(), keras.config.image_data_format()
+    keras.config.set_dtype_policy("float32")
+    keras.config.set_image_data_format("channels_last")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+        keras.config.set_image_data_format(layout)

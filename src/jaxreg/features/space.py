@@ -1,0 +1,77 @@
+"""Which space: from settings to a recipe and the weights that it needs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxreg.config import ExtractConfig
+from jaxreg.errors import InputError, UnavailableError
+from jaxreg.features.backbone import download_imagenet
+from jaxreg.features.cache import Cache
+from jaxreg.features.recipe import Recipe
+from jaxreg.features.weights import WeightsSource, identify_weights, keras_weights_file
+
+
+def choose_space(
+    chosen: ExtractConfig, cache: Cache, download_limit: float | None
+) -> tuple[Recipe, WeightsSource]:
+    """The recipe that the settings amount to, and its weights.
+
+    Weights `imagenet` are downloaded by Keras if they are not on this machine and the cache has no
+    space made with them by this very recipe.
+
+    Raises:
+        InputError: the weights file is wrong.
+        UnavailableError: the imagenet weights cannot be had.
+    """
+    weights = identify_weights(chosen.weights)
+    if weights is None:
+        for space in cache.spaces():
+            there = cache.recipe(space)
+            elsewhere = WeightsSource(there.weights, there.weights_tag)
+            if there.weights_tag == "imagenet" and there == _recipe(chosen, elsewhere):
+                return there, elsewhere
+        weights = download_imagenet(time_limit=download_limit)
+    return _recipe(chosen, weights), weights
+
+
+def find_weights(recipe: Recipe, asked: str | None, places: Sequence[str | None]) -> WeightsSource:
+    """The weights of a recipe, known by their identity wherever they are now.
+
+    Args:
+        recipe: of the space or run.
+        asked: what the user said with `--weights`, None if nothing.
+        places: files where they were last found.
+
+    Raises:
+        InputError: what the user named has another identity.
+        UnavailableError: they are in none of the places.
+    """
+    if recipe.random_seed is not None:
+        return WeightsSource(recipe.weights, recipe.weights_tag, None, recipe.random_seed)
+    if asked is not None:
+        weights = identify_weights(asked)
+        if weights is not None and weights.identity == recipe.weights:
+            return weights
+        raise InputError(
+            f"--weights {asked} is another file than the features were made with",
+            expected=f"SHA-256 {recipe.weights}",
+        )
+    for place in [*places, str(keras_weights_file(recipe.backbone))]:
+        if place is not None and Path(place).is_file():
+            weights = identify_weights(place)
+            if weights is not None and weights.identity == recipe.weights:
+                return weights
+    raise UnavailableError(
+        f"the weights that the features were made with ({recipe.weights_tag}) are not to be found",
+        expected=f"a file of SHA-256 {recipe.weights}",
+        remedy="--weights FILE",
+    )
+
+
+def _recipe(chosen: ExtractConfig, weights: WeightsSource) -> Recipe:
+    return Recipe(
+        weights=weights.identity,
+        weights_tag=weights.tag,
+        size=None if chosen.size == "native" else chosen.size,
+        preprocess=chosen.preprocess,
+    )
