@@ -1,0 +1,134 @@
+"""The head as a scikit-learn regressor on arrays of features."""
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.model_selection import train_test_split
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from jaxreg.config import HeadConfig
+
+_FEWEST_TO_SPLIT = 5  # rows; below this the validation rows are the training rows
+
+
+class HeadRegressor(RegressorMixin, BaseEstimator):
+    """The jitted head with early stopping, for features of any origin, in pipelines and searches.
+
+    The settings are those of `HeadConfig`, with `random_state` for its seed. Early stopping and
+    the choice of the best epoch watch a random `validation_fraction` of the rows (rounded up); with
+    fewer than 5 rows, too few to spare any, they watch the training rows themselves. For frames of
+    a video, where random rows flatter, use `python -m jaxreg.train`, which splits by blocks.
+
+    Feature scaling is meant for columns of one unit, as a network's features: quiet columns stay
+    quieter than loud ones. Put a StandardScaler before it where columns differ in unit.
+
+    Attributes:
+        n_features_in_: columns of X.
+        n_iter_: epochs run.
+        best_epoch_: the epoch, from 1, of the lowest validation loss, whose weights predict.
+        history_: dict of loss, val_loss, val_mae, learning_rate, one float per epoch.
+        params_: the best weights, a nested dict of float32 arrays (in, out) and (out,).
+        scalers_: what scales features and un-scales predictions.
+    """
+
+    def __init__(
+        self,
+        hidden: tuple[int, ...] = HeadConfig.hidden,
+        dropout: float = HeadConfig.dropout,
+        output_activation: str = HeadConfig.output_activation,
+        scale_features: bool = HeadConfig.scale_features,
+        scale_target: bool = HeadConfig.scale_target,
+        huber_delta: float = HeadConfig.huber_delta,
+        learning_rate: float = HeadConfig.learning_rate,
+        decay_steps: int = HeadConfig.decay_steps,
+        decay_rate: float = HeadConfig.decay_rate,
+        batch_size: int = HeadConfig.batch_size,
+        epochs: int = HeadConfig.epochs,
+        patience: int = HeadConfig.patience,
+        min_delta: float = HeadConfig.min_delta,
+        validation_fraction: float = 0.2,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.hidden = hidden
+        self.dropout = dropout
+        self.output_activation = output_activation
+        self.scale_features = scale_features
+        self.scale_target = scale_target
+        self.huber_delta = huber_delta
+        self.learning_rate = learning_rate
+        self.decay_steps = decay_steps
+        self.decay_rate = decay_rate
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.patience = patience
+        self.min_delta = min_delta
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train on X (rows, features) and y (rows,) or (rows, targets).
+
+        Raises:
+            InputError: a setting out of range (it is a ValueError).
+            FloatingPointError: a loss became NaN or infinite.
+        """
+        import jax
+
+        from jaxreg.heads import fit
+
+        X, y = validate_data(
+            self, X, y, dtype=(np.float32, np.float16), multi_output=True, y_numeric=True
+        )
+        random = check_random_state(self.random_state)
+        config = self._config(seed=int(random.randint(2**31)))
+        self._one_target = y.ndim == 1
+        targets = y.reshape(len(y), -1).astype(np.float32)
+        rows, watched = self._split(len(y), random)
+        data = fit.Data(X[rows], targets[rows], X[watched], targets[watched])
+        state = fit.init_state(config, data)
+        state, history = fit.make_fit(config)(state, jax.device_put(data), config.epochs)
+        self.n_iter_ = int(state.epoch)
+        self.best_epoch_ = int(state.best_epoch)
+        self.history_ = {
+            name: np.asarray(values)[: self.n_iter_].tolist()
+            for name, values in history._asdict().items()
+        }
+        if not state.finite:
+            raise FloatingPointError(
+                f"the loss is not finite at epoch {self.n_iter_}; try a lower learning_rate"
+            )
+        self.params_, self.scalers_ = jax.device_get((state.best_params, state.scalers))
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predictions of X (rows, features), float64: (rows,) or (rows, targets), as y was."""
+        check_is_fitted(self)
+        import jax
+
+        from jaxreg.heads.fit import predict_rows
+
+        X = validate_data(self, X, dtype=(np.float32, np.float16), reset=False)
+        # In float64 on the host a row's prediction does not depend, to 1e-7, on the rows beside it.
+        with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
+            params, scalers = jax.tree.map(np.float64, (self.params_, self.scalers_))
+            predictions = predict_rows(params, scalers, self._config(seed=0), X)
+        return predictions[:, 0] if self._one_target else predictions
+
+    def _config(self, seed: int) -> HeadConfig:
+        settings: dict[str, Any] = self.get_params()
+        del settings["validation_fraction"], settings["random_state"]
+        return HeadConfig(**{**settings, "hidden": tuple(self.hidden)}, seed=seed)
+
+    def _split(self, rows: int, random: np.random.RandomState) -> tuple[Any, Any]:
+        if rows < _FEWEST_TO_SPLIT:
+            return np.arange(rows), np.arange(rows)
+        share = float(self.validation_fraction)
+        kept, watched = train_test_split(np.arange(rows), test_size=share, random_state=random)
+        return kept, watched
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

@@ -1,0 +1,47 @@
+"""Adam with an exponentially decaying rate, equal to Keras' step by step."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+B1, B2, EPSILON = 0.9, 0.999, 1e-7  # keras.optimizers.Adam's defaults
+
+
+def decayed_rate(
+    step: ArrayLike, learning_rate: ArrayLike, decay_steps: ArrayLike, decay_rate: ArrayLike
+) -> Float[Array, ""]:
+    """`learning_rate * decay_rate ** (step / decay_steps)`, for the update after `step` others.
+
+    `optax.exponential_decay` is the same but needs Python numbers; here they may be traced, so that
+    another rate compiles nothing.
+    """
+    exponent = jnp.asarray(step, jnp.float32) / decay_steps
+    return jnp.asarray(learning_rate * jnp.power(decay_rate, exponent), jnp.float32)
+
+
+def adam(
+    learning_rate: ArrayLike, decay_steps: ArrayLike, decay_rate: ArrayLike
+) -> optax.GradientTransformation:
+    """Keras' Adam under Keras' ExponentialDecay; its state does not depend on the arguments.
+
+    Keras adds epsilon to `sqrt(v)` before the bias correction, Optax after it; the two are equal
+    when Optax' epsilon at update t is `1e-7 / sqrt(1 − 0.999^t)`.
+    """
+
+    def schedule(step: Any) -> Float[Array, ""]:
+        return decayed_rate(step, learning_rate, decay_steps, decay_rate)
+
+    return optax.chain(_scale_by_keras_adam(), optax.scale_by_learning_rate(schedule))
+
+
+def _scale_by_keras_adam() -> optax.GradientTransformation:
+    def update(
+        updates: optax.Updates, state: Any, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, optax.OptState]:
+        epsilon = EPSILON / jnp.sqrt(1 - B2 ** (state.count + 1))
+        return optax.scale_by_adam(B1, B2, epsilon).update(updates, state, params)
+
+    return optax.GradientTransformation(optax.scale_by_adam(B1, B2).init, update)

@@ -1,0 +1,92 @@
+"""Standardizing features and targets by the training rows; plain arrays of the state."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+# Share of the largest deviation to which a smaller one is raised. Measured on a driving recording,
+# five folds of contiguous blocks, 60 epochs of the default head on mixed10: R² 0.60 with 0.01, 0.70
+# with 0.1, 0.73 with 0.3 (fine-tuned weights); 0.77, 0.77, 0.80 (random ones). A ridge on random
+# weights prefers the small floors (0.73, 0.71, 0.70), hence the middle.
+FLOOR = 0.1
+LIMIT = 4.0  # deviations at which a scaled feature is cut: trained features are heavy-tailed
+
+_CHUNK = 1024  # rows turned into float64 at a time
+
+
+ArrayOf = np.ndarray | Array  # on the host, or on the device and while tracing
+
+
+class Scaler(NamedTuple):
+    """`(x − mean) / deviation`, cut at ±limit. Arrays are float32, of NumPy or of JAX."""
+
+    mean: ArrayOf  # (columns,)
+    deviation: ArrayOf  # (columns,), above 0
+    limit: ArrayOf  # scalar, in deviations; infinite where nothing is cut
+
+
+class Scalers(NamedTuple):
+    """The two scalers of a head."""
+
+    features: Scaler
+    target: Scaler
+
+
+def feature_scaler(x: Float[ArrayOf, "rows columns"]) -> Scaler:
+    """Mean and deviation of each column, floored and with a limit; x is read in chunks as float64.
+
+    The floor is relative to the largest deviation: features of random weights have deviations of
+    0.0009, so nothing absolute will do.
+    """
+    mean, deviation = _moments(x)
+    floored = np.maximum(deviation, FLOOR * deviation.max(initial=0.0))
+    return _scaler(mean, np.where(floored == 0, 1.0, floored), LIMIT)
+
+
+def target_scaler(y: Float[ArrayOf, "rows columns"]) -> Scaler:
+    """Mean and deviation of each target; a constant one has deviation 1. Nothing is cut."""
+    mean, deviation = _moments(y)
+    return _scaler(mean, np.where(deviation == 0, 1.0, deviation), np.inf)
+
+
+def identity_scaler(columns: int) -> Scaler:
+    """A scaler that changes nothing."""
+    return _scaler(np.zeros(columns), np.ones(columns), np.inf)
+
+
+def scale(scaler: Scaler, x: Float[ArrayOf, "rows columns"]) -> Float[Array, "rows columns"]:
+    """Columns in deviations, in the scaler's dtype (features may be stored as float16)."""
+    x = x.astype(scaler.mean.dtype)
+    scaled = (x - scaler.mean[None, :]) / scaler.deviation[None, :]
+    return jnp.clip(scaled, -scaler.limit, scaler.limit)
+
+
+def unscale(scaler: Scaler, z: Float[Array, "rows columns"]) -> Float[Array, "rows columns"]:
+    """The inverse of `scale`, but for the limit."""
+    return z * scaler.deviation[None, :] + scaler.mean[None, :]
+
+
+def _scaler(mean: np.ndarray, deviation: np.ndarray, limit: float) -> Scaler:
+    return Scaler(
+        mean.astype(np.float32), deviation.astype(np.float32), np.array(limit, np.float32)
+    )
+
+
+def _moments(x: ArrayOf) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and population deviation of each column, float64, in two passes (one would cancel)."""
+    rows, columns = x.shape
+    with np.errstate(invalid="ignore"):  # an infinite value shows as a loss that is not finite
+        mean = sum((chunk.sum(axis=0) for chunk in _chunks(x)), np.zeros(columns)) / rows
+        squares = (np.square(chunk - mean).sum(axis=0) for chunk in _chunks(x))
+        deviation = np.sqrt(sum(squares, np.zeros(columns)) / rows)
+    # float32 cannot tell such a column from a constant one: what is left is rounding.
+    constant = deviation <= np.finfo(np.float32).eps * np.abs(mean)
+    return mean, np.where(constant, 0.0, deviation)
+
+
+def _chunks(x: ArrayOf) -> Iterator[np.ndarray]:
+    for start in range(0, x.shape[0], _CHUNK):
+        yield np.asarray(x[start : start + _CHUNK], np.float64)

@@ -1,0 +1,90 @@
+"""The scikit-learn estimator, against scikit-learn's own checks."""
+
+import pickle
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import make_regression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
+
+from jaxreg.errors import InputError
+from jaxreg.estimator import HeadRegressor
+
+SMALL = HeadRegressor(hidden=(8,), epochs=60, learning_rate=0.03, random_state=0)
+X, Y = make_regression(120, 6, n_targets=2, noise=1.0, random_state=0)
+
+
+@pytest.fixture(autouse=True)
+def rank_promotion_is_an_error():
+    with jax.numpy_rank_promotion("raise"):
+        yield
+
+
+@parametrize_with_checks([SMALL])
+def test_scikit_learn_check(estimator: HeadRegressor, check: Callable) -> None:
+    check(estimator)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_the_defaults_pass_every_check_too() -> None:
+    check_estimator(HeadRegressor())
+
+
+def test_it_learns_and_tells_its_history() -> None:
+    model = clone(SMALL).set_params(epochs=200, patience=200).fit(X, Y[:, 0])
+    assert model.score(X, Y[:, 0]) > 0.9
+    assert model.n_iter_ == len(model.history_["val_loss"]) == 200
+    assert model.best_epoch_ == 1 + int(np.argmin(model.history_["val_loss"]))
+
+
+def test_predictions_have_the_shape_of_y_and_float64() -> None:
+    for y, shape in [(Y[:, 0], (120,)), (Y[:, :1], (120, 1)), (Y, (120, 2))]:
+        pred = clone(SMALL).fit(X, y).predict(X)
+        assert (pred.shape, pred.dtype) == (shape, np.float64)
+
+
+def test_float16_features_are_taken_as_they_are() -> None:
+    half = X.astype(np.float16)
+    one, other = (clone(SMALL).fit(a, Y).predict(a) for a in (half, half.astype(np.float32)))
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
+
+
+def test_too_few_rows_to_spare_any_are_watched_themselves() -> None:
+    model = clone(SMALL).fit(X[:4], Y[:4, 0])
+    pred = model.predict(X[:4])
+    best = min(model.history_["val_mae"])
+    lowest = model.history_["val_mae"][model.best_epoch_ - 1]
+    # the validation error is the error on the very rows
+    assert np.abs(pred - Y[:4, 0]).mean() == pytest.approx(lowest, rel=1e-4)
+    assert best <= lowest
+
+
+def test_pipeline_and_search() -> None:
+    pipe = make_pipeline(StandardScaler(), clone(SMALL))
+    search = GridSearchCV(pipe, {"headregressor__learning_rate": [1e-9, 0.03]}, cv=2)
+    search.fit(X, Y[:, 0])
+    assert search.best_params_ == {"headregressor__learning_rate": 0.03}
+    again = pickle.loads(pickle.dumps(search.best_estimator_))
+    np.testing.assert_array_equal(again.predict(X), search.predict(X))
+
+
+def test_random_state_decides_everything_random() -> None:
+    first, same, other = (
+        clone(SMALL).set_params(random_state=seed).fit(X, Y).predict(X) for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(first, same)
+    assert not np.allclose(first, other)
+
+
+def test_bad_settings_and_lost_trainings_say_so() -> None:
+    with pytest.raises(InputError, match="dropout is 1"):
+        HeadRegressor(dropout=1).fit(X, Y)
+    with pytest.raises(FloatingPointError, match="not finite at epoch 1"):
+        clone(SMALL).set_params(learning_rate=1e38).fit(X, Y)

@@ -1,0 +1,72 @@
+"""The Flax head against NumPy by hand and the formulas of glorot-uniform and inverted dropout."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxreg.config import HeadConfig
+from jaxreg.heads import mlp
+
+KEY = jax.random.key(0)
+
+
+def test_output_is_relu_layers_and_a_linear_one() -> None:
+    config = HeadConfig(hidden=(5, 4))
+    params = mlp.init(KEY, 3, config, 2)
+    x = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    y = x
+    for name in ("layer_0", "layer_1"):
+        layer = params["hidden"][name]
+        y = np.maximum(y @ np.asarray(layer["kernel"]) + np.asarray(layer["bias"]), 0)
+    output = jax.device_get(params["output"])
+    expected = y @ output["kernel"] + output["bias"]
+    np.testing.assert_allclose(mlp.apply(params, jnp.asarray(x), config), expected, atol=1e-6)
+
+
+def test_kernels_are_glorot_uniform_and_biases_zero() -> None:
+    params = mlp.init(KEY, 300, HeadConfig(hidden=(200,)), 1)
+    kernel = np.asarray(params["hidden"]["layer_0"]["kernel"])
+    limit = np.sqrt(6 / (300 + 200))  # Glorot & Bengio 2010, equation 16
+    assert np.abs(kernel).max() <= limit
+    assert kernel.std() == pytest.approx(limit / np.sqrt(3), rel=0.01)
+    assert not np.any(params["hidden"]["layer_0"]["bias"])
+
+
+@pytest.mark.parametrize(("hidden", "drops"), [((), False), ((64,), False), ((64, 64), True)])
+def test_dropout_comes_after_every_second_hidden_layer(
+    hidden: tuple[int, ...], drops: bool
+) -> None:
+    config = HeadConfig(hidden=hidden, dropout=0.5)
+    params = mlp.init(KEY, 3, config, 1)
+    x = jnp.ones((8, 3))
+    same = np.array_equal(mlp.apply(params, x, config), mlp.apply(params, x, config, KEY))
+    assert same is not drops
+
+
+def test_dropout_keeps_the_expected_output() -> None:
+    config = HeadConfig(hidden=(16, 32), dropout=0.25)
+    params = mlp.init(KEY, 3, config, 1)
+    x = jnp.array([[1.0, -0.5, 2.0]])
+    drawn = jax.vmap(lambda key: mlp.apply(params, x, config, key))(jax.random.split(KEY, 4000))
+    # the layer after the dropped one is linear, so the mean over masks is the output without any
+    error = np.std(drawn) / np.sqrt(len(drawn))
+    assert error > 0
+    assert abs(np.mean(drawn) - mlp.apply(params, x, config)[0, 0]) < 4 * error
+
+
+def test_two_dropouts_draw_different_masks() -> None:
+    config = HeadConfig(hidden=(64, 64, 64, 64), dropout=0.5)
+    params = mlp.init(KEY, 64, config, 64)
+    eye = {"kernel": jnp.eye(64), "bias": jnp.zeros(64)}
+    params = {"hidden": dict.fromkeys(params["hidden"], eye), "output": eye}
+    kept = np.asarray(mlp.apply(params, jnp.ones((100, 64)), config, KEY)) > 0
+    # twice the same mask would keep a half of the units, two independent ones keep a quarter
+    assert kept.mean() == pytest.approx(0.25, abs=0.02)
+
+
+def test_float64_in_float64_out() -> None:
+    config = HeadConfig(hidden=(4,))
+    with jax.enable_x64(True):
+        params = jax.tree.map(lambda a: a.astype(jnp.float64), mlp.init(KEY, 3, config, 1))
+        assert mlp.apply(params, jnp.ones((2, 3), jnp.float64), config).dtype == jnp.float64

@@ -1,0 +1,71 @@
+"""Scalers against scikit-learn's StandardScaler, and columns that a plain division would ruin."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.preprocessing import StandardScaler
+
+from jaxreg.heads import scaling
+
+
+def test_ordinary_columns_are_standardized_as_by_scikit_learn() -> None:
+    x = np.random.default_rng(0).normal(3, [1.0, 2.0, 0.5], (3000, 3)).astype(np.float32)
+    scaled = scaling.scale(scaling.feature_scaler(x), jnp.asarray(x))
+    expected = StandardScaler().fit_transform(x.astype(np.float64)).clip(-4, 4)
+    np.testing.assert_allclose(scaled, expected, atol=2e-6)
+
+
+def test_moments_survive_an_offset_far_larger_than_the_spread() -> None:
+    x = (1000 + np.random.default_rng(0).normal(0, 0.1, (5000, 1))).astype(np.float32)
+    scaler = scaling.feature_scaler(x)
+    # NumPy's own two-pass float64
+    np.testing.assert_allclose(scaler.deviation, x.astype(np.float64).std(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(scaler.mean, x.astype(np.float64).mean(axis=0), rtol=1e-7)
+
+
+def test_a_quiet_column_is_held_down_relative_to_the_loudest() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, [9e-4, 9e-9], (1000, 2)).astype(np.float32)  # as of random weights
+    scaled = np.asarray(scaling.scale(scaling.feature_scaler(x), jnp.asarray(x)))
+    assert scaled[:, 0].std() == pytest.approx(1, abs=0.01)
+    assert scaled[:, 1].std() == pytest.approx(1e-5 / scaling.FLOOR, rel=0.1)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1234.567])
+def test_constant_columns_become_zero(value: float) -> None:
+    x = np.full((100, 2), value, np.float32)
+    scaled = scaling.scale(scaling.feature_scaler(x), jnp.asarray(x))
+    np.testing.assert_allclose(scaled, 0, atol=1e-4)
+    # rounding of the mean must not have become a unit: one more of the value stays one more
+    more = scaling.scale(scaling.feature_scaler(x), jnp.asarray(x + 1))
+    np.testing.assert_allclose(more, 1, atol=1e-3)
+
+
+def test_the_tails_are_cut_in_new_rows_too() -> None:
+    scaler = scaling.feature_scaler(np.array([[-1.0], [1.0]], np.float32))
+    scaled = scaling.scale(scaler, jnp.array([[-50.0], [2.0], [50.0]]))
+    np.testing.assert_array_equal(scaled[:, 0], [-4, 2, 4])
+
+
+def test_float16_is_measured_and_scaled_in_float32() -> None:
+    x = np.random.default_rng(0).normal(100, 3, (4000, 1)).astype(np.float16)
+    scaler = scaling.feature_scaler(x)
+    scaled = scaling.scale(scaler, jnp.asarray(x))
+    assert scaled.dtype == jnp.float32
+    # 4,000 × 100 overflows a float16 sum; NumPy in float64 is the reference
+    np.testing.assert_allclose(scaler.mean, x.astype(np.float64).mean(axis=0), rtol=1e-6)
+
+
+def test_target_scaling_is_undone_exactly_enough_and_cuts_nothing() -> None:
+    y = np.array([[1.0, 7.0], [2.0, 7.0], [900.0, 7.0]], np.float32)
+    scaler = scaling.target_scaler(y)
+    assert scaler.deviation[1] == 1
+    np.testing.assert_allclose(scaler.deviation[0], np.std([1, 2, 900]), rtol=1e-6)
+    np.testing.assert_allclose(
+        scaling.unscale(scaler, scaling.scale(scaler, jnp.asarray(y * 50))), y * 50, rtol=1e-4
+    )
+
+
+def test_identity_changes_nothing() -> None:
+    x = jnp.array([[1e9, -3.0]])
+    np.testing.assert_array_equal(scaling.scale(scaling.identity_scaler(2), x), x)
