@@ -1,0 +1,128 @@
+"""Checkpoints of a training's state: Orbax, in the background, each proved whole by its digests.
+
+`checkpoints/<epoch>/` is Orbax's; `<epoch>.json` beside it holds the SHA-256 of its files and is
+written last, so a checkpoint without one, or with other bytes, is not whole.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+from jaxreg.errors import InputError
+from jaxreg.files import write_whole
+
+KEPT = 2  # checkpoints; the one before the latest is what a damaged latest falls back to
+
+
+class Checkpoints:
+    """The stream of states of one run, in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self._saving: tuple[int, ocp.AsyncResponse[None]] | None = None
+
+    def save(self, epoch: int, state: Any) -> None:
+        """Begin to save a pytree of arrays; it is copied first, so its buffers may be donated."""
+        self.wait()
+        target = self._path(epoch)
+        if target.exists():  # left behind by a run that was killed before its digests were written
+            shutil.rmtree(target)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        leaves = {name: np.array(leaf) for name, leaf in _named_leaves(state)}
+        self._saving = epoch, ocp.save_async(target, leaves)
+
+    def wait(self) -> None:
+        """Finish the save that is under way, and drop the checkpoints that are too old to keep.
+
+        Raises:
+            InputError: it could not be written.
+        """
+        if self._saving is None:
+            return
+        epoch, response = self._saving
+        self._saving = None
+        try:
+            response.result()
+        except (OSError, ValueError) as error:  # tensorstore reports a full disk as ValueError
+            raise InputError(
+                f"cannot write the checkpoint {self._path(epoch)}: {error}",
+                remedy="free some space, then --resume",
+            ) from error
+        write_whole(self._record(epoch), json.dumps(_digests(self._path(epoch))).encode())
+        for old in self.epochs()[:-KEPT]:
+            self._record(old).unlink()
+            shutil.rmtree(self._path(old), ignore_errors=True)
+
+    def epochs(self) -> list[int]:
+        """The epochs after which there is a finished checkpoint, whole or damaged, in order."""
+        return sorted(int(path.stem) for path in self.folder.glob("*.json") if path.stem.isdigit())
+
+    def load(self, template: Any, warn: Callable[[str], None]) -> tuple[int, Any] | None:
+        """The latest whole checkpoint as (epoch, state), None if there is none.
+
+        Args:
+            template: a pytree like the one saved; only its structure, shapes and dtypes matter.
+            warn: gets a line for each damaged checkpoint that is passed over.
+
+        Raises:
+            InputError: the checkpoint's arrays are not those of the template; the first is named.
+        """
+        for epoch in reversed(self.epochs()):
+            if not self._is_whole(epoch):
+                warn(f"checkpoint {self._path(epoch)} is damaged; the one before it is used")
+                continue
+            path = self._path(epoch)
+            wanted = dict(_named_leaves(template))
+            _compare(path, ocp.metadata(path).metadata, wanted)
+            abstract = {name: np.empty(np.shape(x), x.dtype) for name, x in wanted.items()}
+            leaves = ocp.load(path, abstract)
+            structure = jax.tree.structure(template)
+            return epoch, jax.tree.unflatten(structure, [leaves[name] for name in wanted])
+        return None
+
+    def _is_whole(self, epoch: int) -> bool:
+        try:
+            return json.loads(self._record(epoch).read_bytes()) == _digests(self._path(epoch))
+        except (OSError, ValueError):
+            return False
+
+    def _path(self, epoch: int) -> Path:
+        return self.folder / f"{epoch:06d}"
+
+    def _record(self, epoch: int) -> Path:
+        return self.folder / f"{epoch:06d}.json"
+
+
+def _named_leaves(state: Any) -> list[tuple[str, Any]]:
+    """Names as `.params['output']['bias']`: what an error can point at."""
+    return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree.leaves_with_path(state)]
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
+
+
+def _compare(path: Path, there: dict[str, Any], wanted: dict[str, Any]) -> None:
+    if names := sorted(there.keys() ^ wanted.keys()):
+        raise InputError(
+            f"{path} and this run differ in which arrays there are: {names[0]}",
+            expected="a checkpoint of the same head, by the same version of jaxreg",
+        )
+    for name, leaf in wanted.items():
+        found = tuple(there[name].shape), np.dtype(there[name].dtype)
+        if found != (np.shape(leaf), leaf.dtype):
+            raise InputError(
+                f"{path} has {name} of shape {found[0]} and {found[1]}",
+                expected=f"shape {np.shape(leaf)} and {leaf.dtype}, as these features and settings",
+            )

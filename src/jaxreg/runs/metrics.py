@@ -1,0 +1,141 @@
+"""How far predictions are from targets, and how far from having learned nothing."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+METRICS = ("mae", "rmse", "r2", "spearman", "huber")
+"""The names of all scores. mae, rmse and huber are errors; r2 and spearman are best at 1."""
+
+Scores = dict[str, float | None]
+"""A number for each of METRICS, None where it has no meaning; never NaN or infinite."""
+
+
+def scores(targets: np.ndarray, predictions: np.ndarray, delta: float) -> Scores:
+    """Score predictions; with several targets, the plain mean of each one's scores.
+
+    Args:
+        targets: (N, T), in target units.
+        predictions: (N, T), in target units.
+        delta: target units, where the Huber loss turns from square to straight.
+
+    Returns:
+        mae and rmse in target units; r2 (1 − squared error / variance) and spearman (rank
+        correlation), None for a constant target or a single row, spearman also for constant
+        predictions; huber, the mean of 0.5 e² up to delta and delta |e| − 0.5 delta² beyond. All
+        are None where a prediction is not finite, and a mean is None where a part of it is.
+
+    Raises:
+        ValueError: shapes that differ, are not (N, T), or have no rows.
+    """
+    _check_shapes(targets, predictions)
+    columns = [
+        _score_one(target.astype(np.float64), prediction.astype(np.float64), delta)
+        for target, prediction in zip(targets.T, predictions.T, strict=True)
+    ]
+    return {metric: _mean([column[metric] for column in columns]) for metric in METRICS}
+
+
+def by_target(
+    names: Sequence[str], targets: np.ndarray, predictions: np.ndarray, delta: float
+) -> dict[str, Scores]:
+    """The scores of each target on its own; `names` are those of the T columns."""
+    _check_shapes(targets, predictions)
+    return {
+        name: scores(targets[:, i : i + 1], predictions[:, i : i + 1], delta)
+        for i, name in enumerate(names)
+    }
+
+
+def baselines(
+    train_targets: np.ndarray, targets: np.ndarray, delta: float
+) -> dict[str, Scores | None]:
+    """The scores on `targets` (N, T) of predicting what training rows (M, T) have in the middle.
+
+    `ridge` needs features: it is None here, and the caller's to fill.
+    """
+    train = train_targets.astype(np.float64)
+    constants = {"mean": train.mean(axis=0), "median": np.median(train, axis=0)}
+    told: dict[str, Scores | None] = {
+        name: scores(targets, np.broadcast_to(constant, targets.shape), delta)
+        for name, constant in constants.items()
+    }
+    return {**told, "ridge": None}
+
+
+def bootstrap_gain(
+    targets: np.ndarray,
+    predictions: np.ndarray,
+    baseline_predictions: np.ndarray,
+    seed: int = 0,
+    draws: int = 1000,
+) -> tuple[float, float]:
+    """How far the MAE lies below a baseline's, and how sure that is.
+
+    Args:
+        targets, predictions, baseline_predictions: (N, T), in target units.
+        seed: of the draws.
+        draws: how often N rows are drawn with replacement, the same rows for both predictions.
+
+    Returns:
+        The gain in target units (positive: better than the baseline; the mean over targets), and
+        its standard deviation over the draws; infinite for one row, which cannot tell.
+
+    Raises:
+        ValueError: shapes that differ, are not (N, T), or have no rows.
+    """
+    _check_shapes(targets, predictions)
+    _check_shapes(targets, baseline_predictions)
+    wrong = np.abs(predictions.astype(np.float64) - targets)
+    baseline_wrong = np.abs(baseline_predictions.astype(np.float64) - targets)
+    gain_of_row = (baseline_wrong - wrong).mean(axis=1)
+    rows = len(gain_of_row)
+    if rows == 1:
+        return float(gain_of_row[0]), math.inf
+
+    rng = np.random.default_rng(seed)
+    gain_of_draw = np.empty(draws)
+    at_once = max(1, 2**22 // rows)  # draws held in memory together
+    for start in range(0, draws, at_once):
+        some = gain_of_draw[start : start + at_once]
+        drawn = rng.integers(rows, size=(len(some), rows), dtype=np.int32)
+        some[:] = gain_of_row[drawn].mean(axis=1)
+    return float(gain_of_row.mean()), float(gain_of_draw.std(ddof=1))
+
+
+def _check_shapes(targets: np.ndarray, predictions: np.ndarray) -> None:
+    # (N, 1) against (N,) would broadcast to N × N, and give a number.
+    if targets.ndim != 2 or targets.shape != predictions.shape or not targets.size:
+        raise ValueError(
+            f"targets {targets.shape} and predictions {predictions.shape}: expected one (N, T)"
+        )
+
+
+def _score_one(target: np.ndarray, prediction: np.ndarray, delta: float) -> Scores:
+    from scipy.stats import spearmanr
+    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+    if not (np.isfinite(target).all() and np.isfinite(prediction).all()):
+        return dict.fromkeys(METRICS)
+    varies = target.max() > target.min()
+    ranked = prediction.max() > prediction.min()
+    with np.errstate(over="ignore", invalid="ignore"):  # a diverged head's squares may overflow
+        error = np.abs(prediction - target)
+        huber = np.where(error <= delta, 0.5 * error**2, delta * error - 0.5 * delta**2)
+        values = {
+            "mae": mean_absolute_error(target, prediction),
+            "rmse": root_mean_squared_error(target, prediction),
+            "r2": r2_score(target, prediction) if varies else None,
+            "spearman": spearmanr(target, prediction)[0] if varies and ranked else None,
+            "huber": huber.mean(),
+        }
+    return {
+        name: None if value is None or not math.isfinite(value) else float(value)
+        for name, value in values.items()
+    }
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None

@@ -1,0 +1,116 @@
+"""A finished training as pictures and a page."""
+
+from typing import Any
+
+import numpy as np
+
+from jaxreg import config as settings_of
+from jaxreg.config import TrainConfig
+from jaxreg.features.cache import Cache
+from jaxreg.runs import metrics, plots
+from jaxreg.runs.directory import Row, RunDirectory
+from jaxreg.runs.experiment import Experiment
+from jaxreg.runs.report import Report, WorstImage, write_report
+from jaxreg.runs.training import Trained
+
+WORST = 12  # images shown
+
+
+def present(
+    directory: RunDirectory,
+    cache: Cache,
+    experiment: Experiment,
+    config: TrainConfig,
+    trained: Trained,
+    predictions: np.ndarray,
+    summary: dict[str, Any],
+) -> None:
+    """Write plots/*.png and report.html."""
+    folder = directory.path / "plots"
+    folder.mkdir(exist_ok=True)
+    labels = experiment.split.labels
+    plots.write_curves(folder / "curves.png", _columns(trained.history), summary["best_epoch"])
+    names = plots.safe_names(experiment.targets)
+    for target, true, told in zip(experiment.targets, experiment.y.T, predictions.T, strict=True):
+        name = names[target]
+        plots.write_predicted_against_true(
+            folder / f"predicted-{name}.png", target, true, told, labels
+        )
+        plots.write_residuals(folder / f"residuals-{name}.png", target, true, told, labels)
+
+    def pictures(kind: str) -> dict[str, bytes]:
+        return {t: (folder / f"{kind}-{names[t]}.png").read_bytes() for t in experiment.targets}
+
+    dataset, recipe, delta = experiment.dataset, experiment.recipe, config.huber_delta
+    scores: dict[str, Any] = {"validation": {"model": summary["metrics"], **summary["baselines"]}}
+    by_target = {"validation": summary["by_target"]}
+    tested = experiment.rows("test")
+    if len(tested):
+        y, told = experiment.y[tested], predictions[tested]
+        train_y = experiment.y[experiment.rows("train")]
+        scores["test"] = {"model": summary["test"], **metrics.baselines(train_y, y, delta)}
+        by_target["test"] = metrics.by_target(experiment.targets, y, told, delta)
+    write_report(
+        directory.path / "report.html",
+        Report(
+            run=directory.path.name,
+            headline=summary["verdict"]["headline"],
+            healthy=summary["verdict"]["healthy"],
+            random_weights=recipe.random_seed is not None,
+            scores=scores,
+            by_target=by_target,
+            dataset=dataset.name,
+            source=dataset.source,
+            rows=summary["rows"],
+            split=experiment.split.kind,
+            notes=summary["notes"],
+            space=recipe.space,
+            columns=[column.name for column in experiment.columns],
+            weights=f"{recipe.weights_tag} ({recipe.weights[:16]})",
+            targets={
+                name: (float(np.nanmin(column)), float(np.nanmax(column)))
+                for name, column in zip(experiment.targets, experiment.y.T, strict=True)
+            },
+            epochs=summary["epochs"],
+            best_epoch=summary["best_epoch"],
+            stopped_early=summary["stopped_early"],
+            curves=(folder / "curves.png").read_bytes(),
+            predicted=pictures("predicted"),
+            residuals=pictures("residuals"),
+            worst=worst_images(cache, experiment, predictions),
+            findings=summary["verdict"]["findings"],
+            settings=settings_of.to_json(config),
+            seconds={k: v for k, v in summary["seconds"].items() if v is not None},
+            provenance=summary["provenance"],
+            command=settings_of.command_line(
+                "jaxreg.train", [dataset.name, "--cache", cache.root], config
+            ),
+        ),
+    )
+
+
+def worst_images(cache: Cache, experiment: Experiment, predictions: np.ndarray) -> list[WorstImage]:
+    """The validation rows furthest off, each target in its deviations so that none drowns."""
+    rows = experiment.rows("validation")
+    y, told = experiment.y[rows].astype(np.float64), predictions[rows].astype(np.float64)
+    scale = np.std(y, axis=0)
+    error = (np.abs(told - y) / np.where(scale == 0, 1.0, scale)).max(axis=1)
+    chosen = rows[np.argsort(-np.nan_to_num(error, nan=np.inf), kind="stable")[:WORST]]
+    ids, digests = experiment.dataset.ids, experiment.dataset.digests
+    jpegs = cache.read_thumbnails(digests[row] for row in chosen)
+    return [
+        (
+            ids[row],
+            jpegs.get(digests[row]),
+            {
+                name: (float(experiment.y[row, i]), float(predictions[row, i]))
+                for i, name in enumerate(experiment.targets)
+            },
+        )
+        for row in chosen
+    ]
+
+
+def _columns(history: list[Row]) -> dict[str, list[float]]:
+    names = ("epoch", "loss", "val_loss", "learning_rate")
+    return {name: [float(row[name]) for row in history] for name in names}

@@ -1,0 +1,187 @@
+"""A finished run, loaded: what it scored, and new images through its recipe and its head."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from jaxreg.config import TrainConfig
+from jaxreg.errors import InputError, Stopped
+from jaxreg.features.backbone import Engine, load_engine
+from jaxreg.features.cache import Cache
+from jaxreg.features.extraction import Progress, extract
+from jaxreg.features.recipe import Column, Recipe
+from jaxreg.features.space import find_weights
+from jaxreg.heads import mlp
+from jaxreg.heads.fit import Data, init_state, predict_rows
+from jaxreg.heads.scaling import Scalers
+from jaxreg.runs.checkpoint import Checkpoints
+from jaxreg.runs.directory import RunDirectory
+from jaxreg.sources.examples import Examples, Image
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk with its head in memory.
+
+    `summary` is summary.json, `config` config.json; both are described in docs/runs.md.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    summary: dict[str, Any]
+    settings: TrainConfig
+    recipe: Recipe
+    columns: tuple[Column, ...]
+    targets: tuple[str, ...]
+    params: mlp.Params  # of the lowest validation loss
+    scalers: Scalers
+
+    def predict_features(self, features: np.ndarray) -> np.ndarray:
+        """Predictions (rows, targets) in target units for features as the cache holds them."""
+        width = self.scalers.features.mean.shape[0]
+        if features.ndim != 2 or features.shape[1] != width:
+            raise InputError(f"features of shape {features.shape}", expected=f"(rows, {width})")
+        return predict_rows(self.params, self.scalers, self.settings, features)
+
+    def predict(
+        self,
+        images: Sequence[Image | str] | np.ndarray,
+        *,
+        cache: str | Path | None = None,
+        weights: str | None = None,
+    ) -> np.ndarray:
+        """Predict from raw images.
+
+        Args:
+            images: paths, bytes of encoded images, or uint8 arrays (height, width, 3); an array
+                of shape (images, height, width, 3) will do.
+            cache: the folder that keeps the features; by default the run's own.
+            weights: a file, where the weights have moved.
+
+        Returns:
+            (images, targets), float32, in target units.
+
+        Raises:
+            InputError: an image cannot be used; the first few are named with their reasons.
+            UnavailableError: something must be computed and the weights are not to be found.
+        """
+        items = [Path(image) if isinstance(image, str) else image for image in images]
+        ids = tuple(f"{i}: {x}" if isinstance(x, Path) else str(i) for i, x in enumerate(items))
+        nothing = pa.table({"": pa.nulls(len(ids))}).select([])
+        examples = Examples(ids, items, nothing, {"kind": "images"})
+        table = self.predict_table(examples, cache=cache, weights=weights)
+        bad = [(i, why) for i, why in zip(ids, table["reason"].to_pylist(), strict=True) if why]
+        if bad:
+            raise InputError(
+                f"{len(bad)} of {len(ids)} images cannot be used: "
+                + "; ".join(f"{i} ({why})" for i, why in bad[:5])
+            )
+        columns = [table[f"prediction.{name}"].to_numpy() for name in self.targets]
+        return np.stack(columns, axis=1).astype(np.float32)
+
+    def predict_table(
+        self,
+        examples: Examples,
+        *,
+        cache: str | Path | None = None,
+        weights: str | None = None,
+        say: Callable[[str], None] = lambda text: None,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> pa.Table:
+        """One row per example: id, `prediction.<name>`, `target.<name>` if there is one, reason.
+
+        `reason` is empty, or says why there is no prediction. What the source itself could not use
+        follows at the end.
+
+        Raises:
+            Stopped: `should_stop` said so.
+            UnavailableError: something must be computed and the weights are not to be found.
+        """
+        store = Cache(Path(cache if cache is not None else self.config["cache"]))
+        known = self.config.get("weights_path")
+
+        def engine() -> Engine:
+            places = [known]
+            if self.recipe.space in store.spaces():
+                places.insert(0, store.space_record(self.recipe.space)["weights_path"])
+            found = find_weights(self.recipe, weights, places)
+            store.make_space(self.recipe, found.path)
+            return load_engine("auto", self.recipe, self.columns, found)
+
+        outcome = extract(
+            examples.images,
+            store,
+            self.recipe.space,
+            self.columns,
+            engine,
+            store=self.config["store"],
+            should_stop=should_stop,
+            on_damage=lambda path: say(f"damaged, set aside and computed again: {path}"),
+            on_progress=on_progress,
+        )
+        if outcome.stopped:
+            raise Stopped("stopped; the features are kept, no predictions are written")
+        usable = [i for i, digest in enumerate(outcome.digests) if digest is not None]
+        told = np.full((len(outcome.digests), len(self.targets)), np.nan, np.float32)
+        if usable:
+            digests = [digest for digest in outcome.digests if digest is not None]
+            features = store.read(self.recipe.space, self.columns, digests)
+            told[usable] = self.predict_features(features)
+        return self._table(examples, told, dict(outcome.failed))
+
+    def _table(self, examples: Examples, told: np.ndarray, reasons: dict[int, str]) -> pa.Table:
+        left_out = examples.unusable
+        ids = [*examples.ids, *(name for name, _ in left_out)]
+        why = [reasons.get(row, "") for row in range(len(examples))]
+        padding = np.full(len(left_out), np.nan, np.float32)
+        columns: dict[str, Any] = {"id": pa.array(ids, pa.string())}
+        for name, values in zip(self.targets, told.T, strict=True):
+            numbers = np.concatenate([values, padding])
+            columns[f"prediction.{name}"] = pa.array(numbers, from_pandas=True)
+        for name in self.targets:
+            if name in examples.columns.column_names:
+                values = examples.columns[name].to_pylist()
+                columns[f"target.{name}"] = pa.array(values + [None] * len(left_out))
+        columns["reason"] = pa.array([*why, *(reason for _, reason in left_out)], pa.string())
+        return pa.table(columns)
+
+
+def load_run(path: str | Path) -> Run:
+    """Load a run from its directory.
+
+    Raises:
+        InputError: no such run, not finished, damaged, or of another format.
+    """
+    directory = RunDirectory(Path(path))
+    config = directory.read_config()
+    summary = directory.read_summary()
+    if summary is None:
+        raise InputError(
+            f"{path} is not finished",
+            remedy=f"python -m jaxreg.train --run {path} --resume",
+        )
+    settings = directory.settings()
+    features, targets = config["features"], tuple(config["targets"])
+    x, y = np.zeros((1, features), np.float32), np.zeros((1, len(targets)), np.float32)
+    found = Checkpoints(directory.checkpoints).load(
+        init_state(settings, Data(x, y, x, y)), warn=lambda text: None
+    )
+    if found is None:
+        raise InputError(f"{path} has no whole checkpoint", remedy="train it again")
+    _, state = found
+    return Run(
+        path=Path(path),
+        config=config,
+        summary=summary,
+        settings=settings,
+        recipe=Recipe.from_json(config["recipe"], config["weights_tag"]),
+        columns=tuple(Column.parse(name) for name in config["columns"]),
+        targets=targets,
+        params=state.best_params,
+        scalers=state.scalers,
+    )

@@ -1,0 +1,124 @@
+"""What a run amounts to: predictions, scores, verdict and where it all came from."""
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from jaxreg.config import TrainConfig
+from jaxreg.heads.fit import predict_rows
+from jaxreg.runs import metrics
+from jaxreg.runs.experiment import Experiment
+from jaxreg.runs.training import Trained
+from jaxreg.verdict import Measurements, judge
+
+
+def predict_all(experiment: Experiment, config: TrainConfig, trained: Trained) -> np.ndarray:
+    """Predictions (rows, targets) for every row of the dataset, with the best weights."""
+    state = trained.state
+    return predict_rows(state.best_params, state.scalers, config, experiment.x)
+
+
+def predictions_table(experiment: Experiment, predictions: np.ndarray) -> pa.Table:
+    """The table of predictions.parquet."""
+    columns: dict[str, Any] = {
+        "id": experiment.dataset.table["id"],
+        "split": pa.array(experiment.split.labels.tolist(), pa.string()),
+    }
+    for kind, values in [("target", experiment.y), ("prediction", predictions)]:
+        for name, column in zip(experiment.targets, values.T, strict=True):
+            columns[f"{kind}.{name}"] = pa.array(column, from_pandas=kind == "target")
+    return pa.table(columns)
+
+
+def summarize(
+    experiment: Experiment,
+    config: TrainConfig,
+    trained: Trained,
+    predictions: np.ndarray,
+    device: str,
+) -> dict[str, Any]:
+    """summary.json but for `seconds`, which the caller completes."""
+    delta, state = config.huber_delta, trained.state
+    rows = {side: experiment.rows(side) for side in ("train", "validation", "test", "left-out")}
+    watched, tested = rows["validation"], rows["test"]
+    y, train_y = experiment.y, experiment.y[rows["train"]]
+    baselines = metrics.baselines(train_y, y[watched], delta)
+    best_epoch = int(state.best_epoch)
+    return {
+        "metrics": metrics.scores(y[watched], predictions[watched], delta),
+        "test": metrics.scores(y[tested], predictions[tested], delta) if len(tested) else None,
+        "by_target": metrics.by_target(experiment.targets, y[watched], predictions[watched], delta),
+        "baselines": baselines,
+        "epochs": int(state.epoch),
+        "best_epoch": best_epoch or None,
+        "stopping_epoch_best": int(state.stopping.best_epoch) or None,
+        "stopped_early": bool(state.stopped),
+        "rows": {side: len(numbers) for side, numbers in rows.items()},
+        "notes": list(experiment.split.notes) + _without_target(experiment),
+        "verdict": judge(_measure(experiment, config, trained, predictions)),
+        "provenance": provenance(experiment, config, device),
+    }
+
+
+def provenance(experiment: Experiment, config: TrainConfig, device: str) -> dict[str, Any]:
+    """Who made this, of what."""
+    from importlib.metadata import version
+
+    packages = ("jaxreg", "jax", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
+    return {
+        "versions": {
+            "python": ".".join(map(str, sys.version_info[:3])),
+            **{name: version(name) for name in packages},
+        },
+        "device": device,
+        "seed": config.seed,
+        "recipe": experiment.recipe.to_json(),
+        "weights": experiment.recipe.weights_tag,
+        "dataset": experiment.dataset.fingerprint,
+        "git_commit": _git_commit(),
+        "command_line": sys.argv,
+    }
+
+
+def _measure(
+    experiment: Experiment, config: TrainConfig, trained: Trained, predictions: np.ndarray
+) -> Measurements:
+    train, watched = experiment.rows("train"), experiment.rows("validation")
+    y, told = experiment.y[watched], predictions[watched]
+    median = np.broadcast_to(np.median(experiment.y[train], axis=0), y.shape)
+    finite = bool(np.isfinite(told).all())
+    gain, error = metrics.bootstrap_gain(y, told, median) if finite else (np.nan, np.inf)
+    return Measurements(
+        mae=metrics.scores(y, told, config.huber_delta)["mae"],
+        median_mae=float(np.abs(median - y).mean()),
+        gain=gain,
+        gain_error=error,
+        output_activation=config.output_activation,
+        targets=experiment.y[train],
+        finite=bool(trained.state.finite),
+        epochs=int(trained.state.epoch),
+        learning_rate=config.learning_rate,
+        random_seed=experiment.recipe.random_seed,
+    )
+
+
+def _without_target(experiment: Experiment) -> list[str]:
+    missing = experiment.without_target
+    if not missing:
+        return []
+    first = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+    return [f"{len(missing)} rows have no number for the target and are left out: {first}"]
+
+
+def _git_commit() -> str | None:
+    """The commit of the folder the command runs in, if it is a repository."""
+    try:
+        told = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return told.stdout.strip() if told.returncode == 0 else None

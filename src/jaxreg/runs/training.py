@@ -1,0 +1,106 @@
+"""The outer loop of a training: epochs in chunks, with saving, printing and stopping in between."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from jaxreg.config import TrainConfig
+from jaxreg.heads.fit import Data, History, State, init_state, make_fit
+from jaxreg.runs.checkpoint import Checkpoints
+from jaxreg.runs.directory import Row, RunDirectory
+from jaxreg.runs.experiment import Experiment
+
+SAVE_SECONDS = 1.0  # at least so long between two checkpoints
+CHUNK_SECONDS = 0.5  # about so long between two looks at signals and the terminal
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training that has ended, or was told to stop."""
+
+    state: State
+    history: list[Row]
+    compile_seconds: float
+    train_seconds: float
+    interrupted: bool  # told to stop: a later --resume goes on
+
+
+def train(
+    directory: RunDirectory,
+    experiment: Experiment,
+    config: TrainConfig,
+    *,
+    resume: bool,
+    say: Callable[[str], None],
+    on_epoch: Callable[[Row], None],
+    should_stop: Callable[[], bool],
+) -> Trained:
+    """Train until early stopping, the last epoch, a loss that is not finite, or a request to stop.
+
+    How the epochs are cut into chunks changes no bit of the result, so a run that was stopped and
+    resumed ends like one that was not.
+    """
+    data, state = _start(experiment, config)
+    checkpoints = Checkpoints(directory.checkpoints)
+    history: list[Row] = []
+    if resume and (found := checkpoints.load(state, say)):
+        epoch, state = found
+        history = list(directory.read_history()[:epoch])
+        say(f"resumed at epoch {epoch}")
+    directory.write_history(history)
+
+    fit = make_fit(config)
+    begin = time.perf_counter()
+    state, _ = fit(state, data, 0)
+    jax.block_until_ready(state)
+    compile_seconds = time.perf_counter() - begin
+
+    begin = saved = time.perf_counter()
+    chunk, interrupted = 1, False
+    while _goes_on(state, config) and not interrupted:
+        started = time.perf_counter()
+        before = int(state.epoch)
+        state, written = fit(state, data, before + chunk)
+        rows = _rows(written, before, int(state.epoch), started)
+        for row in rows:
+            on_epoch(row)
+        history += rows
+        directory.write_history(history)
+        interrupted = should_stop()
+        if time.perf_counter() - saved >= SAVE_SECONDS and not interrupted:
+            checkpoints.save(int(state.epoch), state)
+            saved = time.perf_counter()
+        chunk = max(1, int(CHUNK_SECONDS / rows[-1]["seconds"]))
+    train_seconds = time.perf_counter() - begin
+    checkpoints.save(int(state.epoch), state)
+    checkpoints.wait()
+    return Trained(state, history, compile_seconds, train_seconds, interrupted)
+
+
+def _start(experiment: Experiment, config: TrainConfig) -> tuple[Data, State]:
+    rows, watched = experiment.rows("train"), experiment.rows("validation")
+    x, y = experiment.x, experiment.y
+    data = Data(x[rows], y[rows], x[watched], y[watched])
+    state = init_state(config, data)
+    return jax.device_put(data), state
+
+
+def _goes_on(state: State, config: TrainConfig) -> bool:
+    return int(state.epoch) < config.epochs and not state.stopped and bool(state.finite)
+
+
+def _rows(history: History, before: int, after: int, started: float) -> list[Row]:
+    """The lines of the epochs that a chunk has run; its seconds are shared out evenly."""
+    columns = {name: np.asarray(getattr(history, name)) for name in History._fields}
+    seconds = round((time.perf_counter() - started) / (after - before), 6)
+    return [
+        {
+            "epoch": i + 1,
+            **{name: column[i] for name, column in columns.items()},
+            "seconds": seconds,
+        }
+        for i in range(before, after)
+    ]

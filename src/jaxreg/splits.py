@@ -1,0 +1,356 @@
+"""Which rows train the head, which stop it, which test it, and which must be left out."""
+
+import difflib
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jaxreg.errors import InputError
+from jaxreg.sources.examples import RESERVED
+
+TRAIN, VALIDATION, TEST, LEFT_OUT = "train", "validation", "test", "left-out"
+LABEL = "<U10"  # NumPy text that holds the longest of them
+
+KINDS = ("tail", "hash", "blocks[:N]", "group:COLUMN")
+"""What `--split` takes."""
+
+DEFAULT_RUNS = 10
+FEWEST_DIGESTS = 10  # with fewer distinct images a hash of them is no share of the rows
+
+
+@dataclass(frozen=True)
+class Split:
+    """Each row's side, and what a person should know about how it got there."""
+
+    labels: np.ndarray  # text, one per row: train, validation, test or left-out
+    kind: str  # resolved, as blocks:10
+    notes: tuple[str, ...] = ()  # whole sentences
+
+
+def split_rows(
+    kind: str,
+    *,
+    digests: Sequence[str],
+    ids: Sequence[str],
+    order: np.ndarray | None,
+    group: Sequence[str] | None,
+    columns: pa.Table,
+    validation: float,
+    test: float,
+    gap: float,
+    seed: int,
+) -> Split:
+    """Put every row of a dataset on one side. The rules are told in docs/splits.md.
+
+    Args:
+        kind: one of KINDS.
+        digests: of each row's image, 64 hex digits.
+        ids: each row's name, unique.
+        order: each row's place within its group, any integers; None: the row number.
+        group: the sequence each row belongs to; None: all rows are one sequence.
+        columns: the source's columns, one row per id; `group:COLUMN` looks in here.
+        validation: share of the rows, above 0.
+        test: share of the rows, 0 for no test rows; with `validation` below 1.
+        gap: blocks only: share of a sequence left out of training beside each edge.
+        seed: of the kinds that draw, blocks and group.
+
+    Raises:
+        InputError: an unknown kind or column, or a side that would have no rows.
+    """
+    name, _, argument = kind.partition(":")
+    if len(ids) < 2:
+        raise InputError(
+            f"the dataset has {len(ids)} usable row{'s' * (len(ids) != 1)}",
+            expected="at least 2, one to train on and one to validate on",
+            remedy="extract more images, or a target with fewer missing values",
+        )
+    if name == "blocks":
+        runs = _number_of_runs(argument, validation, test)
+        split = _blocks(runs, order, group, len(ids), validation, test, gap, seed)
+    elif name == "group":
+        split = _by_group(argument, columns, group, validation, test, seed)
+    elif kind == "tail":
+        split = Split(_tail(len(ids), validation, test), kind)
+    elif kind == "hash":
+        split = _by_hash(digests, ids, validation, test)
+    else:
+        raise _unknown(kind, name)
+    _refuse_empty_side(split, test)
+    return split
+
+
+def _tail(rows: int, validation: float, test: float) -> np.ndarray:
+    """Keras' validation_split: the first int(floor(rows * (1 − share))) rows train."""
+    labels = np.full(rows, TRAIN, dtype=LABEL)
+    labels[math.floor(rows * (1 - (validation + test))) :] = VALIDATION
+    labels[math.floor(rows * (1 - test)) :] = TEST
+    return labels
+
+
+def _by_hash(digests: Sequence[str], ids: Sequence[str], validation: float, test: float) -> Split:
+    """A row's side follows from its image alone, so that it never changes as a dataset grows."""
+    images = pa.array(digests, pa.string()).dictionary_encode()
+    distinct = len(images.dictionary)
+    if distinct >= FEWEST_DIGESTS:
+        places = _places(images.dictionary.to_pylist())[images.indices.to_numpy()]
+        notes = ()
+    else:
+        places = _places(ids)
+        noun = "image" if distinct == 1 else "images"
+        notes = (
+            f"There are only {distinct} distinct {noun}, so rows were split by their id: "
+            "the same image may stand on both sides.",
+        )
+    labels = np.full(len(places), TRAIN, dtype=LABEL)
+    labels[places < validation + test] = TEST
+    labels[places < validation] = VALIDATION
+    return Split(labels, "hash", notes)
+
+
+def _places(texts: Iterable[str]) -> np.ndarray:
+    """A number in [0, 1) for each text: the first 13 hex digits of its SHA-256, over 16**13."""
+    heads = b"".join(hashlib.sha256(text.encode()).digest()[:8] for text in texts)
+    return (np.frombuffer(heads, dtype=">u8") >> 12) / 2**52  # 52 bits, all that a float64 holds
+
+
+def _number_of_runs(argument: str, validation: float, test: float) -> int:
+    runs = DEFAULT_RUNS if not argument else int(argument) if argument.isdecimal() else 0
+    if runs < 2:
+        raise InputError(
+            f"--split blocks:{argument}",
+            expected="a number of runs, 2 or more",
+            remedy=f"blocks:{DEFAULT_RUNS}",
+        )
+    held_out = _share(validation, runs) + _share(test, runs)
+    if held_out >= runs:
+        raise InputError(
+            f"blocks:{runs} with --validation {validation:g} and --test {test:g} holds out "
+            f"{held_out} of {runs} runs, so that no training rows are left",
+            remedy="more runs, or smaller shares",
+        )
+    return runs
+
+
+def _share(share: float, whole: np.ndarray | float) -> np.ndarray:
+    """ceil(share × whole), not misled by 0.07 × 100 being 7.000000000000001."""
+    return np.ceil(np.round(np.multiply(share, whole), 9)).astype(np.int64)
+
+
+def _blocks(
+    runs: int,
+    order: np.ndarray | None,
+    group: Sequence[str] | None,
+    rows: int,
+    validation: float,
+    test: float,
+    gap: float,
+    seed: int,
+) -> Split:
+    """Hold out whole runs of consecutive moments, and leave out of training what lies beside them.
+
+    A moment is one value of the order in one group: its rows (three cameras, say) stay together.
+    Everything is counted in moments, sorted by group and order; `of` tells each one's group.
+    """
+    codes, names = _codes(group, rows)
+    moment_of_row, of, place, count, start = _moments(codes, order, rows)
+
+    # np.array_split's rule: `longer` runs of size + 1, then runs of size.
+    parts = np.minimum(runs, count)
+    size, longer = count // parts, count % parts
+    run = np.maximum(place // (size + 1)[of], (place - longer[of]) // size[of])
+
+    tests = _share(test, parts)
+    held = _share(validation, parts) + tests
+    uncut = held >= parts  # nothing would be left to train on
+    offset = np.floor(_places(f"{seed}:{name}" for name in names) * parts).astype(np.int64)
+    turned = (run - offset[of]) % parts[of]
+    chosen, nth = _spread(turned, held[of], parts[of])
+    is_test, _ = _spread(nth, tests[of], held[of])
+    chosen &= ~uncut[of]
+
+    labels = np.full(len(of), TRAIN, dtype=LABEL)
+    labels[chosen] = VALIDATION
+    labels[chosen & is_test] = TEST
+    reach = np.maximum(_share(gap, count), 1)
+    labels[~chosen & (_distance_to(chosen, of, start) <= reach[of])] = LEFT_OUT
+    labels = labels[moment_of_row]
+    return Split(labels, f"blocks:{runs}", _notes_on_blocks(labels, gap, int(uncut.sum())))
+
+
+def _spread(
+    place: np.ndarray, some: np.ndarray, whole: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose `some` of `whole` places (numbered from 0) at even distances; which, and as which."""
+    return place * some % whole < some, place * some // whole
+
+
+def _codes(group: Sequence[str] | None, rows: int) -> tuple[np.ndarray, list[str]]:
+    """Each row's group as a number from 0, and the groups' names by that number."""
+    if group is None:
+        return np.zeros(rows, dtype=np.int64), [""]
+    encoded = pa.array(group, pa.string()).dictionary_encode("encode")
+    return encoded.indices.to_numpy().astype(np.int64), [
+        str(name) for name in encoded.dictionary.to_pylist()
+    ]
+
+
+def _moments(
+    codes: np.ndarray, order: np.ndarray | None, rows: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Number the moments of all groups, group by group and in order.
+
+    Returns:
+        The moment of each row (R,); then per moment (M,) its group and its place within it; then
+        per group (G,) how many moments it has and which is its first.
+    """
+    order = np.arange(rows) if order is None else np.asarray(order)
+    sequence = np.lexsort((order, codes))
+    group, moment = codes[sequence], order[sequence]
+    new = np.ones(rows, dtype=bool)
+    new[1:] = (group[1:] != group[:-1]) | (moment[1:] != moment[:-1])
+    moment_of_row = np.empty(rows, dtype=np.int64)
+    moment_of_row[sequence] = np.cumsum(new) - 1
+
+    of = group[new]
+    count = np.bincount(of)
+    start = np.cumsum(count) - count
+    return moment_of_row, of, np.arange(len(of)) - start[of], count, start
+
+
+def _distance_to(chosen: np.ndarray, of: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """How many moments lie from each one to the nearest chosen one of its group; inf for none."""
+    position = np.arange(len(of), dtype=np.float64)
+    before = np.maximum.accumulate(np.where(chosen, position, -np.inf))
+    after = np.minimum.accumulate(np.where(chosen, position, np.inf)[::-1])[::-1]
+    end = np.append(start[1:], len(of))
+    before[before < start[of]] = -np.inf
+    after[after >= end[of]] = np.inf
+    return np.minimum(position - before, after - position)
+
+
+def _notes_on_blocks(labels: np.ndarray, gap: float, uncut: int) -> tuple[str, ...]:
+    left_out = int((labels == LEFT_OUT).sum())
+    notes = [
+        f"{left_out} of {len(labels)} rows lie beside a held-out block and were left out of "
+        f"training (--gap {gap:g})."
+    ]
+    if uncut:
+        noun = "1 sequence is" if uncut == 1 else f"{uncut} sequences are"
+        notes.append(f"{noun} too short to be cut, and trains whole.")
+    return tuple(notes)
+
+
+def _by_group(
+    name: str,
+    columns: pa.Table,
+    group: Sequence[str] | None,
+    validation: float,
+    test: float,
+    seed: int,
+) -> Split:
+    """Whole values of a column on one side, drawn by scikit-learn's GroupShuffleSplit."""
+    from sklearn.model_selection import GroupShuffleSplit
+
+    values = _dense_ranks(_group_values(name, columns, group))
+    distinct = int(values.max()) + 1
+    wanted = 3 if test else 2
+    if distinct < wanted:
+        raise InputError(
+            f"column {name!r} has {distinct} distinct value{'s' * (distinct != 1)}",
+            expected=f"at least {wanted}, one for each side",
+            remedy="another column, or --split blocks",
+        )
+    # Counts, and a value spared for each other side: scikit-learn refuses shares that leave none.
+    tests = min(int(_share(test, distinct)), distinct - 2)
+    validations = min(int(_share(validation, distinct)), distinct - 1 - tests)
+
+    labels = np.full(len(values), TRAIN, dtype=LABEL)
+    rows = np.arange(len(values))
+    for label, size in [(TEST, tests), (VALIDATION, validations)]:
+        if size:
+            drawing = GroupShuffleSplit(n_splits=1, test_size=size, random_state=seed)
+            rest, held_out = next(drawing.split(rows, groups=values[rows]))
+            labels[rows[held_out]] = label
+            rows = rows[rest]
+    note = (
+        f"Of {distinct} values of {name!r}, {validations} validate"
+        f"{f', {tests} test' * bool(tests)} and {distinct - validations - tests} train."
+    )
+    return Split(labels, f"group:{name}", (note,))
+
+
+def _group_values(
+    name: str, columns: pa.Table, group: Sequence[str] | None
+) -> pa.Array | pa.ChunkedArray:
+    if name == "group" and group is not None:
+        return pa.array(group, pa.string())
+    usable = [field.name for field in columns.schema if _names_things(field.type)]
+    if name in usable:
+        return columns[name]
+    candidates = [column for column in usable if column not in RESERVED]
+    if group is not None:
+        candidates.append("group")
+    nearest = difflib.get_close_matches(name, candidates, n=1)
+    if name in columns.column_names:
+        problem = f"that column holds {columns.schema.field(name).type} values"
+    else:
+        problem = "the dataset has no such column" if name else "no column is named"
+    raise InputError(
+        f"--split group:{name}: {problem}",
+        expected=f"a column of text or whole numbers: {', '.join(candidates) or 'it has none'}",
+        remedy=f"group:{nearest[0]}" if nearest else "--split blocks or --split hash",
+    )
+
+
+def _names_things(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _dense_ranks(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Each value as a number from 0, in sorted order; missing ones are one value, the last."""
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    ranks = pc.rank(  # pyright: ignore[reportAttributeAccessIssue] (made on import)
+        values, sort_keys="ascending", tiebreaker="dense"
+    )
+    return ranks.to_numpy().astype(np.int64) - 1
+
+
+def _unknown(kind: str, name: str) -> InputError:
+    words = {known.partition("[")[0].partition(":")[0]: known for known in KINDS}
+    nearest = difflib.get_close_matches(name, words, n=1)
+    return InputError(
+        f"no split {kind!r}",
+        expected=", ".join(KINDS),
+        remedy=words[nearest[0]] if nearest else "leave --split out for the source's own",
+    )
+
+
+def _refuse_empty_side(split: Split, test: float) -> None:
+    sides = (TRAIN, VALIDATION, TEST) if test else (TRAIN, VALIDATION)
+    counts = {side: int((split.labels == side).sum()) for side in (*sides, LEFT_OUT)}
+    for side in sides:
+        if not counts[side]:
+            told = ", ".join(f"{count} {name}" for name, count in counts.items())
+            raise InputError(
+                f"--split {split.kind} leaves no {side} rows ({told})",
+                expected="at least 1 row on each side",
+                remedy=_how_to_fill(side, split.kind),
+            )
+
+
+def _how_to_fill(side: str, kind: str) -> str:
+    if kind.startswith("blocks"):
+        if side == TRAIN:
+            return "a smaller --gap or --validation, or fewer runs"
+        return "--split group:group if the sequences are short, else --split tail"
+    if side == TRAIN:
+        return "a smaller --validation or --test, or more rows"
+    return f"a greater --{side}, more rows, or --split tail"
