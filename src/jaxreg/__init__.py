@@ -1,1 +1,31 @@
-"""Image regression on cached features."""
+"""Image regression on cached features: extract once, train a head many times, know if it learns.
+
+Importing this imports none of the heavy libraries; each name below brings what it needs when it is
+first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jaxreg.api import extract_features, load_run, train_head
+    from jaxreg.estimator import HeadRegressor
+
+__all__ = ["HeadRegressor", "extract_features", "load_run", "train_head"]
+
+_HOMES = {
+    "HeadRegressor": "jaxreg.estimator",
+    "extract_features": "jaxreg.api",
+    "load_run": "jaxreg.api",
+    "train_head": "jaxreg.api",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'jaxreg' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,44 @@
+"""`jaxreg COMMAND …`, the same as `python -m jaxreg.COMMAND …`."""
+
+import difflib
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+from jaxreg import cli
+from jaxreg.errors import InputError
+
+COMMANDS = {
+    "extract": "run InceptionV3 once over a source and keep its features",
+    "train": "train a head on cached features",
+    "predict": "predict from raw images with a trained run",
+    "verify": "check the cache for damage",
+    "demo": "all of it, on the built-in road",
+}
+
+
+def main() -> NoReturn:
+    """Run the command that the first word names."""
+    cli.run_command(_run)
+
+
+def _run() -> int:
+    words = sys.argv[1:]
+    if not words or words[0] in ("-h", "--help"):
+        print("usage: jaxreg COMMAND …     (jaxreg COMMAND --help tells more)\n")
+        for name, purpose in COMMANDS.items():
+            print(f"  {name:8} {purpose}")
+        return 0 if words else 2
+    if words[0] not in COMMANDS:
+        nearest = difflib.get_close_matches(words[0], COMMANDS, 1)
+        raise InputError(
+            f"no command {words[0]!r}",
+            expected=", ".join(COMMANDS),
+            remedy=nearest[0] if nearest else "jaxreg --help",
+        )
+    sys.argv = [f"jaxreg {words[0]}", *words[1:]]
+    return import_module(f"jaxreg.{words[0]}").main()
+
+
+if __name__ == "__main__":
+    main()

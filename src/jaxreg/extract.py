@@ -1,0 +1,77 @@
+"""`python -m jaxreg.extract`: run the network once over a source and keep its features."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from jaxreg import cli
+from jaxreg.config import ExtractConfig, SourceOptions
+
+if TYPE_CHECKING:
+    from jaxreg.api import Extraction
+
+
+@dataclass(frozen=True)
+class ExtractArguments(ExtractConfig, SourceOptions):
+    """Run InceptionV3 once over SOURCE and keep the pooled features in the cache.
+
+    SOURCE: road[:N] (drawn, needs nothing), mnist, a .csv or .parquet table, a .npz, a DonkeyCar
+    tub, a Udacity driving_log.csv; a folder, a glob or one image.
+    Example: python -m jaxreg.extract tub/ --name track --weights imagenet
+    """
+
+    source: Annotated[str, tyro.conf.Positional] = tyro.MISSING
+    name: str | None = None  # of the dataset; by default the source's own
+    cache: str = "cache"  # folder of datasets and features
+    json: tyro.conf.FlagCreatePairsOff[bool] = False  # print one JSON object at the end
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, extract, print; returns the exit code."""
+    arguments = cli.parse(ExtractArguments, "jaxreg.extract", argv)
+    from jaxreg.api import extract_features
+
+    with cli.LiveLine() as line, cli.stop_signal() as stop:
+        done = extract_features(
+            arguments.source,
+            name=arguments.name,
+            cache=arguments.cache,
+            options=SourceOptions(**_fields_of(SourceOptions, arguments)),
+            say=cli.say,
+            on_progress=lambda progress: line.show(cli.progress_text(progress), every=5),
+            should_stop=stop,
+            **_fields_of(ExtractConfig, arguments),
+        )
+    _tell(done, arguments.cache)
+    if arguments.json:
+        cli.print_json(done.to_json())
+    return 0
+
+
+def _tell(done: "Extraction", cache: str) -> None:
+    where = f"{', '.join(done.columns)} in {cache}/features/{done.space}"
+    seconds = done.seconds
+    if done.computed:
+        cli.say(
+            f"computed {done.computed} images ({done.reused} were there), "
+            f"{done.images_per_second:.1f} images/s: start {seconds['start']:.1f} s, reading "
+            f"{seconds['read']:.1f} s over its threads, computing {seconds['compute']:.1f} s, "
+            f"writing {seconds['write']:.1f} s, in all {seconds['total']:.1f} s"
+        )
+    else:
+        cli.say(f"nothing to compute: all {done.reused} images were there")
+    cli.say(f"features: {where}")
+    if done.failed:
+        cli.say(f"{done.failed} could not be used: {cache}/datasets/{done.dataset}.failed.csv")
+    cli.say(f"dataset {done.dataset}: {done.change}")
+
+
+def _fields_of(kind: type, arguments: ExtractArguments) -> dict[str, object]:
+    return {field.name: getattr(arguments, field.name) for field in dataclasses.fields(kind)}
+
+
+if __name__ == "__main__":
+    cli.run_command(main)

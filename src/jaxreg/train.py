@@ -1,0 +1,87 @@
+"""`python -m jaxreg.train`: train a head on cached features, in seconds, again and again."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from jaxreg import cli
+from jaxreg.config import TrainConfig, from_json
+
+NON_FINITE = 5  # the exit code of a training that cannot recover
+
+
+@dataclass(frozen=True)
+class TrainArguments(TrainConfig):
+    """Train a head on the cached features of the dataset NAME; without it, of the only one.
+
+    Example: python -m jaxreg.train track --target user/angle --split blocks
+    """
+
+    name: Annotated[str | None, tyro.conf.Positional] = None  # dataset
+    cache: str = "cache"  # folder of datasets and features
+    run: str | None = None  # a name in --ckpts or a path; none: the next NAME-<number>
+    ckpts: str = "ckpts"  # folder of runs
+    config: str | None = None  # JSON file of settings, as a run's config.json
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False  # go on with a stopped run
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False  # replace a run of this name
+    quiet: tyro.conf.FlagCreatePairsOff[bool] = False  # no line per epoch
+    json: tyro.conf.FlagCreatePairsOff[bool] = False  # print the summary as one JSON object
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, train, print; returns the exit code."""
+    arguments = cli.parse(TrainArguments, "jaxreg.train", argv, _defaults)
+    from jaxreg.api import train_head
+
+    words = ("name", "cache", "run", "ckpts", "resume", "overwrite")
+    with cli.LiveLine(quiet=arguments.quiet) as line, cli.stop_signal() as stop:
+        run = train_head(
+            **{word: getattr(arguments, word) for word in words},
+            say=cli.say,
+            on_epoch=lambda row: line.show(_epoch_text(row, arguments.epochs)),
+            should_stop=stop,
+            **_settings(arguments),
+        )
+    summary = run.summary
+    print(summary["verdict"]["headline"])
+    print(f"report: {run.path / 'report.html'}")
+    if arguments.json:
+        cli.print_json({**summary, "run": str(run.path)})
+    codes = [finding["code"] for finding in summary["verdict"]["findings"]]
+    return NON_FINITE if "non-finite" in codes else 0
+
+
+def _defaults(argv: Sequence[str]) -> TrainArguments:
+    """What an option left out means: `--config`'s value, or that of the run to be resumed."""
+    from jaxreg.runs.directory import RunDirectory, read_json, run_path
+
+    plain = TrainArguments()
+    file = cli.value_of(argv, "--config")
+    run, ckpts = cli.value_of(argv, "--run"), cli.value_of(argv, "--ckpts") or plain.ckpts
+    settings: dict[str, Any] = {}
+    if file is not None:
+        settings = read_json(Path(file), ("settings",))["settings"]
+    elif run is not None and "--resume" in argv:
+        directory = RunDirectory(run_path(run, Path(ckpts)))
+        if directory.exists:
+            settings = directory.read_config()["settings"]
+    return dataclasses.replace(plain, **_settings(from_json(TrainConfig, settings)))
+
+
+def _settings(config: TrainConfig) -> dict[str, Any]:
+    return {field.name: getattr(config, field.name) for field in dataclasses.fields(TrainConfig)}
+
+
+def _epoch_text(row: dict[str, Any], epochs: int) -> str:
+    return (
+        f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.4g}, val_loss {row['val_loss']:.4g}, "
+        f"val_mae {row['val_mae']:.4g}, {row['seconds']:.2f} s"
+    )
+
+
+if __name__ == "__main__":
+    cli.run_command(main)

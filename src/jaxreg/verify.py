@@ -1,0 +1,75 @@
+"""`python -m jaxreg.verify`: read all that the cache holds and name what is damaged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from jaxreg import cli
+from jaxreg.errors import InputError
+
+DAMAGED = 2  # exit code
+
+
+@dataclass(frozen=True)
+class VerifyArguments:
+    """Check every part of the cache against the hash in its name, and every recipe and dataset.
+
+    Example: python -m jaxreg.verify --repair
+    """
+
+    cache: str = "cache"  # folder of datasets and features
+    repair: tyro.conf.FlagCreatePairsOff[bool] = False  # set damaged parts aside
+    json: tyro.conf.FlagCreatePairsOff[bool] = False  # print one JSON object at the end
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, check, print; returns the exit code: 2 if something is damaged and stays so."""
+    arguments = cli.parse(VerifyArguments, "jaxreg.verify", argv)
+    from jaxreg.features.cache import Cache
+    from jaxreg.features.parts import set_aside
+
+    root = Path(arguments.cache)
+    if not root.is_dir():
+        raise InputError(f"no cache {root}", expected="the folder that jaxreg.extract wrote")
+    sound, damaged, wrong = check(Cache(root))
+    for text in wrong:
+        cli.say(text)
+    for path in damaged:
+        kept = f", set aside as {set_aside(path).name}" if arguments.repair else ""
+        cli.say(f"damaged: {path}{kept}")
+    cli.say(f"{sound} parts are sound, {len(damaged)} damaged, {len(wrong)} other faults")
+    if damaged:
+        todo = "extract again" if arguments.repair else "--repair, then extract again"
+        cli.say(f"try: {todo}: only what is lost is computed")
+    if arguments.json:
+        names = [str(path) for path in damaged]
+        cli.print_json({"sound": sound, "damaged": names, "wrong": wrong})
+    return DAMAGED if wrong or (damaged and not arguments.repair) else 0
+
+
+def check(cache) -> tuple[int, list[Path], list[str]]:
+    """The number of sound parts, the damaged ones, and what else is wrong, in sentences."""
+    from jaxreg.features.datasets import dataset_names, read_dataset
+    from jaxreg.features.parts import DamagedPart, read_part
+
+    sound, damaged, wrong = 0, [], []
+    for path in sorted(cache.root.rglob("part-*.parquet")):
+        try:
+            read_part(path, ["digest"])
+            sound += 1
+        except DamagedPart:
+            damaged.append(path)
+    checks = [(cache.recipe, space) for space in cache.spaces()]
+    checks += [(lambda name: read_dataset(cache, name), name) for name in dataset_names(cache)]
+    for read, name in checks:
+        try:
+            read(name)
+        except InputError as error:
+            wrong.append(str(error))
+    return sound, damaged, wrong
+
+
+if __name__ == "__main__":
+    cli.run_command(main)
