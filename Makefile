@@ -17,7 +17,7 @@ test-slow: $(VENV)/.ready
 check: $(VENV)/.ready
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
-	$(VENV)/bin/pyright
+	$(VENV)/bin/pyright --pythonpath $(RUN)
 
 format: $(VENV)/.ready
 	$(VENV)/bin/ruff check --fix

@@ -113,6 +113,13 @@ def test_broken_images_are_named_and_never_become_numbers(tmp_path) -> None:
     assert len(engine.seen) == 1
 
 
+def test_an_image_too_small_for_the_network_fails_by_itself(tmp_path) -> None:
+    images = [*drawn(2), np.zeros((8, 5, 3), np.uint8)]
+    outcome, _ = run(images, Cache(tmp_path), smallest=6)
+    assert outcome.failed == [(2, "8x5 pixels; at least 6 each way are needed")]
+    assert outcome.computed == 2
+
+
 def test_a_damaged_part_is_set_aside_and_computed_again(tmp_path) -> None:
     images, cache = drawn(4), Cache(tmp_path)
     outcome, _ = run(images, cache)

@@ -97,7 +97,7 @@ def extract_features(
         Stopped: `should_stop` said so; features are kept, the dataset is as it was.
     """
     from jaxreg.features.backbone import load_engine
-    from jaxreg.features.space import choose_space
+    from jaxreg.features.space import choose_space, smallest_image
 
     chosen = config.from_json(ExtractConfig, settings)
     options = options or SourceOptions()
@@ -122,6 +122,7 @@ def extract_features(
         lambda: load_engine(chosen.engine, recipe, columns, weights),
         store=chosen.store,
         batch=chosen.batch,
+        smallest=smallest_image(recipe),
         should_stop=should_stop,
         on_damage=lambda path: say(f"damaged, set aside and computed again: {path}"),
         on_progress=on_progress,

@@ -32,7 +32,7 @@ def parse(
 
     words = sys.argv[1:] if argv is None else list(argv)
     refuse_repeated_options(words)
-    given = {} if defaults is None else {"default": defaults(words)}
+    given: dict[str, Any] = {} if defaults is None else {"default": defaults(words)}
     return tyro.cli(
         arguments,
         prog=f"python -m {module}",

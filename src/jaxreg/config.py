@@ -147,6 +147,11 @@ def from_json(kind: type[T], settings: Mapping[str, Any]) -> T:
     )
 
 
+def fields_of(kind: type, settings: Any) -> dict[str, Any]:
+    """The fields of the settings dataclass `kind` that `settings`, a wider one, has."""
+    return {field.name: getattr(settings, field.name) for field in dataclasses.fields(kind)}
+
+
 def command_line(module: str, words: Sequence[object], *settings: Any) -> str:
     """The command that says the same: `words`, then every setting that is not the default."""
     parts = ["python", "-m", module, *map(str, words)]

@@ -1,6 +1,5 @@
 """`python -m jaxreg.extract`: run the network once over a source and keep its features."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from jaxreg import cli
-from jaxreg.config import ExtractConfig, SourceOptions
+from jaxreg.config import ExtractConfig, SourceOptions, fields_of
 
 if TYPE_CHECKING:
     from jaxreg.api import Extraction
@@ -39,11 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.source,
             name=arguments.name,
             cache=arguments.cache,
-            options=SourceOptions(**_fields_of(SourceOptions, arguments)),
+            options=SourceOptions(**fields_of(SourceOptions, arguments)),
             say=cli.say,
             on_progress=lambda progress: line.show(cli.progress_text(progress), every=5),
             should_stop=stop,
-            **_fields_of(ExtractConfig, arguments),
+            **fields_of(ExtractConfig, arguments),
         )
     _tell(done, arguments.cache)
     if arguments.json:
@@ -67,10 +66,6 @@ def _tell(done: "Extraction", cache: str) -> None:
     if done.failed:
         cli.say(f"{done.failed} could not be used: {cache}/datasets/{done.dataset}.failed.csv")
     cli.say(f"dataset {done.dataset}: {done.change}")
-
-
-def _fields_of(kind: type, arguments: ExtractArguments) -> dict[str, object]:
-    return {field.name: getattr(arguments, field.name) for field in dataclasses.fields(kind)}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from jaxreg import cli
-from jaxreg.config import SourceOptions
+from jaxreg.config import SourceOptions, fields_of
 from jaxreg.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from jaxreg.sources import open_source
 
     run = load_run(run_path(arguments.run, Path(arguments.ckpts)))
-    options = {name: getattr(arguments, name) for name in vars(SourceOptions())}
-    examples = open_source(arguments.source, SourceOptions(**options))
+    examples = open_source(arguments.source, SourceOptions(**fields_of(SourceOptions, arguments)))
     if not len(examples) and not examples.unusable:
         raise InputError(f"no images in {arguments.source}", expected="at least one")
     with cli.LiveLine() as line, cli.stop_signal() as stop:

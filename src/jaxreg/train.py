@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from jaxreg import cli
-from jaxreg.config import TrainConfig, from_json
+from jaxreg.config import TrainConfig, fields_of, from_json
 
 NON_FINITE = 5  # the exit code of a training that cannot recover
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             say=cli.say,
             on_epoch=lambda row: line.show(_epoch_text(row, arguments.epochs)),
             should_stop=stop,
-            **_settings(arguments),
+            **fields_of(TrainConfig, arguments),
         )
     summary = run.summary
     print(summary["verdict"]["headline"])
@@ -69,11 +69,7 @@ def _defaults(argv: Sequence[str]) -> TrainArguments:
         directory = RunDirectory(run_path(run, Path(ckpts)))
         if directory.exists:
             settings = directory.read_config()["settings"]
-    return dataclasses.replace(plain, **_settings(from_json(TrainConfig, settings)))
-
-
-def _settings(config: TrainConfig) -> dict[str, Any]:
-    return {field.name: getattr(config, field.name) for field in dataclasses.fields(TrainConfig)}
+    return dataclasses.replace(plain, **fields_of(TrainConfig, from_json(TrainConfig, settings)))
 
 
 def _epoch_text(row: dict[str, Any], epochs: int) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jaxreg.errors import InputError
@@ -164,7 +163,7 @@ class Cache:
 
     def read_thumbnails(self, digests: Iterable[str]) -> dict[str, bytes]:
         """Small JPEGs by digest; absent or damaged ones are left out: nothing hangs on them."""
-        wanted, found = set(digests), {}
+        wanted, found = set(digests), dict[str, bytes]()
         for path in list_parts(self.thumbnails):
             if not wanted - found.keys():
                 break
@@ -172,10 +171,9 @@ class Cache:
                 table = read_part(path)
             except DamagedPart:
                 continue
-            table = table.filter(pc.is_in(table["digest"], pa.array(wanted - found.keys())))
-            found.update(
-                zip(*(table[name].to_pylist() for name in ("digest", "jpeg")), strict=True)
-            )
+            for at, digest in enumerate(table["digest"].to_pylist()):
+                if digest in wanted and digest not in found:
+                    found[digest] = table["jpeg"][at].as_py()
         return found
 
     def _read_column(self, space: str, column: Column, digests: Sequence[str]) -> np.ndarray:

@@ -167,6 +167,7 @@ def extract(
     *,
     store: str = "float32",
     batch: int = 64,
+    smallest: int = 1,
     should_stop: Callable[[], bool] = lambda: False,
     on_damage: Callable[[Path], None] = lambda path: None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -175,10 +176,11 @@ def extract(
 
     `load_engine` is called only if something must be computed. What has been computed is written
     even when an error ends the loop. Of an image that stands in the source twice, one is computed.
+    An image with a side of fewer than `smallest` pixels fails.
     """
     begin = time.perf_counter()
     present = {c: cache.present(cache.folder(space, c), on_damage) for c in columns}
-    reader = Reader(present, cache.present(cache.thumbnails, on_damage))
+    reader = Reader(present, cache.present(cache.thumbnails, on_damage), smallest)
     progress = Progress(images=len(images))
     writers = {c: _feature_writer(cache, space, c, store, progress.seconds) for c in columns}
     pictures = _PartWriter(partial(_write_thumbnails, cache), progress.seconds)

@@ -71,6 +71,13 @@ def decode(content: bytes | np.ndarray) -> np.ndarray:
     return _from_array(content) if isinstance(content, np.ndarray) else _from_bytes(content)
 
 
+def refuse_small(rgb: np.ndarray, smallest: int) -> None:
+    """Raise UnusableImage if a side of the image has fewer than `smallest` pixels."""
+    height, width = rgb.shape[:2]
+    if min(height, width) < smallest:
+        raise UnusableImage(f"{height}x{width} pixels; at least {smallest} each way are needed")
+
+
 def thumbnail(rgb: np.ndarray) -> bytes:
     """A JPEG whose longest side is at most 160 pixels, for reports."""
     from PIL import Image as pillow

@@ -29,8 +29,10 @@ class ReadImage:
 class Reader:
     """Reads, hashes and, where features are missing, decodes; each distinct image once."""
 
-    def __init__(self, present: dict[Column, set[str]], thumbnails: set[str]) -> None:
-        self.present, self.thumbnails = present, thumbnails
+    def __init__(
+        self, present: dict[Column, set[str]], thumbnails: set[str], smallest: int
+    ) -> None:
+        self.present, self.thumbnails, self.smallest = present, thumbnails, smallest
         self.claimed: set[str] = set()
         self.lock = threading.Lock()
 
@@ -50,6 +52,7 @@ class Reader:
             needs_thumbnail = digest not in self.thumbnails
             if mine and (needs_thumbnail or self.lacking(digest)):
                 decoded = pixels.decode(content)
+                pixels.refuse_small(decoded, self.smallest)
                 rgb = decoded if self.lacking(digest) else None
                 small = pixels.thumbnail(decoded) if needs_thumbnail else None
         except pixels.UnusableImage as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jaxreg.config import ExtractConfig
 from jaxreg.errors import InputError, UnavailableError
-from jaxreg.features.backbone import download_imagenet
+from jaxreg.features.backbone import MIN_SIZE, download_imagenet
 from jaxreg.features.cache import Cache
 from jaxreg.features.recipe import Recipe
 from jaxreg.features.weights import WeightsSource, identify_weights, keras_weights_file
@@ -32,6 +32,11 @@ def choose_space(
                 return there, elsewhere
         weights = download_imagenet(time_limit=download_limit)
     return _recipe(chosen, weights), weights
+
+
+def smallest_image(recipe: Recipe) -> int:
+    """Pixels that an image needs each way: all are resized, but for those of native size."""
+    return MIN_SIZE if recipe.size is None else 1
 
 
 def find_weights(recipe: Recipe, asked: str | None, places: Sequence[str | None]) -> WeightsSource:

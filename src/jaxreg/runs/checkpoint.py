@@ -36,7 +36,7 @@ class Checkpoints:
             shutil.rmtree(target)
         self.folder.mkdir(parents=True, exist_ok=True)
         leaves = {name: np.array(leaf) for name, leaf in _named_leaves(state)}
-        self._saving = epoch, ocp.save_async(target, leaves)
+        self._saving = epoch, ocp.save_async(str(target), leaves)
 
     def wait(self) -> None:
         """Finish the save that is under way, and drop the checkpoints that are too old to keep.
@@ -80,9 +80,9 @@ class Checkpoints:
                 continue
             path = self._path(epoch)
             wanted = dict(_named_leaves(template))
-            _compare(path, ocp.metadata(path).metadata, wanted)
+            _compare(path, ocp.metadata(str(path)).metadata, wanted)
             abstract = {name: np.empty(np.shape(x), x.dtype) for name, x in wanted.items()}
-            leaves = ocp.load(path, abstract)
+            leaves = ocp.load(str(path), abstract)
             structure = jax.tree.structure(template)
             return epoch, jax.tree.unflatten(structure, [leaves[name] for name in wanted])
         return None

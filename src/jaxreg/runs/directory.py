@@ -13,7 +13,7 @@ from jaxreg.errors import InputError
 from jaxreg.features.recipe import FORMAT
 from jaxreg.files import safe_name, write_whole
 
-HISTORY = ("epoch", "loss", "val_loss", "val_mae", "learning_rate", "seconds")
+HISTORY: tuple[str, ...] = ("epoch", "loss", "val_loss", "val_mae", "learning_rate", "seconds")
 
 Row = dict[str, Any]
 """One line of history.csv; losses are NumPy float32, whose text is the shortest that is exact."""

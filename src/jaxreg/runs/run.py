@@ -14,7 +14,7 @@ from jaxreg.features.backbone import Engine, load_engine
 from jaxreg.features.cache import Cache
 from jaxreg.features.extraction import Progress, extract
 from jaxreg.features.recipe import Column, Recipe
-from jaxreg.features.space import find_weights
+from jaxreg.features.space import find_weights, smallest_image
 from jaxreg.heads import mlp
 from jaxreg.heads.fit import Data, init_state, predict_rows
 from jaxreg.heads.scaling import Scalers
@@ -120,6 +120,7 @@ class Run:
             self.columns,
             engine,
             store=self.config["store"],
+            smallest=smallest_image(self.recipe),
             should_stop=should_stop,
             on_damage=lambda path: say(f"damaged, set aside and computed again: {path}"),
             on_progress=on_progress,
