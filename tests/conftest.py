@@ -4,8 +4,20 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from jaxtyping import install_import_hook
+
+# the shapes in annotations are checked wherever tests call the head; before anything imports it
+install_import_hook("jaxreg.heads", "beartype.beartype")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def rank_promotion_is_an_error() -> None:
+    """(B, 1) against (B,) must never become (B, B) in silence."""
+    import jax
+
+    jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 @pytest.fixture(scope="session")

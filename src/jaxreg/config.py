@@ -6,7 +6,7 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from jaxreg.errors import InputError
 
@@ -16,6 +16,14 @@ T = TypeVar("T")
 def _require(ok: bool, name: str, value: object, expected: str) -> None:
     if not ok:
         raise InputError(f"--{name.replace('_', '-')} is {value}", expected=expected)
+
+
+def _require_choice(settings: object, name: str) -> None:
+    """The command line allows only the listed words; the Python API must too."""
+    allowed = get_args(get_type_hints(type(settings))[name])
+    _require(
+        getattr(settings, name) in allowed, name, getattr(settings, name), " or ".join(allowed)
+    )
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,8 @@ class ExtractConfig:
         if self.size != "native":
             _require(min(self.size) >= 75, "size", self.size, "at least 75 pixels each way")
         _require(0 <= self.max_failed <= 1, "max_failed", self.max_failed, "from 0 to 1")
+        for name in ("preprocess", "engine", "store"):
+            _require_choice(self, name)
         _require(len(self.taps) > 0, "taps", self.taps, "at least one layer")
         _require(len(set(self.taps)) == len(self.taps), "taps", self.taps, "each layer once")
 
@@ -88,6 +98,7 @@ class HeadConfig:
         for name in ("huber_delta", "learning_rate"):
             value = getattr(self, name)
             _require(0 < value < math.inf, name, value, "a finite number above 0")
+        _require_choice(self, "output_activation")
         _require(0 < self.decay_rate <= 1, "decay_rate", self.decay_rate, "above 0, at most 1")
         _require(self.patience >= 0, "patience", self.patience, "0 or more")
         _require(0 <= self.min_delta < math.inf, "min_delta", self.min_delta, "finite, 0 or more")
