@@ -3,7 +3,6 @@
 import pickle
 from collections.abc import Callable
 
-import jax
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -18,12 +17,6 @@ from jaxreg.estimator import HeadRegressor
 
 SMALL = HeadRegressor(hidden=(8,), epochs=60, learning_rate=0.03, random_state=0)
 X, Y = make_regression(120, 6, n_targets=2, noise=1.0, random_state=0)
-
-
-@pytest.fixture(autouse=True)
-def rank_promotion_is_an_error():
-    with jax.numpy_rank_promotion("raise"):
-        yield
 
 
 @parametrize_with_checks([SMALL])

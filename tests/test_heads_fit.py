@@ -7,27 +7,22 @@ import pytest
 from jaxreg.config import HeadConfig
 from jaxreg.errors import InputError
 from jaxreg.heads import fit
+from jaxreg.heads.state import Data, History, State, init_state
 
 SMALL = HeadConfig(hidden=(8, 8), batch_size=16, epochs=6, learning_rate=1e-2, dropout=0.25)
 
 
-@pytest.fixture(autouse=True)
-def rank_promotion_is_an_error():
-    with jax.numpy_rank_promotion("raise"):
-        yield
-
-
-def make_data(rows: int = 50, targets: int = 1, noise: float = 0.1, seed: int = 0) -> fit.Data:
+def make_data(rows: int = 50, targets: int = 1, noise: float = 0.1, seed: int = 0) -> Data:
     """Features with a linear relation to the targets; 23 validation rows."""
     rng = np.random.default_rng(seed)
     x = rng.normal(2, 3, (rows + 23, 5)).astype(np.float32)
     y = x @ rng.normal(size=(5, targets)) + noise * rng.normal(size=(rows + 23, targets))
     y = y.astype(np.float32)
-    return fit.Data(x[:rows], y[:rows], x[rows:], y[rows:])
+    return Data(x[:rows], y[:rows], x[rows:], y[rows:])
 
 
-def train(config: HeadConfig, data: fit.Data) -> tuple[fit.State, fit.History]:
-    return fit.make_fit(config)(fit.init_state(config, data), jax.device_put(data), config.epochs)
+def train(config: HeadConfig, data: Data) -> tuple[State, History]:
+    return fit.make_fit(config)(init_state(config, data), jax.device_put(data), config.epochs)
 
 
 def assert_same_bits(one, other) -> None:
@@ -48,7 +43,7 @@ def test_it_learns() -> None:
 def test_the_chunk_length_and_a_save_between_change_no_bit() -> None:
     data = make_data()
     whole, history = train(SMALL, data)
-    run, state, pieces = fit.make_fit(SMALL), fit.init_state(SMALL, data), []
+    run, state, pieces = fit.make_fit(SMALL), init_state(SMALL, data), []
     for until in (1, 2, 5, 6):
         start = int(state.epoch)
         state, piece = run(state, data, until)
@@ -78,7 +73,7 @@ def test_one_compilation_serves_every_chunk_and_every_rate(monkeypatch: pytest.M
     monkeypatch.setattr(fit, "huber", counting)
     config = HeadConfig(**{**vars(SMALL), "hidden": (7,)})  # a shape that no other test compiled
     data = make_data()
-    state, _ = fit.make_fit(config)(fit.init_state(config, data), data, 0)
+    state, _ = fit.make_fit(config)(init_state(config, data), data, 0)
     first = len(traced)
     assert first > 0
     state, _ = fit.make_fit(config)(state, data, 1)
@@ -94,7 +89,7 @@ def test_one_compilation_serves_every_chunk_and_every_rate(monkeypatch: pytest.M
 def test_every_epoch_takes_all_rows_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
     def only_look(config, rates, state, data, order):
         seen = (order[0], order[1], order.sum(), jax.numpy.square(order).sum())
-        row = fit.History(*(number.astype(np.float32) for number in seen))
+        row = History(*(number.astype(np.float32) for number in seen))
         return state._replace(epoch=state.epoch + 1), row
 
     monkeypatch.setattr(fit, "run_epoch", only_look)
@@ -119,7 +114,7 @@ def test_every_update_drops_other_units(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_state_handed_in_is_consumed() -> None:
     data = make_data()
-    state = fit.init_state(SMALL, data)
+    state = init_state(SMALL, data)
     fit.make_fit(SMALL)(state, data, 1)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.params, state.best_params)))
 
@@ -237,7 +232,7 @@ def test_relu_acts_in_target_units() -> None:
 
 def test_rows_are_predicted_alike_in_any_number() -> None:
     data = make_data(1100)
-    state = fit.init_state(SMALL, data)
+    state = init_state(SMALL, data)
     predict = lambda x: fit.predict_rows(state.params, state.scalers, SMALL, x)  # noqa: E731
     pred = predict(data.x)
     assert pred.shape == (1100, 1)
@@ -267,4 +262,4 @@ def test_rows_are_predicted_alike_in_any_number() -> None:
 )
 def test_data_that_does_not_belong_together_is_refused(change: dict, found: str) -> None:
     with pytest.raises(InputError, match=found):
-        fit.init_state(SMALL, make_data()._replace(**change))
+        init_state(SMALL, make_data()._replace(**change))

@@ -11,6 +11,7 @@ import pytest
 
 from jaxreg.config import HeadConfig
 from jaxreg.heads import fit, optimizer, stopping
+from jaxreg.heads.state import Data, Rates, init_state
 
 keras = pytest.importorskip("keras")
 
@@ -110,8 +111,8 @@ def test_three_epochs_are_keras_fit(targets: int, activation: str) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(150, 6)).astype(np.float32)
     y = np.abs(x[:, :targets] * 2 + x[:, 3:4] + 1).astype(np.float32)
-    data = fit.Data(x[:100], y[:100], x[100:], y[100:])  # three batches of 32 and one of 4
-    state = fit.init_state(config, data)
+    data = Data(x[:100], y[:100], x[100:], y[100:])  # three batches of 32 and one of 4
+    state = init_state(config, data)
 
     layers = [*state.params["hidden"].values(), state.params["output"]]
     dense = [keras.layers.Dense(n, "relu") for n in config.hidden]
@@ -136,7 +137,7 @@ def test_three_epochs_are_keras_fit(targets: int, activation: str) -> None:
             validation_data=(data.validation_x, data.validation_y),
             verbose=0,
         ).history
-        state, ours = run_epoch(config, fit.Rates.of(config), state, data, jnp.asarray(order))
+        state, ours = run_epoch(config, Rates.of(config), state, data, jnp.asarray(order))
         assert float(ours.loss) == pytest.approx(log["loss"][0], rel=1e-4)
         assert float(ours.val_loss) == pytest.approx(log["val_loss"][0], rel=1e-4)
         assert float(ours.val_mae) == pytest.approx(log["val_mae"][0], rel=1e-4)

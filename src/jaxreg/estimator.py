@@ -77,6 +77,7 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         import jax
 
         from jaxreg.heads import fit
+        from jaxreg.heads.state import Data, init_state
 
         X, y = validate_data(
             self, X, y, dtype=(np.float32, np.float16), multi_output=True, y_numeric=True
@@ -86,8 +87,8 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         self._one_target = y.ndim == 1
         targets = y.reshape(len(y), -1).astype(np.float32)
         rows, watched = self._split(len(y), random)
-        data = fit.Data(X[rows], targets[rows], X[watched], targets[watched])
-        state = fit.init_state(config, data)
+        data = Data(X[rows], targets[rows], X[watched], targets[watched])
+        state = init_state(config, data)
         state, history = fit.make_fit(config)(state, jax.device_put(data), config.epochs)
         self.n_iter_ = int(state.epoch)
         self.best_epoch_ = int(state.best_epoch)

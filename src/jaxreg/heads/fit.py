@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,109 +11,21 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxreg.config import HeadConfig
-from jaxreg.errors import InputError
 from jaxreg.heads import mlp, optimizer, scaling, stopping
 from jaxreg.heads.losses import huber
 from jaxreg.heads.scaling import ArrayOf, Scalers
-from jaxreg.heads.stopping import Stopping
+from jaxreg.heads.state import (
+    DROPOUT,
+    SHUFFLE,
+    Data,
+    History,
+    Rates,
+    State,
+    key_for,
+    shape_of,
+)
 
 _ROWS = 512  # rows at a time where no gradient is taken: bounds the memory, not the result
-
-_INIT, _SHUFFLE, _DROPOUT = range(3)  # what a key folded into the run's own is for
-
-
-class Data(NamedTuple):
-    """Rows to train on and rows to watch; `jax.device_put` it once, or each call copies it anew."""
-
-    x: ArrayOf  # (rows, features) float32 or float16
-    y: ArrayOf  # (rows, targets) float32, target units
-    validation_x: ArrayOf
-    validation_y: ArrayOf
-
-
-class State(NamedTuple):
-    """All that a training is between two epochs: arrays only. Saving it is saving the run."""
-
-    params: mlp.Params
-    opt_state: optax.OptState
-    step: jax.Array  # int32, updates done
-    epoch: jax.Array  # int32, epochs done
-    key: jax.Array  # uint32 key data; with step and epoch it gives every random draw
-    scalers: Scalers
-    stopping: Stopping
-    best_params: mlp.Params  # of the lowest validation loss so far
-    best_loss: jax.Array  # float32, infinite before the first finite one
-    best_epoch: jax.Array  # int32, from 1; 0 before the first finite loss
-    stopped: jax.Array  # bool, by early stopping; False where a loss was not finite
-    finite: jax.Array  # bool, no loss was NaN or infinite
-
-
-class History(NamedTuple):
-    """One value per epoch, (config.epochs,) float32; NaN for epochs the call did not run."""
-
-    loss: jax.Array  # training: running mean, dropout on, weights moving
-    val_loss: jax.Array  # at the epoch's end
-    val_mae: jax.Array  # target units, mean over rows and targets
-    learning_rate: jax.Array  # of the epoch's last update
-
-
-class Rates(NamedTuple):
-    """The settings that are numbers to the compiled program: another value compiles nothing."""
-
-    learning_rate: np.float32
-    decay_steps: np.float32
-    decay_rate: np.float32
-    huber_delta: np.float32
-    patience: np.int32
-    min_delta: np.float32
-
-    @classmethod
-    def of(cls, config: HeadConfig) -> "Rates":
-        return cls(
-            learning_rate=np.float32(config.learning_rate),
-            decay_steps=np.float32(config.decay_steps),
-            decay_rate=np.float32(config.decay_rate),
-            huber_delta=np.float32(config.huber_delta),
-            patience=np.int32(min(config.patience, config.epochs)),
-            min_delta=np.float32(config.min_delta),
-        )
-
-
-def init_state(config: HeadConfig, data: Data) -> State:
-    """The state before the first epoch; scalers from the training rows (hand those in as NumPy).
-
-    Raises:
-        InputError: shapes that do not belong together, or no rows.
-    """
-    _check(data)
-    features, targets = data.x.shape[1], data.y.shape[1]
-    identity = scaling.identity_scaler
-    scalers = Scalers(
-        scaling.feature_scaler(data.x) if config.scale_features else identity(features),
-        scaling.target_scaler(data.y) if config.scale_target else identity(targets),
-    )
-    key = jax.random.key_data(jax.random.key(config.seed))
-    return _init(_shape_of(config), scalers, key)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _init(config: HeadConfig, scalers: Scalers, key: Array) -> State:
-    features, targets = scalers.features.mean.shape[0], scalers.target.mean.shape[0]
-    params = mlp.init(_key(key, _INIT), features, config, targets)
-    return State(
-        params=params,
-        opt_state=optimizer.adam(0.0, 1, 1.0).init(params),
-        step=jnp.zeros((), jnp.int32),
-        epoch=jnp.zeros((), jnp.int32),
-        key=key,
-        scalers=scalers,
-        stopping=stopping.start(),
-        best_params=params,
-        best_loss=jnp.array(jnp.inf, jnp.float32),
-        best_epoch=jnp.zeros((), jnp.int32),
-        stopped=jnp.array(False),
-        finite=jnp.array(True),
-    )
 
 
 def make_fit(config: HeadConfig) -> Callable[[State, Data, int], tuple[State, History]]:
@@ -125,7 +36,7 @@ def make_fit(config: HeadConfig) -> Callable[[State, Data, int], tuple[State, Hi
     How many epochs a call does never changes the result, to the bit. It compiles once per
     architecture, batch size, `epochs` and shapes of data; `until_epoch=0` compiles and no more.
     """
-    static, rates = _shape_of(config), Rates.of(config)
+    static, rates = shape_of(config), Rates.of(config)
 
     def fit(state: State, data: Data, until_epoch: int) -> tuple[State, History]:
         return _fit(static, rates, state, data, np.int32(min(until_epoch, config.epochs)))
@@ -144,7 +55,7 @@ def _fit(
     def epoch(carry: tuple[State, History]) -> tuple[State, History]:
         state, history = carry
         order = jax.random.permutation(
-            jax.random.fold_in(_key(state.key, _SHUFFLE), state.epoch), data.x.shape[0]
+            jax.random.fold_in(key_for(state.key, SHUFFLE), state.epoch), data.x.shape[0]
         )
         after, row = run_epoch(config, rates, state, data, order)
         return after, jax.tree.map(lambda all, one: all.at[state.epoch].set(one), history, row)
@@ -186,7 +97,7 @@ def _train(
 ) -> tuple[State, Float[Array, ""]]:
     """Every training row once; a partial last batch is one update on the mean of its real rows."""
     adam = optimizer.adam(rates.learning_rate, rates.decay_steps, rates.decay_rate)
-    dropout = _key(state.key, _DROPOUT)
+    dropout = key_for(state.key, DROPOUT)
 
     def step(carry: tuple, batch: tuple) -> tuple[tuple, None]:
         params, opt_state, count, total = carry
@@ -277,34 +188,3 @@ def _batches(
 def _loss_scale(scalers: Scalers) -> ArrayOf | None:
     # One target is measured in its own units; deviations are 1 where the target is not scaled.
     return scalers.target.deviation if scalers.target.deviation.shape[0] > 1 else None
-
-
-def _key(data: Array, purpose: int) -> Key[Array, ""]:
-    return jax.random.fold_in(jax.random.wrap_key_data(data), purpose)
-
-
-def _shape_of(config: HeadConfig) -> HeadConfig:
-    """The settings that decide the compiled program; all others at their defaults."""
-    names = ("hidden", "dropout", "output_activation", "batch_size", "epochs")
-    return HeadConfig(**{name: getattr(config, name) for name in names})
-
-
-def _check(data: Data) -> None:
-    for name, x, y in [
-        ("training", data.x, data.y),
-        ("validation", data.validation_x, data.validation_y),
-    ]:
-        if x.ndim != 2 or y.ndim != 2 or x.shape[0] != y.shape[0] or 0 in x.shape + y.shape:
-            raise InputError(
-                f"{name} features {x.shape} and targets {y.shape}",
-                expected="(rows, features) and (rows, targets), as many rows, none of them zero",
-            )
-    for name, a, b in [
-        ("features", data.x, data.validation_x),
-        ("targets", data.y, data.validation_y),
-    ]:
-        if a.shape[1] != b.shape[1]:
-            raise InputError(
-                f"{a.shape[1]} {name} to train on and {b.shape[1]} to validate",
-                expected="the same columns in both",
-            )

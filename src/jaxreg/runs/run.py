@@ -16,8 +16,9 @@ from jaxreg.features.extraction import Progress, extract
 from jaxreg.features.recipe import Column, Recipe
 from jaxreg.features.space import find_weights, smallest_image
 from jaxreg.heads import mlp
-from jaxreg.heads.fit import Data, init_state, predict_rows
+from jaxreg.heads.fit import predict_rows
 from jaxreg.heads.scaling import Scalers
+from jaxreg.heads.state import Data, init_state
 from jaxreg.runs.checkpoint import Checkpoints
 from jaxreg.runs.directory import RunDirectory
 from jaxreg.sources.examples import Examples, Image

@@ -8,7 +8,8 @@ import jax
 import numpy as np
 
 from jaxreg.config import TrainConfig
-from jaxreg.heads.fit import Data, History, State, init_state, make_fit
+from jaxreg.heads.fit import make_fit
+from jaxreg.heads.state import Data, History, State, init_state
 from jaxreg.runs.checkpoint import Checkpoints
 from jaxreg.runs.directory import Row, RunDirectory
 from jaxreg.runs.experiment import Experiment

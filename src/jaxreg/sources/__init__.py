@@ -54,10 +54,10 @@ def open_source(spec: str | os.PathLike[str], options: SourceOptions = NO_OPTION
 def _open_road(location: str, options: SourceOptions) -> Examples:
     options.refuse_all_but("road")
     count = location.removeprefix("road").removeprefix(":") or str(ROAD_FRAMES)
-    if location == "road:" or not re.fullmatch(r"0*[1-9][0-9]{0,8}", count):
+    if location == "road:" or not re.fullmatch(r"0*[1-9][0-9]{0,6}", count):
         raise InputError(
             f"{location!r} is no number of frames",
-            expected="road:N with N of at least 1",
+            expected="road:N with N from 1 to 9,999,999",
             remedy=f"road:{ROAD_FRAMES}",
         )
     from jaxreg.sources.road import open_road
