@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxreg.files import safe_name
 from jaxreg.runs import plots
 from jaxreg.runs.report import Report, write_report
 
@@ -355,11 +356,11 @@ def test_many_rows_still_show_where_most_are(tmp_path, rng):
 
 
 def test_file_names():
-    assert plots.safe_name("user/angle") == "user-angle"
-    assert plots.safe_name("../../etc/passwd") == "etc-passwd"
-    assert plots.safe_name("..") == "unnamed"
-    assert plots.safe_name("Größe (mm)") == "Größe-mm"
-    assert len(plots.safe_name("x" * 500)) == 80
+    assert safe_name("user/angle") == "user-angle"
+    assert safe_name("../../etc/passwd") == "etc-passwd"
+    assert safe_name("..") == "unnamed"
+    assert safe_name("Größe (mm)") == "Größe-mm"
+    assert len(safe_name("x" * 500)) == 80
     assert plots.safe_names(["user/angle", "user-angle", "User angle", "b"]) == {
         "user/angle": "user-angle",
         "user-angle": "user-angle-2",

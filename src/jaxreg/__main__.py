@@ -1,12 +1,11 @@
 """`jaxreg COMMAND …`, the same as `python -m jaxreg.COMMAND …`."""
 
-import difflib
 import sys
 from importlib import import_module
 from typing import NoReturn
 
 from jaxreg import cli
-from jaxreg.errors import InputError
+from jaxreg.errors import InputError, nearest
 
 COMMANDS = {
     "extract": "run InceptionV3 once over a source and keep its features",
@@ -30,11 +29,10 @@ def _run() -> int:
             print(f"  {name:8} {purpose}")
         return 0 if words else 2
     if words[0] not in COMMANDS:
-        nearest = difflib.get_close_matches(words[0], COMMANDS, 1)
         raise InputError(
             f"no command {words[0]!r}",
             expected=", ".join(COMMANDS),
-            remedy=nearest[0] if nearest else "jaxreg --help",
+            remedy=nearest(words[0], COMMANDS) or "jaxreg --help",
         )
     sys.argv = [f"jaxreg {words[0]}", *words[1:]]
     return import_module(f"jaxreg.{words[0]}").main()

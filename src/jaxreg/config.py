@@ -1,14 +1,13 @@
 """Every setting of an experiment, with its default, its unit and its one check."""
 
 import dataclasses
-import difflib
 import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
-from jaxreg.errors import InputError
+from jaxreg.errors import InputError, nearest
 
 T = TypeVar("T")
 
@@ -144,11 +143,10 @@ def from_json(kind: type[T], settings: Mapping[str, Any]) -> T:
     known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     for name in settings:
         if name not in known:
-            nearest = difflib.get_close_matches(name, known, 1)
             raise InputError(
                 f"no setting {name!r}",
                 expected="one of: " + ", ".join(known),
-                remedy=nearest[0] if nearest else "",
+                remedy=nearest(name, known) or "",
             )
     return kind(
         **{

@@ -1,5 +1,15 @@
 """The few errors a user can meet. Each says what was found, what was expected and what to do."""
 
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(name: str, choices: Iterable[str]) -> str | None:
+    """The choice most like `name`, or None if none is near; upper and lower case are alike."""
+    folded = {choice.lower(): choice for choice in choices}
+    close = difflib.get_close_matches(name.lower(), folded, n=1)
+    return folded[close[0]] if close else None
+
 
 class JaxregError(Exception):
     """Base of all errors meant for a user; a command prints it as one message and exits.

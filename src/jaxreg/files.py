@@ -10,7 +10,7 @@ from jaxreg.errors import InputError
 
 def safe_name(text: str) -> str:
     """`text` with all but letters, digits, dot, dash and underscore replaced: fit for a file."""
-    return re.sub(r"[^\w.-]+", "-", text).strip("-.") or "unnamed"
+    return re.sub(r"[^\w.-]+", "-", text).strip("-.")[:80] or "unnamed"
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -1,6 +1,5 @@
 """Which rows train the head, which stop it, which test it, and which must be left out."""
 
-import difflib
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
@@ -10,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jaxreg.errors import InputError
+from jaxreg.errors import InputError, nearest
 from jaxreg.sources.examples import RESERVED
 
 TRAIN, VALIDATION, TEST, LEFT_OUT = "train", "validation", "test", "left-out"
@@ -295,7 +294,7 @@ def _group_values(
     candidates = [column for column in usable if column not in RESERVED]
     if group is not None:
         candidates.append("group")
-    nearest = difflib.get_close_matches(name, candidates, n=1)
+    near = nearest(name, candidates)
     if name in columns.column_names:
         problem = f"that column holds {columns.schema.field(name).type} values"
     else:
@@ -303,7 +302,7 @@ def _group_values(
     raise InputError(
         f"--split group:{name}: {problem}",
         expected=f"a column of text or whole numbers: {', '.join(candidates) or 'it has none'}",
-        remedy=f"group:{nearest[0]}" if nearest else "--split blocks or --split hash",
+        remedy=f"group:{near}" if near else "--split blocks or --split hash",
     )
 
 
@@ -325,11 +324,11 @@ def _dense_ranks(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
 
 def _unknown(kind: str, name: str) -> InputError:
     words = {known.partition("[")[0].partition(":")[0]: known for known in KINDS}
-    nearest = difflib.get_close_matches(name, words, n=1)
+    near = nearest(name, words)
     return InputError(
         f"no split {kind!r}",
         expected=", ".join(KINDS),
-        remedy=words[nearest[0]] if nearest else "leave --split out for the source's own",
+        remedy=words[near] if near else "leave --split out for the source's own",
     )
 
 

@@ -1,7 +1,6 @@
 """Datasets: the named table of a source's examples, `cache/datasets/<name>.parquet`."""
 
 import csv
-import difflib
 import hashlib
 import io
 import json
@@ -14,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxreg.errors import InputError
+from jaxreg.errors import InputError, nearest
 from jaxreg.features.cache import Cache
 from jaxreg.features.recipe import FORMAT, Column
 from jaxreg.files import write_whole
@@ -178,11 +177,10 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
     path = dataset_path(cache, name)
     if not path.exists():
         names = dataset_names(cache)
-        nearest = difflib.get_close_matches(name, names, 1)
         raise InputError(
             f"no dataset {name!r} in {cache.root}",
             expected="one of: " + (", ".join(names) or "none is there yet"),
-            remedy=nearest[0] if nearest else f"python -m jaxreg.extract SOURCE --name {name}",
+            remedy=nearest(name, names) or f"python -m jaxreg.extract SOURCE --name {name}",
         )
     try:
         table = pq.read_table(path, page_checksum_verification=True)

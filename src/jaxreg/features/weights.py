@@ -1,6 +1,5 @@
 """From `--weights imagenet | random[:SEED] | FILE` to an identity. Knows nothing of Keras."""
 
-import difflib
 import hashlib
 import os
 import re
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxreg.errors import InputError
+from jaxreg.errors import InputError, nearest
 
 SUFFIXES = (".weights.h5", ".h5", ".keras")
 """The files that Keras writes weights to."""
@@ -138,10 +137,10 @@ def _weights_file(spec: str) -> Path:
 
 def _nearest(path: Path) -> str:
     names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, ["imagenet", "random", *names], n=1)
-    if not near:
-        return ""
-    return near[0] if near[0] in ("imagenet", "random") else str(path.parent / near[0])
+    near = nearest(path.name, ["imagenet", "random", *names])
+    if near is None or near in ("imagenet", "random"):
+        return near or ""
+    return str(path.parent / near)
 
 
 def _writable(folder: str) -> bool:

@@ -4,7 +4,6 @@ Figures are drawn on their own canvas and never through pyplot, so that nothing 
 notebook's figures. The same numbers give the same bytes.
 """
 
-import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,8 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from jaxreg.files import safe_name
+
 # Okabe and Ito's colours, told apart by all common kinds of colour vision.
 BLUE, VERMILLION, BLACK, GREY = "#0072B2", "#D55E00", "#222222", "#8A8F98"
 
@@ -24,11 +25,6 @@ SIDES = {"train": GREY, "validation": BLUE, "test": VERMILLION}
 
 DOTS_PER_INCH = 160
 LONGEST_NAME = 40  # letters of a target's name in a picture
-
-
-def safe_name(name: str) -> str:
-    """A file's name, without folder or ending, for any text: `user/angle` is `user-angle`."""
-    return re.sub(r"[^\w.]+", "-", name).strip("-.")[:80] or "unnamed"
 
 
 def safe_names(names: Iterable[str]) -> dict[str, str]:

@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 
 from jaxreg.config import SourceOptions
-from jaxreg.errors import InputError
+from jaxreg.errors import InputError, nearest
 from jaxreg.sources.csvfile import CsvFile
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.images import open_directory, open_glob, open_image
 from jaxreg.sources.mnist import open_mnist
-from jaxreg.sources.naming import is_image_name, nearest, neighbour
+from jaxreg.sources.naming import is_image_name, neighbour
 from jaxreg.sources.npz import open_npz
 from jaxreg.sources.tables import open_csv_table, open_parquet_table
 from jaxreg.sources.tub import is_tub, open_tub

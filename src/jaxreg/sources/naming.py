@@ -1,10 +1,9 @@
 """Names that sources share: image suffixes, ids that do not repeat, the nearest right word."""
 
-import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from jaxreg.errors import InputError
+from jaxreg.errors import InputError, nearest
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
@@ -36,13 +35,6 @@ def unique(names: Sequence[str]) -> list[str]:
         taken.add(unused)
         result.append(unused)
     return result
-
-
-def nearest(name: str, choices: Iterable[str]) -> str | None:
-    """The choice most like `name`, or None if none is near; upper and lower case are alike."""
-    folded = {choice.lower(): choice for choice in choices}
-    close = difflib.get_close_matches(name.lower(), folded, n=1)
-    return folded[close[0]] if close else None
 
 
 def listed(names: Iterable[str], limit: int = 20) -> str:

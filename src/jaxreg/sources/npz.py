@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from jaxreg.config import SourceOptions
-from jaxreg.errors import InputError
+from jaxreg.errors import InputError, nearest
 from jaxreg.sources.columns import no_columns
 from jaxreg.sources.examples import Examples
-from jaxreg.sources.naming import listed, nearest, row_id
+from jaxreg.sources.naming import listed, row_id
 
 KNOWN = ("images", "targets", "ids")
 

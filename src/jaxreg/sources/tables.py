@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxreg.config import SourceOptions
-from jaxreg.errors import InputError
+from jaxreg.errors import InputError, nearest
 from jaxreg.sources.columns import (
     bookkeeping,
     missing,
@@ -21,7 +21,7 @@ from jaxreg.sources.columns import (
 )
 from jaxreg.sources.csvfile import CsvFile
 from jaxreg.sources.examples import Examples, Image
-from jaxreg.sources.naming import is_image_name, listed, nearest, one_column, row_id, unique
+from jaxreg.sources.naming import is_image_name, listed, one_column, row_id, unique
 from jaxreg.sources.parquet import EncodedColumn, EncodedImages, damaged, is_encoded, open_parquet
 
 LOOKED_AT = 300  # values of a column that decide whether it holds images
