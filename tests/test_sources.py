@@ -53,7 +53,7 @@ def test_a_mistyped_file_gets_its_neighbour(tmp_path):
 def test_road_wants_a_number(spec):
     text = refusal(spec)
     assert f"{spec!r} is no number of frames" in text
-    assert "road:N with N of at least 1" in text
+    assert "road:N with N from 1 to 9,999,999" in text
 
 
 def test_road_is_drawn():
