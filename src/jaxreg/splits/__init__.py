@@ -1,9 +1,7 @@
 """Which rows train the head, which stop it, which test it, and which must be left out."""
 
-import hashlib
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -11,24 +9,13 @@ import pyarrow.compute as pc
 
 from jaxreg.errors import InputError, nearest
 from jaxreg.sources.examples import RESERVED
-
-TRAIN, VALIDATION, TEST, LEFT_OUT = "train", "validation", "test", "left-out"
-LABEL = "<U10"  # NumPy text that holds the longest of them
+from jaxreg.splits.blocks import by_blocks, number_of_runs
+from jaxreg.splits.side import LABEL, LEFT_OUT, TEST, TRAIN, VALIDATION, Split, places_of, share_of
 
 KINDS = ("tail", "hash", "blocks[:N]", "group:COLUMN")
 """What `--split` takes."""
 
-DEFAULT_RUNS = 10
 FEWEST_DIGESTS = 10  # with fewer distinct images a hash of them is no share of the rows
-
-
-@dataclass(frozen=True)
-class Split:
-    """Each row's side, and what a person should know about how it got there."""
-
-    labels: np.ndarray  # text, one per row: train, validation, test or left-out
-    kind: str  # resolved, as blocks:10
-    notes: tuple[str, ...] = ()  # whole sentences
 
 
 def split_rows(
@@ -69,8 +56,8 @@ def split_rows(
             remedy="extract more images, or a target with fewer missing values",
         )
     if name == "blocks":
-        runs = _number_of_runs(argument, validation, test)
-        split = _blocks(runs, order, group, len(ids), validation, test, gap, seed)
+        runs = number_of_runs(argument, validation, test)
+        split = by_blocks(runs, order, group, len(ids), validation, test, gap, seed)
     elif name == "group":
         split = _by_group(argument, columns, group, validation, test, seed)
     elif kind == "tail":
@@ -96,10 +83,10 @@ def _by_hash(digests: Sequence[str], ids: Sequence[str], validation: float, test
     images = pa.array(digests, pa.string()).dictionary_encode()
     distinct = len(images.dictionary)
     if distinct >= FEWEST_DIGESTS:
-        places = _places(images.dictionary.to_pylist())[images.indices.to_numpy()]
+        places = places_of(images.dictionary.to_pylist())[images.indices.to_numpy()]
         notes = ()
     else:
-        places = _places(ids)
+        places = places_of(ids)
         noun = "image" if distinct == 1 else "images"
         notes = (
             f"There are only {distinct} distinct {noun}, so rows were split by their id: "
@@ -109,139 +96,6 @@ def _by_hash(digests: Sequence[str], ids: Sequence[str], validation: float, test
     labels[places < validation + test] = TEST
     labels[places < validation] = VALIDATION
     return Split(labels, "hash", notes)
-
-
-def _places(texts: Iterable[str]) -> np.ndarray:
-    """A number in [0, 1) for each text: the first 13 hex digits of its SHA-256, over 16**13."""
-    heads = b"".join(hashlib.sha256(text.encode()).digest()[:8] for text in texts)
-    return (np.frombuffer(heads, dtype=">u8") >> 12) / 2**52  # 52 bits, all that a float64 holds
-
-
-def _number_of_runs(argument: str, validation: float, test: float) -> int:
-    runs = DEFAULT_RUNS if not argument else int(argument) if argument.isdecimal() else 0
-    if runs < 2:
-        raise InputError(
-            f"--split blocks:{argument}",
-            expected="a number of runs, 2 or more",
-            remedy=f"blocks:{DEFAULT_RUNS}",
-        )
-    held_out = _share(validation, runs) + _share(test, runs)
-    if held_out >= runs:
-        raise InputError(
-            f"blocks:{runs} with --validation {validation:g} and --test {test:g} holds out "
-            f"{held_out} of {runs} runs, so that no training rows are left",
-            remedy="more runs, or smaller shares",
-        )
-    return runs
-
-
-def _share(share: float, whole: np.ndarray | float) -> np.ndarray:
-    """ceil(share × whole), not misled by 0.07 × 100 being 7.000000000000001."""
-    return np.ceil(np.round(np.multiply(share, whole), 9)).astype(np.int64)
-
-
-def _blocks(
-    runs: int,
-    order: np.ndarray | None,
-    group: Sequence[str] | None,
-    rows: int,
-    validation: float,
-    test: float,
-    gap: float,
-    seed: int,
-) -> Split:
-    """Hold out whole runs of consecutive moments, and leave out of training what lies beside them.
-
-    A moment is one value of the order in one group: its rows (three cameras, say) stay together.
-    Everything is counted in moments, sorted by group and order; `of` tells each one's group.
-    """
-    codes, names = _codes(group, rows)
-    moment_of_row, of, place, count, start = _moments(codes, order, rows)
-
-    # np.array_split's rule: `longer` runs of size + 1, then runs of size.
-    parts = np.minimum(runs, count)
-    size, longer = count // parts, count % parts
-    run = np.maximum(place // (size + 1)[of], (place - longer[of]) // size[of])
-
-    tests = _share(test, parts)
-    held = _share(validation, parts) + tests
-    uncut = held >= parts  # nothing would be left to train on
-    offset = np.floor(_places(f"{seed}:{name}" for name in names) * parts).astype(np.int64)
-    turned = (run - offset[of]) % parts[of]
-    chosen, nth = _spread(turned, held[of], parts[of])
-    is_test, _ = _spread(nth, tests[of], held[of])
-    chosen &= ~uncut[of]
-
-    labels = np.full(len(of), TRAIN, dtype=LABEL)
-    labels[chosen] = VALIDATION
-    labels[chosen & is_test] = TEST
-    reach = np.maximum(_share(gap, count), 1)
-    labels[~chosen & (_distance_to(chosen, of, start) <= reach[of])] = LEFT_OUT
-    labels = labels[moment_of_row]
-    return Split(labels, f"blocks:{runs}", _notes_on_blocks(labels, gap, int(uncut.sum())))
-
-
-def _spread(
-    place: np.ndarray, some: np.ndarray, whole: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Choose `some` of `whole` places (numbered from 0) at even distances; which, and as which."""
-    return place * some % whole < some, place * some // whole
-
-
-def _codes(group: Sequence[str] | None, rows: int) -> tuple[np.ndarray, list[str]]:
-    """Each row's group as a number from 0, and the groups' names by that number."""
-    if group is None:
-        return np.zeros(rows, dtype=np.int64), [""]
-    encoded = pa.array(group, pa.string()).dictionary_encode("encode")
-    return encoded.indices.to_numpy().astype(np.int64), [
-        str(name) for name in encoded.dictionary.to_pylist()
-    ]
-
-
-def _moments(
-    codes: np.ndarray, order: np.ndarray | None, rows: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Number the moments of all groups, group by group and in order.
-
-    Returns:
-        The moment of each row (R,); then per moment (M,) its group and its place within it; then
-        per group (G,) how many moments it has and which is its first.
-    """
-    order = np.arange(rows) if order is None else np.asarray(order)
-    sequence = np.lexsort((order, codes))
-    group, moment = codes[sequence], order[sequence]
-    new = np.ones(rows, dtype=bool)
-    new[1:] = (group[1:] != group[:-1]) | (moment[1:] != moment[:-1])
-    moment_of_row = np.empty(rows, dtype=np.int64)
-    moment_of_row[sequence] = np.cumsum(new) - 1
-
-    of = group[new]
-    count = np.bincount(of)
-    start = np.cumsum(count) - count
-    return moment_of_row, of, np.arange(len(of)) - start[of], count, start
-
-
-def _distance_to(chosen: np.ndarray, of: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """How many moments lie from each one to the nearest chosen one of its group; inf for none."""
-    position = np.arange(len(of), dtype=np.float64)
-    before = np.maximum.accumulate(np.where(chosen, position, -np.inf))
-    after = np.minimum.accumulate(np.where(chosen, position, np.inf)[::-1])[::-1]
-    end = np.append(start[1:], len(of))
-    before[before < start[of]] = -np.inf
-    after[after >= end[of]] = np.inf
-    return np.minimum(position - before, after - position)
-
-
-def _notes_on_blocks(labels: np.ndarray, gap: float, uncut: int) -> tuple[str, ...]:
-    left_out = int((labels == LEFT_OUT).sum())
-    notes = [
-        f"{left_out} of {len(labels)} rows lie beside a held-out block and were left out of "
-        f"training (--gap {gap:g})."
-    ]
-    if uncut:
-        noun = "1 sequence is" if uncut == 1 else f"{uncut} sequences are"
-        notes.append(f"{noun} too short to be cut, and trains whole.")
-    return tuple(notes)
 
 
 def _by_group(
@@ -265,8 +119,8 @@ def _by_group(
             remedy="another column, or --split blocks",
         )
     # Counts, and a value spared for each other side: scikit-learn refuses shares that leave none.
-    tests = min(int(_share(test, distinct)), distinct - 2)
-    validations = min(int(_share(validation, distinct)), distinct - 1 - tests)
+    tests = min(int(share_of(test, distinct)), distinct - 2)
+    validations = min(int(share_of(validation, distinct)), distinct - 1 - tests)
 
     labels = np.full(len(values), TRAIN, dtype=LABEL)
     rows = np.arange(len(values))
