@@ -18,7 +18,7 @@ from jaxreg.features.weights import identify_weights
 from jaxreg.sources.road import open_road
 from jaxreg.splits import split_rows
 
-FLOOR, LIMIT = 1e-2, 4.0  # as in jaxreg.heads.scaling, which would load JAX beside TensorFlow
+FLOOR, LIMIT = 1e-2, 4.0  # share of the largest deviation; deviations
 
 
 def mixed10(images: np.ndarray, spec: str) -> np.ndarray:

@@ -159,6 +159,50 @@ def test_a_stop_keeps_what_was_computed(tmp_path) -> None:
     assert run(images, cache)[0].reused == 8
 
 
+def test_a_column_keeps_its_own_dtype(tmp_path) -> None:
+    images, cache = drawn(6), Cache(tmp_path)
+    run(images[:3], cache, store="float16")
+    outcome, _ = run(images, cache, columns=(AVG, MAX), store="float32")
+    assert cache.read(SPACE, [AVG], outcome.digests).dtype == np.float16
+    assert cache.read(SPACE, [MAX], outcome.digests).dtype == np.float32
+
+
+def test_a_batch_larger_than_a_part_is_cut(tmp_path) -> None:
+    images = [np.full((1, 1 + i // 256, 3), i % 256, np.uint8) for i in range(1500)]
+    run(images, cache := Cache(tmp_path), batch=1500)
+    sizes = [len(_digests(path)) for path in list_parts(cache.folder(SPACE, AVG))]
+    assert sorted(sizes) == [476, 1024]
+
+
+def test_large_images_are_read_few_ahead(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("jaxreg.features.reading.AHEAD_BYTES", 1000)
+    monkeypatch.setattr("jaxreg.features.extraction.BATCH_BYTES", 600)
+    batches = []
+
+    class Watching(MeanEngine):
+        def features(self, images):
+            batches.append(len(images))
+            return super().features(images)
+
+    extract(drawn(20), Cache(tmp_path), SPACE, [AVG], Watching)  # 288 bytes each
+    assert set(batches) == {3, 2}
+
+
+def test_parts_come_later_and_later(tmp_path, monkeypatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("jaxreg.features.extraction.time.monotonic", lambda: clock[0])
+
+    class Ticking(MeanEngine):
+        def features(self, images):
+            clock[0] += 1.0
+            return super().features(images)
+
+    extract(drawn(200), cache := Cache(tmp_path), SPACE, [AVG], Ticking, batch=1)
+    sizes = sorted(len(_digests(path)) for path in list_parts(cache.folder(SPACE, AVG)))
+    # closed at the first image more than 5, 10, 20, 40, 60 seconds after a part's first
+    assert sizes == [7, 12, 22, 42, 55, 62]
+
+
 def test_thumbnails_are_kept_once(tmp_path) -> None:
     images, cache = drawn(3), Cache(tmp_path)
     outcome, _ = run(images, cache)

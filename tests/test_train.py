@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -345,3 +346,100 @@ def test_features_that_are_not_finite_are_named(planted: Path) -> None:
     cache.add(space, column, digests, features)
     with pytest.raises(InputError, match="the features of 1 images are not finite, first row-5"):
         run_quick(planted)
+
+
+def test_resume_needs_a_run_and_a_finished_one_ends_with_0(planted: Path) -> None:
+    with pytest.raises(InputError, match="--resume without --run"):
+        run_quick(planted, resume=True)
+    options = ["--run", "diverged", "--no-scale-features", "--huber-delta", "1e38"]
+    wild = [w if w != "0.01" else "1e30" for w in words(planted, *options)]
+    assert train.main(wild) == train.NON_FINITE
+    assert train.main([*wild, "--resume"]) == 0
+
+
+def test_resume_goes_on_with_the_features_it_began_with(planted: Path) -> None:
+    with pytest.raises(Stopped):
+        run_quick(planted, run="cut", should_stop=lambda: True)
+    path = planted / "datasets" / "planted.parquet"
+    table = pq.read_table(path)
+    metadata = json.loads(table.schema.metadata[b"jaxreg"])
+    metadata |= {"space": "another-space", "columns": ["identity.mixed2.avg"]}
+    pq.write_table(table.replace_schema_metadata({"jaxreg": json.dumps(metadata)}), path)
+    run = jaxreg.train_head(cache=planted, run=planted.parent / "ckpts" / "cut", resume=True)
+    assert run.summary["epochs"] == 12
+
+
+def test_damaged_checkpoints_never_push_out_good_ones(planted: Path) -> None:
+    cut = planted.parent / "ckpts" / "cut"
+    for _ in range(3):
+        with pytest.raises(Stopped):
+            run_quick(planted, run="cut", resume=True, should_stop=lambda: True)
+    for record in (cut / "checkpoints").glob("*.json"):
+        record.write_text("{}")
+    with pytest.raises(Stopped):  # begins anew, and what it saves must stay
+        run_quick(planted, run="cut", resume=True, should_stop=lambda: True)
+    assert sorted(path.name for path in (cut / "checkpoints").iterdir()) == [
+        "000001",
+        "000001.json",
+    ]
+
+
+def test_a_damaged_last_checkpoint_never_predicts_in_silence(planted: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(Stopped):
+            run_quick(planted, run="one", resume=True, should_stop=lambda: True)
+    run = run_quick(planted, run="one", resume=True)
+    assert run.summary["best_epoch"] > 2
+    latest = max((run.path / "checkpoints").glob("*.json"))
+    latest.write_text("{}")
+    with pytest.raises(InputError, match="is damaged, and the one before"):
+        jaxreg.load_run(run.path)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"epochs": "3"}, {"hidden": 8}, {"dropout": True}, {"epochs": 3_000_000_000}]
+)
+def test_a_config_file_with_wrong_values_names_the_setting(
+    planted: Path, tmp_path: Path, settings: dict
+) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({"format": 1, "settings": settings}))
+    with pytest.raises(InputError, match=f"--{next(iter(settings))} is"):
+        train.main(["planted", "--cache", str(planted), "--config", str(file)])
+
+
+def test_files_where_folders_are_expected(planted: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot make the folder"):
+        run_quick(planted, ckpts=tmp_path / "file")
+    with pytest.raises(InputError, match="is a file"):
+        run_quick(planted, run=tmp_path / "file")
+
+
+def test_the_second_signal_exits_at_once() -> None:
+    program = (
+        "import os, signal, time\nfrom jaxreg import cli\n"
+        "with cli.stop_signal() as stop:\n"
+        "    os.kill(os.getpid(), signal.SIGINT); assert stop()\n"
+        "    os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 130
+
+
+def test_a_read_only_compilation_cache_does_not_fail(planted: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()  # a file where the folder would be: root may write anywhere else
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxreg.train", *words(planted, "--quiet")],
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "file")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+
+
+def test_a_gpu_that_jax_does_not_see_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from jaxreg.runs import device
+
+    monkeypatch.setattr(device.shutil, "which", lambda name: f"/bin/{name}")
+    assert "jaxreg[cuda]" in str(device.device_warning("cpu: 2 cores"))
+    assert device.device_warning("gpu: 1 x H100") is None

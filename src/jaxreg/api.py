@@ -97,7 +97,7 @@ def extract_features(
         Stopped: `should_stop` said so; features are kept, the dataset is as it was.
     """
     from jaxreg.features.backbone import load_engine
-    from jaxreg.features.space import choose_space, smallest_image
+    from jaxreg.features.space import choose_space, fetch_weights, smallest_image
 
     chosen = config.from_json(ExtractConfig, settings)
     options = options or SourceOptions()
@@ -119,7 +119,7 @@ def extract_features(
         store,
         recipe.space,
         columns,
-        lambda: load_engine(chosen.engine, recipe, columns, weights),
+        lambda: load_engine(chosen.engine, recipe, columns, fetch_weights(weights, download_limit)),
         store=chosen.store,
         batch=chosen.batch,
         smallest=smallest_image(recipe),
@@ -195,6 +195,8 @@ def train_head(
     from jaxreg.runs.run import load_run
 
     store = Cache(Path(cache))
+    if resume and run is None:
+        raise InputError("--resume without --run", remedy="--run with the run's name or path")
     place = None if run is None else run_path(Path(run), Path(ckpts))
     there = RunDirectory(place) if place is not None else None
     goes_on = resume and there is not None and there.exists
@@ -236,7 +238,9 @@ def _default_name(examples: Examples) -> str:
     path = Path(location)
     if path.name == "driving_log.csv":
         path = path.resolve().parent
-    return path.stem.split(":")[0] or path.resolve().name
+    if path.is_dir():
+        return path.resolve().name
+    return path.stem.split(":")[0]
 
 
 def _only_dataset(cache: Cache) -> str:

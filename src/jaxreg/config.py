@@ -5,11 +5,13 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from jaxreg.errors import InputError, nearest
 
 T = TypeVar("T")
+
+MOST_EPOCHS = 1_000_000  # the history of a training is held in memory
 
 
 def _require(ok: bool, name: str, value: object, expected: str) -> None:
@@ -99,6 +101,7 @@ class HeadConfig:
             _require(0 < value < math.inf, name, value, "a finite number above 0")
         _require_choice(self, "output_activation")
         _require(0 < self.decay_rate <= 1, "decay_rate", self.decay_rate, "above 0, at most 1")
+        _require(self.epochs <= MOST_EPOCHS, "epochs", self.epochs, f"at most {MOST_EPOCHS}")
         _require(self.patience >= 0, "patience", self.patience, "0 or more")
         _require(0 <= self.min_delta < math.inf, "min_delta", self.min_delta, "finite, 0 or more")
         _require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 2**32 - 1")
@@ -148,12 +151,28 @@ def from_json(kind: type[T], settings: Mapping[str, Any]) -> T:
                 expected="one of: " + ", ".join(known),
                 remedy=nearest(name, known) or "",
             )
-    return kind(
-        **{
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in settings.items()
-        }
-    )
+    values = {n: tuple(v) if isinstance(v, list) else v for n, v in settings.items()}
+    for name, hint in get_type_hints(kind).items():
+        if name in values and not _has_type(values[name], hint):
+            _require(False, name, repr(values[name]), str(getattr(hint, "__name__", hint)))
+    return kind(**values)
+
+
+def _has_type(value: object, hint: Any) -> bool:
+    """Whether a setting's value fits its annotation, for the few kinds that settings have."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return value in parts
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        inner = parts[:1] * len(value) if parts[-1] is ... else parts
+        return len(value) == len(inner) and all(map(_has_type, value, inner))
+    if parts:  # a union
+        return any(_has_type(value, part) for part in parts)
+    if hint in (int, float) and isinstance(value, bool):
+        return False
+    return isinstance(value, (int, float) if hint is float else hint)
 
 
 def fields_of(kind: type, settings: Any) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """`python -m jaxreg.demo`: extract the built-in road, train a head on it, show what came out."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxreg import cli, extract, train
+from jaxreg import cli
 from jaxreg.errors import UnavailableError
 
 DOWNLOAD_SECONDS = 10  # a demonstration must not wait for a network that is not there
@@ -26,13 +28,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run both commands and say each one; returns the exit code of the one that ended it."""
     arguments = cli.parse(DemoArguments, "jaxreg.demo", argv)
     source, common = f"road:{arguments.images}", ["--cache", arguments.cache]
-    words = [source, "--name", "road", *common, "--weights", weights_to_use(Path(arguments.cache))]
-    _announce("extract", words)
-    if code := extract.main(words):
-        return code
-    words = ["road", *common, "--ckpts", arguments.ckpts]
-    _announce("train", words)
-    return train.main(words)
+    weights = weights_to_use(Path(arguments.cache))
+    words = ["extract", source, "--name", "road", *common, "--weights", weights]
+    return _run(words) or _run(["train", "road", *common, "--ckpts", arguments.ckpts])
+
+
+def _run(words: list[str]) -> int:
+    """Say a command and run it in its own process: TensorFlow and JAX would share a GPU badly."""
+    cli.say(f"\n$ python -m jaxreg.{' '.join(words)}")
+    return subprocess.call([sys.executable, "-m", f"jaxreg.{words[0]}", *words[1:]])
 
 
 def weights_to_use(cache: Path) -> str:
@@ -53,10 +57,6 @@ def weights_to_use(cache: Path) -> str:
         )
         return "random"
     return "imagenet"
-
-
-def _announce(command: str, words: Sequence[str]) -> None:
-    cli.say(f"\n$ python -m jaxreg.{command} {' '.join(words)}")
 
 
 if __name__ == "__main__":

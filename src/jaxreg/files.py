@@ -13,6 +13,17 @@ def safe_name(text: str) -> str:
     return re.sub(r"[^\w.-]+", "-", text).strip("-.")[:80] or "unnamed"
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it. Raises InputError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the folder {path}: {error.strerror or error}",
+            remedy="name a folder that can be written",
+        ) from error
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write `path` so that a reader sees the old file, or the new one whole, even after a crash.
 

@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = cli.parse(TrainArguments, "jaxreg.train", argv, _defaults)
     from jaxreg.api import train_head
 
+    done_before = arguments.resume and _is_done(arguments)
     words = ("name", "cache", "run", "ckpts", "resume", "overwrite")
     with cli.LiveLine(quiet=arguments.quiet) as line, cli.stop_signal() as stop:
         run = train_head(
@@ -47,12 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             **fields_of(TrainConfig, arguments),
         )
     summary = run.summary
-    print(summary["verdict"]["headline"])
-    print(f"report: {run.path / 'report.html'}")
+    cli.say(summary["verdict"]["headline"])
+    cli.say(f"report: {run.path / 'report.html'}")
     if arguments.json:
         cli.print_json({**summary, "run": str(run.path)})
     codes = [finding["code"] for finding in summary["verdict"]["findings"]]
-    return NON_FINITE if "non-finite" in codes else 0
+    return NON_FINITE if "non-finite" in codes and not done_before else 0
 
 
 def _defaults(argv: Sequence[str]) -> TrainArguments:
@@ -70,6 +71,13 @@ def _defaults(argv: Sequence[str]) -> TrainArguments:
         if directory.exists:
             settings = directory.read_config()["settings"]
     return dataclasses.replace(plain, **fields_of(TrainConfig, from_json(TrainConfig, settings)))
+
+
+def _is_done(arguments: TrainArguments) -> bool:
+    from jaxreg.runs.directory import RunDirectory, run_path
+
+    place = run_path(arguments.run or "", Path(arguments.ckpts))
+    return RunDirectory(place).read_summary() is not None
 
 
 def _epoch_text(row: dict[str, Any], epochs: int) -> str:

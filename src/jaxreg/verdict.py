@@ -62,6 +62,8 @@ def _headline(measured: Measurements, healthy: bool, learns: bool, errors: list[
     if errors:
         start = "learning, but held back" if learns else "not learning"
         return f"{start}: {errors[0].evidence}. Try {errors[0].remedy} ({compared})"
+    if measured.gain < -2 * measured.gain_error:
+        return f"not learning: {compared}"
     return f"not learning: {compared}, within twice the error of that difference"
 
 

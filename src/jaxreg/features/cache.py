@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from jaxreg.errors import InputError
+from jaxreg.errors import InputError, nearest
 from jaxreg.features.parts import DamagedPart, list_parts, read_part, set_aside, write_part
 from jaxreg.features.recipe import FORMAT, Column, Recipe
 from jaxreg.files import write_whole
@@ -40,7 +39,8 @@ class Cache:
     def columns(self, space: str) -> list[Column]:
         """The columns that a space has parts of."""
         folders = sorted((self.root / "features" / space).glob("*.*.*/"))
-        return [Column.parse(folder.name) for folder in folders if list_parts(folder)]
+        names = [folder.name for folder in folders if list_parts(folder)]
+        return [Column.parse(name) for name in names if Column.is_name(name)]
 
     def make_space(self, recipe: Recipe, weights_path: Path | None) -> None:
         """Write space.json, or check that the one that is there has this very recipe.
@@ -77,7 +77,11 @@ class Cache:
         path = self.root / "features" / space / "space.json"
         try:
             record = json.loads(path.read_bytes())
-            if record["format"] == FORMAT and record.keys() >= {"recipe", "weights_path"}:
+            if record["format"] == FORMAT and record.keys() >= {
+                "recipe",
+                "weights_path",
+                "weights_tag",
+            }:
                 return record
             found = f"{path} has format {record['format']}"
         except FileNotFoundError:
@@ -89,7 +93,13 @@ class Cache:
     def recipe(self, space: str) -> Recipe:
         """The recipe of a space; InputError if the folder's name does not stand for it."""
         record = self.space_record(space)
-        recipe = Recipe.from_json(record["recipe"], record["weights_tag"])
+        try:
+            recipe = Recipe.from_json(record["recipe"], record["weights_tag"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"the recipe in {space}/space.json cannot be read: {error!r}",
+                remedy=f"move {self.root / 'features' / space} away and extract again",
+            ) from error
         if recipe.space != space:
             raise InputError(
                 f"the recipe in {space}/space.json is that of another space",
@@ -109,6 +119,7 @@ class Cache:
         raise InputError(
             f"--features {prefix} fits {len(found) or 'no'} spaces of {self.root}",
             expected="the unique start of one of: " + (", ".join(spaces) or "none is there yet"),
+            remedy=nearest(prefix, spaces) or "",
         )
 
     # ---- what is there
@@ -121,6 +132,8 @@ class Cache:
                 digests.update(read_part(path, ["digest"])["digest"].to_pylist())
             except DamagedPart:
                 on_damage(set_aside(path))
+            except FileNotFoundError:
+                continue  # another extraction has just set it aside
         return digests
 
     def add(self, space: str, column: Column, digests: Sequence[str], features: np.ndarray) -> Path:
@@ -130,15 +143,24 @@ class Cache:
         table = pa.table({"digest": pa.array(digests, pa.string()), "feature": lists})
         return write_part(self.folder(space, column), table)
 
+    def dtype(self, space: str, column: Column) -> str | None:
+        """`float32` or `float16`: what the column's first sound part holds; None if it has none."""
+        for path in list_parts(self.folder(space, column)):
+            try:
+                kind = read_part(path).schema.field("feature").type
+            except DamagedPart:
+                continue
+            return str(np.dtype(kind.value_type.to_pandas_dtype()))
+        return None
+
     def check_dtype(self, space: str, column: Column, dtype: str) -> None:
         """Raise InputError if the column holds features of another dtype than `dtype`."""
-        for path in list_parts(self.folder(space, column))[:1]:
-            there = str(_feature_type(pq.read_schema(path)).value_type.to_pandas_dtype().__name__)
-            if there != dtype:
-                raise InputError(
-                    f"{column.name} of {space} holds {there}, and --store {dtype} was asked for",
-                    remedy=f"--store {there}, or another --cache",
-                )
+        there = self.dtype(space, column)
+        if there not in (None, dtype):
+            raise InputError(
+                f"{column.name} of {space} holds {there}, and --store {dtype} was asked for",
+                remedy=f"--store {there}, or another --cache",
+            )
 
     # ---- reading
 
@@ -153,13 +175,6 @@ class Cache:
         """
         blocks = [self._read_column(space, column, digests) for column in columns]
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
-
-    def missing(self, space: str, column: Column, digests: Iterable[str]) -> set[str]:
-        """Which of `digests` the column lacks. Raises DamagedPart."""
-        lacking = set(digests)
-        for path in list_parts(self.folder(space, column)):
-            lacking.difference_update(read_part(path, ["digest"])["digest"].to_pylist())
-        return lacking
 
     def read_thumbnails(self, digests: Iterable[str]) -> dict[str, bytes]:
         """Small JPEGs by digest; absent or damaged ones are left out: nothing hangs on them."""
@@ -201,10 +216,6 @@ class Cache:
                 remedy="extract them: what is there already is not computed again",
             )
         return features
-
-
-def _feature_type(schema: pa.Schema) -> pa.FixedSizeListType:
-    return schema.field("feature").type
 
 
 def _to_numpy(lists: pa.ChunkedArray) -> np.ndarray:

@@ -5,7 +5,8 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ class Dataset:
             if any(is_kind(self.table.schema.field(name).type) for is_kind in kinds)
         ]
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """64 hex digits that change with any id, image or value, and with nothing else."""
         hashed = hashlib.sha256()
@@ -77,7 +78,7 @@ class Dataset:
 
     def rows(self, keep: np.ndarray) -> "Dataset":
         """The dataset of some rows, in the order of `keep` (row numbers)."""
-        return Dataset(**{**vars(self), "table": self.table.take(keep)})
+        return replace(self, table=self.table.take(keep))
 
 
 def dataset_path(cache: Cache, name: str) -> Path:

@@ -19,6 +19,7 @@ from jaxreg.sources.examples import Image
 PART_IMAGES = 1024  # a part is closed at so many images,
 FIRST_PART_SECONDS = 5.0  # or so long after its first one: at most this much work is lost;
 LAST_PART_SECONDS = 60.0  # the wait doubles from part to part up to this
+BATCH_BYTES = 2**27  # decoded pixels: a batch of large photographs is cut by this
 
 
 @dataclass
@@ -75,7 +76,9 @@ class _PartWriter:
         if not self.digests or not (force or late or len(self.digests) >= PART_IMAGES):
             return
         begin = time.perf_counter()
-        self.write(self.digests, self.values)
+        for start in range(0, len(self.digests), PART_IMAGES):
+            part = slice(start, start + PART_IMAGES)
+            self.write(self.digests[part], self.values[part])
         self.seconds.write += time.perf_counter() - begin
         self.digests, self.values = [], []
         self.wait = min(2 * self.wait, LAST_PART_SECONDS)
@@ -116,6 +119,10 @@ class _Extraction:
             self.pictures.add(item.digest, item.thumbnail)
         if item.rgb is not None:
             self.pending.append((item.digest, item.rgb))
+
+    @property
+    def pending_bytes(self) -> int:
+        return sum(rgb.nbytes for _, rgb in self.pending)
 
     def compute(self) -> None:
         """Send the pending images through the engine; the first call loads and compiles it."""
@@ -176,20 +183,24 @@ def extract(
 
     `load_engine` is called only if something must be computed. What has been computed is written
     even when an error ends the loop. Of an image that stands in the source twice, one is computed.
-    An image with a side of fewer than `smallest` pixels fails.
+    An image with a side of fewer than `smallest` pixels fails. `store` is the dtype of new columns;
+    one that is there keeps its own.
     """
     begin = time.perf_counter()
     present = {c: cache.present(cache.folder(space, c), on_damage) for c in columns}
     reader = Reader(present, cache.present(cache.thumbnails, on_damage), smallest)
     progress = Progress(images=len(images))
-    writers = {c: _feature_writer(cache, space, c, store, progress.seconds) for c in columns}
+    writers = {
+        c: _feature_writer(cache, space, c, cache.dtype(space, c) or store, progress.seconds)
+        for c in columns
+    }
     pictures = _PartWriter(partial(_write_thumbnails, cache), progress.seconds)
     work = _Extraction(reader, writers, pictures, load_engine, progress)
     stopped = False
     try:
         for item in read_ahead(reader, images, 3 * batch):
             work.take(item)
-            if len(work.pending) >= batch:
+            if len(work.pending) >= batch or work.pending_bytes >= BATCH_BYTES:
                 work.compute()
             work.flush()
             if progress.seen % batch == 0:

@@ -5,6 +5,7 @@ number of writers may add parts to one folder at once, and damage is noticed.
 """
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -36,14 +37,24 @@ def list_parts(folder: Path) -> list[Path]:
 
 
 def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Raises DamagedPart if the bytes do not match the name."""
+    """The table of a part.
+
+    Raises:
+        DamagedPart: the bytes do not match the name.
+        FileNotFoundError: another process has set it aside in the meantime.
+        InputError: it cannot be read at all.
+    """
     try:
-        with pa.memory_map(str(path)) as file:
-            content = file.read_buffer()
-        if _name(content) == path.stem.removeprefix("part-"):
-            return pq.read_table(pa.BufferReader(content), columns=columns)
-    except (OSError, pa.ArrowException):
-        pass  # an empty file cannot be mapped, a directory not be opened: damaged all the same
+        content = b""
+        if path.stat().st_size:  # an empty file cannot be mapped
+            with pa.memory_map(str(path)) as file:
+                content = file.read_buffer()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    if _name(content) == path.stem.removeprefix("part-"):
+        return pq.read_table(pa.BufferReader(content), columns=columns)
     raise DamagedPart(
         f"{path} is damaged: its bytes are not those that its name stands for",
         remedy="python -m jaxreg.verify --repair, then extract again: only that part is computed",
@@ -51,8 +62,11 @@ def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a damaged part to `.bad`, where no reader looks."""
-    return path.rename(path.with_name(path.name + ".bad"))
+    """Rename a damaged part to `.bad`, where no reader looks; another process may have done so."""
+    aside = path.with_name(path.name + ".bad")
+    with suppress(FileNotFoundError):
+        path.rename(aside)
+    return aside
 
 
 def _name(content: bytes | pa.Buffer) -> str:

@@ -14,6 +14,8 @@ from jaxreg.features import pixels
 from jaxreg.features.recipe import Column
 from jaxreg.sources.examples import Image
 
+AHEAD_BYTES = 2**27  # decoded pixels that wait for the network
+
 
 @dataclass(frozen=True)
 class ReadImage:
@@ -61,14 +63,22 @@ class Reader:
 
 
 def read_ahead(reader: Reader, images: Sequence[Image], ahead: int) -> Iterator[ReadImage]:
-    """Every example in order, while threads read at most `ahead` examples further."""
-    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 1), "reader") as threads:
+    """Every example in order, while threads read at most `ahead` examples further.
+
+    Large images are read fewer ahead, so that their pixels stay within about AHEAD_BYTES.
+    """
+    workers = min(8, (os.cpu_count() or 1) + 1)
+    with ThreadPoolExecutor(workers, "reader") as threads:
         waiting: deque[Future[ReadImage]] = deque()
+        limit = workers + 1  # until the size of the first image is known
         try:
             for row in range(len(images)):
                 waiting.append(threads.submit(reader, images, row))
-                if len(waiting) >= ahead:
-                    yield waiting.popleft().result()
+                while len(waiting) >= limit:
+                    item = waiting.popleft().result()
+                    size = item.rgb.nbytes if item.rgb is not None else 1
+                    limit = max(workers + 1, min(ahead, AHEAD_BYTES // size))
+                    yield item
             while waiting:
                 yield waiting.popleft().result()
         finally:

@@ -40,6 +40,11 @@ class Column:
         """The directory's name, as `identity.mixed2.grid1x4`."""
         return f"{self.view}.{self.tap}.{self.pool.replace(':', '')}"
 
+    @staticmethod
+    def is_name(name: str) -> bool:
+        """Whether a folder's name is one that `name` gives."""
+        return re.fullmatch(r"(identity|mirror)\.\w+\.(avg|max|grid\d+x\d+)", name) is not None
+
     @classmethod
     def parse(cls, name: str) -> Self:
         """The inverse of `name`."""

@@ -17,7 +17,8 @@ def choose_space(
     """The recipe that the settings amount to, and its weights.
 
     Weights `imagenet` are downloaded by Keras if they are not on this machine and the cache has no
-    space made with them by this very recipe.
+    space made with them by this very recipe; if it has, the weights come without a file, which
+    `fetch_weights` gets when something must be computed.
 
     Raises:
         InputError: the weights file is wrong.
@@ -26,12 +27,31 @@ def choose_space(
     weights = identify_weights(chosen.weights)
     if weights is None:
         for space in cache.spaces():
+            if "-imagenet-" not in space:
+                continue
             there = cache.recipe(space)
             elsewhere = WeightsSource(there.weights, there.weights_tag)
-            if there.weights_tag == "imagenet" and there == _recipe(chosen, elsewhere):
+            if there == _recipe(chosen, elsewhere):
                 return there, elsewhere
         weights = download_imagenet(time_limit=download_limit)
     return _recipe(chosen, weights), weights
+
+
+def fetch_weights(weights: WeightsSource, download_limit: float | None) -> WeightsSource:
+    """The same weights with their file at hand.
+
+    Raises:
+        UnavailableError: they cannot be had, or Keras now publishes others.
+    """
+    if weights.path is not None or weights.seed is not None:
+        return weights
+    fetched = download_imagenet(time_limit=download_limit)
+    if fetched.identity != weights.identity:
+        raise UnavailableError(
+            f"Keras' imagenet weights are not those of the cache ({weights.identity[:8]})",
+            remedy="--weights FILE with the old ones, or another --cache",
+        )
+    return fetched
 
 
 def smallest_image(recipe: Recipe) -> int:

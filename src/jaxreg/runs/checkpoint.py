@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from jaxreg.errors import InputError
-from jaxreg.files import write_whole
+from jaxreg.files import make_folder, write_whole
 
 KEPT = 2  # checkpoints; the one before the latest is what a damaged latest falls back to
 
@@ -26,39 +27,47 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
-        self._saving: tuple[int, ocp.AsyncResponse[None]] | None = None
+        self._thread = ThreadPoolExecutor(1, "checkpoint")
+        self._saving: Future[None] | None = None
 
     def save(self, epoch: int, state: Any) -> None:
         """Begin to save a pytree of arrays; it is copied first, so its buffers may be donated."""
         self.wait()
-        target = self._path(epoch)
-        if target.exists():  # left behind by a run that was killed before its digests were written
-            shutil.rmtree(target)
-        self.folder.mkdir(parents=True, exist_ok=True)
         leaves = {name: np.array(leaf) for name, leaf in _named_leaves(state)}
-        self._saving = epoch, ocp.save_async(str(target), leaves)
+        self._saving = self._thread.submit(self._save, epoch, leaves)
 
     def wait(self) -> None:
-        """Finish the save that is under way, and drop the checkpoints that are too old to keep.
+        """Finish the save that is under way.
 
         Raises:
             InputError: it could not be written.
         """
-        if self._saving is None:
-            return
-        epoch, response = self._saving
-        self._saving = None
+        saving, self._saving = self._saving, None
+        if saving is not None:
+            saving.result()
+
+    def _save(self, epoch: int, leaves: dict[str, np.ndarray]) -> None:
+        """In the background: Orbax, then the digests that make it count, then the old ones go."""
+        self._drop(epoch)  # left behind by a run that was killed before its digests were written
         try:
-            response.result()
+            make_folder(self.folder)
+            ocp.save(str(self._path(epoch)), leaves)
+            digests = _digests(self._path(epoch))
         except (OSError, ValueError) as error:  # tensorstore reports a full disk as ValueError
             raise InputError(
                 f"cannot write the checkpoint {self._path(epoch)}: {error}",
                 remedy="free some space, then --resume",
             ) from error
-        write_whole(self._record(epoch), json.dumps(_digests(self._path(epoch))).encode())
-        for old in self.epochs()[:-KEPT]:
-            self._record(old).unlink()
-            shutil.rmtree(self._path(old), ignore_errors=True)
+        write_whole(self._record(epoch), json.dumps(digests).encode())
+        # later ones are damaged: this run went on from before them
+        kept = [known for known in self.epochs() if known <= epoch][-KEPT:]
+        folders = {int(path.name) for path in self.folder.iterdir() if path.name.isdigit()}
+        for old in {*folders, *self.epochs()} - {*kept}:
+            self._drop(old)
+
+    def _drop(self, epoch: int) -> None:
+        self._record(epoch).unlink(missing_ok=True)
+        shutil.rmtree(self._path(epoch), ignore_errors=True)
 
     def epochs(self) -> list[int]:
         """The epochs after which there is a finished checkpoint, whole or damaged, in order."""

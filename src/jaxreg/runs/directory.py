@@ -11,7 +11,7 @@ from typing import Any
 from jaxreg.config import TrainConfig, from_json
 from jaxreg.errors import InputError
 from jaxreg.features.recipe import FORMAT
-from jaxreg.files import safe_name, write_whole
+from jaxreg.files import make_folder, safe_name, write_whole
 
 HISTORY: tuple[str, ...] = ("epoch", "loss", "val_loss", "val_mae", "learning_rate", "seconds")
 
@@ -39,6 +39,8 @@ class RunDirectory:
         Raises:
             InputError: something is there and `overwrite` is off, or it is not a run.
         """
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path} is a file", expected="a folder for the run")
         if self.path.exists() and any(self.path.iterdir()):
             if not overwrite:
                 raise InputError(
@@ -47,7 +49,7 @@ class RunDirectory:
             if not self.exists:
                 raise InputError(f"{self.path} is not a run, so it is not overwritten")
             shutil.rmtree(self.path)
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
 
     def write_config(self, config: dict[str, Any]) -> None:
         self._write_json("config.json", {"format": FORMAT, **config})
@@ -110,7 +112,7 @@ def run_path(run: str | Path, ckpts: Path) -> Path:
 
 def new_run(dataset: str, ckpts: Path) -> Path:
     """Claim the next free `<dataset>-<number>`; two processes never get the same one."""
-    ckpts.mkdir(parents=True, exist_ok=True)
+    make_folder(ckpts)
     number = 1
     while True:
         path = ckpts / f"{safe_name(dataset)}-{number}"

@@ -1,5 +1,6 @@
 """One run from its dataset to its report."""
 
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +13,13 @@ from jaxreg.config import TrainConfig
 from jaxreg.errors import InputError, Stopped
 from jaxreg.features.cache import Cache
 from jaxreg.features.datasets import Dataset
+from jaxreg.features.recipe import Column
 from jaxreg.files import write_whole
 from jaxreg.runs.device import device_warning, prepare_jax
 from jaxreg.runs.directory import Row, RunDirectory
 from jaxreg.runs.experiment import Experiment, load_experiment
 from jaxreg.runs.presentation import present
-from jaxreg.runs.summary import predict_all, predictions_table, summarize
+from jaxreg.runs.summary import notes_on, predict_all, predictions_table, summarize
 from jaxreg.runs.training import train
 
 
@@ -44,10 +46,11 @@ def execute(
         device = prepare_jax()
         if warning := device_warning(device):
             say(f"warning: {warning}")
-        experiment = load_experiment(cache, dataset, config)
+        there = directory.read_config() if resume else None
+        experiment = load_experiment(cache, dataset, _as_before(config, there))
         record = _record(cache, dataset, experiment, config)
-        if resume:
-            _refuse_differences(directory.read_config(), record)
+        if there is not None:
+            _refuse_differences(there, record)
         else:
             directory.create(overwrite=overwrite)
     except InputError:
@@ -90,6 +93,8 @@ def execute(
     summary["seconds"] |= {"report": now - reporting, "total": now - begin}
     summary["seconds"] = {part: round(value, 3) for part, value in summary["seconds"].items()}
     directory.write_summary(summary)  # last: a run with a summary is finished
+    if should_stop():
+        raise Stopped(f"told to stop, but the run was done: {directory.path}")
 
 
 def _record(
@@ -101,7 +106,7 @@ def _record(
         "settings": settings_of.to_json(config),
         "dataset": dataset.name,
         "data": dataset.fingerprint,
-        "cache": str(cache.root),
+        "cache": str(cache.root.resolve()),
         "space": recipe.space,
         "columns": [column.name for column in experiment.columns],
         "targets": list(experiment.targets),
@@ -112,6 +117,20 @@ def _record(
         "weights_tag": recipe.weights_tag,
         "weights_path": cache.space_record(recipe.space)["weights_path"],
     }
+
+
+def _as_before(config: TrainConfig, there: dict[str, Any] | None) -> TrainConfig:
+    """What a run left to the dataset's last extract stays as it was then when it is resumed."""
+    if there is None or config.features or config.taps or config.pool:
+        return config
+    columns = [Column.parse(name) for name in there["columns"]]
+    return dataclasses.replace(
+        config,
+        features=there["space"],
+        taps=tuple(dict.fromkeys(column.tap for column in columns)),
+        pool=columns[0].pool,
+        target=config.target or tuple(there["targets"]),
+    )
 
 
 def _refuse_differences(there: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -154,7 +173,7 @@ def _say_what(experiment: Experiment, device: str, say: Callable[[str], None]) -
     sides = {side: len(experiment.rows(side)) for side in ("train", "validation", "test")}
     counts = ", ".join(f"{count} {side}" for side, count in sides.items() if count)
     say(f"target: {', '.join(experiment.targets)}; split {experiment.split.kind}: {counts}")
-    for note in experiment.split.notes:
+    for note in notes_on(experiment):
         say(f"note: {note}")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxreg.config import TrainConfig
-from jaxreg.errors import InputError
+from jaxreg.errors import InputError, nearest
 from jaxreg.features.cache import Cache
 from jaxreg.features.datasets import Dataset, dataset_names
 from jaxreg.features.parts import DamagedPart
@@ -82,7 +82,9 @@ def choose_targets(cache: Cache, dataset: Dataset, asked: tuple[str, ...]) -> tu
                 remedy=f"put the name first: python -m jaxreg.train {name} --target …",
             )
         raise InputError(
-            f"no column {name!r} in {dataset.name}", expected=f"a numeric column: {listed}"
+            f"no column {name!r} in {dataset.name}",
+            expected=f"a numeric column: {listed}",
+            remedy=nearest(name, possible) or "",
         )
     if len(set(asked)) < len(asked):
         raise InputError(f"--target {' '.join(asked)}", expected="each column once")

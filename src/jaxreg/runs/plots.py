@@ -4,6 +4,7 @@ Figures are drawn on their own canvas and never through pyplot, so that nothing 
 notebook's figures. The same numbers give the same bytes.
 """
 
+import io
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from jaxreg.files import safe_name
+from jaxreg.files import safe_name, write_whole
 
 # Okabe and Ito's colours, told apart by all common kinds of colour vision.
 BLUE, VERMILLION, BLACK, GREY = "#0072B2", "#D55E00", "#222222", "#8A8F98"
@@ -214,4 +215,6 @@ def _save(figure: Figure, path: Path) -> None:
     canvas = FigureCanvasAgg(figure)
     with warnings.catch_warnings():  # a target named in a script that the font lacks is only boxes
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        canvas.print_figure(path, dpi=DOTS_PER_INCH, metadata={"Software": None})
+        picture = io.BytesIO()
+        canvas.print_figure(picture, dpi=DOTS_PER_INCH, metadata={"Software": None})
+    write_whole(path, picture.getvalue())

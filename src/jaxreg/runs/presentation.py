@@ -27,7 +27,6 @@ def present(
 ) -> None:
     """Write plots/*.png and report.html."""
     folder = directory.path / "plots"
-    folder.mkdir(exist_ok=True)
     labels = experiment.split.labels
     plots.write_curves(folder / "curves.png", _columns(trained.history), summary["best_epoch"])
     names = plots.safe_names(experiment.targets)

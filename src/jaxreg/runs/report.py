@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from jaxreg.files import write_whole
 from jaxreg.runs.metrics import METRICS, Scores
 
 NO_MEANING = "\N{EN DASH}"
@@ -87,7 +88,7 @@ def write_report(path: Path, report: Report) -> None:
         by_target={split: _lines(scores, {}) for split, scores in report.by_target.items()},
     )
     # A file's name may hold bytes that are no text in any encoding.
-    path.write_text(page, encoding="utf-8", errors="replace")
+    write_whole(path, page.encode(errors="replace"))
 
 
 def _compared(scores: Mapping[str, Scores | None]) -> list[Line]:

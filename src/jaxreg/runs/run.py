@@ -148,7 +148,9 @@ class Run:
         for name in self.targets:
             if name in examples.columns.column_names:
                 values = examples.columns[name].to_pylist()
-                columns[f"target.{name}"] = pa.array(values + [None] * len(left_out))
+                columns[f"target.{name}"] = pa.array(
+                    values + [None] * len(left_out), from_pandas=True
+                )
         columns["reason"] = pa.array([*why, *(reason for _, reason in left_out)], pa.string())
         return pa.table(columns)
 
@@ -176,6 +178,11 @@ def load_run(path: str | Path) -> Run:
     if found is None:
         raise InputError(f"{path} has no whole checkpoint", remedy="train it again")
     _, state = found
+    if int(state.best_epoch) != (summary["best_epoch"] or 0):
+        raise InputError(
+            f"the last checkpoint of {path} is damaged, and the one before it is another head",
+            remedy="train it again: --overwrite",
+        )
     return Run(
         path=Path(path),
         config=config,

@@ -57,7 +57,7 @@ def summarize(
         "stopping_epoch_best": int(state.stopping.best_epoch) or None,
         "stopped_early": bool(state.stopped),
         "rows": {side: len(numbers) for side, numbers in rows.items()},
-        "notes": list(experiment.split.notes) + _without_target(experiment),
+        "notes": notes_on(experiment),
         "verdict": judge(_measure(experiment, config, trained, predictions)),
         "provenance": provenance(experiment, config, device),
     }
@@ -105,12 +105,13 @@ def _measure(
     )
 
 
-def _without_target(experiment: Experiment) -> list[str]:
-    missing = experiment.without_target
-    if not missing:
-        return []
-    first = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
-    return [f"{len(missing)} rows have no number for the target and are left out: {first}"]
+def notes_on(experiment: Experiment) -> list[str]:
+    """Sentences about the rows: what the split did, and which ones have no target."""
+    notes, missing = list(experiment.split.notes), experiment.without_target
+    if missing:
+        first = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+        notes.append(f"{len(missing)} rows have no number for the target and are left out: {first}")
+    return notes
 
 
 def _git_commit() -> str | None:
