@@ -1,7 +1,9 @@
 """One run from its dataset to its report."""
 
+import threading
 import time
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pyarrow as pa
@@ -16,9 +18,9 @@ from jaxreg.files import write_whole
 from jaxreg.runs.device import device_warning, prepare_jax
 from jaxreg.runs.directory import Row, RunDirectory
 from jaxreg.runs.experiment import Experiment, load_experiment
-from jaxreg.runs.presentation import present
-from jaxreg.runs.summary import predict_all, predictions_table, summarize
-from jaxreg.runs.training import train
+
+# Slow to import, for they bring JAX, Flax, Orbax and matplotlib; in the order of their use.
+_SLOW = tuple(f"jaxreg.runs.{name}" for name in ("training", "summary", "presentation"))
 
 
 def execute(
@@ -40,11 +42,13 @@ def execute(
         InputError: what was asked for cannot be done; a new run's directory is then not left.
         Stopped: `should_stop` said so.
     """
+    # Reading features leaves Python itself idle. An import below waits for the same one in there.
+    threading.Thread(target=lambda: [import_module(name) for name in _SLOW]).start()
     try:
+        experiment = load_experiment(cache, dataset, config)
         device = prepare_jax()
         if warning := device_warning(device):
             say(f"warning: {warning}")
-        experiment = load_experiment(cache, dataset, config)
         record = _record(cache, dataset, experiment, config)
         if resume:
             _refuse_differences(directory.read_config(), record)
@@ -59,6 +63,8 @@ def execute(
         say(f"{directory.path} is finished")
         return
     directory.write_config(record)
+    from jaxreg.runs.training import train
+
     loaded = time.perf_counter()
     trained = train(
         directory,
@@ -74,6 +80,9 @@ def execute(
             f"stopped after epoch {len(trained.history)}",
             remedy=f"python -m jaxreg.train --run {directory.path} --resume",
         )
+    from jaxreg.runs.presentation import present
+    from jaxreg.runs.summary import predict_all, predictions_table, summarize
+
     reporting = time.perf_counter()
     predictions = predict_all(experiment, config, trained)
     _write_parquet(directory, predictions_table(experiment, predictions))
