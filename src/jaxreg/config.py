@@ -144,7 +144,7 @@ Preset = Literal["original", "question", "answer"]
 
 
 def preset_settings(preset: str | None) -> dict[str, Any]:
-    """The settings of a preset, none for None. Raises InputError if there is no such preset."""
+    """All settings of a preset, none for None. Raises InputError if there is no such preset."""
     if preset is None:
         return {}
     if preset not in PRESETS:
@@ -153,7 +153,7 @@ def preset_settings(preset: str | None) -> dict[str, Any]:
             expected=" or ".join(PRESETS),
             remedy=nearest(preset, PRESETS) or "",
         )
-    return dict(PRESETS[preset])
+    return {**to_json(TrainConfig()), **PRESETS[preset]}
 
 
 def to_json(settings: Any) -> dict[str, Any]:
