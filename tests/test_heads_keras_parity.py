@@ -1,4 +1,4 @@
-"""The pure functions against Keras itself: Adam, early stopping, and three epochs of training.
+"""The pure functions against Keras itself: Adam, early stopping, dropout, and whole trainings.
 
 The only test module of the heads that imports Keras, which takes seconds.
 """
@@ -10,8 +10,8 @@ import optax
 import pytest
 
 from jaxreg.config import HeadConfig
-from jaxreg.heads import fit, optimizer, stopping
-from jaxreg.heads.state import Data, Rates, init_state
+from jaxreg.heads import fit, mlp, optimizer, stopping
+from jaxreg.heads.state import Data, Rates, State, init_state
 
 keras = pytest.importorskip("keras")
 
@@ -93,38 +93,46 @@ def test_adam_and_decay_are_keras_for_200_updates(size: float) -> None:
         np.testing.assert_allclose(params, np.asarray(variable), rtol=0, atol=2e-4 * moved + 1e-7)
 
 
-@pytest.mark.parametrize(("targets", "activation"), [(1, "linear"), (3, "linear"), (1, "relu")])
-def test_three_epochs_are_keras_fit(targets: int, activation: str) -> None:
-    config = HeadConfig(
-        hidden=(16, 12, 8),
-        dropout=0.0,
-        output_activation=activation,
-        scale_features=False,
-        scale_target=False,
-        huber_delta=0.4,
-        learning_rate=5e-3,
-        decay_steps=4,
-        decay_rate=0.7,
-        batch_size=32,
-        epochs=3,
-    )
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(150, 6)).astype(np.float32)
-    y = np.abs(x[:, :targets] * 2 + x[:, 3:4] + 1).astype(np.float32)
-    data = Data(x[:100], y[:100], x[100:], y[100:])  # three batches of 32 and one of 4
-    state = init_state(config, data)
-
+def keras_head(config: HeadConfig, state: State) -> "keras.Model":
+    """The same head in Keras with the weights of `state`, compiled with the same Adam and Huber."""
     layers = [*state.params["hidden"].values(), state.params["output"]]
+    features, targets = layers[0]["kernel"].shape[0], layers[-1]["kernel"].shape[1]
     dense = [keras.layers.Dense(n, "relu") for n in config.hidden]
-    model = keras.Sequential([keras.Input((6,)), *dense, keras.layers.Dense(targets, activation)])
+    output = keras.layers.Dense(targets, config.output_activation)
+    model = keras.Sequential([keras.Input((features,)), *dense, output])
     model.set_weights([np.asarray(layer[name]) for layer in layers for name in ("kernel", "bias")])
-    schedule = keras.optimizers.schedules.ExponentialDecay(5e-3, decay_steps=4, decay_rate=0.7)
+    schedule = keras.optimizers.schedules.ExponentialDecay(
+        config.learning_rate, config.decay_steps, config.decay_rate
+    )
     model.compile(
         keras.optimizers.Adam(schedule),
-        keras.losses.Huber(delta=0.4),
+        keras.losses.Huber(delta=config.huber_delta),
         metrics=["mae"],
         jit_compile=False,
     )
+    return model
+
+
+def parity_config(**changed) -> HeadConfig:
+    plain = {"dropout": 0.0, "scale_features": False, "scale_target": False, "huber_delta": 0.4}
+    return HeadConfig(hidden=(16, 12, 8), **plain, learning_rate=5e-3, batch_size=32, **changed)
+
+
+def parity_data(targets: int) -> Data:
+    """Positive targets; 100 training rows are three batches of 32 and one of 4."""
+    x = np.random.default_rng(0).normal(size=(150, 6)).astype(np.float32)
+    y = np.abs(x[:, :targets] * 2 + x[:, 3:4] + 1).astype(np.float32)
+    return Data(x[:100], y[:100], x[100:], y[100:])
+
+
+@pytest.mark.parametrize(("targets", "activation"), [(1, "linear"), (3, "linear"), (1, "relu")])
+def test_three_epochs_are_keras_fit(targets: int, activation: str) -> None:
+    config = parity_config(output_activation=activation, decay_steps=4, decay_rate=0.7, epochs=3)
+    data = parity_data(targets)
+    rng = np.random.default_rng(1)
+    state = init_state(config, data)
+    model = keras_head(config, state)
+    schedule = keras.optimizers.schedules.ExponentialDecay(5e-3, decay_steps=4, decay_rate=0.7)
 
     run_epoch = jax.jit(fit.run_epoch, static_argnums=0)
     for epoch in range(3):
@@ -146,3 +154,49 @@ def test_three_epochs_are_keras_fit(targets: int, activation: str) -> None:
         assert float(ours.learning_rate) == pytest.approx(float(schedule(last)), rel=1e-5)
     kernel = np.asarray(state.params["output"]["kernel"])
     np.testing.assert_allclose(kernel, model.layers[-1].get_weights()[0], rtol=1e-3, atol=1e-5)
+
+
+def test_every_one_of_200_steps_is_keras_train_on_batch() -> None:
+    config = parity_config(decay_steps=40, decay_rate=0.7)  # the rate falls to a sixth
+    data = parity_data(targets=3)
+    state = init_state(config, data)
+    model = keras_head(config, state)
+    run_epoch = jax.jit(fit.run_epoch, static_argnums=0)
+    rng = np.random.default_rng(1)
+    sizes = np.tile([32, 32, 32, 4], 50)  # an epoch of one batch is one step
+    for step, size in enumerate(sizes):
+        rows = rng.permutation(100)[:size]
+        model.reset_metrics()
+        loss, _ = model.train_on_batch(data.x[rows], data.y[rows])
+        state, ours = run_epoch(config, Rates.of(config), state, data, jnp.asarray(rows))
+        assert float(ours.loss) == pytest.approx(float(loss), rel=1e-5), step
+        assert float(ours.learning_rate) == pytest.approx(
+            5e-3 * 0.7 ** (step / 40), rel=1e-5
+        )  # keras/src/optimizers/schedules/learning_rate_schedule.py, ExponentialDecay
+    layers = [*state.params["hidden"].values(), state.params["output"]]
+    for layer, theirs in zip(layers, model.layers, strict=True):
+        for name, weights in zip(("kernel", "bias"), theirs.get_weights(), strict=True):
+            np.testing.assert_allclose(layer[name], weights, rtol=0, atol=1e-5)
+
+
+def test_dropout_is_keras_dropout_in_distribution() -> None:
+    share, units, rows = 0.25, 512, 400
+    config = HeadConfig(hidden=(units, units), dropout=share)
+    eye = {"kernel": jnp.eye(units), "bias": jnp.zeros(units)}
+    params = {"hidden": {"layer_0": eye, "layer_1": eye}, "output": eye}
+    ones = np.ones((rows, units), np.float32)
+    ours = np.asarray(mlp.apply(params, jnp.asarray(ones), config, jax.random.key(0)))
+    theirs = np.asarray(keras.layers.Dropout(share, seed=0)(ones, training=True))
+    np.testing.assert_allclose(np.unique(ours), np.unique(theirs), rtol=1e-6)  # 0 and 4/3
+    # A unit is 0 with probability p, else 1 / (1 - p): mean 1, variance p / (1 - p). The bounds are
+    # four standard errors over independent units: sqrt(variance / N), and for the variance
+    # sqrt((fourth central moment - variance^2) / N).
+    variance = share / (1 - share)
+    fourth = share + (1 - share) * (share / (1 - share)) ** 4
+    for dropped in (ours, theirs):
+        assert abs(dropped.mean() - 1) < 4 * np.sqrt(variance / dropped.size)
+        bound = 4 * np.sqrt((fourth - variance**2) / dropped.size)
+        assert abs(dropped.var() - variance) < bound
+        for axis, others in ((0, rows), (1, units)):  # units and rows are drawn independently:
+            spread = dropped.mean(axis=axis).var() / (variance / others)  # chi-squared / degrees
+            assert abs(spread - 1) < 4 * np.sqrt(2 / dropped.shape[1 - axis])

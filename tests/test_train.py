@@ -15,7 +15,8 @@ import pytest
 from sklearn.metrics import mean_absolute_error, r2_score
 
 import jaxreg
-from jaxreg import train
+from jaxreg import cli, train
+from jaxreg.config import TrainConfig, fields_of
 from jaxreg.errors import InputError, Stopped
 from jaxreg.features.cache import Cache
 from jaxreg.features.parts import list_parts
@@ -253,14 +254,66 @@ def test_a_config_file_repeats_a_run_and_flags_go_before_it(planted: Path) -> No
     assert (settings.seed, settings.hidden) == (4, (16, 8))
 
 
-def test_a_loss_that_is_not_finite_stops_with_5_and_is_named(planted: Path, capsys) -> None:
-    options = ["--json", "--run", "diverged", "--no-scale-features", "--huber-delta", "1e38"]
+def parse(*words: str) -> train.TrainArguments:
+    return cli.parse(train.TrainArguments, "jaxreg.train", words, train._defaults)
+
+
+def test_the_presets_are_the_programs_of_the_discussion() -> None:
+    both = {
+        "hidden": (512, 256, 128, 64), "dropout": 0.25, "huber_delta": 0.5, "batch_size": 32,
+        "decay_steps": 100_000, "decay_rate": 0.95, "epochs": 100, "patience": 10,
+        "min_delta": 0.0003, "validation": 0.2, "split": "tail", "scale_features": False,
+        "scale_target": False,
+    }  # fmt: skip
+    question = vars(parse("--preset", "question"))
+    assert question.items() >= {**both, "output_activation": "relu", "learning_rate": 0.1}.items()
+    answer = vars(parse("--preset", "answer"))
+    assert answer.items() >= {**both, "output_activation": "linear", "learning_rate": 1e-4}.items()
+    original = parse("--preset", "original")
+    assert fields_of(TrainConfig, original) == fields_of(TrainConfig, parse())
+
+
+def test_a_flag_goes_before_config_before_preset_before_default(tmp_path: Path) -> None:
+    file = tmp_path / "some.json"
+    settings = {"learning_rate": 0.2, "scale_target": True, "patience": 3}
+    file.write_text(json.dumps({"format": 1, "settings": settings}))
+    got = parse("--preset", "question", "--config", str(file), "--patience", "5", "--no-keep-going")
+    assert (got.patience, got.keep_going) == (5, False)  # flags
+    assert (got.learning_rate, got.scale_target) == (0.2, True)  # the file
+    assert (got.output_activation, got.split) == ("relu", "tail")  # the preset
+    assert got.epochs == 100  # the default
+    with pytest.raises(InputError, match="no preset 'questoin'\n  expected: original or question"):
+        parse("--preset", "questoin")
+
+
+def test_the_question_does_not_learn_and_keep_going_shows_all_of_it(planted: Path) -> None:
+    quick = {"cache": planted, "ckpts": planted.parent / "ckpts", "epochs": 30, "patience": 2}
+    stopped = jaxreg.train_head("planted", preset="question", **quick)
+    assert stopped.summary["stopped_early"]
+    whole = jaxreg.train_head("planted", preset="question", keep_going=True, run="whole", **quick)
+    assert (whole.summary["epochs"], whole.summary["stopped_early"]) == (30, False)
+    history = _history(whole.path)
+    assert history[: len(_history(stopped.path))] == _history(stopped.path)
+    assert len({line[2] for line in history[-10:]}) == 1  # val_loss does not move
+    assert not whole.summary["verdict"]["healthy"]
+    with pytest.raises(InputError, match=r"--output-activation relu there, linear now"):
+        jaxreg.train_head(
+            "planted", preset="answer", keep_going=True, run=whole.path, resume=True, **quick
+        )
+
+
+@pytest.mark.parametrize("more", [[], ["--keep-going"]])
+def test_a_loss_that_is_not_finite_stops_with_5_and_is_named(
+    planted: Path, capsys, more: list[str]
+) -> None:
+    options = ["--json", "--run", "diverged", "--no-scale-features", "--huber-delta", "1e38", *more]
     wild = [w if w != "0.01" else "1e30" for w in words(planted, *options)]
     assert train.main(wild) == train.NON_FINITE
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["verdict"]["findings"][0]["code"] == "non-finite"
     assert not told["verdict"]["healthy"]
     assert told["run"].endswith("diverged")
+    assert told["epochs"] < 12
 
 
 def test_a_relu_output_over_negative_targets_is_named(planted: Path) -> None:

@@ -163,6 +163,7 @@ def train_head(
     ckpts: StrPath = "ckpts",
     resume: bool = False,
     overwrite: bool = False,
+    preset: config.Preset | None = None,
     say: Say = _silent,
     on_epoch: "Callable[[Row], None]" = _silent,
     should_stop: Callable[[], bool] = _never,
@@ -177,6 +178,7 @@ def train_head(
         ckpts: the folder of runs.
         resume: go on where a run of these settings was stopped or killed.
         overwrite: replace a run of that name.
+        preset: a key of `jaxreg.config.PRESETS`, for settings that are not given.
         say: gets each line meant for people.
         on_epoch: gets each line of history.csv.
         should_stop: asked about twice a second.
@@ -192,8 +194,8 @@ def train_head(
     begin = time.perf_counter()
     from jaxreg.runs.directory import RunDirectory, new_run, run_path
     from jaxreg.runs.execution import execute
-    from jaxreg.runs.run import load_run
 
+    settings = {**config.preset_settings(preset), **settings}
     store = Cache(Path(cache))
     if resume and run is None:
         raise InputError("--resume without --run", remedy="--run with the run's name or path")

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from jaxreg.errors import InputError, JaxregError, Stopped
@@ -44,7 +45,7 @@ def parse(
 
 def value_of(argv: Sequence[str], flag: str) -> str | None:
     """The value of an option that decides the defaults of the others, before parsing."""
-    for word, following in zip(argv, [*argv[1:], None], strict=True):
+    for word, following in zip_longest(argv, argv[1:]):
         if word == flag:
             return following
         if word.startswith(flag + "="):

@@ -89,6 +89,7 @@ class HeadConfig:
     epochs: int = 100  # at most
     patience: int = 10  # epochs without improvement before stopping
     min_delta: float = 3e-4  # loss units: a smaller improvement does not count
+    keep_going: bool = False  # no early stopping: all epochs, unless a loss is not finite
     seed: int = 0  # of initial weights, shuffling, dropout and split
 
     def __post_init__(self) -> None:
@@ -127,6 +128,35 @@ class TrainConfig(HeadConfig):
         both = self.validation + self.test
         _require(both < 1, "test", self.test, "less than 1 with --validation")
         _require(0 <= self.gap < 0.5, "gap", self.gap, "from 0 to below 0.5")
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "original": {},  # the defaults: the corrected program's head and rates, with scaling
+    "question": {
+        "output_activation": "relu",
+        "learning_rate": 0.1,
+        "scale_features": False,
+        "scale_target": False,
+        "split": "tail",
+    },
+    "answer": {"scale_features": False, "scale_target": False, "split": "tail"},
+}
+"""What each preset says otherwise than the defaults; docs/keras-parity.md has both programs."""
+
+Preset = Literal["original", "question", "answer"]
+
+
+def preset_settings(preset: str | None) -> dict[str, Any]:
+    """All settings of a preset, none for None. Raises InputError if there is no such preset."""
+    if preset is None:
+        return {}
+    if preset not in PRESETS:
+        raise InputError(
+            f"no preset {preset!r}",
+            expected=" or ".join(PRESETS),
+            remedy=nearest(preset, PRESETS) or "",
+        )
+    return {**to_json(TrainConfig()), **PRESETS[preset]}
 
 
 def to_json(settings: Any) -> dict[str, Any]:

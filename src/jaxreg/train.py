@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from jaxreg import cli
-from jaxreg.config import TrainConfig, fields_of, from_json
+from jaxreg.config import Preset, TrainConfig, fields_of, from_json, preset_settings
 
 NON_FINITE = 5  # the exit code of a training that cannot recover
 
@@ -26,6 +26,7 @@ class TrainArguments(TrainConfig):
     run: str | None = None  # a name in --ckpts or a path; none: the next NAME-<number>
     ckpts: str = "ckpts"  # folder of runs
     config: str | None = None  # JSON file of settings, as a run's config.json
+    preset: Preset = "original"  # question, answer: that program as it stood
     resume: tyro.conf.FlagCreatePairsOff[bool] = False  # go on with a stopped run
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False  # replace a run of this name
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False  # no line per epoch
@@ -57,16 +58,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _defaults(argv: Sequence[str]) -> TrainArguments:
-    """What an option left out means: `--config`'s value, or that of the run to be resumed."""
+    """What an option left out means: `--config`'s value, `--preset`'s, or the resumed run's."""
     from jaxreg.runs.directory import RunDirectory, read_json, run_path
 
     plain = TrainArguments()
     file = cli.value_of(argv, "--config")
     run, ckpts = cli.value_of(argv, "--run"), cli.value_of(argv, "--ckpts") or plain.ckpts
-    settings: dict[str, Any] = {}
+    preset = cli.value_of(argv, "--preset")
+    settings = preset_settings(preset)
     if file is not None:
-        settings = read_json(Path(file), ("settings",))["settings"]
-    elif run is not None and "--resume" in argv:
+        settings |= read_json(Path(file), ("settings",))["settings"]
+    elif preset is None and run is not None and "--resume" in argv:
         directory = RunDirectory(run_path(run, Path(ckpts)))
         if directory.exists:
             settings = directory.read_config()["settings"]

@@ -65,12 +65,14 @@ class Rates(NamedTuple):
 
     @classmethod
     def of(cls, config: HeadConfig) -> "Rates":
+        # The first epoch always improves, so patience as long as the training never runs out.
+        patience = config.epochs if config.keep_going else min(config.patience, config.epochs)
         return cls(
             learning_rate=np.float32(config.learning_rate),
             decay_steps=np.float32(config.decay_steps),
             decay_rate=np.float32(config.decay_rate),
             huber_delta=np.float32(config.huber_delta),
-            patience=np.int32(min(config.patience, config.epochs)),
+            patience=np.int32(patience),
             min_delta=np.float32(config.min_delta),
         )
 

@@ -21,7 +21,7 @@ def prepare_jax() -> str:
         folder = None  # read-only: compile each time
     if folder is not None and os.access(folder, os.W_OK):
         jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     devices = jax.local_devices()
     if devices[0].platform == "cpu":
         return f"cpu: {os.cpu_count()} cores"

@@ -1,8 +1,10 @@
 """One run from its dataset to its report."""
 
 import dataclasses
+import threading
 import time
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pyarrow as pa
@@ -18,9 +20,9 @@ from jaxreg.files import write_whole
 from jaxreg.runs.device import device_warning, prepare_jax
 from jaxreg.runs.directory import Row, RunDirectory
 from jaxreg.runs.experiment import Experiment, load_experiment
-from jaxreg.runs.presentation import present
-from jaxreg.runs.summary import notes_on, predict_all, predictions_table, summarize
-from jaxreg.runs.training import train
+
+# Slow to import, for they bring JAX, Flax, Orbax and matplotlib; in the order of their use.
+_SLOW = tuple(f"jaxreg.runs.{name}" for name in ("training", "summary", "presentation"))
 
 
 def execute(
@@ -42,12 +44,14 @@ def execute(
         InputError: what was asked for cannot be done; a new run's directory is then not left.
         Stopped: `should_stop` said so.
     """
+    # Reading features leaves Python itself idle. An import below waits for the same one in there.
+    threading.Thread(target=lambda: [import_module(name) for name in _SLOW]).start()
     try:
+        there = directory.read_config() if resume else None
+        experiment = load_experiment(cache, dataset, _as_before(config, there))
         device = prepare_jax()
         if warning := device_warning(device):
             say(f"warning: {warning}")
-        there = directory.read_config() if resume else None
-        experiment = load_experiment(cache, dataset, _as_before(config, there))
         record = _record(cache, dataset, experiment, config)
         if there is not None:
             _refuse_differences(there, record)
@@ -62,6 +66,8 @@ def execute(
         say(f"{directory.path} is finished")
         return
     directory.write_config(record)
+    from jaxreg.runs.training import train
+
     loaded = time.perf_counter()
     trained = train(
         directory,
@@ -77,6 +83,9 @@ def execute(
             f"stopped after epoch {len(trained.history)}",
             remedy=f"python -m jaxreg.train --run {directory.path} --resume",
         )
+    from jaxreg.runs.presentation import present
+    from jaxreg.runs.summary import predict_all, predictions_table, summarize
+
     reporting = time.perf_counter()
     predictions = predict_all(experiment, config, trained)
     _write_parquet(directory, predictions_table(experiment, predictions))
@@ -173,7 +182,7 @@ def _say_what(experiment: Experiment, device: str, say: Callable[[str], None]) -
     sides = {side: len(experiment.rows(side)) for side in ("train", "validation", "test")}
     counts = ", ".join(f"{count} {side}" for side, count in sides.items() if count)
     say(f"target: {', '.join(experiment.targets)}; split {experiment.split.kind}: {counts}")
-    for note in notes_on(experiment):
+    for note in experiment.notes:
         say(f"note: {note}")
 
 

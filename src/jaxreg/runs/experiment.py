@@ -31,6 +31,17 @@ class Experiment:
         """The row numbers of one side of the split."""
         return np.flatnonzero(self.split.labels == label)
 
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about the rows: what the split did, and which ones have no target."""
+        notes, missing = list(self.split.notes), self.without_target
+        if missing:
+            first = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+            notes.append(
+                f"{len(missing)} rows have no number for the target and are left out: {first}"
+            )
+        return notes
+
 
 def load_experiment(cache: Cache, dataset: Dataset, config: TrainConfig) -> Experiment:
     """Raises InputError for a target, column, split or part that cannot be used."""

@@ -113,27 +113,39 @@ def _check_shapes(targets: np.ndarray, predictions: np.ndarray) -> None:
 
 
 def _score_one(target: np.ndarray, prediction: np.ndarray, delta: float) -> Scores:
-    from scipy.stats import spearmanr
-    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
-
+    # Written out: importing scikit-learn's metrics and SciPy's statistics takes longer than all
+    # else that a short run does after its last epoch.
     if not (np.isfinite(target).all() and np.isfinite(prediction).all()):
         return dict.fromkeys(METRICS)
     varies = target.max() > target.min()
     ranked = prediction.max() > prediction.min()
     with np.errstate(over="ignore", invalid="ignore"):  # a diverged head's squares may overflow
         error = np.abs(prediction - target)
-        huber = np.where(error <= delta, 0.5 * error**2, delta * error - 0.5 * delta**2)
+        squares = np.square(error)
+        spread = np.square(target - target.mean())
+        huber = np.where(error <= delta, 0.5 * squares, delta * error - 0.5 * delta**2)
         values = {
-            "mae": mean_absolute_error(target, prediction),
-            "rmse": root_mean_squared_error(target, prediction),
-            "r2": r2_score(target, prediction) if varies else None,
-            "spearman": spearmanr(target, prediction)[0] if varies and ranked else None,
+            "mae": error.mean(),
+            "rmse": np.sqrt(squares.mean()),
+            "r2": 1 - squares.sum() / spread.sum() if varies else None,
+            "spearman": _spearman(target, prediction) if varies and ranked else None,
             "huber": huber.mean(),
         }
     return {
         name: None if value is None or not math.isfinite(value) else float(value)
         for name, value in values.items()
     }
+
+
+def _spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Rank correlation of two arrays (N,) that both vary: Pearson's, of the ranks."""
+    return float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks of (N,) values from 1; equal values share the mean of theirs."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(count) - (count - 1) / 2)[place]
 
 
 def _mean(values: list[float | None]) -> float | None:

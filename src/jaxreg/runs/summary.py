@@ -57,7 +57,7 @@ def summarize(
         "stopping_epoch_best": int(state.stopping.best_epoch) or None,
         "stopped_early": bool(state.stopped),
         "rows": {side: len(numbers) for side, numbers in rows.items()},
-        "notes": notes_on(experiment),
+        "notes": experiment.notes,
         "verdict": judge(_measure(experiment, config, trained, predictions)),
         "provenance": provenance(experiment, config, device),
     }
@@ -103,15 +103,6 @@ def _measure(
         learning_rate=config.learning_rate,
         random_seed=experiment.recipe.random_seed,
     )
-
-
-def notes_on(experiment: Experiment) -> list[str]:
-    """Sentences about the rows: what the split did, and which ones have no target."""
-    notes, missing = list(experiment.split.notes), experiment.without_target
-    if missing:
-        first = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
-        notes.append(f"{len(missing)} rows have no number for the target and are left out: {first}")
-    return notes
 
 
 def _git_commit() -> str | None:

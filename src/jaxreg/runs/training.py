@@ -24,8 +24,8 @@ class Trained:
 
     state: State
     history: list[Row]
-    compile_seconds: float
-    train_seconds: float
+    compile_seconds: float  # until the first epoch: rows to the device, state, compilation
+    train_seconds: float  # epochs, and what is saved and printed between and after them
     interrupted: bool  # told to stop: a later --resume goes on
 
 
@@ -44,6 +44,7 @@ def train(
     How the epochs are cut into chunks changes no bit of the result, so a run that was stopped and
     resumed ends like one that was not.
     """
+    begin = time.perf_counter()
     data, state = _start(experiment, config)
     checkpoints = Checkpoints(directory.checkpoints)
     history: list[Row] = []
@@ -54,7 +55,6 @@ def train(
     directory.write_history(history)
 
     fit = make_fit(config)
-    begin = time.perf_counter()
     state, _ = fit(state, data, 0)
     jax.block_until_ready(state)
     compile_seconds = time.perf_counter() - begin
@@ -75,10 +75,9 @@ def train(
             checkpoints.save(int(state.epoch), state)
             saved = time.perf_counter()
         chunk = max(1, int(CHUNK_SECONDS / rows[-1]["seconds"]))
-    train_seconds = time.perf_counter() - begin
     checkpoints.save(int(state.epoch), state)
     checkpoints.wait()
-    return Trained(state, history, compile_seconds, train_seconds, interrupted)
+    return Trained(state, history, compile_seconds, time.perf_counter() - begin, interrupted)
 
 
 def _start(experiment: Experiment, config: TrainConfig) -> tuple[Data, State]:
