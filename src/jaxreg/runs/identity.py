@@ -11,7 +11,8 @@ from jaxreg.runs.experiment import Experiment
 
 Identity = dict[str, Any]
 
-_SAME = ("dataset", "data", "space", "columns", "targets", "split", "features", "store", "window")
+SAME = ("dataset", "data", "space", "columns", "targets", "split", "features", "store", "window")
+"""What must be equal, beside the settings, in a run that goes on."""
 
 
 def identity(
@@ -54,7 +55,7 @@ def refuse_differences(there: Identity, wanted: Identity, place: str) -> None:
     ]
     differences += [
         f"{name} {there.get(name)} there, {wanted[name]} now"
-        for name in _SAME
+        for name in SAME
         if there.get(name) != wanted[name]
     ]
     if differences:

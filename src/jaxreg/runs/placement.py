@@ -94,7 +94,7 @@ def place(config: TrainConfig, size: Size, *, resumed: bool, window: int | None)
         raise InputError(
             f"features may take {bytes_text(limit)}, and the smallest window of rows, the batches "
             "on their way and a part of the cache take more",
-            expected=f"--memory-limit of at least {bytes_text(needed)}",
+            expected=f"--memory-limit of at least {bytes_text(1.01 * needed)}",  # as it is rounded
         )
     window = window or fits
     return Placement("parts", _block(size, window, batch), window, size)
