@@ -149,7 +149,7 @@ def test_the_best_weights_are_those_of_the_lowest_validation_loss() -> None:
 def test_validation_is_the_mean_over_rows_in_blocks_too(monkeypatch: pytest.MonkeyPatch) -> None:
     data = make_data()
     _, whole = train(SMALL, data)
-    monkeypatch.setattr(fit, "_ROWS", 10)  # 23 rows: two blocks and a padded one
+    monkeypatch.setattr(fit, "ROWS", 10)  # 23 rows: two blocks and a padded one
     # one epoch more, so that it is not the program compiled above
     _, blocks = train(HeadConfig(**{**vars(SMALL), "epochs": 7}), data)
     np.testing.assert_allclose(blocks.val_loss[:6], whole.val_loss, rtol=1e-5)

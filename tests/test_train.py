@@ -1,14 +1,16 @@
 """`python -m jaxreg.train` and contract 2: the run directory."""
 
+import contextlib
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -20,6 +22,9 @@ from jaxreg.config import TrainConfig, fields_of
 from jaxreg.errors import InputError, Stopped
 from jaxreg.features.cache import Cache
 from jaxreg.features.parts import list_parts
+from jaxreg.features.recipe import Column, Recipe
+from jaxreg.runs import checkpoint
+from jaxreg.runs.identity import SAME
 
 QUICK = {"hidden": (16, 8), "epochs": 12, "learning_rate": 0.01}
 
@@ -162,26 +167,45 @@ def test_a_stopped_run_resumes_to_the_same_bits(planted: Path) -> None:
 
 
 def test_sigkill_and_resume_give_the_same_bits(planted: Path) -> None:
-    whole = run_quick(planted, run="whole", epochs=400, patience=400)
+    rng = np.random.default_rng()
+    _kill_and_compare(planted, epochs=400, moments=rng.uniform(0, 1, 3), after_an_epoch=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after_an_epoch", [True, False])
+def test_sigkill_at_many_moments_gives_the_same_bits(planted: Path, after_an_epoch: bool) -> None:
+    """From the first epoch on, and from the start of the process on: ten each."""
+    moments = np.random.default_rng().uniform(0, 2 if after_an_epoch else 8, 10)
+    _kill_and_compare(planted, epochs=8000, moments=moments, after_an_epoch=after_an_epoch)
+
+
+def _kill_and_compare(
+    planted: Path, *, epochs: int, moments: np.ndarray, after_an_epoch: bool
+) -> None:
+    """Kill the same command again and again, `moments` seconds after its start or its first epoch,
+    let it end at last, and compare it with a run that nobody killed."""
+    whole = run_quick(planted, run="whole", epochs=epochs, patience=epochs)
     command = [
         sys.executable, "-m", "jaxreg.train",
-        *words(planted, "--run", "cut", "--patience", "400", "--resume"),
+        *words(planted, "--run", "cut", "--patience", str(epochs), "--resume"),
     ]  # fmt: skip
-    command[command.index("--epochs") + 1] = "400"
-    rng = np.random.default_rng()
-    for _ in range(3):
+    command[command.index("--epochs") + 1] = str(epochs)
+    for seconds in moments:
         child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert child.stderr is not None
-        for line in child.stderr:  # the first epochs are over
-            if line.startswith("epoch"):
-                break
-        time.sleep(rng.uniform(0.0, 1.0))
+        if after_an_epoch:
+            for line in child.stderr:
+                if line.startswith("epoch"):
+                    break
+        with contextlib.suppress(subprocess.TimeoutExpired):  # what it says must not fill the pipe
+            child.communicate(timeout=seconds)
         child.send_signal(signal.SIGKILL)
         child.communicate()
     subprocess.run(command, check=True, capture_output=True)
-    cut = planted.parent / "ckpts" / "cut"
-    assert _predictions(cut) == _predictions(whole.path)
-    assert _history(cut) == _history(whole.path)
+    cut = jaxreg.load_run(planted.parent / "ckpts" / "cut")
+    assert _predictions(cut.path) == _predictions(whole.path)
+    assert _history(cut.path) == _history(whole.path)
+    jax.tree.map(np.testing.assert_array_equal, cut.params, whole.params)
 
 
 def test_sigterm_saves_and_exits_with_143(planted: Path) -> None:
@@ -214,6 +238,55 @@ def test_a_damaged_latest_checkpoint_falls_back_to_the_one_before(planted: Path)
     assert any("is damaged; the one before it is used" in line for line in lines)
     assert _predictions(cut) == _predictions(whole.path)
     assert _history(cut) == _history(whole.path)
+
+
+def test_a_checkpoint_of_another_format_is_refused(planted: Path, monkeypatch) -> None:
+    with pytest.raises(Stopped):
+        run_quick(planted, run="one", should_stop=lambda: True)
+    monkeypatch.setattr(checkpoint, "STATE_FORMAT", 99)
+    with pytest.raises(InputError, match=r"of format \d+, by jaxreg 0[\s\S]*format 99, as jaxreg"):
+        run_quick(planted, run="one", resume=True)
+
+
+def test_a_checkpoint_of_another_run_is_refused(planted: Path) -> None:
+    ckpts = planted.parent / "ckpts"
+    for name, seed in [("one", 1), ("two", 2)]:
+        with pytest.raises(Stopped):
+            run_quick(planted, run=name, seed=seed, should_stop=lambda: True)
+    shutil.rmtree(ckpts / "two" / "checkpoints")
+    shutil.copytree(ckpts / "one" / "checkpoints", ckpts / "two" / "checkpoints")
+    with pytest.raises(InputError, match=r"checkpoint .*000001 .*: --seed 1 there, 2 now"):
+        run_quick(planted, run="two", seed=2, resume=True)
+
+
+def test_a_run_on_another_recipe_is_refused(planted: Path) -> None:
+    with pytest.raises(Stopped):
+        run_quick(planted, run="one", should_stop=lambda: True)
+    cache, digests = Cache(planted), _digests(planted)
+    other = Recipe(weights="random:1:v1", weights_tag="random1")
+    cache.make_space(other, None)
+    column = Column()
+    cache.add(other.space, column, digests, cache.read(cache.spaces()[0], [column], digests))
+    path = planted.parent / "ckpts" / "one" / "config.json"
+    path.write_text(path.read_text().replace(cache.spaces()[0], other.space))
+    with pytest.raises(InputError, match=rf"space {cache.spaces()[0]} there, {other.space} now"):
+        run_quick(planted, run="one", resume=True)
+
+
+def test_a_checkpoint_of_other_shapes_is_refused(tmp_path: Path) -> None:
+    identity = {"settings": {"epochs": 1, "memory_limit": None}}
+    identity |= dict.fromkeys(SAME)
+    checkpoints = checkpoint.Checkpoints(tmp_path, identity)
+    checkpoints.save(1, {"kernel": np.zeros((3, 2), np.float32)})
+    checkpoints.wait()
+    for other, message in [
+        (np.zeros((3, 4), np.float32), r"\['kernel'\] of shape \(3, 2\)[\s\S]*shape \(3, 4\)"),
+        (np.zeros((3, 2), np.float16), r"float32\n  expected: shape \(3, 2\) and float16"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            checkpoints.load({"kernel": other}, print)
+    with pytest.raises(InputError, match="differ in which arrays there are"):
+        checkpoints.load({"bias": np.zeros(2)}, print)
 
 
 def test_resume_refuses_every_difference_by_name_but_more_epochs(planted: Path) -> None:

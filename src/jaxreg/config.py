@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from jaxreg.errors import InputError, nearest
+from jaxreg.memory import parse_bytes
 
 T = TypeVar("T")
 
@@ -120,6 +121,7 @@ class TrainConfig(HeadConfig):
     test: float = 0.0  # share of rows that nothing looks at until the end
     split: str | None = None  # tail, hash, blocks[:N] or group:COLUMN; none: by the source
     gap: float = 0.01  # blocks: share of a sequence left out beside each edge
+    memory_limit: str | None = None  # features held at a time, as 1GiB; none: what is free
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -128,6 +130,8 @@ class TrainConfig(HeadConfig):
         both = self.validation + self.test
         _require(both < 1, "test", self.test, "less than 1 with --validation")
         _require(0 <= self.gap < 0.5, "gap", self.gap, "from 0 to below 0.5")
+        if self.memory_limit is not None:
+            parse_bytes(self.memory_limit)
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {

@@ -10,7 +10,16 @@ import numpy as np
 import pyarrow as pa
 
 from jaxreg.errors import InputError, nearest
-from jaxreg.features.parts import DamagedPart, list_parts, read_part, set_aside, write_part
+from jaxreg.features.parts import (
+    DamagedPart,
+    Layout,
+    list_parts,
+    read_features,
+    read_layout,
+    read_part,
+    set_aside,
+    write_part,
+)
 from jaxreg.features.recipe import FORMAT, Column, Recipe
 from jaxreg.files import write_whole
 
@@ -147,10 +156,9 @@ class Cache:
         """`float32` or `float16`: what the column's first sound part holds; None if it has none."""
         for path in list_parts(self.folder(space, column)):
             try:
-                kind = read_part(path).schema.field("feature").type
+                return str(read_layout(path).dtype)
             except DamagedPart:
                 continue
-            return str(np.dtype(kind.value_type.to_pandas_dtype()))
         return None
 
     def check_dtype(self, space: str, column: Column, dtype: str) -> None:
@@ -173,8 +181,25 @@ class Cache:
             DamagedPart: a part is not what its name says.
             InputError: a digest has no features in one of the columns.
         """
-        blocks = [self._read_column(space, column, digests) for column in columns]
-        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
+        layouts = [self.layout(space, column, digests) for column in columns]
+        sizes, dtypes = zip(*layouts, strict=True)
+        features = np.empty((len(digests), sum(sizes)), np.result_type(*dtypes))
+        for column, layout, last in zip(columns, layouts, np.cumsum(sizes), strict=True):
+            place = features[:, last - layout.size : last]
+            self._read_column(space, column, layout, digests, place)
+        return features
+
+    def layout(self, space: str, column: Column, digests: Iterable[str]) -> Layout:
+        """What the features of one of `digests` are in a column.
+
+        Raises:
+            DamagedPart: the first part is not what its name says.
+            InputError: the column has no parts.
+        """
+        parts = list_parts(self.folder(space, column))
+        if not parts:
+            raise lacking_features(len(set(digests)), space, column)
+        return read_layout(parts[0])
 
     def read_thumbnails(self, digests: Iterable[str]) -> dict[str, bytes]:
         """Small JPEGs by digest; absent or damaged ones are left out: nothing hangs on them."""
@@ -191,37 +216,28 @@ class Cache:
                     found[digest] = table["jpeg"][at].as_py()
         return found
 
-    def _read_column(self, space: str, column: Column, digests: Sequence[str]) -> np.ndarray:
+    def _read_column(
+        self, space: str, column: Column, layout: Layout, digests: Sequence[str], place: np.ndarray
+    ) -> None:
         rows_of: dict[str, list[int]] = {}
         for row, digest in enumerate(digests):
             rows_of.setdefault(digest, []).append(row)
-        features: np.ndarray | None = None
         for path in list_parts(self.folder(space, column)):
-            table = read_part(path)
-            block = _to_numpy(table["feature"])
-            if features is None:
-                features = np.empty((len(digests), block.shape[1]), block.dtype)
-            if block.shape[1:] != features.shape[1:] or block.dtype != features.dtype:
-                raise InputError(
-                    f"{path} holds {block.dtype} features of size {block.shape[1]}",
-                    expected=f"{features.dtype} of {features.shape[1]}, as the parts before it",
-                )
+            there, block = read_features(path, layout)
             # taken out of the dictionary: the first part with a digest is the one that counts
-            hits = [(at, rows_of.pop(d, ())) for at, d in enumerate(table["digest"].to_pylist())]
+            hits = [(at, rows_of.pop(digest, ())) for at, digest in enumerate(there)]
             source = [at for at, rows in hits for _ in rows]
-            features[[row for _, rows in hits for row in rows]] = block[source]
-        if features is None or rows_of:
-            raise InputError(
-                f"{len(rows_of)} images have no {column.name} features in {space}",
-                remedy="extract them: what is there already is not computed again",
-            )
-        return features
+            place[[row for _, rows in hits for row in rows]] = block[source]
+        if rows_of:
+            raise lacking_features(len(rows_of), space, column)
 
 
-def _to_numpy(lists: pa.ChunkedArray) -> np.ndarray:
-    """Shape (rows, size) of a column of fixed-size lists."""
-    size = lists.type.list_size
-    return lists.combine_chunks().flatten().to_numpy().reshape(-1, size)
+def lacking_features(count: int, space: str, column: Column) -> InputError:
+    """The error for images that a column has no features of."""
+    return InputError(
+        f"{count} images have no {column.name} features in {space}",
+        remedy="extract them: what is there already is not computed again",
+    )
 
 
 def _differences(there: dict[str, Any], wanted: dict[str, Any]) -> str:

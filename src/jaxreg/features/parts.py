@@ -7,7 +7,9 @@ number of writers may add parts to one folder at once, and damage is noticed.
 import hashlib
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -61,6 +63,36 @@ def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
     )
 
 
+class Layout(NamedTuple):
+    """What the features of one image are in a column."""
+
+    size: int  # numbers
+    dtype: np.dtype  # float32 or float16
+
+
+def read_layout(path: Path) -> Layout:
+    """The layout of a part of features, which is that of its column. Raises DamagedPart."""
+    block = _to_numpy(read_part(path, ["feature"])["feature"])
+    return Layout(block.shape[1], block.dtype)
+
+
+def read_features(path: Path, layout: Layout) -> tuple[list[str], np.ndarray]:
+    """The digests of a part, and their features (digests, layout.size).
+
+    Raises:
+        DamagedPart: the bytes do not match the name.
+        InputError: the layout is another one.
+    """
+    table = read_part(path)
+    block = _to_numpy(table["feature"])
+    if (block.shape[1], block.dtype) != layout:
+        raise InputError(
+            f"{path} holds {block.dtype} features of size {block.shape[1]}",
+            expected=f"{layout.dtype} of {layout.size}, as the parts before it",
+        )
+    return table["digest"].to_pylist(), block
+
+
 def set_aside(path: Path) -> Path:
     """Rename a damaged part to `.bad`, where no reader looks; another process may have done so."""
     aside = path.with_name(path.name + ".bad")
@@ -71,3 +103,9 @@ def set_aside(path: Path) -> Path:
 
 def _name(content: bytes | pa.Buffer) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _to_numpy(lists: pa.ChunkedArray) -> np.ndarray:
+    """Shape (rows, size) of a column of fixed-size lists."""
+    size = lists.type.list_size
+    return lists.combine_chunks().flatten().to_numpy().reshape(-1, size)

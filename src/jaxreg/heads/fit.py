@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,23 @@ from jaxreg.heads.state import (
     shape_of,
 )
 
-_ROWS = 512  # rows at a time where no gradient is taken: bounds the memory, not the result
+ROWS = 512  # rows at a time where no gradient is taken: bounds the memory, not the result
+
+
+class Steps(NamedTuple):
+    """What moves within an epoch."""
+
+    params: mlp.Params
+    opt_state: optax.OptState
+    step: jax.Array  # int32, updates done
+    total: jax.Array  # float32, the sum of the losses of the epoch's rows so far
+
+
+class Errors(NamedTuple):
+    """Sums over the validation rows so far, float32."""
+
+    loss: jax.Array
+    absolute: jax.Array
 
 
 def make_fit(config: HeadConfig) -> Callable[[State, Data, int], tuple[State, History]]:
@@ -54,9 +71,7 @@ def _fit(
 
     def epoch(carry: tuple[State, History]) -> tuple[State, History]:
         state, history = carry
-        order = jax.random.permutation(
-            jax.random.fold_in(key_for(state.key, SHUFFLE), state.epoch), data.x.shape[0]
-        )
+        order = order_of(state.key, state.epoch, data.x.shape[0])
         after, row = run_epoch(config, rates, state, data, order)
         return after, jax.tree.map(lambda all, one: all.at[state.epoch].set(one), history, row)
 
@@ -72,14 +87,33 @@ def run_epoch(
     Returns:
         The state after it, and its history as scalars.
     """
-    state, loss = _train(config, rates, state, data, order)
-    val_loss, val_mae = _evaluate(config, rates, state, data.validation_x, data.validation_y)
-    watched, stop = stopping.update(state.stopping, val_loss, rates.patience, rates.min_delta)
+    steps = _train(config, rates, state, data, order)
+    state = state._replace(params=steps.params, opt_state=steps.opt_state, step=steps.step)
+    errors = _evaluate(config, rates, state, data.validation_x, data.validation_y)
+    return close_epoch(
+        data.x.shape[0], data.validation_x.shape[0], rates, state, steps.total, errors
+    )
+
+
+def order_of(key: Array, epoch: Int[Array, ""], rows: int) -> Int[Array, " rows"]:
+    """In which order an epoch takes its rows, where all of them can be reached at once."""
+    return jax.random.permutation(jax.random.fold_in(key_for(key, SHUFFLE), epoch), rows)
+
+
+def close_epoch(
+    rows: int, watched: int, rates: Rates, state: State, total: Float[Array, ""], errors: Errors
+) -> tuple[State, History]:
+    """Early stopping and the best weights after an epoch's updates, and its history as scalars.
+
+    `rows` were trained on and `watched` validated: `total` and `errors` are sums over them.
+    """
+    loss, val_loss, val_mae = total / rows, errors.loss / watched, errors.absolute / watched
+    stopping_after, stop = stopping.update(state.stopping, val_loss, rates.patience, rates.min_delta)
     epoch, better = state.epoch + 1, val_loss < state.best_loss
     finite = jnp.isfinite(loss) & jnp.isfinite(val_loss)
     state = state._replace(
         epoch=epoch,
-        stopping=watched,
+        stopping=stopping_after,
         best_params=jax.tree.map(
             lambda new, old: jnp.where(better, new, old), state.params, state.best_params
         ),
@@ -94,53 +128,87 @@ def run_epoch(
 
 def _train(
     config: HeadConfig, rates: Rates, state: State, data: Data, order: Int[Array, " rows"]
-) -> tuple[State, Float[Array, ""]]:
-    """Every training row once; a partial last batch is one update on the mean of its real rows."""
-    adam = optimizer.adam(rates.learning_rate, rates.decay_steps, rates.decay_rate)
-    dropout = key_for(state.key, DROPOUT)
+) -> Steps:
+    """Every training row once, in batches; the last may be a partial one."""
 
-    def step(carry: tuple, batch: tuple) -> tuple[tuple, None]:
-        params, opt_state, count, total = carry
+    def step(steps: Steps, batch: tuple) -> tuple[Steps, None]:
         rows, real = batch
+        x, y = data.x[rows], data.y[rows]
+        return train_batch(config, rates, state.scalers, state.key, steps, x, y, real), None
 
-        def mean_loss(params: mlp.Params) -> tuple[Array, Array]:
-            key = jax.random.fold_in(dropout, count)
-            pred = forward(params, state.scalers, config, data.x[rows], key)
-            loss = huber(pred, data.y[rows], rates.huber_delta, _loss_scale(state.scalers))
-            batch_total = jnp.where(real, loss, 0).sum()
-            return batch_total / real.sum(), batch_total
-
-        gradient, batch_total = jax.grad(mean_loss, has_aux=True)(params)
-        updates, opt_state = adam.update(gradient, opt_state)
-        params = optax.apply_updates(params, updates)
-        return (params, opt_state, count + 1, total + batch_total), None
-
-    start = (state.params, state.opt_state, state.step, jnp.zeros((), jnp.float32))
     batches = _batches(order, min(config.batch_size, order.shape[0]))
-    (params, opt_state, count, total), _ = lax.scan(step, start, batches)
-    return state._replace(params=params, opt_state=opt_state, step=count), total / order.shape[0]
+    return lax.scan(step, first_steps(state), batches)[0]
 
 
-def _evaluate(
-    config: HeadConfig, rates: Rates, state: State, x: ArrayOf, y: ArrayOf
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Mean loss and mean absolute error over all rows, without dropout."""
+def first_steps(state: State) -> Steps:
+    """Where an epoch starts."""
+    return Steps(state.params, state.opt_state, state.step, jnp.zeros((), jnp.float32))
 
-    def add(sums: tuple, batch: tuple) -> tuple[tuple, None]:
+
+def train_batch(
+    config: HeadConfig,
+    rates: Rates,
+    scalers: Scalers,
+    key: Array,
+    steps: Steps,
+    x: Float[ArrayOf, "rows features"],
+    y: Float[ArrayOf, "rows targets"],
+    real: Bool[Array, " rows"],
+) -> Steps:
+    """One update on the mean loss of the rows that are real; at least one has to be."""
+    adam = optimizer.adam(rates.learning_rate, rates.decay_steps, rates.decay_rate)
+
+    def mean_loss(params: mlp.Params) -> tuple[Array, Array]:
+        dropout = jax.random.fold_in(key_for(key, DROPOUT), steps.step)
+        pred = forward(params, scalers, config, x, dropout)
+        loss = huber(pred, y, rates.huber_delta, _loss_scale(scalers))
+        batch_total = jnp.where(real, loss, 0).sum()
+        return batch_total / real.sum(), batch_total
+
+    gradient, batch_total = jax.grad(mean_loss, has_aux=True)(steps.params)
+    updates, opt_state = adam.update(gradient, steps.opt_state)
+    params: Any = optax.apply_updates(steps.params, updates)
+    return Steps(params, opt_state, steps.step + 1, steps.total + batch_total)
+
+
+def _evaluate(config: HeadConfig, rates: Rates, state: State, x: ArrayOf, y: ArrayOf) -> Errors:
+    """The errors over all rows, without dropout."""
+
+    def add(errors: Errors, batch: tuple) -> tuple[Errors, None]:
         rows, real = batch
-        pred = forward(state.params, state.scalers, config, x[rows])
-        loss = huber(pred, y[rows], rates.huber_delta, _loss_scale(state.scalers))
-        error = jnp.abs(pred - y[rows]).mean(axis=1)
-        return (
-            sums[0] + jnp.where(real, loss, 0).sum(),
-            sums[1] + jnp.where(real, error, 0).sum(),
+        scalers = state.scalers
+        return add_errors(
+            config, rates, state.params, scalers, errors, x[rows], y[rows], real
         ), None
 
     count = x.shape[0]
-    nothing = (jnp.zeros((), jnp.float32), jnp.zeros((), jnp.float32))
-    batches = _batches(jnp.arange(count), min(_ROWS, count))
-    (loss, error), _ = lax.scan(add, nothing, batches)
-    return loss / count, error / count
+    batches = _batches(jnp.arange(count), min(ROWS, count))
+    return lax.scan(add, no_errors(), batches)[0]
+
+
+def no_errors() -> Errors:
+    """Before the first validation row."""
+    return Errors(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.float32))
+
+
+def add_errors(
+    config: HeadConfig,
+    rates: Rates,
+    params: mlp.Params,
+    scalers: Scalers,
+    errors: Errors,
+    x: Float[ArrayOf, "rows features"],
+    y: Float[ArrayOf, "rows targets"],
+    real: Bool[Array, " rows"],
+) -> Errors:
+    """The sums with the rows that are real added."""
+    pred = forward(params, scalers, config, x)
+    loss = huber(pred, y, rates.huber_delta, _loss_scale(scalers))
+    error = jnp.abs(pred - y).mean(axis=1)
+    return Errors(
+        errors.loss + jnp.where(real, loss, 0).sum(),
+        errors.absolute + jnp.where(real, error, 0).sum(),
+    )
 
 
 def forward(
@@ -165,9 +233,9 @@ def predict_rows(
     """
     static = HeadConfig(hidden=config.hidden, output_activation=config.output_activation)
     blocks = [np.zeros((0, scalers.target.mean.shape[0]), scalers.target.mean.dtype)]
-    for start in range(0, x.shape[0], _ROWS):
-        rows = np.asarray(x[start : start + _ROWS])
-        padded = np.pad(rows, ((0, _ROWS - len(rows)), (0, 0)))
+    for start in range(0, x.shape[0], ROWS):
+        rows = np.asarray(x[start : start + ROWS])
+        padded = np.pad(rows, ((0, ROWS - len(rows)), (0, 0)))
         blocks.append(np.asarray(_forward(params, scalers, static, padded))[: len(rows)])
     return np.concatenate(blocks)
 

@@ -1,6 +1,7 @@
 """Standardizing features and targets by the training rows; plain arrays of the state."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -19,6 +20,9 @@ _CHUNK = 1024  # rows turned into float64 at a time
 
 ArrayOf = np.ndarray | Array  # on the host, or on the device and while tracing
 
+Pieces = Callable[[], Iterator[np.ndarray]]
+"""Rows that are not all in memory: each call gives the same (rows, columns), piece by piece."""
+
 
 class Scaler(NamedTuple):
     """`(x − mean) / deviation`, cut at ±limit. Arrays are float32, of NumPy or of JAX."""
@@ -35,8 +39,10 @@ class Scalers(NamedTuple):
     target: Scaler
 
 
-def feature_scaler(x: Float[ArrayOf, "rows columns"]) -> Scaler:
+def feature_scaler(x: Float[ArrayOf, "rows columns"] | Pieces) -> Scaler:
     """Mean and deviation of each column, floored and with a limit; x is read in chunks as float64.
+
+    An array and its rows in pieces of 1,024 give the same bits.
 
     The floor is relative to the largest deviation: features of random weights have deviations of
     0.0009, so nothing absolute will do.
@@ -75,13 +81,18 @@ def _scaler(mean: np.ndarray, deviation: np.ndarray, limit: float) -> Scaler:
     )
 
 
-def _moments(x: ArrayOf) -> tuple[np.ndarray, np.ndarray]:
+def _moments(x: ArrayOf | Pieces) -> tuple[np.ndarray, np.ndarray]:
     """Mean and population deviation of each column, float64, in two passes (one would cancel)."""
-    rows, columns = x.shape
+    pieces = x if callable(x) else functools.partial(_chunks, x)
+    rows, total, squares = 0, np.float64(0), np.float64(0)
     with np.errstate(invalid="ignore"):  # an infinite value shows as a loss that is not finite
-        mean = sum((chunk.sum(axis=0) for chunk in _chunks(x)), np.zeros(columns)) / rows
-        squares = (np.square(chunk - mean).sum(axis=0) for chunk in _chunks(x))
-        deviation = np.sqrt(sum(squares, np.zeros(columns)) / rows)
+        for piece in pieces():
+            rows += len(piece)
+            total = total + piece.sum(axis=0, dtype=np.float64)
+        mean = np.asarray(total / rows)
+        for piece in pieces():
+            squares = squares + np.square(piece - mean).sum(axis=0)
+        deviation = np.sqrt(squares / rows)
     # float32 cannot tell such a column from a constant one: what is left is rounding.
     constant = deviation <= np.finfo(np.float32).eps * np.abs(mean)
     return mean, np.where(constant, 0.0, deviation)
@@ -89,4 +100,4 @@ def _moments(x: ArrayOf) -> tuple[np.ndarray, np.ndarray]:
 
 def _chunks(x: ArrayOf) -> Iterator[np.ndarray]:
     for start in range(0, x.shape[0], _CHUNK):
-        yield np.asarray(x[start : start + _CHUNK], np.float64)
+        yield np.asarray(x[start : start + _CHUNK])

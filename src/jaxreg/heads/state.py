@@ -12,7 +12,7 @@ from jaxtyping import Array, Key
 from jaxreg.config import HeadConfig
 from jaxreg.errors import InputError
 from jaxreg.heads import mlp, optimizer, scaling, stopping
-from jaxreg.heads.scaling import ArrayOf, Scalers
+from jaxreg.heads.scaling import ArrayOf, Pieces, Scalers
 from jaxreg.heads.stopping import Stopping
 
 INIT, SHUFFLE, DROPOUT = range(3)  # what a key folded into the run's own is for
@@ -47,10 +47,10 @@ class State(NamedTuple):
 class History(NamedTuple):
     """One value per epoch, (config.epochs,) float32; NaN for epochs the call did not run."""
 
-    loss: jax.Array  # training: running mean, dropout on, weights moving
-    val_loss: jax.Array  # at the epoch's end
-    val_mae: jax.Array  # target units, mean over rows and targets
-    learning_rate: jax.Array  # of the epoch's last update
+    loss: ArrayOf  # training: running mean, dropout on, weights moving
+    val_loss: ArrayOf  # at the epoch's end
+    val_mae: ArrayOf  # target units, mean over rows and targets
+    learning_rate: ArrayOf  # of the epoch's last update
 
 
 class Rates(NamedTuple):
@@ -84,11 +84,15 @@ def init_state(config: HeadConfig, data: Data) -> State:
         InputError: shapes that do not belong together, or no rows.
     """
     _check(data)
-    features, targets = data.x.shape[1], data.y.shape[1]
+    return first_state(config, data.x, data.y, data.x.shape[1])
+
+
+def first_state(config: HeadConfig, x: ArrayOf | Pieces, y: ArrayOf, features: int) -> State:
+    """`init_state` from the training rows alone; x, of `features` columns, may come in pieces."""
     identity = scaling.identity_scaler
     scalers = Scalers(
-        scaling.feature_scaler(data.x) if config.scale_features else identity(features),
-        scaling.target_scaler(data.y) if config.scale_target else identity(targets),
+        scaling.feature_scaler(x) if config.scale_features else identity(features),
+        scaling.target_scaler(y) if config.scale_target else identity(y.shape[1]),
     )
     key = jax.random.key_data(jax.random.key(config.seed))
     return _init(shape_of(config), scalers, key)

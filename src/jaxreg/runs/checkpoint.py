@@ -1,7 +1,8 @@
 """Checkpoints of a training's state: Orbax, in the background, each proved whole by its digests.
 
-`checkpoints/<epoch>/` is Orbax's; `<epoch>.json` beside it holds the SHA-256 of its files and is
-written last, so a checkpoint without one, or with other bytes, is not whole.
+`checkpoints/<epoch>/` is Orbax's. `<epoch>.json` beside it says of which run and which format the
+state is, and holds the SHA-256 of its files; it is written last, so a checkpoint without one, or
+with other bytes, is not whole.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,21 @@ from orbax.checkpoint import v1 as ocp
 
 from jaxreg.errors import InputError
 from jaxreg.files import make_folder, write_whole
+from jaxreg.runs.identity import Identity, refuse_differences
+
+STATE_FORMAT = 1
+"""Goes up with every change of what a state is or how training goes on from one. Releases that
+share it go on with each other's runs; another one's is refused, for its bits would be others."""
 
 KEPT = 2  # checkpoints; the one before the latest is what a damaged latest falls back to
 
 
 class Checkpoints:
-    """The stream of states of one run, in `folder`."""
+    """The stream of states of the run that is `identity`, in `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, identity: Identity) -> None:
         self.folder = folder.absolute()
+        self.identity = identity
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._saving: Future[None] | None = None
 
@@ -58,7 +66,13 @@ class Checkpoints:
                 f"cannot write the checkpoint {self._path(epoch)}: {error}",
                 remedy="free some space, then --resume",
             ) from error
-        write_whole(self._record(epoch), json.dumps(digests).encode())
+        record = {
+            "state": STATE_FORMAT,
+            "jaxreg": version("jaxreg"),
+            "run": self.identity,
+            "files": digests,
+        }
+        write_whole(self._record(epoch), json.dumps(record).encode())
         # later ones are damaged: this run went on from before them
         kept = [known for known in self.epochs() if known <= epoch][-KEPT:]
         folders = {int(path.name) for path in self.folder.iterdir() if path.name.isdigit()}
@@ -81,13 +95,17 @@ class Checkpoints:
             warn: gets a line for each damaged checkpoint that is passed over.
 
         Raises:
-            InputError: the checkpoint's arrays are not those of the template; the first is named.
+            InputError: the checkpoint is of another format of state or of another run, or its
+                arrays are not those of the template; what differs is named.
         """
         for epoch in reversed(self.epochs()):
-            if not self._is_whole(epoch):
-                warn(f"checkpoint {self._path(epoch)} is damaged; the one before it is used")
-                continue
             path = self._path(epoch)
+            record = self._whole_record(epoch)
+            if record is None:
+                warn(f"checkpoint {path} is damaged; the one before it is used")
+                continue
+            _check_format(path, record)
+            refuse_differences(record["run"], self.identity, f"checkpoint {path}")
             wanted = dict(_named_leaves(template))
             _compare(path, ocp.metadata(str(path)).metadata, wanted)
             abstract = {name: np.empty(np.shape(x), x.dtype) for name, x in wanted.items()}
@@ -96,11 +114,13 @@ class Checkpoints:
             return epoch, jax.tree.unflatten(structure, [leaves[name] for name in wanted])
         return None
 
-    def _is_whole(self, epoch: int) -> bool:
+    def _whole_record(self, epoch: int) -> dict[str, Any] | None:
+        """What stands beside a checkpoint, None if that or the checkpoint is damaged."""
         try:
-            return json.loads(self._record(epoch).read_bytes()) == _digests(self._path(epoch))
-        except (OSError, ValueError):
-            return False
+            record = json.loads(self._record(epoch).read_bytes())
+            return record if record["files"] == _digests(self._path(epoch)) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def _path(self, epoch: int) -> Path:
         return self.folder / f"{epoch:06d}"
@@ -120,6 +140,15 @@ def _digests(folder: Path) -> dict[str, str]:
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files
     }
+
+
+def _check_format(path: Path, record: dict[str, Any]) -> None:
+    if record["state"] != STATE_FORMAT:
+        raise InputError(
+            f"{path} is a state of format {record['state']}, by jaxreg {record['jaxreg']}",
+            expected=f"format {STATE_FORMAT}, as jaxreg {version('jaxreg')} writes it",
+            remedy=f"pip install jaxreg=={record['jaxreg']}, or train again with --overwrite",
+        )
 
 
 def _compare(path: Path, there: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxreg import config as settings_of
 from jaxreg.config import TrainConfig
 from jaxreg.errors import InputError, Stopped
 from jaxreg.features.cache import Cache
@@ -20,6 +19,7 @@ from jaxreg.files import write_whole
 from jaxreg.runs.device import device_warning, prepare_jax
 from jaxreg.runs.directory import Row, RunDirectory
 from jaxreg.runs.experiment import Experiment, load_experiment
+from jaxreg.runs.identity import identity, refuse_differences
 
 # Slow to import, for they bring JAX, Flax, Orbax and matplotlib; in the order of their use.
 _SLOW = tuple(f"jaxreg.runs.{name}" for name in ("training", "summary", "presentation"))
@@ -48,13 +48,19 @@ def execute(
     threading.Thread(target=lambda: [import_module(name) for name in _SLOW]).start()
     try:
         there = directory.read_config() if resume else None
-        experiment = load_experiment(cache, dataset, _as_before(config, there))
+        experiment = load_experiment(
+            cache,
+            dataset,
+            _as_before(config, there),
+            resumed=resume,
+            window=there["window"] if there else None,
+        )
         device = prepare_jax()
         if warning := device_warning(device):
             say(f"warning: {warning}")
-        record = _record(cache, dataset, experiment, config)
+        record = identity(cache, dataset, experiment, config)
         if there is not None:
-            _refuse_differences(there, record)
+            refuse_differences(there, record, str(directory.path))
         else:
             directory.create(overwrite=overwrite)
     except InputError:
@@ -73,6 +79,7 @@ def execute(
         directory,
         experiment,
         config,
+        record,
         resume=resume,
         say=say,
         on_epoch=on_epoch,
@@ -106,28 +113,6 @@ def execute(
         raise Stopped(f"told to stop, but the run was done: {directory.path}")
 
 
-def _record(
-    cache: Cache, dataset: Dataset, experiment: Experiment, config: TrainConfig
-) -> dict[str, Any]:
-    """config.json: the settings as asked for, and what they came to."""
-    recipe = experiment.recipe
-    return {
-        "settings": settings_of.to_json(config),
-        "dataset": dataset.name,
-        "data": dataset.fingerprint,
-        "cache": str(cache.root.resolve()),
-        "space": recipe.space,
-        "columns": [column.name for column in experiment.columns],
-        "targets": list(experiment.targets),
-        "split": experiment.split.kind,
-        "features": experiment.x.shape[1],
-        "store": str(experiment.x.dtype),
-        "recipe": recipe.to_json(),
-        "weights_tag": recipe.weights_tag,
-        "weights_path": cache.space_record(recipe.space)["weights_path"],
-    }
-
-
 def _as_before(config: TrainConfig, there: dict[str, Any] | None) -> TrainConfig:
     """What a run left to the dataset's last extract stays as it was then when it is resumed."""
     if there is None or config.features or config.taps or config.pool:
@@ -140,28 +125,6 @@ def _as_before(config: TrainConfig, there: dict[str, Any] | None) -> TrainConfig
         pool=columns[0].pool,
         target=config.target or tuple(there["targets"]),
     )
-
-
-def _refuse_differences(there: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """A resumed run may have more epochs; every other difference is named and refused."""
-    old, new = dict(there["settings"]), dict(wanted["settings"])
-    if new["epochs"] >= old["epochs"]:
-        old["epochs"] = new["epochs"]
-    names = [f"--{name.replace('_', '-')}" for name in new]
-    differences = [
-        f"{name} {old.get(key)} there, {new[key]} now"
-        for name, key in zip(names, new, strict=True)
-        if old.get(key) != new[key]
-    ]
-    for key in ("dataset", "data", "space", "columns", "targets", "split", "store"):
-        if there.get(key) != wanted[key]:
-            differences.append(f"{key} {there.get(key)} there, {wanted[key]} now")
-    if differences:
-        raise InputError(
-            "the run cannot be resumed with other settings: " + "; ".join(differences),
-            expected="the run's own; only --epochs may grow",
-            remedy="another --run, or --overwrite",
-        )
 
 
 def _is_finished(directory: RunDirectory, config: TrainConfig) -> bool:
@@ -181,6 +144,7 @@ def _say_what(experiment: Experiment, device: str, say: Callable[[str], None]) -
         say(f"weights: random, seed {experiment.recipe.random_seed}: trained on nothing")
     sides = {side: len(experiment.rows(side)) for side in ("train", "validation", "test")}
     counts = ", ".join(f"{count} {side}" for side, count in sides.items() if count)
+    say(f"data: {experiment.placement}")
     say(f"target: {', '.join(experiment.targets)}; split {experiment.split.kind}: {counts}")
     for note in experiment.notes:
         say(f"note: {note}")

@@ -1,5 +1,7 @@
 """From a dataset in the cache and the settings to arrays: targets, features, who trains on what."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +13,8 @@ from jaxreg.features.cache import Cache
 from jaxreg.features.datasets import Dataset, dataset_names
 from jaxreg.features.parts import DamagedPart
 from jaxreg.features.recipe import Column, Recipe
+from jaxreg.features.streaming import Features, PartFeatures, read_pieces
+from jaxreg.runs.placement import Placement, measure, place
 from jaxreg.splits import Split, split_rows
 
 
@@ -22,10 +26,11 @@ class Experiment:
     recipe: Recipe
     columns: tuple[Column, ...]
     targets: tuple[str, ...]
-    x: np.ndarray  # (rows, features) float32 or float16
+    x: Features  # (rows, features) float32 or float16, in memory or in the cache's parts
     y: np.ndarray  # (rows, targets) float32, NaN where the source has none
     split: Split  # its labels cover all rows; those without a target are left out
     without_target: tuple[str, ...]  # ids
+    placement: Placement  # where x is kept
 
     def rows(self, label: str) -> np.ndarray:
         """The row numbers of one side of the split."""
@@ -43,8 +48,19 @@ class Experiment:
         return notes
 
 
-def load_experiment(cache: Cache, dataset: Dataset, config: TrainConfig) -> Experiment:
-    """Raises InputError for a target, column, split or part that cannot be used."""
+def load_experiment(
+    cache: Cache,
+    dataset: Dataset,
+    config: TrainConfig,
+    *,
+    resumed: bool = False,
+    window: int | None = None,
+) -> Experiment:
+    """Features where they fit, as `placement.place` decides; `resumed` and `window` are for it.
+
+    Raises:
+        InputError: a target, column, split, part or memory limit that cannot be used.
+    """
     targets = choose_targets(cache, dataset, config.target)
     y = np.stack([_numbers(dataset, name) for name in targets], axis=1)
     space, columns = choose_features(cache, dataset, config)
@@ -68,15 +84,27 @@ def load_experiment(cache: Cache, dataset: Dataset, config: TrainConfig) -> Expe
     )
     labels = np.full(len(dataset), "left-out", dtype=object)
     labels[usable] = split.labels
+    with _remedies(dataset):
+        size = measure(cache, space, columns, dataset.digests)
+    placement = place(config, size, resumed=resumed, window=window)
+    with _remedies(dataset):
+        x = _read(cache, dataset, space, columns, placement)
+        broken = _not_finite(x)
+    if len(broken):
+        raise InputError(
+            f"the features of {len(broken)} images are not finite, first {dataset.ids[broken[0]]}",
+            remedy="check the weights; with --store float16, extract again as float32",
+        )
     return Experiment(
         dataset=dataset,
         recipe=recipe,
         columns=columns,
         targets=targets,
-        x=_features(cache, dataset, space, columns),
+        x=x,
         y=y,
         split=Split(labels, split.kind, split.notes),
         without_target=tuple(np.array(dataset.ids, dtype=object)[~usable]),
+        placement=placement,
     )
 
 
@@ -130,25 +158,31 @@ def choose_features(
     return space, columns
 
 
-def _features(
-    cache: Cache, dataset: Dataset, space: str, columns: tuple[Column, ...]
-) -> np.ndarray:
+@contextmanager
+def _remedies(dataset: Dataset) -> Iterator[None]:
+    """Whatever the cache lacks, the dataset's own command makes."""
     try:
-        x = cache.read(space, columns, dataset.digests)
+        yield
     except DamagedPart as error:
         raise InputError(
             error.found, remedy=f"{dataset.extract_command} # computes only it"
         ) from error
     except InputError as error:
         raise InputError(error.found, remedy=dataset.extract_command) from error
-    finite = np.isfinite(x).all(axis=1)
-    if not finite.all():
-        bad = np.flatnonzero(~finite)
-        raise InputError(
-            f"the features of {len(bad)} images are not finite, first {dataset.ids[bad[0]]}",
-            remedy="check the weights; with --store float16, extract again as float32",
-        )
-    return x
+
+
+def _read(
+    cache: Cache, dataset: Dataset, space: str, columns: tuple[Column, ...], placement: Placement
+) -> Features:
+    if placement.kind == "parts":
+        return PartFeatures(cache, space, columns, dataset.digests)
+    return cache.read(space, columns, dataset.digests)
+
+
+def _not_finite(x: Features) -> np.ndarray:
+    """The rows with a number that is not finite, in order."""
+    pieces = read_pieces(x, np.arange(x.shape[0]))
+    return np.sort(np.concatenate([rows[~np.isfinite(some).all(axis=1)] for rows, some in pieces]))
 
 
 def _numbers(dataset: Dataset, name: str) -> np.ndarray:

@@ -172,7 +172,7 @@ def load_run(path: str | Path) -> Run:
     settings = directory.settings()
     features, targets = config["features"], tuple(config["targets"])
     x, y = np.zeros((1, features), np.float32), np.zeros((1, len(targets)), np.float32)
-    found = Checkpoints(directory.checkpoints).load(
+    found = Checkpoints(directory.checkpoints, config).load(
         init_state(settings, Data(x, y, x, y)), warn=lambda text: None
     )
     if found is None:

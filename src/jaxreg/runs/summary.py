@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxreg.config import TrainConfig
+from jaxreg.features.streaming import read_pieces
 from jaxreg.heads.fit import predict_rows
 from jaxreg.runs import metrics
 from jaxreg.runs.experiment import Experiment
@@ -17,8 +18,11 @@ from jaxreg.verdict import Measurements, judge
 
 def predict_all(experiment: Experiment, config: TrainConfig, trained: Trained) -> np.ndarray:
     """Predictions (rows, targets) for every row of the dataset, with the best weights."""
-    state = trained.state
-    return predict_rows(state.best_params, state.scalers, config, experiment.x)
+    params, scalers = trained.state.best_params, trained.state.scalers
+    predictions = np.empty(experiment.y.shape, np.float32)
+    for rows, x in read_pieces(experiment.x, np.arange(len(predictions))):
+        predictions[rows] = predict_rows(params, scalers, config, x)
+    return predictions
 
 
 def predictions_table(experiment: Experiment, predictions: np.ndarray) -> pa.Table:

@@ -8,14 +8,20 @@ import jax
 import numpy as np
 
 from jaxreg.config import TrainConfig
-from jaxreg.heads.fit import make_fit
-from jaxreg.heads.state import Data, History, State, init_state
+from jaxreg.features.streaming import read_pieces
+from jaxreg.heads import fit as on_device
+from jaxreg.heads import stream
+from jaxreg.heads.state import Data, History, State, first_state, init_state
+from jaxreg.runs.blocks import ExperimentBlocks
 from jaxreg.runs.checkpoint import Checkpoints
 from jaxreg.runs.directory import Row, RunDirectory
 from jaxreg.runs.experiment import Experiment
+from jaxreg.runs.identity import Identity
 
 SAVE_SECONDS = 1.0  # at least so long between two checkpoints
 CHUNK_SECONDS = 0.5  # about so long between two looks at signals and the terminal
+
+Fit = Callable[[State, int], tuple[State, History]]
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ def train(
     directory: RunDirectory,
     experiment: Experiment,
     config: TrainConfig,
+    identity: Identity,
     *,
     resume: bool,
     say: Callable[[str], None],
@@ -45,8 +52,8 @@ def train(
     resumed ends like one that was not.
     """
     begin = time.perf_counter()
-    data, state = _start(experiment, config)
-    checkpoints = Checkpoints(directory.checkpoints)
+    state, fit = _start(experiment, config)
+    checkpoints = Checkpoints(directory.checkpoints, identity)
     history: list[Row] = []
     if resume and (found := checkpoints.load(state, say)):
         epoch, state = found
@@ -54,8 +61,7 @@ def train(
         say(f"resumed at epoch {epoch}")
     directory.write_history(history)
 
-    fit = make_fit(config)
-    state, _ = fit(state, data, 0)
+    state, _ = fit(state, 0)
     jax.block_until_ready(state)
     compile_seconds = time.perf_counter() - begin
 
@@ -64,7 +70,7 @@ def train(
     while _goes_on(state, config) and not interrupted:
         started = time.perf_counter()
         before = int(state.epoch)
-        state, written = fit(state, data, before + chunk)
+        state, written = fit(state, before + chunk)
         rows = _rows(written, before, int(state.epoch), started)
         for row in rows:
             on_epoch(row)
@@ -80,12 +86,19 @@ def train(
     return Trained(state, history, compile_seconds, time.perf_counter() - begin, interrupted)
 
 
-def _start(experiment: Experiment, config: TrainConfig) -> tuple[Data, State]:
+def _start(experiment: Experiment, config: TrainConfig) -> tuple[State, Fit]:
+    """The state before the first epoch, and what trains it further: `fit(state, until_epoch)`."""
     rows, watched = experiment.rows("train"), experiment.rows("validation")
     x, y = experiment.x, experiment.y
-    data = Data(x[rows], y[rows], x[watched], y[watched])
-    state = init_state(config, data)
-    return jax.device_put(data), state
+    if experiment.placement.kind == "device" and isinstance(x, np.ndarray):
+        data = Data(x[rows], y[rows], x[watched], y[watched])
+        state = init_state(config, data)
+        data, fit = jax.device_put(data), on_device.make_fit(config)
+        return state, lambda state, until: fit(state, data, until)
+    blocks, fit_blocks = ExperimentBlocks(experiment, config), stream.make_fit(config)
+    pieces = lambda: (piece for _, piece in read_pieces(x, rows))  # noqa: E731
+    state = first_state(config, pieces, y[rows], x.shape[1])
+    return state, lambda state, until: fit_blocks(state, blocks, until)
 
 
 def _goes_on(state: State, config: TrainConfig) -> bool:
