@@ -13,12 +13,13 @@ from jaxreg.errors import InputError, Stopped
 from jaxreg.features.cache import Cache
 from jaxreg.features.datasets import Dataset
 from jaxreg.files import write_whole
+from jaxreg.runs.bar import check_components, measure
 from jaxreg.runs.device import device_warning, prepare_jax
 from jaxreg.runs.directory import Row, RunDirectory
 from jaxreg.runs.experiment import Experiment, load_experiment
 from jaxreg.runs.presentation import present
 from jaxreg.runs.summary import predict_all, predictions_table, summarize
-from jaxreg.runs.training import train
+from jaxreg.runs.training import solve_ridge, train
 
 
 def execute(
@@ -45,30 +46,37 @@ def execute(
         if warning := device_warning(device):
             say(f"warning: {warning}")
         experiment = load_experiment(cache, dataset, config)
+        check_components(experiment, config)
         record = _record(cache, dataset, experiment, config)
         if resume:
             _refuse_differences(directory.read_config(), record)
         else:
             directory.create(overwrite=overwrite)
+        _say_what(experiment, device, say)
+        if resume and _is_finished(directory, config):
+            say(f"{directory.path} is finished")
+            return
+        loaded = time.perf_counter()
+        bar = measure(experiment, config)
+        say(_too_wide(experiment) if bar is None else str(bar))
     except InputError:
         if not any(directory.path.glob("*")) and directory.path.is_dir():
             directory.path.rmdir()  # the name that was claimed for it
         raise
-    _say_what(experiment, device, say)
-    if resume and _is_finished(directory, config):
-        say(f"{directory.path} is finished")
-        return
     directory.write_config(record)
-    loaded = time.perf_counter()
-    trained = train(
-        directory,
-        experiment,
-        config,
-        resume=resume,
-        say=say,
-        on_epoch=on_epoch,
-        should_stop=should_stop,
-    )
+    if config.head == "ridge" and bar is not None:
+        trained = solve_ridge(directory, experiment, config, bar)
+    else:
+        trained = train(
+            directory,
+            experiment,
+            config,
+            None if bar is None else bar.spectrum,
+            resume=resume,
+            say=say,
+            on_epoch=on_epoch,
+            should_stop=should_stop,
+        )
     if trained.interrupted:
         raise Stopped(
             f"stopped after epoch {len(trained.history)}",
@@ -77,15 +85,16 @@ def execute(
     reporting = time.perf_counter()
     predictions = predict_all(experiment, config, trained)
     _write_parquet(directory, predictions_table(experiment, predictions))
-    summary = summarize(experiment, config, trained, predictions, device)
+    summary = summarize(experiment, config, trained, predictions, bar, device)
     summary["seconds"] = {
         "load": loaded - begin,
+        "ridge": 0.0 if bar is None else bar.seconds,
         "compile": trained.compile_seconds,
         "train": trained.train_seconds,
         "report": None,
         "total": None,
     }
-    present(directory, cache, experiment, config, trained, predictions, summary)
+    present(directory, cache, experiment, config, trained, predictions, bar, summary)
     now = time.perf_counter()
     summary["seconds"] |= {"report": now - reporting, "total": now - begin}
     summary["seconds"] = {part: round(value, 3) for part, value in summary["seconds"].items()}
@@ -139,7 +148,8 @@ def _refuse_differences(there: dict[str, Any], wanted: dict[str, Any]) -> None:
 def _is_finished(directory: RunDirectory, config: TrainConfig) -> bool:
     summary = directory.read_summary()
     return summary is not None and (
-        summary["stopped_early"]
+        config.head == "ridge"
+        or summary["stopped_early"]
         or summary["epochs"] >= config.epochs
         or any(finding["code"] == "non-finite" for finding in summary["verdict"]["findings"])
     )
@@ -156,6 +166,11 @@ def _say_what(experiment: Experiment, device: str, say: Callable[[str], None]) -
     say(f"target: {', '.join(experiment.targets)}; split {experiment.split.kind}: {counts}")
     for note in experiment.split.notes:
         say(f"note: {note}")
+
+
+def _too_wide(experiment: Experiment) -> str:
+    columns = experiment.x.shape[1]
+    return f"ridge: left out, {columns} columns would take long (--head ridge solves it)"
 
 
 def _write_parquet(directory: RunDirectory, table: pa.Table) -> None:

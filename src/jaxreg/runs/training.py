@@ -9,7 +9,9 @@ import numpy as np
 
 from jaxreg.config import TrainConfig
 from jaxreg.heads.fit import make_fit
-from jaxreg.heads.state import Data, History, State, init_state
+from jaxreg.heads.ridge import Spectrum, solve
+from jaxreg.heads.state import Data, History, State, init_state, project
+from jaxreg.runs.bar import Bar
 from jaxreg.runs.checkpoint import Checkpoints
 from jaxreg.runs.directory import Row, RunDirectory
 from jaxreg.runs.experiment import Experiment
@@ -33,6 +35,7 @@ def train(
     directory: RunDirectory,
     experiment: Experiment,
     config: TrainConfig,
+    spectrum: Spectrum | None,
     *,
     resume: bool,
     say: Callable[[str], None],
@@ -42,9 +45,10 @@ def train(
     """Train until early stopping, the last epoch, a loss that is not finite, or a request to stop.
 
     How the epochs are cut into chunks changes no bit of the result, so a run that was stopped and
-    resumed ends like one that was not.
+    resumed ends like one that was not. `spectrum` is that of the training rows, for components.
     """
-    data, state = _start(experiment, config)
+    data = _data(experiment)
+    state = init_state(config, data, spectrum)
     checkpoints = Checkpoints(directory.checkpoints)
     history: list[Row] = []
     if resume and (found := checkpoints.load(state, say)):
@@ -53,6 +57,7 @@ def train(
         say(f"resumed at epoch {epoch}")
     directory.write_history(history)
 
+    data = jax.device_put(project(config, state.scalers, data))
     fit = make_fit(config)
     begin = time.perf_counter()
     state, _ = fit(state, data, 0)
@@ -81,12 +86,28 @@ def train(
     return Trained(state, history, compile_seconds, train_seconds, interrupted)
 
 
-def _start(experiment: Experiment, config: TrainConfig) -> tuple[Data, State]:
+def solve_ridge(
+    directory: RunDirectory, experiment: Experiment, config: TrainConfig, bar: Bar
+) -> Trained:
+    """`--head ridge`: the state of a head without hidden layers, solved at once, after no epoch."""
+    begin = time.perf_counter()
+    data, ridge = _data(experiment), bar.ridge
+    state = init_state(config, data, bar.spectrum)
+    if config.components is not None:
+        ridge = solve(bar.spectrum, data.x, data.y, config.components)
+    params = bar.spectrum.head(ridge, state.scalers)
+    state = state._replace(params=params, best_params=params)
+    directory.write_history([])
+    checkpoints = Checkpoints(directory.checkpoints)
+    checkpoints.save(0, state)
+    checkpoints.wait()
+    return Trained(state, [], 0.0, time.perf_counter() - begin, interrupted=False)
+
+
+def _data(experiment: Experiment) -> Data:
     rows, watched = experiment.rows("train"), experiment.rows("validation")
     x, y = experiment.x, experiment.y
-    data = Data(x[rows], y[rows], x[watched], y[watched])
-    state = init_state(config, data)
-    return jax.device_put(data), state
+    return Data(x[rows], y[rows], x[watched], y[watched])
 
 
 def _goes_on(state: State, config: TrainConfig) -> bool:
