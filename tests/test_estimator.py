@@ -49,6 +49,14 @@ def test_float16_features_are_taken_as_they_are() -> None:
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
 
 
+def test_components_are_its_input() -> None:
+    model = clone(SMALL).set_params(components=4, epochs=200, patience=200).fit(X, Y)
+    assert model.params_["hidden"]["layer_0"]["kernel"].shape == (4, 8)
+    assert (model.predict(X).shape, model.predict(X).dtype) == ((120, 2), np.float64)
+    with pytest.raises(InputError, match=r"--components 7[\s\S]*at most 6"):
+        clone(SMALL).set_params(components=7).fit(X, Y)
+
+
 def test_too_few_rows_to_spare_any_are_watched_themselves() -> None:
     model = clone(SMALL).fit(X[:4], Y[:4, 0])
     pred = model.predict(X[:4])

@@ -103,6 +103,7 @@ def test_baselines_are_scikit_learns_dummies(rng):
     found = baselines(train, held_out, delta=0.5)
     assert list(found) == ["mean", "median", "ridge"]
     assert found["ridge"] is None
+    assert baselines(train, held_out, 0.5, held_out)["ridge"]["mae"] == 0
     for strategy in ("mean", "median"):
         dummy = DummyRegressor(strategy=strategy).fit(np.zeros((81, 1)), train)
         predictions = dummy.predict(np.zeros((40, 1)))

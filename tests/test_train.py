@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from jaxreg.errors import InputError, Stopped
 from jaxreg.features.cache import Cache
 from jaxreg.features.parts import list_parts
 from jaxreg.features.recipe import Column, Recipe
-from jaxreg.runs import checkpoint
+from jaxreg.runs import bar, checkpoint
 from jaxreg.runs.identity import SAME
 
 QUICK = {"hidden": (16, 8), "epochs": 12, "learning_rate": 0.01}
@@ -57,7 +58,9 @@ def test_a_run_holds_all_that_it_promises(planted: Path) -> None:
         "stopping_epoch_best", "stopped_early", "seconds", "verdict", "provenance",
     }  # fmt: skip
     assert summary["baselines"].keys() == {"mean", "median", "ridge"}
-    assert summary["seconds"].keys() == {"load", "compile", "train", "report", "total"}
+    assert summary["seconds"].keys() == {
+        "load", "ridge", "compile", "train", "report", "total",
+    }  # fmt: skip
     config = json.loads((run.path / "config.json").read_text())
     assert (config["format"], config["settings"]["hidden"]) == (1, [16, 8])
 
@@ -86,6 +89,73 @@ def test_it_learns_what_is_there_to_be_learned(planted: Path) -> None:
     assert run.summary["verdict"]["headline"].startswith("learning: MAE ")
     codes = [finding["code"] for finding in run.summary["verdict"]["findings"]]
     assert codes == ["random-weights"]
+
+
+def test_the_ridge_comes_first_as_the_bar_to_beat(planted: Path) -> None:
+    lines: list[str] = []
+    run = run_quick(planted, test=0.1, epochs=60, say=lines.append)
+    bar = run.summary["baselines"]["ridge"]
+    assert any(
+        re.fullmatch(rf"ridge: MAE {bar['mae']:.3g} \(validation\), strength \d\S*, \S+ s", line)
+        for line in lines
+    )
+    assert bar.keys() == run.summary["metrics"].keys()
+    assert bar["r2"] > 0.98  # the planted relation is linear, with little noise
+    assert run.summary["verdict"]["headline"].endswith(f", ridge reaches {bar['mae']:.3g}")
+    report = (run.path / "report.html").read_text()
+    assert report.count(">ridge<") == 2  # among the predictors of validation and test
+
+
+@pytest.mark.parametrize("components", [None, 5])
+def test_a_ridge_is_a_run_like_any_other(planted: Path, components: int | None) -> None:
+    run = run_quick(planted, run="one", head="ridge", components=components, test=0.1)
+    summary = run.summary
+    assert (summary["epochs"], summary["best_epoch"]) == (0, None)
+    assert (run.path / "history.csv").read_text().splitlines() == [
+        "epoch,loss,val_loss,val_mae,learning_rate,seconds"
+    ]
+    if components is None:
+        bar = summary["baselines"]["ridge"]
+        assert summary["metrics"] == pytest.approx(bar, rel=1e-4)
+        assert summary["verdict"]["healthy"]
+        assert "ridge reaches" not in summary["verdict"]["headline"]
+    _assert_predictions_are_of_raw_features(planted, run)
+    report = (run.path / "report.html").read_text()
+    assert "Training and validation loss" not in report
+    again = jaxreg.train_head(cache=planted, run=run.path, resume=True)
+    assert again.summary == summary
+
+
+def test_components_are_part_of_the_run(planted: Path) -> None:
+    whole = run_quick(planted, run="whole", components=10, epochs=40)
+    assert whole.params["hidden"]["layer_0"]["kernel"].shape == (10, 16)
+    assert whole.summary["metrics"]["r2"] > 0.5
+    _assert_predictions_are_of_raw_features(planted, whole)
+    # the validation loss was taken on projected rows, the score on raw ones
+    losses = [float(line[2]) for line in _history(whole.path)[1:]]
+    assert whole.summary["metrics"]["huber"] == pytest.approx(min(losses), rel=1e-4)
+    with pytest.raises(Stopped):
+        run_quick(planted, run="cut", components=10, epochs=40, should_stop=lambda: True)
+    cut = jaxreg.train_head(cache=planted, run=planted.parent / "ckpts" / "cut", resume=True)
+    assert _predictions(cut.path) == _predictions(whole.path)
+    assert _history(cut.path) == _history(whole.path)
+
+
+def _assert_predictions_are_of_raw_features(planted: Path, run) -> None:
+    features = Cache(planted).read(run.config["space"], run.columns, _digests(planted))
+    told = run.predict_features(features)
+    np.testing.assert_array_equal(told[:, 0], _predictions(run.path))
+
+
+def test_a_ridge_too_wide_to_wait_for_is_left_out(
+    planted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bar, "WIDEST", 11)
+    lines: list[str] = []
+    run = run_quick(planted, say=lines.append)
+    assert "ridge: left out, slow or large here (--head ridge solves it)" in lines
+    assert run.summary["baselines"]["ridge"] is None
+    assert run_quick(planted, head="ridge").summary["baselines"]["ridge"] is not None
 
 
 def test_history_and_the_best_epoch(planted: Path) -> None:
@@ -414,6 +484,11 @@ def test_a_relu_output_over_negative_targets_is_named(planted: Path) -> None:
         ({"split": "blokcs"}, "blocks"),
         ({"split": "group:nope"}, "nope"),
         ({"validation": 1.5}, "--validation is 1.5"),
+        ({"components": 13}, "--components 13, but there are [0-9]+ training rows of 12 columns"),
+        ({"components": 0}, "--components is 0\n  expected: at least 1"),
+        ({"head": "tree"}, "--head is tree\n  expected: mlp or ridge"),
+        ({"head": "ridge", "scale_features": False}, "--head ridge with --no-scale-features"),
+        ({"components": 3, "scale_features": False}, "--components with --no-scale-features"),
         ({"batch_size": 0}, "--batch-size is 0\n  expected: at least 1"),
         ({"decay_rate": 0.0}, "--decay-rate is 0.0"),
         ({"learning_rte": 0.1}, r"no setting 'learning_rte'[\s\S]*try: learning_rate"),

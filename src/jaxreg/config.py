@@ -77,6 +77,8 @@ class ExtractConfig:
 class HeadConfig:
     """The head and how it is trained. The defaults are the original program's, corrected."""
 
+    head: Literal["mlp", "ridge"] = "mlp"  # ridge: linear, solved at once, no epochs
+    components: int | None = None  # principal components as the head's input; none: all columns
     hidden: tuple[int, ...] = (512, 256, 128, 64)  # units of each hidden relu layer
     dropout: float = 0.25  # share of units dropped after every second hidden layer
     output_activation: Literal["linear", "relu"] = "linear"  # after un-scaling to target units
@@ -102,11 +104,26 @@ class HeadConfig:
             value = getattr(self, name)
             _require(0 < value < math.inf, name, value, "a finite number above 0")
         _require_choice(self, "output_activation")
+        _require_choice(self, "head")
+        some = self.components is None or self.components >= 1
+        _require(some, "components", self.components, "at least 1")
+        if not self.scale_features and (self.components is not None or self.head == "ridge"):
+            asked = "--head ridge" if self.components is None else "--components"
+            raise InputError(
+                f"{asked} with --no-scale-features",
+                expected="scaled features: loud columns would drown the others",
+                remedy="leave --no-scale-features out",
+            )
         _require(0 < self.decay_rate <= 1, "decay_rate", self.decay_rate, "above 0, at most 1")
         _require(self.epochs <= MOST_EPOCHS, "epochs", self.epochs, f"at most {MOST_EPOCHS}")
         _require(self.patience >= 0, "patience", self.patience, "0 or more")
         _require(0 <= self.min_delta < math.inf, "min_delta", self.min_delta, "finite, 0 or more")
         _require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 2**32 - 1")
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The hidden layers there are: a ridge is the head without any."""
+        return () if self.head == "ridge" else self.hidden
 
 
 @dataclass(frozen=True)
@@ -187,6 +204,8 @@ def from_json(kind: type[T], settings: Mapping[str, Any]) -> T:
             )
     values = {n: tuple(v) if isinstance(v, list) else v for n, v in settings.items()}
     for name, hint in get_type_hints(kind).items():
+        if get_origin(hint) is Literal:
+            continue  # the words allowed are named when the settings are made
         if name in values and not _has_type(values[name], hint):
             _require(False, name, repr(values[name]), str(getattr(hint, "__name__", hint)))
     return kind(**values)

@@ -16,7 +16,8 @@ _FEWEST_TO_SPLIT = 5  # rows; below this the validation rows are the training ro
 class HeadRegressor(RegressorMixin, BaseEstimator):
     """The jitted head with early stopping, for features of any origin, in pipelines and searches.
 
-    The settings are those of `HeadConfig`, with `random_state` for its seed. Early stopping and
+    The settings are those of `HeadConfig`, with `random_state` for its seed and without `head`: for
+    a ridge there is scikit-learn's own. Early stopping and
     the choice of the best epoch watch a random `validation_fraction` of the rows (rounded up); with
     fewer than 5 rows, too few to spare any, they watch the training rows themselves. For frames of
     a video, where random rows flatter, use `python -m jaxreg.train`, which splits by blocks.
@@ -48,6 +49,7 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         epochs: int = HeadConfig.epochs,
         patience: int = HeadConfig.patience,
         min_delta: float = HeadConfig.min_delta,
+        components: int | None = HeadConfig.components,
         validation_fraction: float = 0.2,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -64,6 +66,7 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         self.epochs = epochs
         self.patience = patience
         self.min_delta = min_delta
+        self.components = components
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
@@ -77,7 +80,7 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         import jax
 
         from jaxreg.heads import fit
-        from jaxreg.heads.state import Data, init_state
+        from jaxreg.heads.state import Data, init_state, project
 
         X, y = validate_data(
             self, X, y, dtype=(np.float32, np.float16), multi_output=True, y_numeric=True
@@ -89,7 +92,8 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         rows, watched = self._split(len(y), random)
         data = Data(X[rows], targets[rows], X[watched], targets[watched])
         state = init_state(config, data)
-        state, history = fit.make_fit(config)(state, jax.device_put(data), config.epochs)
+        data = jax.device_put(project(config, state.scalers, data))
+        state, history = fit.make_fit(config)(state, data, config.epochs)
         self.n_iter_ = int(state.epoch)
         self.best_epoch_ = int(state.best_epoch)
         self.history_ = {

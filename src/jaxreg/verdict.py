@@ -22,6 +22,7 @@ class Measurements:
 
     mae: float | None  # validation, None if no prediction is finite
     median_mae: float  # of the median of the training targets, on the same rows
+    ridge_mae: float | None  # of a ridge on all columns, None if there is none to compare with
     gain: float  # median_mae - mae over the validation rows
     gain_error: float  # its deviation over bootstrap draws
     output_activation: str
@@ -57,6 +58,8 @@ def _headline(measured: Measurements, healthy: bool, learns: bool, errors: list[
     share = abs(measured.gain) / median if median else 0.0
     side = "below" if measured.gain > 0 else "above"
     compared = f"MAE {measured.mae:.3g}, {share:.0%} {side} the median predictor ({median:.3g})"
+    if measured.ridge_mae is not None:
+        compared += f", ridge reaches {measured.ridge_mae:.3g}"
     if healthy:
         return f"learning: {compared}"
     if errors:

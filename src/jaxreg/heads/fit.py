@@ -108,7 +108,9 @@ def close_epoch(
     `rows` were trained on and `watched` validated: `total` and `errors` are sums over them.
     """
     loss, val_loss, val_mae = total / rows, errors.loss / watched, errors.absolute / watched
-    stopping_after, stop = stopping.update(state.stopping, val_loss, rates.patience, rates.min_delta)
+    stopping_after, stop = stopping.update(
+        state.stopping, val_loss, rates.patience, rates.min_delta
+    )
     epoch, better = state.epoch + 1, val_loss < state.best_loss
     finite = jnp.isfinite(loss) & jnp.isfinite(val_loss)
     state = state._replace(
@@ -218,8 +220,9 @@ def forward(
     x: Float[ArrayOf, "rows features"],
     dropout_key: Key[Array, ""] | None = None,
 ) -> Float[Array, "rows targets"]:
-    """Features as stored to predictions in target units: un-scaled, then the output activation."""
-    raw = mlp.apply(params, scaling.scale(scalers.features, x), config, dropout_key)
+    """Rows of `Data` to predictions in target units: un-scaled, then the output activation."""
+    inputs = jnp.asarray(x) if config.components else scaling.scale(scalers.features, x)
+    raw = mlp.apply(params, inputs, config, dropout_key)
     pred = scaling.unscale(scalers.target, raw)
     return jax.nn.relu(pred) if config.output_activation == "relu" else pred
 
@@ -229,9 +232,10 @@ def predict_rows(
 ) -> np.ndarray:
     """Predictions (rows, targets) in target units and the dtype of `params`, for x of any length.
 
+    x are features as stored, also with `components`: the scaler then has the basis.
     x is read in blocks of one size, so it may stay on the host, and every length is one program.
     """
-    static = HeadConfig(hidden=config.hidden, output_activation=config.output_activation)
+    static = HeadConfig(hidden=config.layers, output_activation=config.output_activation)
     blocks = [np.zeros((0, scalers.target.mean.shape[0]), scalers.target.mean.dtype)]
     for start in range(0, x.shape[0], ROWS):
         rows = np.asarray(x[start : start + ROWS])

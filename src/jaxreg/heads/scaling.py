@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -24,12 +25,25 @@ Pieces = Callable[[], Iterator[np.ndarray]]
 """Rows that are not all in memory: each call gives the same (rows, columns), piece by piece."""
 
 
+class Basis(NamedTuple):
+    """Directions that scaled columns are projected on: `(scaled − center) @ directions`."""
+
+    center: ArrayOf  # (columns,), of the scaled columns
+    directions: ArrayOf  # (columns, components)
+
+
 class Scaler(NamedTuple):
     """`(x − mean) / deviation`, cut at ±limit. Arrays are float32, of NumPy or of JAX."""
 
     mean: ArrayOf  # (columns,)
     deviation: ArrayOf  # (columns,), above 0
     limit: ArrayOf  # scalar, in deviations; infinite where nothing is cut
+    basis: Basis | None = None  # with --components: what the scaled columns are projected on
+
+    @property
+    def outputs(self) -> int:
+        """How many columns `scale` returns."""
+        return (self.mean if self.basis is None else self.basis.directions.T).shape[0]
 
 
 class Scalers(NamedTuple):
@@ -63,11 +77,30 @@ def identity_scaler(columns: int) -> Scaler:
     return _scaler(np.zeros(columns), np.ones(columns), np.inf)
 
 
-def scale(scaler: Scaler, x: Float[ArrayOf, "rows columns"]) -> Float[Array, "rows columns"]:
-    """Columns in deviations, in the scaler's dtype (features may be stored as float16)."""
+def scale(scaler: Scaler, x: Float[ArrayOf, "rows columns"]) -> Float[Array, "rows outputs"]:
+    """Columns in deviations, projected on the basis if there is one.
+
+    The result has the scaler's dtype (features may be stored as float16).
+    """
     x = x.astype(scaler.mean.dtype)
     scaled = (x - scaler.mean[None, :]) / scaler.deviation[None, :]
-    return jnp.clip(scaled, -scaler.limit, scaler.limit)
+    cut = jnp.clip(scaled, -scaler.limit, scaler.limit)
+    if scaler.basis is None:
+        return cut
+    return (cut - scaler.basis.center[None, :]) @ scaler.basis.directions
+
+
+def scale_rows(scaler: Scaler, x: Float[ArrayOf, "rows columns"]) -> Float[np.ndarray, "rows out"]:
+    """`scale` for any number of rows, to the host; a chunk at a time, so x may stay there too."""
+    chunks = [np.zeros((0, scaler.outputs), np.float32)]
+    for start in range(0, x.shape[0], _CHUNK):
+        rows = np.asarray(x[start : start + _CHUNK])
+        padded = np.pad(rows, ((0, _CHUNK - len(rows)), (0, 0)))
+        chunks.append(np.asarray(_scale(scaler, padded))[: len(rows)])
+    return np.concatenate(chunks)
+
+
+_scale = jax.jit(scale)
 
 
 def unscale(scaler: Scaler, z: Float[Array, "rows columns"]) -> Float[Array, "rows columns"]:

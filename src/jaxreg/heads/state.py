@@ -12,14 +12,18 @@ from jaxtyping import Array, Key
 from jaxreg.config import HeadConfig
 from jaxreg.errors import InputError
 from jaxreg.heads import mlp, optimizer, scaling, stopping
-from jaxreg.heads.scaling import ArrayOf, Pieces, Scalers
+from jaxreg.heads.ridge import Spectrum, decompose
+from jaxreg.heads.scaling import ArrayOf, Basis, Pieces, Scalers
 from jaxreg.heads.stopping import Stopping
 
 INIT, SHUFFLE, DROPOUT = range(3)  # what a key folded into the run's own is for
 
 
 class Data(NamedTuple):
-    """Rows to train on and rows to watch; `jax.device_put` it once, or each call copies it anew."""
+    """Rows to train on and rows to watch; `jax.device_put` it once, or each call copies it anew.
+
+    With `components`, `fit` wants the rows projected already: what `project` makes of the features.
+    """
 
     x: ArrayOf  # (rows, features) float32 or float16
     y: ArrayOf  # (rows, targets) float32, target units
@@ -77,31 +81,74 @@ class Rates(NamedTuple):
         )
 
 
-def init_state(config: HeadConfig, data: Data) -> State:
+def init_state(config: HeadConfig, data: Data, spectrum: Spectrum | None = None) -> State:
     """The state before the first epoch; scalers from the training rows (hand those in as NumPy).
 
+    Args:
+        config: the head.
+        data: features as stored, also with `components`.
+        spectrum: of the training rows, where it is known; else made if `components` asks for it.
+
     Raises:
-        InputError: shapes that do not belong together, or no rows.
+        InputError: shapes that do not belong together, no rows, or too many components.
     """
     _check(data)
-    return first_state(config, data.x, data.y, data.x.shape[1])
+    return first_state(config, data.x, data.y, data.x.shape[1], spectrum)
 
 
-def first_state(config: HeadConfig, x: ArrayOf | Pieces, y: ArrayOf, features: int) -> State:
-    """`init_state` from the training rows alone; x, of `features` columns, may come in pieces."""
-    identity = scaling.identity_scaler
-    scalers = Scalers(
-        scaling.feature_scaler(x) if config.scale_features else identity(features),
-        scaling.target_scaler(y) if config.scale_target else identity(y.shape[1]),
+def first_state(
+    config: HeadConfig,
+    x: ArrayOf | Pieces,
+    y: ArrayOf,
+    features: int,
+    spectrum: Spectrum | None = None,
+) -> State:
+    """`init_state` from the training rows alone; x, of `features` columns, may come in pieces.
+
+    With `components` and no spectrum, x must be an array.
+    """
+    scaler = scaling.identity_scaler(features)
+    if config.scale_features:
+        scaler = scaling.feature_scaler(x) if spectrum is None else spectrum.scaler
+    if config.components is not None:
+        if spectrum is None:
+            if callable(x):
+                raise ValueError("first_state: components of features in pieces")
+            spectrum = decompose(scaler, x, y)
+        scaler = scaler._replace(basis=spectrum.basis(config.components))
+    target = scaling.target_scaler(y) if config.scale_target else None
+    target = target or scaling.identity_scaler(y.shape[1])
+    return _init(shape_of(config), Scalers(scaler, target), _key(config))
+
+
+def empty_state(config: HeadConfig, features: int, targets: int) -> State:
+    """A state of the right shapes, for a checkpoint to be read into."""
+    scaler = scaling.identity_scaler(features)
+    if config.components is not None:
+        directions = np.zeros((features, config.components), np.float32)
+        scaler = scaler._replace(basis=Basis(scaler.mean, directions))
+    scalers = Scalers(scaler, scaling.identity_scaler(targets))
+    return _init(shape_of(config), scalers, _key(config))
+
+
+def project(config: HeadConfig, scalers: Scalers, data: Data) -> Data:
+    """With `components`, the rows as the head takes them, projected once for all epochs."""
+    if config.components is None:
+        return data
+    return data._replace(
+        x=scaling.scale_rows(scalers.features, data.x),
+        validation_x=scaling.scale_rows(scalers.features, data.validation_x),
     )
-    key = jax.random.key_data(jax.random.key(config.seed))
-    return _init(shape_of(config), scalers, key)
+
+
+def _key(config: HeadConfig) -> Array:
+    return jax.random.key_data(jax.random.key(config.seed))
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _init(config: HeadConfig, scalers: Scalers, key: Array) -> State:
-    features, targets = scalers.features.mean.shape[0], scalers.target.mean.shape[0]
-    params = mlp.init(key_for(key, INIT), features, config, targets)
+    inputs, targets = scalers.features.outputs, scalers.target.mean.shape[0]
+    params = mlp.init(key_for(key, INIT), inputs, config, targets)
     return State(
         params=params,
         opt_state=optimizer.adam(0.0, 1, 1.0).init(params),
@@ -124,8 +171,8 @@ def key_for(data: Array, purpose: int) -> Key[Array, ""]:
 
 def shape_of(config: HeadConfig) -> HeadConfig:
     """The settings that decide the compiled program; all others at their defaults."""
-    names = ("hidden", "dropout", "output_activation", "batch_size", "epochs")
-    return HeadConfig(**{name: getattr(config, name) for name in names})
+    names = ("components", "dropout", "output_activation", "batch_size", "epochs")
+    return HeadConfig(**{name: getattr(config, name) for name in names}, hidden=config.layers)
 
 
 def _check(data: Data) -> None:

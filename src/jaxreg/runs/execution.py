@@ -18,7 +18,7 @@ from jaxreg.features.recipe import Column
 from jaxreg.files import write_whole
 from jaxreg.runs.device import device_warning, prepare_jax
 from jaxreg.runs.directory import Row, RunDirectory
-from jaxreg.runs.experiment import Experiment, load_experiment
+from jaxreg.runs.experiment import Experiment, check_head, load_experiment
 from jaxreg.runs.identity import identity, refuse_differences
 
 # Slow to import, for they bring JAX, Flax, Orbax and matplotlib; in the order of their use.
@@ -58,33 +58,42 @@ def execute(
         device = prepare_jax()
         if warning := device_warning(device):
             say(f"warning: {warning}")
+        check_head(experiment, config)
         record = identity(cache, dataset, experiment, config)
         if there is not None:
             refuse_differences(there, record, str(directory.path))
         else:
             directory.create(overwrite=overwrite)
+        _say_what(experiment, device, say)
+        if resume and _is_finished(directory, config):
+            say(f"{directory.path} is finished")
+            return
+        loaded = time.perf_counter()
+        from jaxreg.runs.bar import measure
+
+        bar = measure(experiment, config)
+        say(f"ridge: {bar or 'left out, slow or large here (--head ridge solves it)'}")
     except InputError:
         if not any(directory.path.glob("*")) and directory.path.is_dir():
             directory.path.rmdir()  # the name that was claimed for it
         raise
-    _say_what(experiment, device, say)
-    if resume and _is_finished(directory, config):
-        say(f"{directory.path} is finished")
-        return
     directory.write_config(record)
-    from jaxreg.runs.training import train
+    from jaxreg.runs.training import solve_ridge, train
 
-    loaded = time.perf_counter()
-    trained = train(
-        directory,
-        experiment,
-        config,
-        record,
-        resume=resume,
-        say=say,
-        on_epoch=on_epoch,
-        should_stop=should_stop,
-    )
+    if config.head == "ridge" and bar is not None:
+        trained = solve_ridge(directory, experiment, config, record, bar)
+    else:
+        trained = train(
+            directory,
+            experiment,
+            config,
+            record,
+            None if bar is None else bar.spectrum,
+            resume=resume,
+            say=say,
+            on_epoch=on_epoch,
+            should_stop=should_stop,
+        )
     if trained.interrupted:
         raise Stopped(
             f"stopped after epoch {len(trained.history)}",
@@ -96,15 +105,16 @@ def execute(
     reporting = time.perf_counter()
     predictions = predict_all(experiment, config, trained)
     _write_parquet(directory, predictions_table(experiment, predictions))
-    summary = summarize(experiment, config, trained, predictions, device)
+    summary = summarize(experiment, config, trained, predictions, bar, device)
     summary["seconds"] = {
         "load": loaded - begin,
+        "ridge": 0.0 if bar is None else bar.seconds,
         "compile": trained.compile_seconds,
         "train": trained.train_seconds,
         "report": None,
         "total": None,
     }
-    present(directory, cache, experiment, config, trained, predictions, summary)
+    present(directory, cache, experiment, config, trained, predictions, bar, summary)
     now = time.perf_counter()
     summary["seconds"] |= {"report": now - reporting, "total": now - begin}
     summary["seconds"] = {part: round(value, 3) for part, value in summary["seconds"].items()}
@@ -130,7 +140,8 @@ def _as_before(config: TrainConfig, there: dict[str, Any] | None) -> TrainConfig
 def _is_finished(directory: RunDirectory, config: TrainConfig) -> bool:
     summary = directory.read_summary()
     return summary is not None and (
-        summary["stopped_early"]
+        config.head == "ridge"
+        or summary["stopped_early"]
         or summary["epochs"] >= config.epochs
         or any(finding["code"] == "non-finite" for finding in summary["verdict"]["findings"])
     )

@@ -108,6 +108,23 @@ def load_experiment(
     )
 
 
+def check_head(experiment: Experiment, config: TrainConfig) -> None:
+    """Raise InputError for a head that these rows cannot have, before anything is computed."""
+    rows, columns = len(experiment.rows("train")), experiment.x.shape[1]
+    needs_all = config.head == "ridge" or config.components is not None
+    if needs_all and not isinstance(experiment.x, np.ndarray):
+        raise InputError(
+            "a ridge and components need all features in memory, and they are too large for it",
+            remedy="a larger --memory-limit, or --head mlp without --components",
+        )
+    if config.components is not None and config.components > min(rows, columns):
+        raise InputError(
+            f"--components {config.components}, but there are {rows} training rows of {columns} "
+            "columns",
+            expected=f"at most {min(rows, columns)}",
+        )
+
+
 def choose_targets(cache: Cache, dataset: Dataset, asked: tuple[str, ...]) -> tuple[str, ...]:
     """The columns asked for, else the source's own, else the only numeric one."""
     possible = [n for n in dataset.numeric_columns if n not in dataset.bookkeeping]

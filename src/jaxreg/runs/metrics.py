@@ -49,11 +49,11 @@ def by_target(
 
 
 def baselines(
-    train_targets: np.ndarray, targets: np.ndarray, delta: float
+    train_targets: np.ndarray, targets: np.ndarray, delta: float, ridge: np.ndarray | None = None
 ) -> dict[str, Scores | None]:
     """The scores on `targets` (N, T) of predicting what training rows (M, T) have in the middle.
 
-    `ridge` needs features: it is None here, and the caller's to fill.
+    And those of a ridge, if its predictions (N, T) are given.
     """
     train = train_targets.astype(np.float64)
     constants = {"mean": train.mean(axis=0), "median": np.median(train, axis=0)}
@@ -61,7 +61,7 @@ def baselines(
         name: scores(targets, np.broadcast_to(constant, targets.shape), delta)
         for name, constant in constants.items()
     }
-    return {**told, "ridge": None}
+    return {**told, "ridge": None if ridge is None else scores(targets, ridge, delta)}
 
 
 def bootstrap_gain(

@@ -8,6 +8,7 @@ from jaxreg import config as settings_of
 from jaxreg.config import TrainConfig
 from jaxreg.features.cache import Cache
 from jaxreg.runs import metrics, plots
+from jaxreg.runs.bar import Bar
 from jaxreg.runs.directory import Row, RunDirectory
 from jaxreg.runs.experiment import Experiment
 from jaxreg.runs.report import Report, WorstImage, write_report
@@ -23,12 +24,15 @@ def present(
     config: TrainConfig,
     trained: Trained,
     predictions: np.ndarray,
+    bar: Bar | None,
     summary: dict[str, Any],
 ) -> None:
     """Write plots/*.png and report.html."""
     folder = directory.path / "plots"
     labels = experiment.split.labels
-    plots.write_curves(folder / "curves.png", _columns(trained.history), summary["best_epoch"])
+    curves = folder / "curves.png"
+    if trained.history:
+        plots.write_curves(curves, _columns(trained.history), summary["best_epoch"])
     names = plots.safe_names(experiment.targets)
     for target, true, told in zip(experiment.targets, experiment.y.T, predictions.T, strict=True):
         name = names[target]
@@ -47,7 +51,9 @@ def present(
     if len(tested):
         y, told = experiment.y[tested], predictions[tested]
         train_y = experiment.y[experiment.rows("train")]
-        scores["test"] = {"model": summary["test"], **metrics.baselines(train_y, y, delta)}
+        ridge = None if bar is None else bar.predictions[tested]
+        baselines = metrics.baselines(train_y, y, delta, ridge)
+        scores["test"] = {"model": summary["test"], **baselines}
         by_target["test"] = metrics.by_target(experiment.targets, y, told, delta)
     write_report(
         directory.path / "report.html",
@@ -70,10 +76,10 @@ def present(
                 name: (float(np.nanmin(column)), float(np.nanmax(column)))
                 for name, column in zip(experiment.targets, experiment.y.T, strict=True)
             },
-            epochs=summary["epochs"],
+            epochs=summary["epochs"] or None,
             best_epoch=summary["best_epoch"],
             stopped_early=summary["stopped_early"],
-            curves=(folder / "curves.png").read_bytes(),
+            curves=curves.read_bytes() if trained.history else None,
             predicted=pictures("predicted"),
             residuals=pictures("residuals"),
             worst=worst_images(cache, experiment, predictions),

@@ -18,7 +18,7 @@ from jaxreg.features.space import find_weights, smallest_image
 from jaxreg.heads import mlp
 from jaxreg.heads.fit import predict_rows
 from jaxreg.heads.scaling import Scalers
-from jaxreg.heads.state import Data, init_state
+from jaxreg.heads.state import empty_state
 from jaxreg.runs.checkpoint import Checkpoints
 from jaxreg.runs.directory import RunDirectory
 from jaxreg.sources.examples import Examples, Image
@@ -171,9 +171,8 @@ def load_run(path: str | Path) -> Run:
         )
     settings = directory.settings()
     features, targets = config["features"], tuple(config["targets"])
-    x, y = np.zeros((1, features), np.float32), np.zeros((1, len(targets)), np.float32)
     found = Checkpoints(directory.checkpoints, config).load(
-        init_state(settings, Data(x, y, x, y)), warn=lambda text: None
+        empty_state(settings, features, len(targets)), warn=lambda text: None
     )
     if found is None:
         raise InputError(f"{path} has no whole checkpoint", remedy="train it again")

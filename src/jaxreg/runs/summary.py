@@ -11,6 +11,7 @@ from jaxreg.config import TrainConfig
 from jaxreg.features.streaming import read_pieces
 from jaxreg.heads.fit import predict_rows
 from jaxreg.runs import metrics
+from jaxreg.runs.bar import Bar
 from jaxreg.runs.experiment import Experiment
 from jaxreg.runs.training import Trained
 from jaxreg.verdict import Measurements, judge
@@ -42,6 +43,7 @@ def summarize(
     config: TrainConfig,
     trained: Trained,
     predictions: np.ndarray,
+    bar: Bar | None,
     device: str,
 ) -> dict[str, Any]:
     """summary.json but for `seconds`, which the caller completes."""
@@ -49,20 +51,20 @@ def summarize(
     rows = {side: experiment.rows(side) for side in ("train", "validation", "test", "left-out")}
     watched, tested = rows["validation"], rows["test"]
     y, train_y = experiment.y, experiment.y[rows["train"]]
-    baselines = metrics.baselines(train_y, y[watched], delta)
+    ridge = None if bar is None else bar.predictions[watched]
     best_epoch = int(state.best_epoch)
     return {
         "metrics": metrics.scores(y[watched], predictions[watched], delta),
         "test": metrics.scores(y[tested], predictions[tested], delta) if len(tested) else None,
         "by_target": metrics.by_target(experiment.targets, y[watched], predictions[watched], delta),
-        "baselines": baselines,
+        "baselines": metrics.baselines(train_y, y[watched], delta, ridge),
         "epochs": int(state.epoch),
         "best_epoch": best_epoch or None,
         "stopping_epoch_best": int(state.stopping.best_epoch) or None,
         "stopped_early": bool(state.stopped),
         "rows": {side: len(numbers) for side, numbers in rows.items()},
         "notes": experiment.notes,
-        "verdict": judge(_measure(experiment, config, trained, predictions)),
+        "verdict": judge(_measure(experiment, config, trained, predictions, bar)),
         "provenance": provenance(experiment, config, device),
     }
 
@@ -88,7 +90,11 @@ def provenance(experiment: Experiment, config: TrainConfig, device: str) -> dict
 
 
 def _measure(
-    experiment: Experiment, config: TrainConfig, trained: Trained, predictions: np.ndarray
+    experiment: Experiment,
+    config: TrainConfig,
+    trained: Trained,
+    predictions: np.ndarray,
+    bar: Bar | None,
 ) -> Measurements:
     train, watched = experiment.rows("train"), experiment.rows("validation")
     y, told = experiment.y[watched], predictions[watched]
@@ -98,6 +104,7 @@ def _measure(
     return Measurements(
         mae=metrics.scores(y, told, config.huber_delta)["mae"],
         median_mae=float(np.abs(median - y).mean()),
+        ridge_mae=None if bar is None or config.head == "ridge" else bar.mae,
         gain=gain,
         gain_error=error,
         output_activation=config.output_activation,

@@ -1,7 +1,7 @@
 """The outer loop of a training: epochs in chunks, with saving, printing and stopping in between."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import jax
@@ -11,7 +11,9 @@ from jaxreg.config import TrainConfig
 from jaxreg.features.streaming import read_pieces
 from jaxreg.heads import fit as on_device
 from jaxreg.heads import stream
-from jaxreg.heads.state import Data, History, State, first_state, init_state
+from jaxreg.heads.ridge import Spectrum, solve
+from jaxreg.heads.state import Data, History, State, first_state, init_state, project
+from jaxreg.runs.bar import Bar
 from jaxreg.runs.blocks import ExperimentBlocks
 from jaxreg.runs.checkpoint import Checkpoints
 from jaxreg.runs.directory import Row, RunDirectory
@@ -40,6 +42,7 @@ def train(
     experiment: Experiment,
     config: TrainConfig,
     identity: Identity,
+    spectrum: Spectrum | None,
     *,
     resume: bool,
     say: Callable[[str], None],
@@ -49,10 +52,10 @@ def train(
     """Train until early stopping, the last epoch, a loss that is not finite, or a request to stop.
 
     How the epochs are cut into chunks changes no bit of the result, so a run that was stopped and
-    resumed ends like one that was not.
+    resumed ends like one that was not. `spectrum` is that of the training rows, for components.
     """
     begin = time.perf_counter()
-    state, fit = _start(experiment, config)
+    state, make_fit = _start(experiment, config, spectrum)
     checkpoints = Checkpoints(directory.checkpoints, identity)
     history: list[Row] = []
     if resume and (found := checkpoints.load(state, say)):
@@ -61,6 +64,7 @@ def train(
         say(f"resumed at epoch {epoch}")
     directory.write_history(history)
 
+    fit = make_fit(state)
     state, _ = fit(state, 0)
     jax.block_until_ready(state)
     compile_seconds = time.perf_counter() - begin
@@ -86,19 +90,57 @@ def train(
     return Trained(state, history, compile_seconds, time.perf_counter() - begin, interrupted)
 
 
-def _start(experiment: Experiment, config: TrainConfig) -> tuple[State, Fit]:
-    """The state before the first epoch, and what trains it further: `fit(state, until_epoch)`."""
-    rows, watched = experiment.rows("train"), experiment.rows("validation")
-    x, y = experiment.x, experiment.y
-    if experiment.placement.kind == "device" and isinstance(x, np.ndarray):
-        data = Data(x[rows], y[rows], x[watched], y[watched])
-        state = init_state(config, data)
-        data, fit = jax.device_put(data), on_device.make_fit(config)
-        return state, lambda state, until: fit(state, data, until)
+def _start(
+    experiment: Experiment, config: TrainConfig, spectrum: Spectrum | None
+) -> tuple[State, Callable[[State], Fit]]:
+    """The state before the first epoch, and what makes of a state (new or loaded) its `fit`."""
+    rows, x, y = experiment.rows("train"), experiment.x, experiment.y
+    # components are few enough for the device, wherever the features are
+    on_the_device = experiment.placement.kind == "device" or config.components is not None
+    if on_the_device and isinstance(x, np.ndarray):
+        data = _data(experiment, x)
+        fit = on_device.make_fit(config)
+
+        def begin(state: State) -> Fit:
+            placed = jax.device_put(project(config, state.scalers, data))
+            return lambda state, until: fit(state, placed, until)
+
+        return init_state(config, data, spectrum), begin
+
+    def pieces() -> Iterator[np.ndarray]:
+        return (piece for _, piece in read_pieces(x, rows))
+
     blocks, fit_blocks = ExperimentBlocks(experiment, config), stream.make_fit(config)
-    pieces = lambda: (piece for _, piece in read_pieces(x, rows))  # noqa: E731
     state = first_state(config, pieces, y[rows], x.shape[1])
-    return state, lambda state, until: fit_blocks(state, blocks, until)
+    return state, lambda _: lambda state, until: fit_blocks(state, blocks, until)
+
+
+def solve_ridge(
+    directory: RunDirectory,
+    experiment: Experiment,
+    config: TrainConfig,
+    identity: Identity,
+    bar: Bar,
+) -> Trained:
+    """`--head ridge`: the state of a head without hidden layers, solved at once, after no epoch."""
+    begin = time.perf_counter()
+    assert isinstance(experiment.x, np.ndarray)  # check_head has seen to it
+    data, ridge = _data(experiment, experiment.x), bar.ridge
+    state = init_state(config, data, bar.spectrum)
+    if config.components is not None:
+        ridge = solve(bar.spectrum, data.x, data.y, config.components)
+    params = bar.spectrum.head(ridge, state.scalers)
+    state = state._replace(params=params, best_params=params)
+    directory.write_history([])
+    checkpoints = Checkpoints(directory.checkpoints, identity)
+    checkpoints.save(0, state)
+    checkpoints.wait()
+    return Trained(state, [], 0.0, time.perf_counter() - begin, interrupted=False)
+
+
+def _data(experiment: Experiment, x: np.ndarray) -> Data:
+    rows, watched, y = experiment.rows("train"), experiment.rows("validation"), experiment.y
+    return Data(x[rows], y[rows], x[watched], y[watched])
 
 
 def _goes_on(state: State, config: TrainConfig) -> bool:

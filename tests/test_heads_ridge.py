@@ -1,0 +1,162 @@
+"""The ridge against scikit-learn's RidgeCV, its components against scikit-learn's PCA."""
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.linear_model import Ridge, RidgeCV
+
+from jaxreg.config import HeadConfig
+from jaxreg.errors import InputError
+from jaxreg.heads import ridge, scaling
+from jaxreg.heads.fit import predict_rows
+from jaxreg.heads.scaling import Scalers
+from jaxreg.heads.state import Data, empty_state, init_state, project
+
+
+def make_rows(
+    rows: int, columns: int, targets: int = 1, constant: int = 0, noise: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Correlated columns far from zero, some of them constant; each target with other noise."""
+    rng = np.random.default_rng(0)
+    causes = max(1, columns // 3)
+    x = rng.normal(size=(rows, causes)) @ rng.normal(size=(causes, columns))
+    x = 5 + x + rng.normal(size=(rows, columns))
+    x[:, :constant] = 3.3
+    y = x @ rng.normal(size=(columns, targets)) / columns
+    y += noise * np.arange(1, targets + 1) ** 2 * rng.normal(size=(rows, targets))
+    return x.astype(np.float32), y.astype(np.float32)
+
+
+def scaled(x: np.ndarray) -> np.ndarray:
+    return np.asarray(scaling.scale(scaling.feature_scaler(x), x), np.float64)
+
+
+def spectrum_of(x: np.ndarray, y: np.ndarray) -> ridge.Spectrum:
+    return ridge.decompose(scaling.feature_scaler(x), x, y)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "targets", "constant"),
+    [
+        (100, 20, 1, 0),
+        (100, 20, 3, 2),
+        (30, 60, 1, 0),  # dual
+        (30, 60, 2, 5),
+        (60, 60, 2, 0),  # square: centring leaves one rank fewer
+        (62, 60, 1, 0),  # leverages near 1
+        (121, 60, 2, 0),  # the first shape in float32
+        (30, 1, 1, 0),
+    ],
+)
+def test_it_is_ridge_cv(rows: int, columns: int, targets: int, constant: int) -> None:
+    x, y = make_rows(rows, columns, targets, constant)
+    spectrum = spectrum_of(x, y)
+    found = ridge.solve(spectrum, x, y)
+    # scikit-learn, in float64, on the same scaled rows
+    model = RidgeCV(ridge.STRENGTHS, store_cv_results=True, alpha_per_target=True)
+    model.fit(scaled(x), y.astype(np.float64))
+    np.testing.assert_allclose(found.strengths, np.atleast_1d(model.alpha_), rtol=1e-6)
+    errors = model.cv_results_.mean(axis=0).reshape(targets, -1).T
+    np.testing.assert_allclose(found.errors, errors, rtol=1e-4)
+    kernel = spectrum.directions @ found.coefficients
+    largest = np.abs(model.coef_).max()
+    np.testing.assert_allclose(kernel.T, model.coef_.reshape(targets, -1), atol=1e-5 * largest)
+    if targets > 1:
+        assert len(set(found.strengths)) > 1  # each target its own
+
+
+def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = make_rows(100, 20, 2)
+    whole = ridge.solve(spectrum_of(x, y), x, y)
+    monkeypatch.setattr(ridge, "_ROWS", 30)  # four blocks, the last padded
+    blocks = ridge.solve(spectrum_of(x, y), x, y)
+    np.testing.assert_allclose(blocks.errors, whole.errors, rtol=1e-5)
+
+
+def test_float16_features_are_taken_as_they_are() -> None:
+    x, y = make_rows(100, 20)
+    half = x.astype(np.float16)
+    one, other = (ridge.solve(spectrum_of(a, y), a, y) for a in (half, half.astype(np.float32)))
+    np.testing.assert_array_equal(one.errors, other.errors)
+
+
+def test_columns_that_tell_nothing_leave_the_mean() -> None:
+    x, y = np.full((20, 3), 2.0, np.float32), np.arange(20, dtype=np.float32)[:, None]
+    spectrum = spectrum_of(x, y)
+    head = spectrum.head(ridge.solve(spectrum, x, y), init_state(HeadConfig(), plain(x, y)).scalers)
+    np.testing.assert_array_equal(head["output"]["kernel"], 0)
+
+
+def plain(x: np.ndarray, y: np.ndarray) -> Data:
+    return Data(x, y, x[:5], y[:5])
+
+
+@pytest.mark.parametrize("scale_target", [True, False])
+@pytest.mark.parametrize("components", [None, 7])
+def test_as_a_head_it_predicts_what_scikit_learn_does(
+    components: int | None, scale_target: bool
+) -> None:
+    x, y = make_rows(100, 20, 2)
+    y = 50 + 10 * y
+    config = HeadConfig(head="ridge", components=components, scale_target=scale_target)
+    spectrum = spectrum_of(x, y)
+    state = init_state(config, plain(x, y), spectrum)
+    found = ridge.solve(spectrum, x, y, components)
+    told = predict_rows(spectrum.head(found, state.scalers), state.scalers, config, x)
+    # a ridge on scikit-learn's own components, all of them being the columns turned round
+    z = PCA(components).fit_transform(scaled(x))
+    model = RidgeCV(ridge.STRENGTHS, alpha_per_target=True).fit(z, y.astype(np.float64))
+    np.testing.assert_allclose(told, model.predict(z), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(100, 20), (30, 60)])
+def test_components_are_those_of_scikit_learn_over_the_root_of_their_deviation(
+    rows: int, columns: int
+) -> None:
+    x, y = make_rows(rows, columns)
+    scaler = scaling.feature_scaler(x)
+    scaler = scaler._replace(basis=spectrum_of(x, y).basis(6))
+    expected = PCA(6).fit_transform(scaled(x))
+    expected /= np.sqrt(expected.std(axis=0))
+    told = scaling.scale_rows(scaler, x)
+    assert (told.shape, told.dtype) == ((rows, 6), np.float32)
+    sign = np.sign((told * expected).sum(axis=0))  # a direction may point either way
+    np.testing.assert_allclose(told * sign, expected, atol=1e-4)
+    np.testing.assert_allclose(told, scaling.scale(scaler, x), atol=1e-5)
+
+
+def test_more_components_than_directions_are_refused() -> None:
+    x, y = make_rows(30, 60, constant=40)
+    with pytest.raises(InputError, match=r"--components 25[\s\S]*vary in 20 directions\n.*most 20"):
+        init_state(HeadConfig(components=25), plain(x, y))
+
+
+def test_an_empty_state_has_the_shapes_of_a_real_one() -> None:
+    import jax
+
+    x, y = make_rows(50, 8)
+    for config in (HeadConfig(), HeadConfig(components=3), HeadConfig(head="ridge")):
+        real, empty = init_state(config, plain(x, y)), empty_state(config, 8, 1)
+        told = [
+            (jax.tree.structure(s), [(np.shape(a), a.dtype) for a in jax.tree.leaves(s)])
+            for s in (real, empty)
+        ]
+        assert told[0] == told[1]
+
+
+def test_rows_are_projected_once_and_only_for_components() -> None:
+    data = plain(*make_rows(50, 8))
+    for config, width in [(HeadConfig(), 8), (HeadConfig(components=3), 3)]:
+        rows = project(config, init_state(config, data).scalers, data)
+        assert (rows.x.shape, rows.validation_x.shape) == ((50, width), (5, width))
+        assert (rows.x is data.x) == (config.components is None)
+
+
+def test_an_unscaled_target_is_solved_in_its_own_units() -> None:
+    x, y = make_rows(100, 5)
+    spectrum = spectrum_of(x, y)
+    found = ridge.solve(spectrum, x, y)
+    identity = scaling.identity_scaler(1)
+    head = spectrum.head(found, Scalers(spectrum.scaler, identity))
+    model = Ridge(found.strengths[0]).fit(scaled(x), y)  # scikit-learn
+    np.testing.assert_allclose(head["output"]["bias"], model.intercept_, rtol=1e-4)
