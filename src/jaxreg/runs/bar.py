@@ -12,7 +12,8 @@ from jaxreg.heads.ridge import Ridge, Spectrum, decompose, solve
 from jaxreg.heads.scaling import Scalers
 from jaxreg.runs.experiment import Experiment
 
-WIDEST = 4096  # rows or columns, the fewer of both, whose eigendecomposition is not worth its time
+WIDEST = 3072  # rows or columns, the fewer of both: beyond, a bar is not worth its time, which
+# grows with the cube
 
 
 @dataclass(frozen=True)
