@@ -26,6 +26,7 @@ from jaxreg.features.parts import list_parts
 from jaxreg.features.recipe import Column, Recipe
 from jaxreg.runs import bar, checkpoint
 from jaxreg.runs.identity import SAME
+from jaxreg.runs.run import Run
 
 QUICK = {"hidden": (16, 8), "epochs": 12, "learning_rate": 0.01}
 
@@ -238,29 +239,34 @@ def test_a_stopped_run_resumes_to_the_same_bits(planted: Path) -> None:
 
 
 def test_sigkill_and_resume_give_the_same_bits(planted: Path) -> None:
-    rng = np.random.default_rng()
-    _kill_and_compare(planted, epochs=400, moments=rng.uniform(0, 1, 3), after_an_epoch=True)
+    whole = run_quick(planted, run="whole", epochs=400, patience=400)
+    _kill_until_done(planted, "cut", whole, np.random.default_rng().uniform(0, 1, 3))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("after_an_epoch", [True, False])
-def test_sigkill_at_many_moments_gives_the_same_bits(planted: Path, after_an_epoch: bool) -> None:
-    """From the first epoch on, and from the start of the process on: ten each."""
-    moments = np.random.default_rng().uniform(0, 2 if after_an_epoch else 8, 10)
-    _kill_and_compare(planted, epochs=8000, moments=moments, after_an_epoch=after_an_epoch)
+def test_sigkill_at_twenty_moments_gives_the_same_bits(planted: Path, after_an_epoch: bool) -> None:
+    """Moments from the first epoch on, and from the start of the process on."""
+    whole = run_quick(planted, run="whole", epochs=20_000, patience=20_000)
+    rng, killed, runs = np.random.default_rng(), 0, 0
+    while killed < 20:  # a run may end before its turn to be killed comes
+        moments = rng.uniform(0, 1.5 if after_an_epoch else 6, 20 - killed)
+        killed += _kill_until_done(planted, f"cut-{runs}", whole, moments, after_an_epoch)
+        runs += 1
 
 
-def _kill_and_compare(
-    planted: Path, *, epochs: int, moments: np.ndarray, after_an_epoch: bool
-) -> None:
-    """Kill the same command again and again, `moments` seconds after its start or its first epoch,
-    let it end at last, and compare it with a run that nobody killed."""
-    whole = run_quick(planted, run="whole", epochs=epochs, patience=epochs)
+def _kill_until_done(
+    planted: Path, name: str, whole: Run, moments: np.ndarray, after_an_epoch: bool = True
+) -> int:
+    """Kill the same command again and again, `moments` seconds after its first epoch or its start,
+    let it end at last, and compare it with a run that nobody killed. Returns how often it was."""
+    epochs = str(whole.settings.epochs)
     command = [
         sys.executable, "-m", "jaxreg.train",
-        *words(planted, "--run", "cut", "--patience", str(epochs), "--resume"),
+        *words(planted, "--run", name, "--patience", epochs, "--resume"),
     ]  # fmt: skip
-    command[command.index("--epochs") + 1] = str(epochs)
+    command[command.index("--epochs") + 1] = epochs
+    killed = 0
     for seconds in moments:
         child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert child.stderr is not None
@@ -270,13 +276,17 @@ def _kill_and_compare(
                     break
         with contextlib.suppress(subprocess.TimeoutExpired):  # what it says must not fill the pipe
             child.communicate(timeout=seconds)
-        child.send_signal(signal.SIGKILL)
+        child.kill()
         child.communicate()
+        if child.returncode != -signal.SIGKILL:
+            break
+        killed += 1
     subprocess.run(command, check=True, capture_output=True)
-    cut = jaxreg.load_run(planted.parent / "ckpts" / "cut")
+    cut = jaxreg.load_run(planted.parent / "ckpts" / name)
     assert _predictions(cut.path) == _predictions(whole.path)
     assert _history(cut.path) == _history(whole.path)
     jax.tree.map(np.testing.assert_array_equal, cut.params, whole.params)
+    return killed
 
 
 def test_sigterm_saves_and_exits_with_143(planted: Path) -> None:

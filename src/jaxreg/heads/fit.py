@@ -108,14 +108,12 @@ def close_epoch(
     `rows` were trained on and `watched` validated: `total` and `errors` are sums over them.
     """
     loss, val_loss, val_mae = total / rows, errors.loss / watched, errors.absolute / watched
-    stopping_after, stop = stopping.update(
-        state.stopping, val_loss, rates.patience, rates.min_delta
-    )
+    after, stop = stopping.update(state.stopping, val_loss, rates.patience, rates.min_delta)
     epoch, better = state.epoch + 1, val_loss < state.best_loss
     finite = jnp.isfinite(loss) & jnp.isfinite(val_loss)
     state = state._replace(
         epoch=epoch,
-        stopping=stopping_after,
+        stopping=after,
         best_params=jax.tree.map(
             lambda new, old: jnp.where(better, new, old), state.params, state.best_params
         ),
