@@ -1,5 +1,7 @@
 """Amounts of memory: as people write them, and as the machine has them."""
 
+import contextlib
+import ctypes
 import os
 import re
 from pathlib import Path
@@ -29,6 +31,17 @@ def bytes_text(count: float) -> str:
         if count >= size:
             return f"{count / size:.3g} {unit}"
     return f"{count:.0f} bytes"
+
+
+def give_back_freed() -> None:
+    """Have arrays of 1 MiB and more go back to the system as soon as they are freed, from now on.
+
+    Left alone, glibc learns from the first large array that is freed to keep those like it (up to
+    32 MiB), and a process that makes and drops blocks grows with every epoch.
+    """
+    threshold = -3  # M_MMAP_THRESHOLD of malloc.h; once it is set it is not learned any more
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # not glibc
+        ctypes.CDLL(None).mallopt(threshold, 2**20)
 
 
 def free_memory() -> int | None:

@@ -14,6 +14,7 @@ from jaxreg.features.datasets import Dataset, dataset_names
 from jaxreg.features.parts import DamagedPart
 from jaxreg.features.recipe import Column, Recipe
 from jaxreg.features.streaming import Features, PartFeatures, read_pieces
+from jaxreg.memory import give_back_freed
 from jaxreg.runs.placement import Placement, measure, place
 from jaxreg.splits import Split, split_rows
 
@@ -87,6 +88,8 @@ def load_experiment(
     with _remedies(dataset):
         size = measure(cache, space, columns, dataset.digests)
     placement = place(config, size, resumed=resumed, window=window)
+    if placement.kind != "device":
+        give_back_freed()
     with _remedies(dataset):
         x = _read(cache, dataset, space, columns, placement)
         broken = _not_finite(x)
