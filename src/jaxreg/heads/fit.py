@@ -91,7 +91,7 @@ def run_epoch(
     state = state._replace(params=steps.params, opt_state=steps.opt_state, step=steps.step)
     errors = _evaluate(config, rates, state, data.validation_x, data.validation_y)
     return close_epoch(
-        data.x.shape[0], data.validation_x.shape[0], rates, state, steps.total, errors
+        order.shape[0], data.validation_x.shape[0], rates, state, steps.total, errors
     )
 
 
