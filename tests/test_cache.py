@@ -135,6 +135,8 @@ def test_a_space_says_its_whole_recipe_and_holds_no_other(cache: Cache, tmp_path
     path.write_text("{")
     with pytest.raises(InputError, match="is damaged"):
         cache.recipe(RECIPE.space)
+    cache.make_space(RECIPE, None)  # as extract does, which knows the recipe
+    assert cache.recipe(RECIPE.space) == RECIPE
 
 
 def test_the_fingerprint_is_fixed_for_ever() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import mean_absolute_error, r2_score
@@ -655,3 +656,34 @@ def test_a_gpu_that_jax_does_not_see_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(device.shutil, "which", lambda name: f"/bin/{name}")
     assert "jaxreg[cuda]" in str(device.device_warning("cpu: 2 cores"))
     assert device.device_warning("gpu: 1 x H100") is None
+
+
+def test_targets_beyond_float32_are_refused(planted: Path) -> None:
+    path = planted / "datasets" / "planted.parquet"
+    table = pq.read_table(path)
+    place = table.column_names.index("angle")
+    huge = pa.array(np.linspace(-1e300, 1e300, table.num_rows))
+    pq.write_table(table.set_column(place, "angle", huge), path)
+    with pytest.raises(InputError, match=r"the target angle reaches 1e\+300"):
+        run_quick(planted)
+
+
+def test_a_config_file_that_is_not_settings_says_what_it_should_be(
+    planted: Path, tmp_path: Path
+) -> None:
+    words = ["planted", "--cache", str(planted), "--config", str(tmp_path / "file.json")]
+    with pytest.raises(InputError, match=r"no .*file.json\n  expected: a JSON file"):
+        train.main(words)
+    (tmp_path / "file.json").write_text('{"format": 1, "settings": [1]}')
+    with pytest.raises(InputError, match=r"the settings in .* are \[1\]"):
+        train.main(words)
+
+
+def test_one_target_may_be_a_plain_string(planted: Path) -> None:
+    assert run_quick(planted, target="speed").targets == ("speed",)
+
+
+def test_a_new_run_with_resume_says_so(planted: Path) -> None:
+    lines: list[str] = []
+    run_quick(planted, run="typo", resume=True, say=lines.append)
+    assert any(line.startswith("nothing to resume in") for line in lines)

@@ -42,7 +42,7 @@ def test_healthy_wants_a_gain_of_more_than_twice_its_error(error: float, healthy
 
 
 def test_worse_than_the_median_says_no_more_than_that() -> None:
-    verdict = told(mae=0.5, gain=-0.2, gain_error=0.01)
+    verdict = told(mae=0.5, gain=-0.2, gain_error=0.01)  # 0.2 of 0.3 is 67%, by hand
     assert not verdict["healthy"]
     assert verdict["headline"] == "not learning: MAE 0.5, 67% above the median predictor (0.3)"
 
@@ -76,3 +76,14 @@ def test_the_ridge_is_the_bar_beside_it() -> None:
     assert told(ridge_mae=0.134)["headline"] == (
         "learning: MAE 0.11, 63% below the median predictor (0.3), ridge reaches 0.134"
     )
+
+
+@pytest.mark.parametrize(
+    ("mae", "median", "text"),
+    [(3.0, 0.3, "MAE 3, 10 times that of the median predictor (0.3)"),
+     (0.2, 0.0, "MAE 0.2, against the median predictor (0)")],
+)  # fmt: skip
+def test_a_share_is_only_given_where_it_says_something(
+    mae: float, median: float, text: str
+) -> None:
+    assert text in told(mae=mae, median_mae=median, gain=median - mae)["headline"]

@@ -205,6 +205,8 @@ def train_head(
     if goes_on and there is not None:
         name = name or there.read_config()["dataset"]
         settings = {**config.to_json(there.settings()), **settings}
+    elif resume:
+        say(f"nothing to resume in {place}: a new run")
     chosen = config.from_json(TrainConfig, settings)
     dataset = read_dataset(store, name or _only_dataset(store))
     directory = there or RunDirectory(new_run(dataset.name, Path(ckpts)))

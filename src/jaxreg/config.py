@@ -204,10 +204,14 @@ def from_json(kind: type[T], settings: Mapping[str, Any]) -> T:
             )
     values = {n: tuple(v) if isinstance(v, list) else v for n, v in settings.items()}
     for name, hint in get_type_hints(kind).items():
+        if hint == tuple[str, ...] and isinstance(values.get(name), str):
+            values[name] = (values[name],)  # target="angle" is target=("angle",)
         if get_origin(hint) is Literal:
             continue  # the words allowed are named when the settings are made
         if name in values and not _has_type(values[name], hint):
-            _require(False, name, repr(values[name]), str(getattr(hint, "__name__", hint)))
+            _require(
+                False, name, repr(values[name]), str(hint).removeprefix("<class '").rstrip("'>")
+            )
     return kind(**values)
 
 

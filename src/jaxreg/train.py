@@ -10,6 +10,7 @@ import tyro
 
 from jaxreg import cli
 from jaxreg.config import Preset, TrainConfig, fields_of, from_json, preset_settings
+from jaxreg.errors import InputError
 
 NON_FINITE = 5  # the exit code of a training that cannot recover
 
@@ -67,7 +68,11 @@ def _defaults(argv: Sequence[str]) -> TrainArguments:
     preset = cli.value_of(argv, "--preset")
     settings = preset_settings(preset)
     if file is not None:
-        settings |= read_json(Path(file), ("settings",))["settings"]
+        expected = 'a JSON file {"format": 1, "settings": {…}}, as a run\'s config.json'
+        found = read_json(Path(file), ("settings",), expected)["settings"]
+        if not isinstance(found, dict):
+            raise InputError(f"the settings in {file} are {found!r}", expected=expected)
+        settings |= found
     elif preset is None and run is not None and "--resume" in argv:
         directory = RunDirectory(run_path(run, Path(ckpts)))
         if directory.exists:

@@ -55,9 +55,7 @@ def _headline(measured: Measurements, healthy: bool, learns: bool, errors: list[
     if measured.mae is None:
         return f"not learning: {errors[0].evidence}. Try {errors[0].remedy}"
     median = measured.median_mae
-    share = abs(measured.gain) / median if median else 0.0
-    side = "below" if measured.gain > 0 else "above"
-    compared = f"MAE {measured.mae:.3g}, {share:.0%} {side} the median predictor ({median:.3g})"
+    compared = f"MAE {measured.mae:.3g}, {_share(measured)} the median predictor ({median:.3g})"
     if measured.ridge_mae is not None:
         compared += f", ridge reaches {measured.ridge_mae:.3g}"
     if healthy:
@@ -68,6 +66,16 @@ def _headline(measured: Measurements, healthy: bool, learns: bool, errors: list[
     if measured.gain < -2 * measured.gain_error:
         return f"not learning: {compared}"
     return f"not learning: {compared}, within twice the error of that difference"
+
+
+def _share(measured: Measurements) -> str:
+    """`63% below`, `4.2 times`, or `against` where the median is perfect and no share exists."""
+    if not measured.median_mae:
+        return "against"
+    share = measured.gain / measured.median_mae
+    if share < -1:
+        return f"{1 - share:.3g} times that of"
+    return f"{share:.0%} below" if share > 0 else f"{-share:.0%} above"
 
 
 def _non_finite(measured: Measurements) -> Finding | None:

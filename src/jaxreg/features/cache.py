@@ -21,7 +21,7 @@ from jaxreg.features.parts import (
     write_part,
 )
 from jaxreg.features.recipe import FORMAT, Column, Recipe
-from jaxreg.files import write_whole
+from jaxreg.files import is_json, write_whole
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Cache:
             "weights_path": str(weights_path.resolve()) if weights_path else None,
         }
         path = self.root / "features" / recipe.space / "space.json"
-        if path.exists():
+        if is_json(path):  # a damaged one is written anew: its folder's name says what it held
             there = self.space_record(recipe.space)
             if there["recipe"] != record["recipe"]:
                 differences = _differences(there["recipe"], record["recipe"])

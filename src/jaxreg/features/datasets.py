@@ -132,9 +132,13 @@ def write_dataset(cache: Cache, dataset: Dataset) -> str:
     """Put the dataset in the place of the one of its name; returns what changed, for people."""
     path = dataset_path(cache, dataset.name)
     before: set[str] = set()
+    moved = ""
     if path.exists():
         try:
-            before = set(read_dataset(cache, dataset.name).ids)
+            old = read_dataset(cache, dataset.name)
+            before = set(old.ids)
+            if old.source.get("location") != dataset.source.get("location"):
+                moved = f"; it was made from {old.source.get('location')} before"
         except InputError:
             before = set()  # unreadable: it is replaced, and all rows are new
     metadata = {
@@ -154,7 +158,7 @@ def write_dataset(cache: Cache, dataset: Dataset) -> str:
     now = set(dataset.ids)
     if not before:
         return f"{len(now)} rows"
-    return f"{len(now)} rows ({len(now - before)} added, {len(before - now)} gone)"
+    return f"{len(now)} rows ({len(now - before)} added, {len(before - now)} gone{moved})"
 
 
 def write_failed(cache: Cache, name: str, failed: Sequence[tuple[str, str]]) -> Path | None:

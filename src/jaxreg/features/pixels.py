@@ -39,8 +39,10 @@ def read(image: Image) -> bytes | np.ndarray:
     Raises:
         UnusableImage: the file cannot be read, or is empty.
     """
-    if not isinstance(image, Path):
+    if isinstance(image, bytes | np.ndarray):
         return image
+    if not isinstance(image, Path):
+        raise UnusableImage(f"{type(image).__name__} is neither a path nor bytes nor an array")
     try:
         content = image.read_bytes()
     except FileNotFoundError:

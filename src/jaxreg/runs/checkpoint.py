@@ -8,8 +8,9 @@ with other bytes, is not whole.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,12 @@ class Checkpoints:
         self._drop(epoch)  # left behind by a run that was killed before its digests were written
         try:
             make_folder(self.folder)
-            ocp.save(str(self._path(epoch)), leaves)
+            with _quiet():
+                ocp.save(str(self._path(epoch)), leaves)
             digests = _digests(self._path(epoch))
         except (OSError, ValueError) as error:  # tensorstore reports a full disk as ValueError
             raise InputError(
-                f"cannot write the checkpoint {self._path(epoch)}: {error}",
+                f"cannot write the checkpoint {self._path(epoch)}: {str(error)[:80]}",
                 remedy="free some space, then --resume",
             ) from error
         record = {
@@ -127,6 +129,19 @@ class Checkpoints:
 
     def _record(self, epoch: int) -> Path:
         return self.folder / f"{epoch:06d}.json"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Orbax logs the traceback of an error that it raises as well; ours is told once, in words."""
+    from absl import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.FATAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _named_leaves(state: Any) -> list[tuple[str, Any]]:

@@ -89,12 +89,12 @@ class RunDirectory:
         write_whole(self.path / name, json.dumps(content, indent=2).encode() + b"\n")
 
 
-def read_json(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+def read_json(path: Path, keys: Sequence[str], what: str = "the directory of a run") -> dict:
     """A JSON file of jaxreg's own. Raises InputError if it is absent, damaged or another format."""
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise InputError(f"no {path}", expected="the directory of a run") from None
+        raise InputError(f"no {path}", expected=what) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:

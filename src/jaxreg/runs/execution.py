@@ -53,7 +53,7 @@ def execute(
             dataset,
             _as_before(config, there),
             resumed=resume,
-            window=there["window"] if there else None,
+            window=there.get("window") if there else None,
         )
         device = prepare_jax()
         if warning := device_warning(device):
@@ -69,7 +69,9 @@ def execute(
             say(f"{directory.path} is finished")
             return
         loaded = time.perf_counter()
-        from jaxreg.runs.bar import measure
+        # first what the thread imports first: two threads inside one circle of imports may deadlock
+        from jaxreg.runs.training import solve_ridge, train  # isort: skip
+        from jaxreg.runs.bar import measure  # isort: skip
 
         bar = measure(experiment, config)
         say(f"ridge: {bar or 'left out, slow or large here (--head ridge solves it)'}")
@@ -78,8 +80,6 @@ def execute(
             directory.path.rmdir()  # the name that was claimed for it
         raise
     directory.write_config(record)
-    from jaxreg.runs.training import solve_ridge, train
-
     if config.head == "ridge" and bar is not None:
         trained = solve_ridge(directory, experiment, config, record, bar)
     else:

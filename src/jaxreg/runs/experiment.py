@@ -18,6 +18,8 @@ from jaxreg.memory import give_back_freed
 from jaxreg.runs.placement import Placement, measure, place
 from jaxreg.splits import Split, split_rows
 
+LARGEST_TARGET = 1e18
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -149,6 +151,8 @@ def choose_targets(cache: Cache, dataset: Dataset, asked: tuple[str, ...]) -> tu
         raise InputError(f"--target {' '.join(asked)}", expected="each column once")
     chosen = asked or dataset.targets or tuple(possible if len(possible) == 1 else ())
     if not chosen:
+        others = [n for n in dataset.source_columns if n not in dataset.numeric_columns]
+        listed += f" (not numbers: {', '.join(others)})" if others else ""
         raise InputError(
             f"{dataset.name} does not say which column is the target",
             expected=f"a numeric column: {listed}",
@@ -217,6 +221,13 @@ def _numbers(dataset: Dataset, name: str) -> np.ndarray:
     if np.isinf(values).any():
         row = int(np.flatnonzero(np.isinf(values))[0])
         raise InputError(f"the target {name} is infinite in {dataset.ids[row]}")
+    largest = float(np.nanmax(np.abs(values), initial=0.0))
+    if largest > LARGEST_TARGET:
+        raise InputError(
+            f"the target {name} reaches {largest:.3g}",
+            expected=f"at most {LARGEST_TARGET:g}, whose square float32 can hold",
+            remedy="another unit, or take out what is not a measurement",
+        )
     return values.astype(np.float32)
 
 

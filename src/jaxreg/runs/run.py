@@ -1,7 +1,7 @@
 """A finished run, loaded: what it scored, and new images through its recipe and its head."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +32,14 @@ class Run:
     """
 
     path: Path
-    config: dict[str, Any]
-    summary: dict[str, Any]
+    config: dict[str, Any] = field(repr=False)
+    summary: dict[str, Any] = field(repr=False)
     settings: TrainConfig
     recipe: Recipe
     columns: tuple[Column, ...]
     targets: tuple[str, ...]
-    params: mlp.Params  # of the lowest validation loss
-    scalers: Scalers
+    params: mlp.Params = field(repr=False)  # of the lowest validation loss
+    scalers: Scalers = field(repr=False)
 
     def predict_features(self, features: np.ndarray) -> np.ndarray:
         """Predictions (rows, targets) in target units for features as the cache holds them."""
@@ -50,7 +50,7 @@ class Run:
 
     def predict(
         self,
-        images: Sequence[Image | str] | np.ndarray,
+        images: Sequence[Image | str] | np.ndarray | Path,
         *,
         cache: str | Path | None = None,
         weights: str | None = None,
@@ -70,6 +70,8 @@ class Run:
             InputError: an image cannot be used; the first few are named with their reasons.
             UnavailableError: something must be computed and the weights are not to be found.
         """
+        if isinstance(images, str | Path):
+            images = [images]
         items = [Path(image) if isinstance(image, str) else image for image in images]
         ids = tuple(f"{i}: {x}" if isinstance(x, Path) else str(i) for i, x in enumerate(items))
         nothing = pa.table({"": pa.nulls(len(ids))}).select([])

@@ -64,7 +64,11 @@ def _prune(folders: list[str]) -> None:
 
 
 def _is_image(file: Path) -> bool:
-    return is_image_name(file.name) and not file.name.startswith(".") and file.is_file()
+    return (
+        is_image_name(file.name)
+        and not file.name.startswith(".")
+        and (file.is_file() or file.is_symlink())
+    )
 
 
 def _before_wildcard(parts: Sequence[str]) -> list[str]:
