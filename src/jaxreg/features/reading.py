@@ -60,6 +60,19 @@ class Reader:
         return ReadImage(digest, rgb, small, reason, time.perf_counter() - begin)
 
 
+def sample(images: Sequence[Image], count: int, smallest: int) -> list[np.ndarray]:
+    """At most `count` decoded images, spread evenly; those that cannot be used are left out."""
+    decoded = []
+    for row in np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int):
+        try:
+            rgb = pixels.decode(pixels.read(images[row]))
+            pixels.refuse_small(rgb, smallest)
+        except pixels.UnusableImage:
+            continue
+        decoded.append(rgb)
+    return decoded
+
+
 def read_ahead(reader: Reader, images: Sequence[Image], ahead: int) -> Iterator[ReadImage]:
     """Every example in order, while threads read at most `ahead` examples further."""
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 1), "reader") as threads:
