@@ -10,6 +10,9 @@ from jaxreg.features.recipe import Precision
 
 ENGINES = ("tensorflow", "jax", "openvino")
 
+GPUS = (Path("/dev/nvidia0"), Path("/dev/kfd"))
+TPUS = (Path("/dev/accel0"), Path("/dev/vfio/0"))
+
 
 def choose_engine(asked: str, precision: Precision = "float32") -> tuple[str, str]:
     """The engine, and why it is that one.
@@ -43,10 +46,9 @@ def _accelerator() -> str | None:
     if allowed and set(allowed.split(",")) <= {"cpu"}:
         return None
     plugins = {entry.name for entry in metadata.entry_points(group="jax_plugins")}
-    gpu = Path("/dev/nvidia0").exists() or Path("/dev/kfd").exists()
+    gpu = any(path.exists() for path in GPUS)
     if gpu and any(name.startswith(("xla_cuda", "xla_rocm")) for name in plugins):
         return "GPU"
-    tpu = Path("/dev/accel0").exists() or Path("/dev/vfio/0").exists()
-    if tpu and find_spec("libtpu") is not None:
+    if any(path.exists() for path in TPUS) and find_spec("libtpu") is not None:
         return "TPU"
     return None

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -68,9 +68,7 @@ class JaxEngine(ReadingEngine):
         import jax
 
         batch = np.zeros((self._rows, height, width, 3), np.float32)
-        resized = self._resizers.map(partial(resize, height=height, width=width), images)
-        for row, pixels in enumerate(resized):
-            batch[row] = pixels
+        list(self._resizers.map(resize, images, batch))
         reads = function(self._variables, jax.device_put(batch, self._by_row))
         return [read[: len(images)] for read in reads]
 

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -69,10 +70,8 @@ def converted_network(backbone: str, weights: WeightsSource) -> bytes:
     except (OSError, zipfile.BadZipFile, KeyError):
         pass  # absent or damaged: converted anew
     content = pack(_convert(backbone, weights))
-    try:
+    with suppress(InputError):  # a cache that cannot be written costs the next start its time
         write_whole(path, content)
-    except InputError:
-        pass  # a cache that cannot be written costs the next start its time, no more
     return content
 
 

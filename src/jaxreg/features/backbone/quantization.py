@@ -39,8 +39,8 @@ def quantized_network(
     network = unpack(ov.Core(), converted_network(recipe.backbone, weights))
 
     def prepare(image: np.ndarray) -> np.ndarray:
-        height, width = recipe.size or image.shape[:2]
-        pixels = resize(image, height, width)[None]
+        pixels = np.empty((1, *(recipe.size or image.shape[:2]), 3), np.float32)
+        resize(image, pixels[0])
         return pixels / 127.5 - 1 if recipe.preprocess == "keras" else pixels / 255
 
     with redirect_stdout(io.StringIO()), warnings.catch_warnings():  # progress bars

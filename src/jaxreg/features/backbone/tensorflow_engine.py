@@ -90,7 +90,8 @@ def _pool(output: Any, column: Column) -> Any:
     if column.cells is None:
         return tf.reduce_mean(output, (1, 2))
     shape = tf.shape(output)
-    cells = grid_cells(column, shape[1], shape[2])
-    return tf.concat(
-        [tf.reduce_mean(output[:, rows, places], (1, 2)) for rows, places in cells], -1
-    )
+    means = [
+        tf.reduce_mean(output[:, rows, places], (1, 2))
+        for rows, places in grid_cells(column, shape[1], shape[2])
+    ]
+    return tf.concat(means, -1)
