@@ -2,11 +2,11 @@
 
     python benchmarks/precision.py TUB --target user/angle --weights FILE
 
-Each variant is extracted by its own `python -m jaxreg.extract`, all taps at once. The relative error
-is max|a - b| / max|b| over all images, b being TensorFlow's float32; beside it the 99.9th percentile
-of |a - b| / |b| over the elements that are not 0. R² is the mean over five contiguous blocks of the
-recording: scikit-learn's RidgeCV (leave-one-out on the training rows), features standardized with a
-floor under the deviation of a tenth of the largest and cut at 4.
+Each variant is extracted by its own `python -m jaxreg.extract`, all taps at once. The relative
+error is max|a - b| / max|b| over all images, b being TensorFlow's float32; beside it the 99.9th
+percentile of |a - b| / |b| over the elements that are not 0. R² is the mean over five contiguous
+blocks of the recording: scikit-learn's RidgeCV (leave-one-out on the training rows), features
+standardized with a floor under the deviation of a tenth of the largest and cut at 4.
 """
 
 import subprocess

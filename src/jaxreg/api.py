@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from jaxreg import config
 from jaxreg.config import ExtractConfig, SourceOptions, TrainConfig
 from jaxreg.errors import InputError, Stopped, TooManyFailed
@@ -23,7 +21,7 @@ from jaxreg.features.datasets import (
     write_failed,
 )
 from jaxreg.features.extraction import Outcome, Progress, extract
-from jaxreg.features.reading import sample
+from jaxreg.features.reading import Sample
 from jaxreg.features.recipe import Column, Recipe
 from jaxreg.files import safe_name
 from jaxreg.sources import open_source
@@ -99,7 +97,12 @@ def extract_features(
         TooManyFailed: a greater share than `max_failed` failed; what was good is written.
         Stopped: `should_stop` said so; features are kept, the dataset is as it was.
     """
-    from jaxreg.features.backbone import CALIBRATION_IMAGES, choose_engine, load_engine
+    from jaxreg.features.backbone import (
+        CALIBRATION_IMAGES,
+        check_taps,
+        choose_engine,
+        load_engine,
+    )
     from jaxreg.features.space import choose_space, smallest_image
 
     chosen = config.from_json(ExtractConfig, settings)
@@ -112,11 +115,11 @@ def extract_features(
     columns = tuple(Column(tap=tap, pool=chosen.pool) for tap in chosen.taps)
     begin = time.perf_counter()
 
-    def calibration(wanted: Recipe) -> list[np.ndarray]:
-        images = sample(examples.images, CALIBRATION_IMAGES, smallest_image(wanted))
-        say(f"calibrating int8 on {len(images)} of the images")
-        return images
+    def calibration(wanted: Recipe) -> Sample:
+        say(f"calibrating int8 on {min(CALIBRATION_IMAGES, len(examples))} of the images")
+        return Sample(examples.images, CALIBRATION_IMAGES, smallest_image(wanted))
 
+    check_taps(Recipe.backbone, chosen.taps)  # here already: calibrating takes a minute
     engine, _ = choose_engine(chosen.engine, chosen.precision)
     recipe, weights = choose_space(chosen, store, download_limit, calibration)
     prepared = time.perf_counter() - begin

@@ -1,7 +1,7 @@
 """Which space: from settings to a recipe and the weights that it needs."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def choose_space(
     chosen: ExtractConfig,
     cache: Cache,
     download_limit: float | None,
-    calibration: Callable[[Recipe], Sequence[np.ndarray]] = lambda recipe: (),
+    calibration: Callable[[Recipe], Iterable[np.ndarray]] = lambda recipe: (),
 ) -> tuple[Recipe, WeightsSource]:
     """The recipe that the settings amount to, and its weights.
 
@@ -47,10 +47,7 @@ def choose_space(
     weights = weights or download_imagenet(time_limit=download_limit)
     recipe = _recipe(chosen, weights)
     if recipe.precision == "int8":
-        images = calibration(recipe)
-        if not images:
-            raise InputError("no usable image to calibrate int8 on", expected="at least one")
-        model = quantized_network(recipe, weights, images)
+        model = quantized_network(recipe, weights, calibration(recipe))
         recipe = replace(recipe, quantized=hashlib.sha256(model).hexdigest())
         write_whole(cache.quantized_path(recipe), model)
     return recipe, weights

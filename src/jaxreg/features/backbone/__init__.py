@@ -17,6 +17,7 @@ __all__ = [
     "ENGINES",
     "MIN_SIZE",
     "Engine",
+    "check_taps",
     "choose_engine",
     "download_imagenet",
     "load_engine",
