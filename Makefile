@@ -31,10 +31,10 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 		|| { echo "jaxreg needs Python 3.11 or newer; say which: make PYTHON=python3.12"; exit 1; }
 	@if command -v uv >/dev/null; then \
 		uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV) && \
-		uv pip install --quiet --python $(RUN) -c constraints.txt -e . --group dev; \
+		uv pip install --quiet --python $(RUN) -c constraints.txt -e '.[int8]' --group dev; \
 	else \
 		$(PYTHON) -m venv $(VENV) && \
 		$(RUN) -m pip install --quiet --upgrade -c constraints.txt pip && \
-		$(RUN) -m pip install --quiet -c constraints.txt -e . --group dev; \
+		$(RUN) -m pip install --quiet -c constraints.txt -e '.[int8]' --group dev; \
 	fi
 	@touch $@

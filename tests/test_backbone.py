@@ -251,7 +251,7 @@ def weights(trained, tmp_path_factory) -> WeightsSource:
 def engine_on(weights: WeightsSource, *columns: Column, **recipe):
     settings = {"size": (96, 107), **recipe}
     return load_engine(
-        "auto",
+        "tensorflow",
         Recipe(weights=weights.identity, weights_tag=weights.tag, **settings),
         columns,
         weights,
@@ -356,7 +356,7 @@ def test_images_are_resized_as_tensorflow_does(engine, images):
 
 def test_one_compilation_serves_every_batch(weights, images):
     engine = engine_on(weights, Column(tap="mixed0"))
-    engine.compile(images[1])
+    engine.compile(images[1], 5)
     engine.features(images)
     engine.features(images[:1])
     assert engine._resize.experimental_get_tracing_count() == 1
@@ -407,8 +407,8 @@ def test_what_an_engine_cannot_do(weights):
         engine_on(weights, Column(), backbone="resnet")
     with pytest.raises(InputError, match=r"grid:5x1 on mixed5\n.*at most 4x5 cells"):
         engine_on(weights, Column(tap="mixed5", pool="grid:5x1"))
-    with pytest.raises(InputError, match="--precision int8"):
-        engine_on(weights, Column(), precision="int8", engine="tensorflow")
+    with pytest.raises(InputError, match=r"--precision int8 with --engine tensorflow\n.*openvino"):
+        engine_on(weights, Column(), precision="int8", engine="openvino")
     with pytest.raises(InputError, match="no engine 'abacus'"):
         load_engine(
             "abacus", Recipe(weights=weights.identity, weights_tag="x"), [Column()], weights

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -150,6 +151,10 @@ def test_the_fingerprint_is_fixed_for_ever() -> None:
     assert RECIPE.fingerprint == expected
     assert RECIPE.space == f"inception_v3-random0-299x299-{expected[:8]}"
     assert Recipe.from_json(RECIPE.to_json(), "random0") == RECIPE
+    asked = Recipe("random:0:v1", "random0", precision="int8", engine="openvino")
+    int8 = replace(asked, quantized="f" * 64)
+    assert len({recipe.fingerprint for recipe in (RECIPE, asked, int8)}) == 3
+    assert Recipe.from_json(int8.to_json(), "random0") == int8
 
 
 def test_a_space_is_found_by_its_unique_start(cache: Cache) -> None:

@@ -26,10 +26,13 @@ AVG, MAX = Column(), Column(pool="max")
 class MeanEngine:
     """Features = mean and greatest colour: a stand-in whose results are known."""
 
+    name = "mean"
+    parallel = 1
+
     def __init__(self) -> None:
         self.seen: list[np.ndarray] = []
 
-    def compile(self, image: np.ndarray) -> None:
+    def compile(self, image: np.ndarray, batch: int) -> None:
         pass
 
     def features(self, images) -> dict[str, np.ndarray]:
@@ -155,8 +158,26 @@ def test_a_stop_keeps_what_was_computed(tmp_path) -> None:
         images, cache, SPACE, [AVG], lambda: engine, batch=8, should_stop=lambda: bool(engine.seen)
     )
     assert outcome.stopped
-    assert outcome.computed == 8
-    assert run(images, cache)[0].reused == 8
+    assert outcome.computed == len(engine.seen) < 40  # what was under way is kept too
+    assert run(images, cache)[0].reused == outcome.computed
+
+
+def test_batches_side_by_side_stay_with_their_images(tmp_path) -> None:
+    """The first of each pair takes longer, so that results come back in another order."""
+
+    class Uneven(MeanEngine):
+        parallel = 2
+
+        def features(self, images):
+            time.sleep(0.02 if np.array_equal(images[0], first) else 0.0)
+            return super().features(images)
+
+    images, cache = drawn(50), Cache(tmp_path)
+    first = images[0]
+    outcome = extract(images, cache, SPACE, [AVG], Uneven, batch=8)
+    expected = np.stack([image.mean(axis=(0, 1)) for image in images])
+    np.testing.assert_allclose(cache.read(SPACE, [AVG], outcome.digests), expected, rtol=1e-6)
+    assert 0 < outcome.seconds.compute <= outcome.seconds.total
 
 
 def test_a_column_keeps_its_own_dtype(tmp_path) -> None:

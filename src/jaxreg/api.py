@@ -21,6 +21,7 @@ from jaxreg.features.datasets import (
     write_failed,
 )
 from jaxreg.features.extraction import Outcome, Progress, extract
+from jaxreg.features.reading import Sample
 from jaxreg.features.recipe import Column, Recipe
 from jaxreg.files import safe_name
 from jaxreg.sources import open_source
@@ -96,7 +97,12 @@ def extract_features(
         TooManyFailed: a greater share than `max_failed` failed; what was good is written.
         Stopped: `should_stop` said so; features are kept, the dataset is as it was.
     """
-    from jaxreg.features.backbone import load_engine
+    from jaxreg.features.backbone import (
+        CALIBRATION_IMAGES,
+        check_taps,
+        choose_engine,
+        load_engine,
+    )
     from jaxreg.features.space import choose_space, fetch_weights, smallest_image
 
     chosen = config.from_json(ExtractConfig, settings)
@@ -107,7 +113,16 @@ def extract_features(
     name = safe_name(name or _default_name(examples))
     store = Cache(Path(cache))
     columns = tuple(Column(tap=tap, pool=chosen.pool) for tap in chosen.taps)
-    recipe, weights = choose_space(chosen, store, download_limit)
+    begin = time.perf_counter()
+
+    def calibration(wanted: Recipe) -> Sample:
+        say(f"calibrating int8 on {min(CALIBRATION_IMAGES, len(examples))} of the images")
+        return Sample(examples.images, CALIBRATION_IMAGES, smallest_image(wanted))
+
+    check_taps(Recipe.backbone, chosen.taps)  # here already: calibrating takes a minute
+    engine, _ = choose_engine(chosen.engine, chosen.precision)
+    recipe, weights = choose_space(chosen, store, download_limit, calibration)
+    prepared = time.perf_counter() - begin
     for column in columns:
         store.check_dtype(recipe.space, column, chosen.store)
     store.make_space(recipe, weights.path)
@@ -119,7 +134,14 @@ def extract_features(
         store,
         recipe.space,
         columns,
-        lambda: load_engine(chosen.engine, recipe, columns, fetch_weights(weights, download_limit)),
+        lambda: load_engine(
+            chosen.engine,
+            recipe,
+            columns,
+            fetch_weights(weights, download_limit),
+            quantized=store.quantized_model(recipe),
+            say=say,
+        ),
         store=chosen.store,
         batch=chosen.batch,
         smallest=smallest_image(recipe),
@@ -127,6 +149,8 @@ def extract_features(
         on_damage=lambda path: say(f"damaged, set aside and computed again: {path}"),
         on_progress=on_progress,
     )
+    outcome.seconds.start += prepared
+    outcome.seconds.total += prepared
     if outcome.stopped:
         raise Stopped(
             f"stopped after {outcome.computed} images; their features are kept",
@@ -152,7 +176,7 @@ def extract_features(
     change = write_dataset(store, dataset) if len(dataset) else "not written, no image is usable"
     if len(failed) > chosen.max_failed * (len(examples) + len(examples.unusable)):
         raise _too_many_failed(failed, chosen, listed, change)
-    return _extraction(dataset, recipe, outcome, len(failed), change)
+    return _extraction(dataset, recipe, outcome, len(failed), engine, change)
 
 
 def train_head(
@@ -272,7 +296,7 @@ def _too_many_failed(
 
 
 def _extraction(
-    dataset: Dataset, recipe: Recipe, outcome: Outcome, failed: int, change: str
+    dataset: Dataset, recipe: Recipe, outcome: Outcome, failed: int, engine: str, change: str
 ) -> Extraction:
     seconds = outcome.seconds
     working = seconds.total - seconds.start
@@ -284,7 +308,7 @@ def _extraction(
         computed=outcome.computed,
         reused=outcome.reused,
         failed=failed,
-        engine="tensorflow",
+        engine=engine,
         precision=recipe.precision,
         images_per_second=round(outcome.computed / working, 2) if outcome.computed else None,
         seconds={part: round(value, 3) for part, value in vars(seconds).items()},

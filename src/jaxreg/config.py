@@ -57,7 +57,8 @@ class ExtractConfig:
     preprocess: Literal["keras", "unit"] = "keras"  # keras: x / 127.5 - 1; unit: x / 255
     taps: tuple[str, ...] = ("mixed10",)  # InceptionV3 layers to read, mixed0 to mixed10
     pool: str = "avg"  # avg, max or grid:RxC
-    engine: Literal["auto", "tensorflow"] = "auto"  # what runs the network
+    engine: Literal["auto", "tensorflow", "jax", "openvino"] = "auto"  # what runs the network
+    precision: Literal["float32", "bfloat16", "int8"] = "float32"  # below float32: openvino
     store: Literal["float32", "float16"] = "float32"  # how features are kept
     batch: int = 64  # images a step
     max_failed: float = 0.01  # share of images that may fail before it ends with exit code 4
@@ -67,8 +68,11 @@ class ExtractConfig:
         if self.size != "native":
             _require(min(self.size) >= 75, "size", self.size, "at least 75 pixels each way")
         _require(0 <= self.max_failed <= 1, "max_failed", self.max_failed, "from 0 to 1")
-        for name in ("preprocess", "engine", "store"):
+        for name in ("preprocess", "engine", "precision", "store"):
             _require_choice(self, name)
+        able = self.precision == "float32" or self.engine in ("auto", "openvino")
+        needs = f"openvino (or auto) with --precision {self.precision}"
+        _require(able, "engine", self.engine, needs)
         _require(len(self.taps) > 0, "taps", self.taps, "at least one layer")
         _require(len(set(self.taps)) == len(self.taps), "taps", self.taps, "each layer once")
 

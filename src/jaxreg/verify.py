@@ -61,7 +61,9 @@ def check(cache) -> tuple[int, list[Path], list[str]]:
             sound += 1
         except DamagedPart:
             damaged.append(path)
-    checks = [(cache.recipe, space) for space in cache.spaces()]
+    checks = [
+        (lambda space: cache.quantized_model(cache.recipe(space)), name) for name in cache.spaces()
+    ]
     checks += [(lambda name: read_dataset(cache, name), name) for name in dataset_names(cache)]
     for read, name in checks:
         try:

@@ -1,5 +1,6 @@
 """The feature cache (docs/cache.md): which digests are missing, add a part, read columns."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -116,6 +117,29 @@ class Cache:
                 remedy="extract again: features of two recipes must not be mixed",
             )
         return recipe
+
+    def quantized_model(self, recipe: Recipe) -> bytes | None:
+        """The quantized network that an int8 space keeps; None at other precisions.
+
+        Raises:
+            InputError: it is absent, or not the one that the features were made with.
+        """
+        if recipe.quantized is None:
+            return None
+        path = self.quantized_path(recipe)
+        content = path.read_bytes() if path.is_file() else b""
+        if hashlib.sha256(content).hexdigest() != recipe.quantized:
+            raise InputError(
+                f"{path} is {'damaged' if content else 'absent'}",
+                expected=f"a file of SHA-256 {recipe.quantized}",
+                remedy=f"copy it from another cache with this space, or move {path.parent} away: "
+                "extract then calibrates a new one",
+            )
+        return content
+
+    def quantized_path(self, recipe: Recipe) -> Path:
+        """Where an int8 space keeps its quantized network."""
+        return self.root / "features" / recipe.space / "quantized.zip"
 
     def find_space(self, prefix: str) -> str:
         """The one space of that name or unique prefix."""

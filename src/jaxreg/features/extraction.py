@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from jaxreg.features.backbone import Engine
 from jaxreg.features.cache import Cache
+from jaxreg.features.computing import Batch, Computing, Features
 from jaxreg.features.parts import write_part
 from jaxreg.features.reading import Reader, ReadImage, read_ahead
 from jaxreg.features.recipe import Column
@@ -28,7 +29,7 @@ class Seconds:
 
     start: float = 0.0  # imports, weights and compilation
     read: float = 0.0
-    compute: float = 0.0
+    compute: float = 0.0  # in which the engine had something to do
     write: float = 0.0
     total: float = 0.0
 
@@ -96,8 +97,8 @@ class _Extraction:
         progress: Progress,
     ) -> None:
         self.reader, self.writers, self.pictures = reader, writers, pictures
-        self.load_engine, self.progress = load_engine, progress
-        self.engine: Engine | None = None
+        self.progress = progress
+        self.computing = Computing(load_engine, self._keep)
         self.pending: list[tuple[str, np.ndarray]] = []
         self.digests: list[str | None] = []
         self.failed: list[tuple[int, str]] = []
@@ -125,23 +126,26 @@ class _Extraction:
         return sum(rgb.nbytes for _, rgb in self.pending)
 
     def compute(self) -> None:
-        """Send the pending images through the engine; the first call loads and compiles it."""
-        if not self.pending:
-            return
-        seconds = self.progress.seconds
-        if self.engine is None:
-            begin = time.perf_counter()
-            self.engine = self.load_engine()
-            self.engine.compile(self.pending[0][1])
-            seconds.start = time.perf_counter() - begin
-        begin = time.perf_counter()
-        features = self.engine.features([rgb for _, rgb in self.pending])
-        seconds.compute += time.perf_counter() - begin
-        for row, (digest, _) in enumerate(self.pending):
+        """Send the pending images to the engine; the first call loads and compiles it."""
+        if self.pending:
+            batch, self.pending = self.pending, []
+            self.computing.send(batch)
+            self._time()
+
+    def finish(self) -> None:
+        """Wait for what the engine has under way."""
+        self.computing.finish()
+        self._time()
+
+    def _keep(self, batch: Batch, features: Features) -> None:
+        for row, (digest, _) in enumerate(batch):
             for column in self.reader.lacking(digest):
                 self.writers[column].add(digest, features[column.name][row])
-        self.progress.computed += len(self.pending)
-        self.pending = []
+        self.progress.computed += len(batch)
+
+    def _time(self) -> None:
+        self.progress.seconds.start = self.computing.start_seconds
+        self.progress.seconds.compute = self.computing.busy_seconds
 
     def flush(self, *, force: bool = False) -> None:
         """Write the parts that are due, or all of them."""
@@ -209,7 +213,9 @@ def extract(
                 break
         else:
             work.compute()
+        work.finish()
     finally:
+        work.computing.close()
         work.flush(force=True)
         progress.seconds.total = time.perf_counter() - begin
     on_progress(progress)

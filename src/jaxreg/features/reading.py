@@ -62,6 +62,29 @@ class Reader:
         return ReadImage(digest, rgb, small, reason, time.perf_counter() - begin)
 
 
+@dataclass(frozen=True)
+class Sample:
+    """At most `count` of the images, spread evenly, decoded anew whenever they are gone through.
+
+    Those that cannot be used, or have a side of fewer than `smallest` pixels, are left out.
+    """
+
+    images: Sequence[Image]
+    count: int
+    smallest: int = 1
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        last = len(self.images) - 1
+        rows = np.linspace(0, last, min(self.count, len(self.images))).round().astype(int)
+        for row in rows:
+            try:
+                rgb = pixels.decode(pixels.read(self.images[row]))
+                pixels.refuse_small(rgb, self.smallest)
+            except pixels.UnusableImage:
+                continue
+            yield rgb
+
+
 def read_ahead(reader: Reader, images: Sequence[Image], ahead: int) -> Iterator[ReadImage]:
     """Every example in order, while threads read at most `ahead` examples further.
 

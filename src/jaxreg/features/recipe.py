@@ -73,10 +73,13 @@ class Recipe:
     precision: Precision = "float32"
     decode: int = 1  # version of the rules in pixels.py
     engine: str | None = None  # below float32 engines differ, so it counts; None at float32
+    quantized: str | None = None  # int8: SHA-256 of the quantized model that the space keeps
 
     def __post_init__(self) -> None:
         if (self.precision == "float32") != (self.engine is None):
             raise ValueError("recipe: the engine counts below float32, and only there")
+        if self.quantized is not None and self.precision != "int8":
+            raise ValueError("recipe: only int8 has a quantized model")
 
     @property
     def fingerprint(self) -> str:
@@ -100,6 +103,8 @@ class Recipe:
         fields = dataclasses.asdict(self)
         fields["size"] = "native" if self.size is None else list(self.size)
         del fields["weights_tag"]
+        if self.quantized is None:  # younger than the others: spaces without it keep their names
+            del fields["quantized"]
         return fields
 
     @classmethod

@@ -1,40 +1,61 @@
 """Which space: from settings to a recipe and the weights that it needs."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from jaxreg.config import ExtractConfig
 from jaxreg.errors import InputError, UnavailableError
-from jaxreg.features.backbone import MIN_SIZE, download_imagenet
+from jaxreg.features.backbone import MIN_SIZE, download_imagenet, quantized_network
 from jaxreg.features.cache import Cache
 from jaxreg.features.recipe import Recipe
 from jaxreg.features.weights import WeightsSource, identify_weights, keras_weights_file
+from jaxreg.files import write_whole
 
 
 def choose_space(
-    chosen: ExtractConfig, cache: Cache, download_limit: float | None
+    chosen: ExtractConfig,
+    cache: Cache,
+    download_limit: float | None,
+    calibration: Callable[[Recipe], Iterable[np.ndarray]] = lambda recipe: (),
 ) -> tuple[Recipe, WeightsSource]:
     """The recipe that the settings amount to, and its weights.
 
     Weights `imagenet` are downloaded by Keras if they are not on this machine and the cache has no
     space made with them by this very recipe; if it has, the weights come without a file, which
-    `fetch_weights` gets when something must be computed.
+    `fetch_weights` gets when something must be computed. For int8 the space that is there is used;
+    if there is none, the network is quantized now and put where the space will be.
+
+    Args:
+        chosen: the settings.
+        cache: the spaces that are there.
+        download_limit: seconds that a download may take in all.
+        calibration: gives the decoded images that an int8 network is calibrated on.
 
     Raises:
-        InputError: the weights file is wrong.
+        InputError: the weights file is wrong; int8, and nothing to calibrate on.
         UnavailableError: the imagenet weights cannot be had.
     """
     weights = identify_weights(chosen.weights)
-    if weights is None:
+    if weights is None or chosen.precision == "int8":
+        tag = weights.tag if weights else "imagenet"
         for space in cache.spaces():
-            if "-imagenet-" not in space:
+            if f"-{tag}-" not in space:
                 continue
             there = cache.recipe(space)
-            elsewhere = WeightsSource(there.weights, there.weights_tag)
-            if there == _recipe(chosen, elsewhere):
-                return there, elsewhere
-        weights = download_imagenet(time_limit=download_limit)
-    return _recipe(chosen, weights), weights
+            theirs = weights or WeightsSource(there.weights, tag)
+            if replace(there, quantized=None) == _recipe(chosen, theirs):
+                return there, theirs
+    weights = weights or download_imagenet(time_limit=download_limit)
+    recipe = _recipe(chosen, weights)
+    if recipe.precision == "int8":
+        model = quantized_network(recipe, weights, calibration(recipe))
+        recipe = replace(recipe, quantized=hashlib.sha256(model).hexdigest())
+        write_whole(cache.quantized_path(recipe), model)
+    return recipe, weights
 
 
 def fetch_weights(weights: WeightsSource, download_limit: float | None) -> WeightsSource:
@@ -99,4 +120,6 @@ def _recipe(chosen: ExtractConfig, weights: WeightsSource) -> Recipe:
         weights_tag=weights.tag,
         size=None if chosen.size == "native" else chosen.size,
         preprocess=chosen.preprocess,
+        precision=chosen.precision,
+        engine=None if chosen.precision == "float32" else "openvino",
     )

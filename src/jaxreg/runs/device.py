@@ -4,24 +4,14 @@ import os
 import shutil
 from pathlib import Path
 
-
-def user_cache() -> Path:
-    """The user's own cache directory for jaxreg; never `cache/`, which machines may share."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxreg"
+from jaxreg.userdirs import keep_jax_compilations
 
 
 def prepare_jax() -> str:
     """Switch on the compilation cache; returns the device in words, as `cpu: 2 cores`."""
     import jax
 
-    folder = user_cache() / "jax"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        folder = None  # read-only: compile each time
-    if folder is not None and os.access(folder, os.W_OK):
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    keep_jax_compilations()
     devices = jax.local_devices()
     if devices[0].platform == "cpu":
         return f"cpu: {os.cpu_count()} cores"

@@ -112,9 +112,10 @@ class Run:
             places = [known]
             if self.recipe.space in store.spaces():
                 places.insert(0, store.space_record(self.recipe.space)["weights_path"])
-            found = find_weights(self.recipe, weights, places)
-            store.make_space(self.recipe, found.path)
-            return load_engine("auto", self.recipe, self.columns, found)
+            model = store.quantized_model(self.recipe)
+            found = None if model else find_weights(self.recipe, weights, places)
+            store.make_space(self.recipe, found.path if found else None)
+            return load_engine("auto", self.recipe, self.columns, found, quantized=model, say=say)
 
         outcome = extract(
             examples.images,

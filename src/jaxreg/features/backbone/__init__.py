@@ -1,28 +1,38 @@
 """uint8 images → pooled features of a Keras network. The only place that loads Keras."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 
-from jaxreg.errors import InputError
+from jaxreg.features.backbone.choice import ENGINES, choose_engine
 from jaxreg.features.backbone.download import download_imagenet
 from jaxreg.features.backbone.network import MIN_SIZE, check_taps
+from jaxreg.features.backbone.quantization import CALIBRATION_IMAGES, quantized_network
 from jaxreg.features.recipe import Column, Recipe
 from jaxreg.features.weights import WeightsSource
 
-__all__ = ["ENGINES", "MIN_SIZE", "Engine", "download_imagenet", "load_engine"]
-
-ENGINES = ("tensorflow",)
+__all__ = [
+    "CALIBRATION_IMAGES",
+    "ENGINES",
+    "MIN_SIZE",
+    "Engine",
+    "check_taps",
+    "choose_engine",
+    "download_imagenet",
+    "load_engine",
+    "quantized_network",
+]
 
 
 class Engine(Protocol):
     """The network on one framework, with the recipe's weights in it."""
 
     name: str
+    parallel: int  # calls of `features` at once that keep the processor busy
 
-    def compile(self, image: np.ndarray) -> None:
-        """Run one image, uint8 (height, width, 3), so that compiling counts as start-up."""
+    def compile(self, image: np.ndarray, batch: int) -> None:
+        """Run once, so that compiling for `batch` images such as this counts as start-up."""
         ...
 
     def features(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -37,27 +47,43 @@ class Engine(Protocol):
 
 
 def load_engine(
-    name: str, recipe: Recipe, columns: Sequence[Column], weights: WeightsSource
+    name: str,
+    recipe: Recipe,
+    columns: Sequence[Column],
+    weights: WeightsSource | None,
+    *,
+    quantized: bytes | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Engine:
-    """Build the network with its weights on an engine: seconds, most of them importing Keras.
+    """Build the network with its weights on an engine: seconds, most of them importing.
 
     Args:
         name: one of ENGINES, or `auto`.
         recipe: how pixels become features.
         columns: what is read, at least one; the network ends at the last tap among them.
-        weights: what `recipe.weights` names.
+        weights: what `recipe.weights` names; an int8 network needs none.
+        quantized: of an int8 recipe, what `quantized_network` made.
+        say: is told which engine it is, and why.
 
     Raises:
         InputError: an engine, backbone, tap, precision or grid that cannot be, or a file that does
             not fill every array of the backbone.
     """
-    if name not in ("auto", *ENGINES):
-        raise InputError(f"no engine {name!r}", expected=" or ".join(("auto", *ENGINES)))
-    if recipe.precision != "float32":
-        raise InputError(f"--precision {recipe.precision}", expected="float32 on this engine")
-    if recipe.weights != weights.identity:
+    chosen, why = choose_engine(name, recipe.precision)
+    if weights is not None and recipe.weights != weights.identity:
         raise ValueError("load_engine: weights are not those of the recipe")
     check_taps(recipe.backbone, [column.tap for column in columns])
+    say(f"engine: {chosen} ({why})")
+    if chosen == "openvino":
+        from jaxreg.features.backbone.openvino_engine import OpenVINOEngine
+
+        return OpenVINOEngine(recipe, columns, weights, quantized)
+    if weights is None:
+        raise ValueError("load_engine: only an int8 network does without weights")
+    if chosen == "jax":
+        from jaxreg.features.backbone.jax_engine import JaxEngine
+
+        return JaxEngine(recipe, columns, weights)
     from jaxreg.features.backbone.tensorflow_engine import TensorFlowEngine
 
     return TensorFlowEngine(recipe, columns, weights)

@@ -102,8 +102,10 @@ def _random_arrays(slots: Sequence[Slot], seed: int) -> dict[str, list[np.ndarra
     return arrays
 
 
-def start_keras(backend: str = "tensorflow") -> None:
+def start_keras(backend: str = "tensorflow", *, hide_gpu: bool = False) -> None:
     """Import Keras on a backend, and keep its start-up chatter from the terminal.
+
+    `hide_gpu` is for where TensorFlow is not what computes: it would claim all memory of a GPU.
 
     Raises:
         InputError: Keras was imported before, on another backend.
@@ -117,6 +119,8 @@ def start_keras(backend: str = "tensorflow") -> None:
             if backend == "tensorflow":
                 import tensorflow as tf
 
+                if hide_gpu:
+                    tf.config.set_visible_devices([], "GPU")
                 tf.config.list_logical_devices()  # looks for a GPU, which chatters too
     import keras
 

@@ -1,0 +1,159 @@
+"""The Keras network as an OpenVINO model: converted once, kept, cut to what is read, pooled."""
+
+import hashlib
+import io
+import json
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxreg.errors import InputError
+from jaxreg.features.backbone.network import BACKBONES, build_network, start_keras
+from jaxreg.features.backbone.reads import grid_cells
+from jaxreg.features.recipe import Column, Recipe
+from jaxreg.features.weights import WeightsSource
+from jaxreg.files import write_whole
+from jaxreg.userdirs import user_cache
+
+CONVERSION = 1
+"""Version of how a network is converted: another number, and it is converted anew."""
+
+_FILES = ("model.xml", "model.bin")
+
+
+def import_openvino(package: str = "openvino") -> Any:
+    """Import OpenVINO, or NNCF, without the telemetry that they bring.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    if find_spec(package) is None:
+        extra = "int8" if package == "nncf" else package
+        raise InputError(
+            f"{package} is not installed", remedy=f"pip install 'jaxreg[{extra}]', or --engine auto"
+        )
+    # both take a failing import for "no telemetry"; no setting of theirs says so without a file
+    sys.modules["openvino_telemetry"] = None  # pyright: ignore[reportArgumentType]
+    return __import__(package)
+
+
+def converted_network(backbone: str, weights: WeightsSource) -> bytes:
+    """The whole network, packed: preprocessed pixels in, every tap out.
+
+    It is kept in the user's cache directory, 87 MB for InceptionV3; if it is there, neither Keras
+    nor TensorFlow is loaded.
+
+    Raises:
+        InputError: OpenVINO is not installed; weights that do not fill every array.
+    """
+    import_openvino()
+    key = {
+        "backbone": backbone,
+        "weights": weights.identity,
+        "conversion": CONVERSION,
+        **{name: metadata.version(name) for name in ("openvino", "keras", "tensorflow")},
+    }
+    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    path = user_cache() / "openvino" / f"{backbone}-{weights.tag}-{name}.zip"
+    try:
+        content = path.read_bytes()
+        _unpack(content)  # checks it against its own checksums
+        return content
+    except (OSError, zipfile.BadZipFile, KeyError):
+        pass  # absent or damaged: converted anew
+    content = pack(_convert(backbone, weights))
+    with suppress(InputError):  # a cache that cannot be written costs the next start its time
+        write_whole(path, content)
+    return content
+
+
+def _convert(backbone: str, weights: WeightsSource) -> Any:
+    start_keras("tensorflow", hide_gpu=True)
+    import tensorflow as tf
+
+    ov = import_openvino()
+    network = build_network(backbone, BACKBONES[backbone].taps, weights)
+    pixels = tf.TensorSpec((None, None, None, 3), tf.float32)  # pyright: ignore[reportCallIssue]
+    function = tf.function(lambda x: network(x, training=False), input_signature=[pixels])
+    return ov.convert_model(function.get_concrete_function())
+
+
+def pack(model: Any) -> bytes:
+    """An OpenVINO model as one file: a zip, nothing compressed, the same bytes each time."""
+    ov = import_openvino()
+    packed = io.BytesIO()
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(packed, "w") as archive:
+        ov.save_model(model, str(Path(folder, _FILES[0])), compress_to_fp16=False)
+        for name in _FILES:
+            archive.writestr(zipfile.ZipInfo(name), Path(folder, name).read_bytes())
+    return packed.getvalue()
+
+
+def unpack(core: Any, content: bytes) -> Any:
+    """The inverse of `pack`."""
+    return core.read_model(*_unpack(content))
+
+
+def _unpack(content: bytes) -> list[bytes]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return [archive.read(name) for name in _FILES]
+
+
+def output_sizes(model: Any, taps: Sequence[str], height: int, width: int) -> dict[str, list[int]]:
+    """Rows and columns of each tap for images of that size; the model keeps it as its own."""
+    model.reshape([-1, height, width, 3])
+    return {
+        tap: [model.output(tap).partial_shape[axis].get_length() for axis in (1, 2)] for tap in taps
+    }
+
+
+def pooled_model(
+    model: Any,
+    recipe: Recipe,
+    reads: Sequence[tuple[str, str]],
+    sizes: dict[str, list[int]],
+) -> Any:
+    """Pixels in 0..255 in, one output per read: preprocessing before the network, pools after it.
+
+    It ends at the last tap that is read. `model` is changed and must not be used again; `sizes`
+    are its taps' rows and columns.
+    """
+    ov = import_openvino()
+    from openvino import opset13 as ops
+
+    [network_input] = model.get_parameters()
+    pixels = ops.parameter(network_input.get_partial_shape(), ov.Type.f32, name="pixels")
+    if recipe.preprocess == "keras":
+        prepared = ops.subtract(ops.divide(pixels, np.float32(127.5)), np.float32(1))
+    else:
+        prepared = ops.divide(pixels, np.float32(255))
+    for user in network_input.output(0).get_target_inputs():
+        user.replace_source_output(prepared.output(0))
+    results = []
+    for tap, pool in reads:
+        output = model.output(tap).node.input_value(0)
+        results.append(ops.result(_pool(ops, output, Column(tap=tap, pool=pool), sizes[tap])))
+    return ov.Model(results, [pixels], "features")
+
+
+def _pool(ops: Any, output: Any, column: Column, size: Sequence[int]) -> Any:
+    """(batch, H, W, channels) -> (batch, D)."""
+    both = np.array([1, 2])
+    if column.pool == "max":
+        return ops.reduce_max(output, both, False)
+    if column.cells is None:
+        return ops.reduce_mean(output, both, False)
+    means = []
+    for rows, places in grid_cells(column, *size):
+        start, stop = np.array([rows.start, places.start]), np.array([rows.stop, places.stop])
+        cell = ops.slice(output, start, stop, np.array([1, 1]), both)
+        means.append(ops.reduce_mean(cell, both, False))
+    return ops.concat(means, 1)
