@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from jaxreg.errors import InputError
-from jaxreg.features import pixels
+from jaxreg.features import extraction, pixels
 from jaxreg.features.cache import Cache
 from jaxreg.features.extraction import extract
 from jaxreg.features.parts import list_parts
@@ -209,19 +209,19 @@ def test_large_images_are_read_few_ahead(tmp_path, monkeypatch) -> None:
     assert set(batches) == {3, 2}
 
 
-def test_parts_come_later_and_later(tmp_path, monkeypatch) -> None:
-    clock = [0.0]
+def test_parts_come_later_and_later(monkeypatch) -> None:
+    clock, sizes = [0.0], []
     monkeypatch.setattr("jaxreg.features.extraction.time.monotonic", lambda: clock[0])
-
-    class Ticking(MeanEngine):
-        def features(self, images):
-            clock[0] += 1.0
-            return super().features(images)
-
-    extract(drawn(200), cache := Cache(tmp_path), SPACE, [AVG], Ticking, batch=1)
-    sizes = sorted(len(_digests(path)) for path in list_parts(cache.folder(SPACE, AVG)))
+    writer = extraction._PartWriter(
+        lambda digests, _: sizes.append(len(digests)), extraction.Seconds()
+    )
+    for number in range(200):  # an image a second
+        clock[0] += 1.0
+        writer.add(str(number), None)
+        writer.flush()
+    writer.flush(force=True)
     # closed at the first image more than 5, 10, 20, 40, 60 seconds after a part's first
-    assert sizes == [7, 12, 22, 42, 55, 62]
+    assert sizes == [7, 12, 22, 42, 62, 55]
 
 
 def test_thumbnails_are_kept_once(tmp_path) -> None:
