@@ -107,11 +107,26 @@ def _unpack(content: bytes) -> list[bytes]:
         return [archive.read(name) for name in _FILES]
 
 
+def tap_outputs(model: Any, taps: Sequence[str]) -> dict[str, Any]:
+    """The outputs (batch, rows, columns, channels) of the layers that the taps name.
+
+    They are found inside the network: it need not end at every tap.
+    """
+    return {
+        tap: output
+        for layer in model.get_ops()
+        for output in layer.outputs()
+        for tap in set(taps) & output.get_names()
+        if layer.get_type_name() != "Result"
+    }
+
+
 def output_sizes(model: Any, taps: Sequence[str], height: int, width: int) -> dict[str, list[int]]:
     """Rows and columns of each tap for images of that size; the model keeps it as its own."""
     model.reshape([-1, height, width, 3])
     return {
-        tap: [model.output(tap).partial_shape[axis].get_length() for axis in (1, 2)] for tap in taps
+        tap: [output.partial_shape[axis].get_length() for axis in (1, 2)]
+        for tap, output in tap_outputs(model, taps).items()
     }
 
 
@@ -137,10 +152,11 @@ def pooled_model(
         prepared = ops.divide(pixels, np.float32(255))
     for user in network_input.output(0).get_target_inputs():
         user.replace_source_output(prepared.output(0))
-    results = []
-    for tap, pool in reads:
-        output = model.output(tap).node.input_value(0)
-        results.append(ops.result(_pool(ops, output, Column(tap=tap, pool=pool), sizes[tap])))
+    outputs = tap_outputs(model, list(sizes))
+    results = [
+        ops.result(_pool(ops, outputs[tap], Column(tap=tap, pool=pool), sizes[tap]))
+        for tap, pool in reads
+    ]
     return ov.Model(results, [pixels], "features")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxreg.errors import InputError
+from jaxreg.features.backbone.network import BACKBONES
 from jaxreg.features.backbone.openvino_model import (
     converted_network,
     import_openvino,
@@ -27,7 +28,7 @@ CALIBRATION_IMAGES = 200
 def quantized_network(
     recipe: Recipe, weights: WeightsSource, images: Iterable[np.ndarray]
 ) -> bytes:
-    """The whole network in int8, packed: preprocessed pixels in, every tap out.
+    """The whole network in int8, packed: preprocessed pixels in, the last tap out, others inside.
 
     Args:
         recipe: says size and preprocessing.
@@ -43,6 +44,7 @@ def quantized_network(
     ov = import_openvino()
     nncf = _quiet_nncf()
     network = unpack(ov.Core(), converted_network(recipe.backbone, weights))
+    _end_at_the_last_tap(network, BACKBONES[recipe.backbone].taps[-1])
 
     def prepare(image: np.ndarray) -> np.ndarray:
         pixels = np.empty((1, *(recipe.size or image.shape[:2]), 3), np.float32)
@@ -53,6 +55,16 @@ def quantized_network(
         warnings.simplefilter("ignore")
         dataset = nncf.Dataset(images, prepare)
         return pack(nncf.quantize(network, dataset, subset_size=CALIBRATION_IMAGES))
+
+
+def _end_at_the_last_tap(network: Any, last: str) -> None:
+    """Let other taps be layers within the network, not ends of it.
+
+    NNCF leaves a layer at which a network ends in float32, and what follows it in part: 5% slower.
+    """
+    for result in network.get_results():
+        if last not in result.input_value(0).get_names():
+            network.remove_result(result)
 
 
 def _quiet_nncf() -> Any:
