@@ -271,6 +271,6 @@ def test_peak_memory_stays_under_the_limit(tmp_path: Path) -> None:
     benchmark["make_cache"](tmp_path, "few", 256)
     benchmark["make_cache"](tmp_path, "many", 600_000_000 // (2048 * 4))
     bare = benchmark["bare_peak"](tmp_path, 3)
-    limited = benchmark["in_a_process"]("--epochs", 3, "--train", tmp_path, "many", "150MB")
+    limited = benchmark["limited"](tmp_path, 3, "150MB")
     assert limited["where"].startswith("data: in the cache's parts")
     assert limited["peak"] - bare < 150_000_000

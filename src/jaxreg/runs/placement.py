@@ -20,6 +20,8 @@ _ON_DEVICE = 3  # as read, chosen by the split, and as JAX's own
 _BLOCKS = 5  # two on the host, the same two on the device, and one being made
 _PARTS = 4  # the file, its columns, its rows in the order of the dataset, and what is left of it
 
+_BESIDE = 256  # bytes of a row beside its features (name, digest, place, target), as measured
+
 
 class Size(NamedTuple):
     """How much the features of an experiment are."""
@@ -90,7 +92,7 @@ def place(config: TrainConfig, size: Size, *, resumed: bool, window: int | None)
         if window > fits and config.memory_limit is not None:
             raise _resumed_needs_more(f"a window of {window:,} rows", limit)
     elif fits < 2 * batch:
-        needed = _PARTS * size.part + (_BLOCKS + 2) * batch * size.row
+        needed = _beside_the_window(size) + (_BLOCKS + 2) * batch * size.row
         raise InputError(
             f"features may take {bytes_text(limit)}, and the smallest window of rows, the batches "
             "on their way and a part of the cache take more",
@@ -125,11 +127,15 @@ def _block(size: Size, rows: int, batch: int) -> int:
 
 def _largest_window(size: Size, batch: int, limit: float) -> int:
     """Rows that may be shuffled together when their blocks and parts must fit beside them."""
-    rows = int(limit - _PARTS * size.part) // size.row
+    rows = int(limit - _beside_the_window(size)) // size.row
     largest_block = _block(size, size.rows, batch) * batch
     sharing = rows * BLOCKS_AT_LEAST // (BLOCKS_AT_LEAST + _BLOCKS)
     window = min(max(sharing, rows - _BLOCKS * largest_block), rows - _BLOCKS * batch)
     return min(window, size.rows)
+
+
+def _beside_the_window(size: Size) -> int:
+    return _PARTS * size.part + _BESIDE * size.rows
 
 
 def _resumed_needs_more(what: str, limit: float) -> InputError:
