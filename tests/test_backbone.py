@@ -359,6 +359,7 @@ def test_one_compilation_serves_every_batch(weights, images):
     engine.compile(images[1], 5)
     engine.features(images)
     engine.features(images[:1])
+    assert engine._whole.experimental_get_tracing_count() == 1
     assert engine._resize.experimental_get_tracing_count() == 1
     assert engine._pool.experimental_get_tracing_count() == 1
 

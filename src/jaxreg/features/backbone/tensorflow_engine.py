@@ -36,6 +36,8 @@ class TensorFlowEngine(ReadingEngine):
             self._check(*recipe.size)
         pixels = tf.TensorSpec((None, None, None, 3), tf.uint8)  # pyright: ignore[reportCallIssue]
         resized = tf.TensorSpec((None, *(recipe.size or (None, None)), 3), tf.float32)  # pyright: ignore[reportCallIssue]
+        self._whole = tf.function(self._computed, input_signature=[pixels])
+        # for batches of several sizes, which are resized apart and computed together
         self._resize = tf.function(self._resized, input_signature=[pixels])
         self._pool = tf.function(self._pooled, input_signature=[resized])
 
@@ -48,15 +50,20 @@ class TensorFlowEngine(ReadingEngine):
         import tensorflow as tf
 
         places = same_size(images)
-        groups = [self._resize(np.stack([images[i] for i in group])) for group in places.values()]
+        stacks = [np.stack([images[i] for i in group]) for group in places.values()]
         order = [place for group in places.values() for place in group]
-        if self.recipe.size is not None:
-            if len(groups) > 1:
-                groups = [tf.gather(tf.concat(groups, 0), np.argsort(order))]
-            return [read.numpy() for read in self._pool(groups[0])]
-        for height, width in places:
-            self._check(height, width)
-        return in_order(order, [self._pool(group) for group in groups])
+        if self.recipe.size is None:
+            for height, width in places:
+                self._check(height, width)
+            return in_order(order, [self._whole(stack) for stack in stacks])
+        if len(stacks) == 1:
+            return [read.numpy() for read in self._whole(stacks[0])]
+        resized = tf.concat([self._resize(stack) for stack in stacks], 0)
+        return [read.numpy() for read in self._pool(tf.gather(resized, np.argsort(order)))]
+
+    def _computed(self, pixels: Any) -> list[Any]:
+        """Resize, preprocessing, network and pools: what one batch of one size goes through."""
+        return self._pooled(self._resized(pixels))
 
     def _resized(self, pixels: Any) -> Any:
         """uint8 pixels of any size -> float32 0..255 of the recipe's size, unrounded."""
