@@ -13,15 +13,14 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from jaxreg import extract_features
 from jaxreg.config import PRESETS, HeadConfig
 from jaxreg.features.cache import Cache
 from jaxreg.features.datasets import read_dataset
-from jaxreg.heads.fit import make_fit
-from jaxreg.heads.state import SHUFFLE, Data, State, init_state, key_for
+from jaxreg.heads.fit import make_fit, order_of
+from jaxreg.heads.state import Data, State, init_state
 
 BLUE, GREY = "#0072B2", "#B0B4BA"
 SIZE = (150, 150)  # pixels: a quarter of the work of 299 x 299
@@ -58,7 +57,7 @@ def programs(cache: Path, weights: str, rows: int) -> list[Program]:
         x = Cache(cache).read(dataset.space, dataset.columns, dataset.digests)
         y = dataset.table[dataset.targets[0]].to_numpy().astype(np.float32)[:, None]
         cut = int(len(x) * 0.8)  # Keras' validation_split=0.2, and --split tail
-        found.append(Program(preset, title, Data(x[:cut], y[:cut], x[cut:], y[cut:])))
+        found.append(Program(preset, title, Data.of(x[:cut], y[:cut], x[cut:], y[cut:])))
     return found
 
 
@@ -88,17 +87,16 @@ def keras_curves(config: HeadConfig, data: Data, state: State | None = None) -> 
         config.learning_rate, config.decay_steps, config.decay_rate
     )
     model.compile(keras.optimizers.Adam(decay), keras.losses.Huber(delta=config.huber_delta))
-    watched = (data.validation_x, data.validation_y)
+    rows, watched = data.train.real, (data.x[data.watched.real], data.y[data.watched.real])
     common = {"batch_size": config.batch_size, "validation_data": watched, "verbose": 0}
     if state is None:
-        history = model.fit(data.x, data.y, epochs=config.epochs, **common).history
+        history = model.fit(data.x[rows], data.y[rows], epochs=config.epochs, **common).history
         return {name: np.array(values) for name, values in history.items()}
     ours = [*state.params["hidden"].values(), state.params["output"]]
     model.set_weights([np.asarray(layer[part]) for layer in ours for part in ("kernel", "bias")])
     logs = []
     for epoch in range(config.epochs):
-        key = jax.random.fold_in(key_for(state.key, SHUFFLE), epoch)
-        order = np.asarray(jax.random.permutation(key, len(data.x)))
+        order = order_of(state.key, np.int32(epoch), data.train, data.views).numbers
         logs.append(model.fit(data.x[order], data.y[order], shuffle=False, **common).history)
     return {name: np.array([log[name][0] for log in logs]) for name in ("loss", "val_loss")}
 

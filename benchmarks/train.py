@@ -45,7 +45,7 @@ def jaxreg_epochs(x: np.ndarray, y: np.ndarray) -> Epoch:
     from jaxreg.heads.state import Data, init_state
 
     config = HeadConfig(epochs=1_000, keep_going=True)
-    data = Data(x, y, x[:1], y[:1])
+    data = Data.of(x, y, x[:1], y[:1])
     fit, state = make_fit(config), init_state(config, data)
     data = jax.device_put(data)
 

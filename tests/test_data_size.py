@@ -18,7 +18,7 @@ from jaxreg.features.parts import DamagedPart, list_parts
 from jaxreg.features.recipe import Column
 from jaxreg.features.streaming import PartFeatures
 from jaxreg.heads import fit
-from jaxreg.heads.state import Data, Rates, init_state, shape_of
+from jaxreg.heads.state import Data, Rates, Rows, init_state, shape_of
 from jaxreg.runs.blocks import ExperimentBlocks, shuffle
 from jaxreg.runs.experiment import Experiment, load_experiment
 from jaxreg.runs.run import Run
@@ -131,13 +131,13 @@ def test_parts_give_what_memory_gives_for_the_same_order_of_rows(wide: Path) -> 
     experiment, config = experiment_in_parts(wide)
     x = Cache(wide).read(experiment.recipe.space, experiment.columns, _digests(wide))
     rows, watched = experiment.rows("train"), experiment.rows("validation")
-    data = Data(x[rows], experiment.y[rows], x[watched], experiment.y[watched])
+    data = Data.of(x[rows], experiment.y[rows], x[watched], experiment.y[watched])
     state = init_state(config, data)
     one_epoch = jax.jit(fit.run_epoch, static_argnums=0)
     expected = []  # by the path of what fits on the device
     for order in orders(wide, config.epochs):
         places = np.searchsorted(rows, order)
-        state, row = one_epoch(shape_of(config), Rates.of(config), state, data, places)
+        state, row = one_epoch(shape_of(config), Rates.of(config), state, data, Rows.of(places))
         expected.append(row)
     told = run(wide, PARTS)
     _, lines = results(told.path)

@@ -4,24 +4,26 @@ import jax
 import numpy as np
 import pytest
 
+from arrays import Arrays
 from jaxreg.config import HeadConfig
 from jaxreg.errors import InputError
 from jaxreg.heads import fit
-from jaxreg.heads.state import Data, History, State, init_state
+from jaxreg.heads.state import History, State, init_state
 
 SMALL = HeadConfig(hidden=(8, 8), batch_size=16, epochs=6, learning_rate=1e-2, dropout=0.25)
 
 
-def make_data(rows: int = 50, targets: int = 1, noise: float = 0.1, seed: int = 0) -> Data:
+def make_data(rows: int = 50, targets: int = 1, noise: float = 0.1, seed: int = 0) -> Arrays:
     """Features with a linear relation to the targets; 23 validation rows."""
     rng = np.random.default_rng(seed)
     x = rng.normal(2, 3, (rows + 23, 5)).astype(np.float32)
     y = x @ rng.normal(size=(5, targets)) + noise * rng.normal(size=(rows + 23, targets))
     y = y.astype(np.float32)
-    return Data(x[:rows], y[:rows], x[rows:], y[rows:])
+    return Arrays(x[:rows], y[:rows], x[rows:], y[rows:])
 
 
-def train(config: HeadConfig, data: Data) -> tuple[State, History]:
+def train(config: HeadConfig, arrays: Arrays) -> tuple[State, History]:
+    data = arrays.data
     return fit.make_fit(config)(init_state(config, data), jax.device_put(data), config.epochs)
 
 
@@ -41,8 +43,9 @@ def test_it_learns() -> None:
 
 
 def test_the_chunk_length_and_a_save_between_change_no_bit() -> None:
-    data = make_data()
-    whole, history = train(SMALL, data)
+    arrays = make_data()
+    whole, history = train(SMALL, arrays)
+    data = arrays.data
     run, state, pieces = fit.make_fit(SMALL), init_state(SMALL, data), []
     for until in (1, 2, 5, 6):
         start = int(state.epoch)
@@ -72,7 +75,8 @@ def test_one_compilation_serves_every_chunk_and_every_rate(monkeypatch: pytest.M
     huber = fit.huber
     monkeypatch.setattr(fit, "huber", counting)
     config = HeadConfig(**{**vars(SMALL), "hidden": (7,)})  # a shape that no other test compiled
-    data = make_data()
+    arrays = make_data()
+    data = arrays.data
     state, _ = fit.make_fit(config)(init_state(config, data), data, 0)
     first = len(traced)
     assert first > 0
@@ -80,14 +84,15 @@ def test_one_compilation_serves_every_chunk_and_every_rate(monkeypatch: pytest.M
     fit.make_fit(config)(state, data, 4)
     changed = {"learning_rate": 0.5, "decay_rate": 0.9, "decay_steps": 7, "huber_delta": 2.0}
     changed |= {"patience": 3, "min_delta": 0.1, "seed": 5}
-    train(HeadConfig(**{**vars(config), **changed}), data)
+    train(HeadConfig(**{**vars(config), **changed}), arrays)
     assert len(traced) == first
-    train(HeadConfig(**{**vars(config), "batch_size": 8}), data)
+    train(HeadConfig(**{**vars(config), "batch_size": 8}), arrays)
     assert len(traced) > first
 
 
 def test_every_epoch_takes_all_rows_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    def only_look(config, rates, state, data, order):
+    def only_look(config, rates, state, data, rows):
+        order = rows.numbers
         seen = (order[0], order[1], order.sum(), jax.numpy.square(order).sum())
         row = History(*(number.astype(np.float32) for number in seen))
         return state._replace(epoch=state.epoch + 1), row
@@ -113,7 +118,7 @@ def test_every_update_drops_other_units(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_state_handed_in_is_consumed() -> None:
-    data = make_data()
+    data = make_data().data
     state = init_state(SMALL, data)
     fit.make_fit(SMALL)(state, data, 1)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.params, state.best_params)))
@@ -127,7 +132,7 @@ def test_early_stopping_ends_it_and_leaves_the_other_epochs_unwritten() -> None:
     assert int(state.stopping.best_epoch) == 1
     for values in history:
         np.testing.assert_array_equal(np.isnan(values), [False] * 3 + [True] * 3)
-    again, _ = fit.make_fit(config)(state, make_data(), 6)
+    again, _ = fit.make_fit(config)(state, make_data().data, 6)
     assert int(again.epoch) == 3
 
 
@@ -232,7 +237,7 @@ def test_relu_acts_in_target_units() -> None:
 
 def test_rows_are_predicted_alike_in_any_number() -> None:
     data = make_data(1100)
-    state = init_state(SMALL, data)
+    state = init_state(SMALL, data.data)
     predict = lambda x: fit.predict_rows(state.params, state.scalers, SMALL, x)  # noqa: E731
     pred = predict(data.x)
     assert pred.shape == (1100, 1)
@@ -262,4 +267,4 @@ def test_rows_are_predicted_alike_in_any_number() -> None:
 )
 def test_data_that_does_not_belong_together_is_refused(change: dict, found: str) -> None:
     with pytest.raises(InputError, match=found):
-        init_state(SMALL, make_data()._replace(**change))
+        init_state(SMALL, make_data()._replace(**change).data)

@@ -9,9 +9,10 @@ import numpy as np
 import optax
 import pytest
 
+from arrays import Arrays
 from jaxreg.config import HeadConfig
 from jaxreg.heads import fit, mlp, optimizer, stopping
-from jaxreg.heads.state import Data, Rates, State, init_state
+from jaxreg.heads.state import Rates, Rows, State, init_state
 
 keras = pytest.importorskip("keras")
 
@@ -118,11 +119,11 @@ def parity_config(**changed) -> HeadConfig:
     return HeadConfig(hidden=(16, 12, 8), **plain, learning_rate=5e-3, batch_size=32, **changed)
 
 
-def parity_data(targets: int) -> Data:
+def parity_data(targets: int) -> Arrays:
     """Positive targets; 100 training rows are three batches of 32 and one of 4."""
     x = np.random.default_rng(0).normal(size=(150, 6)).astype(np.float32)
     y = np.abs(x[:, :targets] * 2 + x[:, 3:4] + 1).astype(np.float32)
-    return Data(x[:100], y[:100], x[100:], y[100:])
+    return Arrays(x[:100], y[:100], x[100:], y[100:])
 
 
 @pytest.mark.parametrize(("targets", "activation"), [(1, "linear"), (3, "linear"), (1, "relu")])
@@ -130,7 +131,7 @@ def test_three_epochs_are_keras_fit(targets: int, activation: str) -> None:
     config = parity_config(output_activation=activation, decay_steps=4, decay_rate=0.7, epochs=3)
     data = parity_data(targets)
     rng = np.random.default_rng(1)
-    state = init_state(config, data)
+    state = init_state(config, data.data)
     model = keras_head(config, state)
     schedule = keras.optimizers.schedules.ExponentialDecay(5e-3, decay_steps=4, decay_rate=0.7)
 
@@ -145,7 +146,7 @@ def test_three_epochs_are_keras_fit(targets: int, activation: str) -> None:
             validation_data=(data.validation_x, data.validation_y),
             verbose=0,
         ).history
-        state, ours = run_epoch(config, Rates.of(config), state, data, jnp.asarray(order))
+        state, ours = run_epoch(config, Rates.of(config), state, data.data, Rows.of(order))
         assert float(ours.loss) == pytest.approx(log["loss"][0], rel=1e-4)
         assert float(ours.val_loss) == pytest.approx(log["val_loss"][0], rel=1e-4)
         assert float(ours.val_mae) == pytest.approx(log["val_mae"][0], rel=1e-4)
@@ -159,7 +160,7 @@ def test_three_epochs_are_keras_fit(targets: int, activation: str) -> None:
 def test_every_one_of_200_steps_is_keras_train_on_batch() -> None:
     config = parity_config(decay_steps=40, decay_rate=0.7)  # the rate falls to a sixth
     data = parity_data(targets=3)
-    state = init_state(config, data)
+    state = init_state(config, data.data)
     model = keras_head(config, state)
     run_epoch = jax.jit(fit.run_epoch, static_argnums=0)
     rng = np.random.default_rng(1)
@@ -168,7 +169,7 @@ def test_every_one_of_200_steps_is_keras_train_on_batch() -> None:
         rows = rng.permutation(100)[:size]
         model.reset_metrics()
         loss, _ = model.train_on_batch(data.x[rows], data.y[rows])
-        state, ours = run_epoch(config, Rates.of(config), state, data, jnp.asarray(rows))
+        state, ours = run_epoch(config, Rates.of(config), state, data.data, Rows.of(rows))
         assert float(ours.loss) == pytest.approx(float(loss), rel=1e-5), step
         assert float(ours.learning_rate) == pytest.approx(
             5e-3 * 0.7 ** (step / 40), rel=1e-5

@@ -90,7 +90,7 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         self._one_target = y.ndim == 1
         targets = y.reshape(len(y), -1).astype(np.float32)
         rows, watched = self._split(len(y), random)
-        data = Data(X[rows], targets[rows], X[watched], targets[watched])
+        data = Data.of(X[rows], targets[rows], X[watched], targets[watched])
         state = init_state(config, data)
         data = jax.device_put(project(config, state.scalers, data))
         state, history = fit.make_fit(config)(state, data, config.epochs)

@@ -18,9 +18,11 @@ from jaxreg.heads.scaling import ArrayOf, Scalers
 from jaxreg.heads.state import (
     DROPOUT,
     SHUFFLE,
+    VIEW,
     Data,
     History,
     Rates,
+    Rows,
     State,
     key_for,
     shape_of,
@@ -65,14 +67,22 @@ def make_fit(config: HeadConfig) -> Callable[[State, Data, int], tuple[State, Hi
 def _fit(
     config: HeadConfig, rates: Rates, state: State, data: Data, until: Int[Array, ""]
 ) -> tuple[State, History]:
+    return train_until(config, rates, state, data, until)
+
+
+def train_until(
+    config: HeadConfig, rates: Rates, state: State, data: Data, until: Int[ArrayOf, ""]
+) -> tuple[State, History]:
+    """What `make_fit` jits."""
+
     def goes_on(carry: tuple[State, History]) -> Bool[Array, ""]:
         state, _ = carry
         return (state.epoch < until) & ~state.stopped & state.finite
 
     def epoch(carry: tuple[State, History]) -> tuple[State, History]:
         state, history = carry
-        order = order_of(state.key, state.epoch, data.x.shape[0])
-        after, row = run_epoch(config, rates, state, data, order)
+        rows = order_of(state.key, state.epoch, data.train, data.views)
+        after, row = run_epoch(config, rates, state, data, rows)
         return after, jax.tree.map(lambda all, one: all.at[state.epoch].set(one), history, row)
 
     unwritten = History(*(jnp.full(config.epochs, jnp.nan, jnp.float32) for _ in History._fields))
@@ -80,28 +90,44 @@ def _fit(
 
 
 def run_epoch(
-    config: HeadConfig, rates: Rates, state: State, data: Data, order: Int[Array, " rows"]
+    config: HeadConfig, rates: Rates, state: State, data: Data, rows: Rows
 ) -> tuple[State, History]:
-    """One epoch over the training rows in the given order, then validation.
+    """One epoch over these rows in their order, then validation.
 
     Returns:
         The state after it, and its history as scalars.
     """
-    steps = _train(config, rates, state, data, order)
+    steps = _train(config, rates, state, data, rows)
     state = state._replace(params=steps.params, opt_state=steps.opt_state, step=steps.step)
-    errors = _evaluate(config, rates, state, data.validation_x, data.validation_y)
-    return close_epoch(
-        order.shape[0], data.validation_x.shape[0], rates, state, steps.total, errors
-    )
+    errors = _evaluate(config, rates, state, data)
+    return close_epoch(rows.count, data.watched.count, rates, state, steps.total, errors)
 
 
-def order_of(key: Array, epoch: Int[Array, ""], rows: int) -> Int[Array, " rows"]:
-    """In which order an epoch takes its rows, where all of them can be reached at once."""
-    return jax.random.permutation(jax.random.fold_in(key_for(key, SHUFFLE), epoch), rows)
+def order_of(key: Array, epoch: Int[Array, ""], rows: Rows, views: Int[ArrayOf, " views"]) -> Rows:
+    """The rows in the order of an epoch, where all of them can be reached at once.
+
+    Sorted by a number drawn for each; what only fills the shape comes last. Of several views one
+    is drawn for each row. Neither depends on the capacity: a draw's bits are its place's own.
+    """
+    capacity = rows.numbers.shape[0]
+    key_of = lambda purpose: jax.random.fold_in(key_for(key, purpose), epoch)  # noqa: E731
+    drawn = jax.random.bits(key_of(SHUFFLE), (capacity,), jnp.uint32)
+    last = jnp.uint32(2**32 - 1)
+    order = jnp.argsort(jnp.where(jnp.arange(capacity) < rows.count, drawn, last))
+    numbers = jnp.asarray(rows.numbers)[order]
+    if views.shape[0] == 1:
+        return Rows(numbers, rows.count)
+    view = jax.random.bits(key_of(VIEW), (capacity,), jnp.uint32) % views.shape[0]
+    return Rows(numbers + jnp.asarray(views)[view], rows.count)
 
 
 def close_epoch(
-    rows: int, watched: int, rates: Rates, state: State, total: Float[Array, ""], errors: Errors
+    rows: Int[Array, ""],
+    watched: Int[Array, ""],
+    rates: Rates,
+    state: State,
+    total: Float[Array, ""],
+    errors: Errors,
 ) -> tuple[State, History]:
     """Early stopping and the best weights after an epoch's updates, and its history as scalars.
 
@@ -126,18 +152,15 @@ def close_epoch(
     return state, History(loss, val_loss, val_mae, rate)
 
 
-def _train(
-    config: HeadConfig, rates: Rates, state: State, data: Data, order: Int[Array, " rows"]
-) -> Steps:
-    """Every training row once, in batches; the last may be a partial one."""
+def _train(config: HeadConfig, rates: Rates, state: State, data: Data, rows: Rows) -> Steps:
+    """Every one of the rows once, in batches; the last may be a partial one."""
+    indices, real, batches = _batches(rows, config.batch_size)
 
-    def step(steps: Steps, batch: tuple) -> tuple[Steps, None]:
-        rows, real = batch
-        x, y = data.x[rows], data.y[rows]
-        return train_batch(config, rates, state.scalers, state.key, steps, x, y, real), None
+    def step(i: Array, steps: Steps) -> Steps:
+        x, y = data.x[indices[i]], data.y[indices[i]]
+        return train_batch(config, rates, state.scalers, state.key, steps, x, y, real[i])
 
-    batches = _batches(order, min(config.batch_size, order.shape[0]))
-    return lax.scan(step, first_steps(state), batches)[0]
+    return lax.fori_loop(0, batches, step, first_steps(state))
 
 
 def first_steps(state: State) -> Steps:
@@ -171,19 +194,15 @@ def train_batch(
     return Steps(params, opt_state, steps.step + 1, steps.total + batch_total)
 
 
-def _evaluate(config: HeadConfig, rates: Rates, state: State, x: ArrayOf, y: ArrayOf) -> Errors:
-    """The errors over all rows, without dropout."""
+def _evaluate(config: HeadConfig, rates: Rates, state: State, data: Data) -> Errors:
+    """The errors over all watched rows, without dropout."""
+    indices, real, batches = _batches(data.watched, ROWS)
 
-    def add(errors: Errors, batch: tuple) -> tuple[Errors, None]:
-        rows, real = batch
-        scalers = state.scalers
-        return add_errors(
-            config, rates, state.params, scalers, errors, x[rows], y[rows], real
-        ), None
+    def add(i: Array, errors: Errors) -> Errors:
+        x, y = data.x[indices[i]], data.y[indices[i]]
+        return add_errors(config, rates, state.params, state.scalers, errors, x, y, real[i])
 
-    count = x.shape[0]
-    batches = _batches(jnp.arange(count), min(ROWS, count))
-    return lax.scan(add, no_errors(), batches)[0]
+    return lax.fori_loop(0, batches, add, no_errors())
 
 
 def no_errors() -> Errors:
@@ -246,13 +265,18 @@ _forward = jax.jit(forward, static_argnames="config")
 
 
 def _batches(
-    order: Int[Array, " rows"], size: int
-) -> tuple[Int[Array, "batches size"], Bool[Array, "batches size"]]:
-    """The order cut into batches, the last padded with row 0, and which entries are real rows."""
-    rows = order.shape[0]
-    padding = jnp.zeros(-rows % size, order.dtype)
-    indices = jnp.concatenate([order, padding]).reshape(-1, size)
-    return indices, (jnp.arange(indices.size) < rows).reshape(-1, size)
+    rows: Rows, most: int
+) -> tuple[Int[Array, "batches size"], Bool[Array, "batches size"], Int[Array, ""]]:
+    """The rows cut into batches of at most `most`, which entries are real, and how many batches.
+
+    The last batch is filled up, and where rows are fewer than their capacity, more follow that are
+    not to be used.
+    """
+    capacity = rows.numbers.shape[0]
+    size = min(most, capacity)
+    padded = jnp.pad(jnp.asarray(rows.numbers), (0, -capacity % size)).reshape(-1, size)
+    real = (jnp.arange(padded.size) < rows.count).reshape(-1, size)
+    return padded, real, (jnp.asarray(rows.count) + size - 1) // size
 
 
 def _loss_scale(scalers: Scalers) -> ArrayOf | None:

@@ -1,6 +1,7 @@
 """What a training is made of: its data, its state between two epochs, its history, its rates."""
 
 import functools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -16,19 +17,66 @@ from jaxreg.heads.ridge import Spectrum, decompose
 from jaxreg.heads.scaling import ArrayOf, Basis, Pieces, Scalers
 from jaxreg.heads.stopping import Stopping
 
-INIT, SHUFFLE, DROPOUT = range(3)  # what a key folded into the run's own is for
+INIT, SHUFFLE, DROPOUT, VIEW = range(4)  # what a key folded into the run's own is for
+
+
+_PIECE = 1024  # rows, as scaling takes them
+
+
+class Rows(NamedTuple):
+    """Row numbers in an array that may be longer: so sides of different length are one program."""
+
+    numbers: ArrayOf  # (capacity,) int32; from `count` on they only fill the shape
+    count: ArrayOf  # int32 scalar, at least 1
+
+    @classmethod
+    def of(cls, numbers: np.ndarray, capacity: int | None = None) -> "Rows":
+        """These numbers, with room for `capacity` of them."""
+        room = len(numbers) if capacity is None else capacity
+        padded = np.pad(np.asarray(numbers, np.int32), (0, room - len(numbers)))
+        return cls(padded, np.int32(len(numbers)))
+
+    @property
+    def real(self) -> np.ndarray:
+        """The numbers that count, on the host."""
+        return np.asarray(self.numbers)[: int(self.count)]
 
 
 class Data(NamedTuple):
-    """Rows to train on and rows to watch; `jax.device_put` it once, or each call copies it anew.
+    """Features and targets, and which rows train and which are watched.
 
-    With `components`, `fit` wants the rows projected already: what `project` makes of the features.
+    `jax.device_put` it once, or each call copies it anew. With `components`, `fit` wants the rows
+    projected already: what `project` makes of the features.
     """
 
-    x: ArrayOf  # (rows, features) float32 or float16
+    x: ArrayOf  # (rows, features) float32 or float16; those of a second view follow the first's
     y: ArrayOf  # (rows, targets) float32, target units
-    validation_x: ArrayOf
-    validation_y: ArrayOf
+    train: Rows
+    watched: Rows
+    views: ArrayOf  # (views,) int32: how far behind a row of the first view its others stand
+
+    @classmethod
+    def of(cls, x: ArrayOf, y: ArrayOf, validation_x: ArrayOf, validation_y: ArrayOf) -> "Data":
+        """Rows to train on and rows to watch that come as arrays of their own.
+
+        Raises:
+            InputError: shapes that do not belong together, or no rows.
+        """
+        _check(x, y, validation_x, validation_y)
+        rows, watched = len(x), len(validation_x)
+        return cls(
+            np.concatenate([x, validation_x]),
+            np.concatenate([y, validation_y]),
+            Rows.of(np.arange(rows)),
+            Rows.of(np.arange(rows, rows + watched)),
+            np.zeros(1, np.int32),
+        )
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        """The features of the rows to train on, some at a time."""
+        rows = self.train.real
+        for start in range(0, len(rows), _PIECE):
+            yield np.asarray(self.x[rows[start : start + _PIECE]])
 
 
 class State(NamedTuple):
@@ -90,10 +138,12 @@ def init_state(config: HeadConfig, data: Data, spectrum: Spectrum | None = None)
         spectrum: of the training rows, where it is known; else made if `components` asks for it.
 
     Raises:
-        InputError: shapes that do not belong together, no rows, or too many components.
+        InputError: too many components.
     """
-    _check(data)
-    return first_state(config, data.x, data.y, data.x.shape[1], spectrum)
+    rows = data.train.real
+    needs_all = config.components is not None and spectrum is None
+    x = data.x[rows] if needs_all else data.pieces
+    return first_state(config, x, data.y[rows], data.x.shape[1], spectrum)
 
 
 def first_state(
@@ -135,10 +185,7 @@ def project(config: HeadConfig, scalers: Scalers, data: Data) -> Data:
     """With `components`, the rows as the head takes them, projected once for all epochs."""
     if config.components is None:
         return data
-    return data._replace(
-        x=scaling.scale_rows(scalers.features, data.x),
-        validation_x=scaling.scale_rows(scalers.features, data.validation_x),
-    )
+    return data._replace(x=scaling.scale_rows(scalers.features, data.x))
 
 
 def _key(config: HeadConfig) -> Array:
@@ -175,20 +222,15 @@ def shape_of(config: HeadConfig) -> HeadConfig:
     return HeadConfig(**{name: getattr(config, name) for name in names}, hidden=config.layers)
 
 
-def _check(data: Data) -> None:
-    for name, x, y in [
-        ("training", data.x, data.y),
-        ("validation", data.validation_x, data.validation_y),
-    ]:
-        if x.ndim != 2 or y.ndim != 2 or x.shape[0] != y.shape[0] or 0 in x.shape + y.shape:
+def _check(x: ArrayOf, y: ArrayOf, validation_x: ArrayOf, validation_y: ArrayOf) -> None:
+    for name, some, targets in [("training", x, y), ("validation", validation_x, validation_y)]:
+        sizes = some.shape + targets.shape
+        if some.ndim != 2 or targets.ndim != 2 or len(some) != len(targets) or 0 in sizes:
             raise InputError(
-                f"{name} features {x.shape} and targets {y.shape}",
+                f"{name} features {some.shape} and targets {targets.shape}",
                 expected="(rows, features) and (rows, targets), as many rows, none of them zero",
             )
-    for name, a, b in [
-        ("features", data.x, data.validation_x),
-        ("targets", data.y, data.validation_y),
-    ]:
+    for name, a, b in [("features", x, validation_x), ("targets", y, validation_y)]:
         if a.shape[1] != b.shape[1]:
             raise InputError(
                 f"{a.shape[1]} {name} to train on and {b.shape[1]} to validate",

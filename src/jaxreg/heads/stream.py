@@ -86,7 +86,8 @@ def _run_epoch(
         errors = _watch_block(config, rates, steps.params, scalers, errors, block)
         jax.block_until_ready(errors)
     state = state._replace(params=steps.params, opt_state=steps.opt_state, step=steps.step)
-    return _close_epoch(blocks.rows, blocks.watched, rates, state, steps.total, errors)
+    counts = np.int32(blocks.rows), np.int32(blocks.watched)
+    return _close_epoch(*counts, rates, state, steps.total, errors)
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=4)
@@ -116,8 +117,7 @@ def _watch_block(
     return lax.fori_loop(0, _batches_in(block), add, errors)
 
 
-# The compiler multiplies by the reciprocal of a constant: the counts are constants in `fit` too.
-_close_epoch = jax.jit(fit.close_epoch, static_argnums=(0, 1), donate_argnums=3)
+_close_epoch = jax.jit(fit.close_epoch, donate_argnums=3)
 
 
 def _batches_in(block: Block) -> Array:

@@ -12,6 +12,7 @@ from jaxtyping import Array
 from jaxreg.config import TrainConfig
 from jaxreg.features.streaming import PartFeatures, Piece, read_pieces
 from jaxreg.heads.fit import ROWS, order_of
+from jaxreg.heads.state import Rows
 from jaxreg.heads.stream import Block
 from jaxreg.runs.experiment import Experiment
 
@@ -25,6 +26,7 @@ class ExperimentBlocks:
         self._x, self._y = experiment.x, experiment.y
         self._train, self._watched = experiment.rows("train"), experiment.rows("validation")
         self.rows, self.watched = len(self._train), len(self._watched)
+        self._views = np.zeros(1, np.int32)
         self._window = experiment.placement.window
         self._shape = experiment.placement.block, min(config.batch_size, self.rows)
         # one batch a block: where parts are read, a block of validation rows is seldom full
@@ -41,7 +43,7 @@ class ExperimentBlocks:
             pieces = self._x.pieces(self._train, random)
             shuffled = shuffle(pieces, self._window or self.rows, size, random)
         else:
-            order = self._train[np.asarray(_order(key, epoch, self.rows))]
+            order = np.asarray(_order(key, epoch, Rows.of(self._train), self._views).numbers)
             shuffled = ((some, self._x[some]) for some in _runs(order, size))
         return ahead(map(partial(self._block, self._shape), shuffled))
 
@@ -65,7 +67,7 @@ class ExperimentBlocks:
         return jax.device_put(block)
 
 
-_order = jax.jit(order_of, static_argnums=2)
+_order = jax.jit(order_of)
 
 
 def shuffle(

@@ -23,7 +23,7 @@ from jaxreg.errors import InputError
 from jaxreg.files import make_folder, write_whole
 from jaxreg.runs.identity import Identity, refuse_differences
 
-STATE_FORMAT = 1
+STATE_FORMAT = 2
 """Goes up with every change of what a state is or how training goes on from one. Releases that
 share it go on with each other's runs; another one's is refused, for its bits would be others."""
 

@@ -12,7 +12,7 @@ from jaxreg.features.streaming import read_pieces
 from jaxreg.heads import fit as on_device
 from jaxreg.heads import stream
 from jaxreg.heads.ridge import Spectrum, solve
-from jaxreg.heads.state import Data, History, State, first_state, init_state, project
+from jaxreg.heads.state import Data, History, Rows, State, first_state, init_state, project
 from jaxreg.runs.bar import Bar
 from jaxreg.runs.blocks import ExperimentBlocks
 from jaxreg.runs.checkpoint import Checkpoints
@@ -128,7 +128,8 @@ def solve_ridge(
     data, ridge = _data(experiment, experiment.x), bar.ridge
     state = init_state(config, data, bar.spectrum)
     if config.components is not None:
-        ridge = solve(bar.spectrum, data.x, data.y, config.components)
+        rows = data.train.real
+        ridge = solve(bar.spectrum, data.x[rows], data.y[rows], config.components)
     params = bar.spectrum.head(ridge, state.scalers)
     state = state._replace(params=params, best_params=params)
     directory.write_history([])
@@ -139,8 +140,8 @@ def solve_ridge(
 
 
 def _data(experiment: Experiment, x: np.ndarray) -> Data:
-    rows, watched, y = experiment.rows("train"), experiment.rows("validation"), experiment.y
-    return Data(x[rows], y[rows], x[watched], y[watched])
+    rows, watched = Rows.of(experiment.rows("train")), Rows.of(experiment.rows("validation"))
+    return Data(x, experiment.y, rows, watched, np.zeros(1, np.int32))
 
 
 def _goes_on(state: State, config: TrainConfig) -> bool:
