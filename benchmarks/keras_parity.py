@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from jaxreg import extract_features
@@ -96,7 +97,7 @@ def keras_curves(config: HeadConfig, data: Data, state: State | None = None) -> 
     model.set_weights([np.asarray(layer[part]) for layer in ours for part in ("kernel", "bias")])
     logs = []
     for epoch in range(config.epochs):
-        order = order_of(state.key, np.int32(epoch), data.train, data.views).numbers
+        order = order_of(state.key, jax.numpy.int32(epoch), data.train, data.views).numbers
         logs.append(model.fit(data.x[order], data.y[order], shuffle=False, **common).history)
     return {name: np.array([log[name][0] for log in logs]) for name in ("loss", "val_loss")}
 

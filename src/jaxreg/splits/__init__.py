@@ -65,8 +65,8 @@ def split_rows(
     elif kind == "hash":
         split = _by_hash(digests, ids, validation, test)
     else:
-        raise _unknown(kind, name)
-    _refuse_empty_side(split, test)
+        raise unknown_kind(kind, name)
+    refuse_empty_side(split, test)
     return split
 
 
@@ -109,7 +109,7 @@ def _by_group(
     """Whole values of a column on one side, drawn by scikit-learn's GroupShuffleSplit."""
     from sklearn.model_selection import GroupShuffleSplit
 
-    values = _dense_ranks(_group_values(name, columns, group))
+    values = dense_ranks(group_values(name, columns, group))
     distinct = int(values.max()) + 1
     wanted = 3 if test else 2
     if distinct < wanted:
@@ -137,7 +137,7 @@ def _by_group(
     return Split(labels, f"group:{name}", (note,))
 
 
-def _group_values(
+def group_values(
     name: str, columns: pa.Table, group: Sequence[str] | None
 ) -> pa.Array | pa.ChunkedArray:
     if name == "group" and group is not None:
@@ -166,7 +166,7 @@ def _names_things(kind: pa.DataType) -> bool:
     return pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
-def _dense_ranks(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
+def dense_ranks(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """Each value as a number from 0, in sorted order; missing ones are one value, the last."""
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
@@ -176,7 +176,7 @@ def _dense_ranks(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
     return ranks.to_numpy().astype(np.int64) - 1
 
 
-def _unknown(kind: str, name: str) -> InputError:
+def unknown_kind(kind: str, name: str) -> InputError:
     words = {known.partition("[")[0].partition(":")[0]: known for known in KINDS}
     near = nearest(name, words)
     return InputError(
@@ -186,7 +186,7 @@ def _unknown(kind: str, name: str) -> InputError:
     )
 
 
-def _refuse_empty_side(split: Split, test: float) -> None:
+def refuse_empty_side(split: Split, test: float) -> None:
     sides = (TRAIN, VALIDATION, TEST) if test else (TRAIN, VALIDATION)
     counts = {side: int((split.labels == side).sum()) for side in (*sides, LEFT_OUT)}
     for side in sides:

@@ -1,6 +1,7 @@
 """Blocks: whole runs of consecutive moments are held out, with a gap beside each."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,30 +27,87 @@ def by_blocks(
     A moment is one value of the order in one group: its rows (three cameras, say) stay together.
     Everything is counted in moments, sorted by group and order; `of` tells each one's group.
     """
+    cut = cut_runs(runs, order, group, rows, seed)
+    tests = share_of(test, cut.parts)
+    held = share_of(validation, cut.parts) + tests
+    uncut = held >= cut.parts  # nothing would be left to train on
+    chosen, nth = _spread(cut.turned, held[cut.of], cut.parts[cut.of])
+    is_test, _ = _spread(nth, tests[cut.of], held[cut.of])
+    chosen &= ~uncut[cut.of]
+    labels = cut.labels(chosen & ~is_test, chosen & is_test, gap)
+    return Split(labels, f"blocks:{runs}", _notes(labels, gap, int(uncut.sum())))
+
+
+def fold_blocks(
+    folds: int,
+    runs: int,
+    order: np.ndarray | None,
+    group: Sequence[str] | None,
+    rows: int,
+    validation: float,
+    gap: float,
+    seed: int,
+) -> list[Split]:
+    """Each fold holds out neighbouring runs of every group; a slice of the other runs validates."""
+    cut = cut_runs(runs, order, group, rows, seed)
+    parts = cut.parts[cut.of]
+    # groups of fewer runs than folds must not all begin with the first fold
+    first = np.floor(places_of(f"{seed}:folds:{name}" for name in cut.names) * folds)
+    fold = (cut.turned * folds // parts + first.astype(np.int64)[cut.of]) % folds
+    splits = []
+    for number in range(folds):
+        held_out = fold == number
+        nth, rest = _places_among(~held_out, cut)
+        watched = share_of(validation, rest)
+        chosen, _ = _spread(nth, watched, np.maximum(rest, 1))
+        chosen &= ~held_out & (watched < rest)  # else nothing would be left to train on
+        labels = cut.labels(chosen, held_out, gap)
+        splits.append(Split(labels, f"blocks:{runs}", _notes(labels, gap, 0)))
+    return splits
+
+
+class Runs(NamedTuple):
+    """Every group's moments in order, cut into runs. A moment is one value of the order."""
+
+    moment_of_row: np.ndarray  # (rows,)
+    of: np.ndarray  # (moments,) its group
+    turned: np.ndarray  # (moments,) its run, counted from where the seed says
+    parts: np.ndarray  # (groups,) runs
+    count: np.ndarray  # (groups,) moments
+    start: np.ndarray  # (groups,) the first moment
+    names: list[str]  # of the groups
+
+    def labels(self, watched: np.ndarray, held_out: np.ndarray, gap: float) -> np.ndarray:
+        """Every row's side, from which moments validate and test; what lies beside is left out."""
+        labels = np.full(len(self.of), TRAIN, dtype=LABEL)
+        labels[watched], labels[held_out] = VALIDATION, TEST
+        reach = np.maximum(share_of(gap, self.count), 1)
+        away = _distance_to(watched | held_out, self.of, self.start)
+        labels[~watched & ~held_out & (away <= reach[self.of])] = LEFT_OUT
+        return labels[self.moment_of_row]
+
+
+def cut_runs(
+    runs: int, order: np.ndarray | None, group: Sequence[str] | None, rows: int, seed: int
+) -> Runs:
+    """Cut each group into `runs` runs of equal length, or of one moment where it has fewer."""
     codes, names = _codes(group, rows)
     moment_of_row, of, place, count, start = _moments(codes, order, rows)
-
     # np.array_split's rule: `longer` runs of size + 1, then runs of size.
     parts = np.minimum(runs, count)
     size, longer = count // parts, count % parts
     run = np.maximum(place // (size + 1)[of], (place - longer[of]) // size[of])
-
-    tests = share_of(test, parts)
-    held = share_of(validation, parts) + tests
-    uncut = held >= parts  # nothing would be left to train on
     offset = np.floor(places_of(f"{seed}:{name}" for name in names) * parts).astype(np.int64)
-    turned = (run - offset[of]) % parts[of]
-    chosen, nth = _spread(turned, held[of], parts[of])
-    is_test, _ = _spread(nth, tests[of], held[of])
-    chosen &= ~uncut[of]
+    return Runs(moment_of_row, of, (run - offset[of]) % parts[of], parts, count, start, names)
 
-    labels = np.full(len(of), TRAIN, dtype=LABEL)
-    labels[chosen] = VALIDATION
-    labels[chosen & is_test] = TEST
-    reach = np.maximum(share_of(gap, count), 1)
-    labels[~chosen & (_distance_to(chosen, of, start) <= reach[of])] = LEFT_OUT
-    labels = labels[moment_of_row]
-    return Split(labels, f"blocks:{runs}", _notes(labels, gap, int(uncut.sum())))
+
+def _places_among(chosen: np.ndarray, cut: Runs) -> tuple[np.ndarray, np.ndarray]:
+    """For each moment, which of its group's chosen runs its run is, and how many those are."""
+    most = int(cut.parts.max())
+    there = np.zeros((len(cut.parts), most), np.int64)
+    there[cut.of, cut.turned] = chosen
+    nth = np.cumsum(there, axis=1) - there
+    return nth[cut.of, cut.turned], there.sum(axis=1)[cut.of]
 
 
 def _spread(

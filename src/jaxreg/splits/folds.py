@@ -1,0 +1,119 @@
+"""Folds: every row is held out once, and a slice of what trains is watched for stopping."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from jaxreg.errors import InputError
+from jaxreg.splits import (
+    FEWEST_DIGESTS,
+    dense_ranks,
+    group_values,
+    refuse_empty_side,
+    unknown_kind,
+)
+from jaxreg.splits.blocks import DEFAULT_RUNS, fold_blocks, number_of_runs
+from jaxreg.splits.side import LABEL, TEST, TRAIN, VALIDATION, Split, places_of, share_of
+
+
+def split_folds(
+    folds: int,
+    kind: str,
+    *,
+    digests: Sequence[str],
+    ids: Sequence[str],
+    order: np.ndarray | None,
+    group: Sequence[str] | None,
+    columns: pa.Table,
+    validation: float,
+    gap: float,
+    seed: int,
+) -> tuple[Split, ...]:
+    """One split per fold, whose test rows are the fold; each row is in exactly one.
+
+    Args:
+        folds: how many, at least 2.
+        kind: blocks[:N], group:COLUMN or hash.
+        validation: share of the rows outside the fold that early stopping watches.
+        digests, ids, order, group, columns, gap, seed: as `split_rows`.
+
+    Raises:
+        InputError: another kind, an unknown column, fewer runs or values than folds, or a side
+            that would have no rows.
+    """
+    name, _, argument = kind.partition(":")
+    if name == "blocks":
+        runs = number_of_runs(argument or str(max(DEFAULT_RUNS, folds)), validation, 0.0)
+        if runs < folds:
+            raise InputError(
+                f"--folds {folds} of --split {kind}",
+                expected=f"at least as many runs as folds: blocks:{folds}",
+            )
+        splits = fold_blocks(folds, runs, order, group, len(ids), validation, gap, seed)
+    elif name == "group":
+        splits = _by_group(folds, argument, columns, group, validation, seed)
+    elif kind == "hash":
+        splits = _by_hash(folds, digests, ids, validation)
+    elif kind == "tail":
+        raise InputError(
+            f"--folds {folds} with --split tail, which has only one end",
+            expected="blocks, hash or group:COLUMN",
+            remedy="--split blocks",
+        )
+    else:
+        raise unknown_kind(kind, name)
+    for split in splits:
+        refuse_empty_side(split, test=1 / folds)
+    return tuple(splits)
+
+
+def _by_group(
+    folds: int,
+    name: str,
+    columns: pa.Table,
+    group: Sequence[str] | None,
+    validation: float,
+    seed: int,
+) -> list[Split]:
+    """Whole values of a column in one fold, of about equal rows: scikit-learn's GroupKFold."""
+    from sklearn.model_selection import GroupKFold, GroupShuffleSplit
+
+    values = dense_ranks(group_values(name, columns, group))
+    distinct = int(values.max()) + 1
+    if distinct < max(folds, 3):
+        raise InputError(
+            f"column {name!r} has {distinct} distinct value{'s' * (distinct != 1)}",
+            expected=f"at least {max(folds, 3)}: {folds} folds, and one each to train and to watch",
+            remedy="fewer --folds, another column, or --split blocks",
+        )
+    rows, splits = np.arange(len(values)), []
+    for rest, held_out in GroupKFold(folds, shuffle=True, random_state=seed).split(
+        rows, groups=values
+    ):
+        inner = values[rest]
+        others = len(np.unique(inner))
+        watch = min(int(share_of(validation, others)), others - 1)
+        drawing = GroupShuffleSplit(1, test_size=watch, random_state=seed)
+        _, watched = next(drawing.split(rest, groups=inner))
+        labels = np.full(len(values), TRAIN, dtype=LABEL)
+        labels[held_out], labels[rest[watched]] = TEST, VALIDATION
+        splits.append(Split(labels, f"group:{name}"))
+    return splits
+
+
+def _by_hash(
+    folds: int, digests: Sequence[str], ids: Sequence[str], validation: float
+) -> list[Split]:
+    """A row's fold, and whether it is watched in the others, follow from its image alone."""
+    few = len(set(digests)) < FEWEST_DIGESTS
+    names = ids if few else digests
+    fold = (places_of(names) * folds).astype(np.int64)
+    watched = places_of(f"watched:{name}" for name in names) < validation
+    notes = ("There are so few distinct images that rows were split by their id.",) if few else ()
+    splits = []
+    for number in range(folds):
+        labels = np.where(watched, VALIDATION, TRAIN).astype(LABEL)
+        labels[fold == number] = TEST
+        splits.append(Split(labels, "hash", notes))
+    return splits
