@@ -48,7 +48,7 @@ def pictures(tmp_path, rng) -> dict[str, bytes]:
     true = rng.uniform(-1, 1, 400)
     predicted = 0.8 * true + rng.normal(0, 0.1, 400)
     split = rng.choice(["train", "validation", "left-out"], 400, p=[0.7, 0.25, 0.05])
-    plots.write_curves(tmp_path / "curves.png", history(60), 48)
+    plots.write_curves(tmp_path / "curves.png", [history(60)], 48)
     plots.write_predicted_against_true(
         tmp_path / "predicted.png", "user/angle", true, predicted, split
     )
@@ -72,6 +72,7 @@ def report(pictures) -> Report:
             "test": {"model": model, "mean": mean, "median": median, "ridge": None},
         },
         by_target={"validation": {TARGETS[0]: model, TARGETS[1]: median}},
+        members={},
         dataset="tub",
         source={"kind": "tub", "where": "data/tub", "rows": 1000},
         rows={"train": 12_760, "validation": 200, "test": 100, "left-out": 40},
@@ -285,9 +286,9 @@ def test_page_opens_in_a_browser_and_fits_its_width(report, tmp_path, width):
 
 
 def test_plots_are_the_same_bytes_for_the_same_numbers(pictures, tmp_path):
-    plots.write_curves(tmp_path / "again.png", history(60), 48)
+    plots.write_curves(tmp_path / "again.png", [history(60)], 48)
     assert (tmp_path / "again.png").read_bytes() == pictures["curves"]
-    plots.write_curves(tmp_path / "again.png", history(60), 47)
+    plots.write_curves(tmp_path / "again.png", [history(60)], 47)
     assert (tmp_path / "again.png").read_bytes() != pictures["curves"]
 
 
@@ -299,8 +300,8 @@ def ink(path: Path, colour: str) -> int:
 
 
 def test_curves_mark_the_best_epoch_only_when_there_is_one(tmp_path):
-    plots.write_curves(tmp_path / "with.png", history(60), 48)
-    plots.write_curves(tmp_path / "without.png", history(60), None)
+    plots.write_curves(tmp_path / "with.png", [history(60)], 48)
+    plots.write_curves(tmp_path / "without.png", [history(60)], None)
     assert ink(tmp_path / "with.png", plots.VERMILLION) > 200
     assert ink(tmp_path / "without.png", plots.VERMILLION) == 0
     assert ink(tmp_path / "without.png", plots.BLUE) > 1000
@@ -309,9 +310,9 @@ def test_curves_mark_the_best_epoch_only_when_there_is_one(tmp_path):
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_curves_of_losses_that_are_not_finite(tmp_path, epochs):
     broken = {**history(epochs), "val_loss": np.full(epochs, np.nan), "loss": [np.inf] * epochs}
-    plots.write_curves(tmp_path / "broken.png", broken, None)
+    plots.write_curves(tmp_path / "broken.png", [broken], None)
     whole = tmp_path / "whole.png"
-    plots.write_curves(whole, history(epochs), None)
+    plots.write_curves(whole, [history(epochs)], None)
     assert ink(tmp_path / "broken.png", plots.BLUE) < ink(whole, plots.BLUE)
 
 

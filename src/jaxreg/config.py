@@ -138,10 +138,14 @@ class TrainConfig(HeadConfig):
     features: str | None = None  # space or its unique prefix; none: the last extract's
     taps: tuple[str, ...] = ()  # InceptionV3 layers, concatenated; none: the last extract's
     pool: str | None = None  # avg, max or grid:RxC; none: the last extract's
+    views: tuple[str, ...] = ("identity",)  # cached views, one drawn per row and epoch
+    mirror_targets: tuple[str, ...] = ()  # targets that change their sign in the mirror view
     validation: float = 0.2  # share of rows that early stopping watches
     test: float = 0.0  # share of rows that nothing looks at until the end
     split: str | None = None  # tail, hash, blocks[:N] or group:COLUMN; none: by the source
     gap: float = 0.01  # blocks: share of a sequence left out beside each edge
+    folds: int | None = None  # trainings that each hold out another share of the rows
+    seeds: int = 1  # trainings that differ in their seed: seed, seed + 1, …
     memory_limit: str | None = None  # features held at a time, as 1GiB; none: what is free
 
     def __post_init__(self) -> None:
@@ -151,8 +155,30 @@ class TrainConfig(HeadConfig):
         both = self.validation + self.test
         _require(both < 1, "test", self.test, "less than 1 with --validation")
         _require(0 <= self.gap < 0.5, "gap", self.gap, "from 0 to below 0.5")
+        self._check_views()
+        self._check_members()
         if self.memory_limit is not None:
             parse_bytes(self.memory_limit)
+
+    def _check_views(self) -> None:
+        once = len(set(self.views)) == len(self.views)
+        _require(once and "identity" in self.views, "views", self.views, "identity, each view once")
+        if self.mirror_targets and "mirror" not in self.views:
+            raise InputError(
+                "--mirror-targets without the mirror view", remedy="--views identity mirror"
+            )
+
+    def _check_members(self) -> None:
+        _require(self.folds is None or self.folds >= 2, "folds", self.folds, "at least 2")
+        _require(1 <= self.seeds <= 1000, "seeds", self.seeds, "from 1 to 1000")
+        _require(self.seed + self.seeds <= 2**32, "seeds", self.seeds, "seeds below 2**32")
+        if self.folds is not None and self.test:
+            raise InputError(
+                "--folds with --test: each fold is held out until the end already",
+                remedy="leave one of them out",
+            )
+        if self.seeds > 1 and self.head == "ridge":
+            raise InputError("--seeds with --head ridge, which draws nothing", remedy="no --seeds")
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {

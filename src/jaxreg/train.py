@@ -50,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             **fields_of(TrainConfig, arguments),
         )
     summary = run.summary
+    if summary["members"]:
+        cli.say(_spread_text(summary))
     cli.say(summary["verdict"]["headline"])
     cli.say(f"report: {run.path / 'report.html'}")
     if arguments.json:
@@ -87,9 +89,18 @@ def _is_done(arguments: TrainArguments) -> bool:
     return RunDirectory(place).read_summary() is not None
 
 
+def _spread_text(summary: dict[str, Any]) -> str:
+    mean, deviation = summary["metrics"], summary["deviation"]
+    known = [name for name in mean if mean[name] is not None and deviation[name] is not None]
+    parts = ", ".join(f"{name} {mean[name]:.3g} ± {deviation[name]:.2g}" for name in known)
+    return f"over {len(summary['members'])} trainings: {parts}"
+
+
 def _epoch_text(row: dict[str, Any], epochs: int) -> str:
+    of = f" (mean of {row['members']})" if "members" in row else ""
+    epoch = f"epoch {row['epoch']}/{epochs}{of}"
     return (
-        f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.4g}, val_loss {row['val_loss']:.4g}, "
+        f"{epoch}: loss {row['loss']:.4g}, val_loss {row['val_loss']:.4g}, "
         f"val_mae {row['val_mae']:.4g}, {row['seconds']:.2f} s"
     )
 

@@ -100,7 +100,7 @@ def run_epoch(
     steps = _train(config, rates, state, data, rows)
     state = state._replace(params=steps.params, opt_state=steps.opt_state, step=steps.step)
     errors = _evaluate(config, rates, state, data)
-    return close_epoch(rows.count, data.watched.count, rates, state, steps.total, errors)
+    return close_epoch(rows.used, data.watched.used, rates, state, steps.total, errors)
 
 
 def order_of(key: Array, epoch: Int[Array, ""], rows: Rows, views: Int[ArrayOf, " views"]) -> Rows:
@@ -113,17 +113,17 @@ def order_of(key: Array, epoch: Int[Array, ""], rows: Rows, views: Int[ArrayOf, 
     key_of = lambda purpose: jax.random.fold_in(key_for(key, purpose), epoch)  # noqa: E731
     drawn = jax.random.bits(key_of(SHUFFLE), (capacity,), jnp.uint32)
     last = jnp.uint32(2**32 - 1)
-    order = jnp.argsort(jnp.where(jnp.arange(capacity) < rows.count, drawn, last))
+    order = jnp.argsort(jnp.where(jnp.arange(capacity) < rows.used, drawn, last))
     numbers = jnp.asarray(rows.numbers)[order]
     if views.shape[0] == 1:
-        return Rows(numbers, rows.count)
+        return Rows(numbers, rows.used)
     view = jax.random.bits(key_of(VIEW), (capacity,), jnp.uint32) % views.shape[0]
-    return Rows(numbers + jnp.asarray(views)[view], rows.count)
+    return Rows(numbers + jnp.asarray(views)[view], rows.used)
 
 
 def close_epoch(
-    rows: Int[Array, ""],
-    watched: Int[Array, ""],
+    rows: Int[ArrayOf, ""],
+    watched: Int[ArrayOf, ""],
     rates: Rates,
     state: State,
     total: Float[Array, ""],
@@ -275,8 +275,8 @@ def _batches(
     capacity = rows.numbers.shape[0]
     size = min(most, capacity)
     padded = jnp.pad(jnp.asarray(rows.numbers), (0, -capacity % size)).reshape(-1, size)
-    real = (jnp.arange(padded.size) < rows.count).reshape(-1, size)
-    return padded, real, (jnp.asarray(rows.count) + size - 1) // size
+    real = (jnp.arange(padded.size) < rows.used).reshape(-1, size)
+    return padded, real, (jnp.asarray(rows.used) + size - 1) // size
 
 
 def _loss_scale(scalers: Scalers) -> ArrayOf | None:

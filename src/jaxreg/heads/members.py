@@ -16,6 +16,7 @@ from jaxtyping import Array, Int
 
 from jaxreg.config import HeadConfig
 from jaxreg.heads.fit import train_until
+from jaxreg.heads.scaling import ArrayOf
 from jaxreg.heads.state import Data, History, Rates, Rows, State, shape_of
 
 Tree = TypeVar("Tree")
@@ -76,7 +77,7 @@ def _fit(
 ) -> tuple[State, History]:
     own_features = data.x.ndim == 3
 
-    def one(state: State, train: Rows, watched: Rows, x: Array | None) -> tuple[State, History]:
+    def one(state: State, train: Rows, watched: Rows, x: ArrayOf | None) -> tuple[State, History]:
         its = data._replace(train=train, watched=watched, x=data.x if x is None else x)
         return train_until(config, rates, state, its, until)
 

@@ -26,20 +26,20 @@ _PIECE = 1024  # rows, as scaling takes them
 class Rows(NamedTuple):
     """Row numbers in an array that may be longer: so sides of different length are one program."""
 
-    numbers: ArrayOf  # (capacity,) int32; from `count` on they only fill the shape
-    count: ArrayOf  # int32 scalar, at least 1
+    numbers: ArrayOf  # (capacity,) int32; from `used` on they only fill the shape
+    used: ArrayOf  # int32 scalar, at least 1
 
     @classmethod
     def of(cls, numbers: np.ndarray, capacity: int | None = None) -> "Rows":
         """These numbers, with room for `capacity` of them."""
         room = len(numbers) if capacity is None else capacity
         padded = np.pad(np.asarray(numbers, np.int32), (0, room - len(numbers)))
-        return cls(padded, np.int32(len(numbers)))
+        return cls(padded, np.array(len(numbers), np.int32))
 
     @property
     def real(self) -> np.ndarray:
         """The numbers that count, on the host."""
-        return np.asarray(self.numbers)[: int(self.count)]
+        return np.asarray(self.numbers)[: int(self.used)]
 
 
 class Data(NamedTuple):

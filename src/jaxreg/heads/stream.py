@@ -86,7 +86,7 @@ def _run_epoch(
         errors = _watch_block(config, rates, steps.params, scalers, errors, block)
         jax.block_until_ready(errors)
     state = state._replace(params=steps.params, opt_state=steps.opt_state, step=steps.step)
-    counts = np.int32(blocks.rows), np.int32(blocks.watched)
+    counts = np.array([blocks.rows, blocks.watched], np.int32)
     return _close_epoch(*counts, rates, state, steps.total, errors)
 
 

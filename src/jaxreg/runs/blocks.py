@@ -23,10 +23,13 @@ class ExperimentBlocks:
     """What `jaxreg.heads.stream` trains on; the next block is made while one is used."""
 
     def __init__(self, experiment: Experiment, config: TrainConfig) -> None:
-        self._x, self._y = experiment.x, experiment.y
+        self._x = experiment.x
+        self._views = experiment.views
+        # numbered on from view to view, as `order_of` draws them
+        self._y = np.concatenate([experiment.y, *(view.y for view in self._views)])
+        self._behind = np.arange(1 + len(self._views), dtype=np.int32) * len(experiment.y)
         self._train, self._watched = experiment.rows("train"), experiment.rows("validation")
         self.rows, self.watched = len(self._train), len(self._watched)
-        self._views = np.zeros(1, np.int32)
         self._window = experiment.placement.window
         self._shape = experiment.placement.block, min(config.batch_size, self.rows)
         # one batch a block: where parts are read, a block of validation rows is seldom full
@@ -43,9 +46,20 @@ class ExperimentBlocks:
             pieces = self._x.pieces(self._train, random)
             shuffled = shuffle(pieces, self._window or self.rows, size, random)
         else:
-            order = np.asarray(_order(key, epoch, Rows.of(self._train), self._views).numbers)
-            shuffled = ((some, self._x[some]) for some in _runs(order, size))
+            order = np.asarray(_order(key, epoch, Rows.of(self._train), self._behind).numbers)
+            shuffled = ((some, self._shown(some)) for some in _runs(order, size))
         return ahead(map(partial(self._block, self._shape), shuffled))
+
+    def _shown(self, rows: np.ndarray) -> np.ndarray:
+        """The features of rows of any view."""
+        assert isinstance(self._x, np.ndarray)
+        if not self._views:
+            return self._x[rows]
+        view, row = np.divmod(rows, len(self._x))
+        found = self._x[row]
+        for number, other in enumerate(self._views, start=1):
+            found[view == number] = other.x[row[view == number]]
+        return found
 
     def validation(self) -> Iterator[Block]:
         size = self._watched_shape[1]

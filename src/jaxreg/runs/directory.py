@@ -70,9 +70,10 @@ class RunDirectory:
         path = self.path / "summary.json"
         return read_json(path, ("metrics",)) if path.exists() else None
 
-    def write_history(self, rows: Sequence[Row]) -> None:
+    def write_history(self, rows: Sequence[Row], labels: Sequence[str] = ()) -> None:
+        """`labels` are the columns that say which of several trainings a line is of."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
+        writer = csv.DictWriter(text, (*labels, *HISTORY), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         write_whole(self.path / "history.csv", text.getvalue().encode())

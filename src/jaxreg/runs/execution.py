@@ -71,24 +71,24 @@ def execute(
         loaded = time.perf_counter()
         # first what the thread imports first: two threads inside one circle of imports may deadlock
         from jaxreg.runs.training import solve_ridge, train  # isort: skip
-        from jaxreg.runs.bar import measure  # isort: skip
+        from jaxreg.runs.members import bar_text, make_members  # isort: skip
 
-        bar = measure(experiment, config)
-        say(f"ridge: {bar or 'left out, slow or large here (--head ridge solves it)'}")
+        members = make_members(experiment, config)
+        say(f"ridge: {bar_text(members)}")
+        solved = time.perf_counter()
     except InputError:
         if not any(directory.path.glob("*")) and directory.path.is_dir():
             directory.path.rmdir()  # the name that was claimed for it
         raise
     directory.write_config(record)
-    if config.head == "ridge" and bar is not None:
-        trained = solve_ridge(directory, experiment, config, record, bar)
+    if config.head == "ridge":
+        trained = solve_ridge(directory, members, config, record)
     else:
         trained = train(
             directory,
-            experiment,
+            members,
             config,
             record,
-            None if bar is None else bar.spectrum,
             resume=resume,
             say=say,
             on_epoch=on_epoch,
@@ -96,25 +96,25 @@ def execute(
         )
     if trained.interrupted:
         raise Stopped(
-            f"stopped after epoch {len(trained.history)}",
+            f"stopped after epoch {max(int(state.epoch) for state in trained.states)}",
             remedy=f"python -m jaxreg.train --run {directory.path} --resume",
         )
     from jaxreg.runs.presentation import present
     from jaxreg.runs.summary import predict_all, predictions_table, summarize
 
     reporting = time.perf_counter()
-    predictions = predict_all(experiment, config, trained)
-    _write_parquet(directory, predictions_table(experiment, predictions))
-    summary = summarize(experiment, config, trained, predictions, bar, device)
+    told = predict_all(experiment, members, config, trained)
+    _write_parquet(directory, predictions_table(experiment, told.predictions))
+    summary = summarize(experiment, members, config, trained, told, device)
     summary["seconds"] = {
         "load": loaded - begin,
-        "ridge": 0.0 if bar is None else bar.seconds,
+        "ridge": solved - loaded,
         "compile": trained.compile_seconds,
         "train": trained.train_seconds,
         "report": None,
         "total": None,
     }
-    present(directory, cache, experiment, config, trained, predictions, bar, summary)
+    present(directory, cache, experiment, config, trained, told, summary)
     now = time.perf_counter()
     summary["seconds"] |= {"report": now - reporting, "total": now - begin}
     summary["seconds"] = {part: round(value, 3) for part, value in summary["seconds"].items()}

@@ -1,24 +1,32 @@
 """From a dataset in the cache and the settings to arrays: targets, features, who trains on what."""
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from jaxreg.config import TrainConfig
-from jaxreg.errors import InputError, nearest
+from jaxreg.errors import InputError
 from jaxreg.features.cache import Cache
-from jaxreg.features.datasets import Dataset, dataset_names
+from jaxreg.features.datasets import Dataset
 from jaxreg.features.parts import DamagedPart
 from jaxreg.features.recipe import Column, Recipe
 from jaxreg.features.streaming import Features, PartFeatures, read_pieces
 from jaxreg.memory import give_back_freed
+from jaxreg.runs.choosing import choose_features, choose_targets, numbers
 from jaxreg.runs.placement import Placement, measure, place
 from jaxreg.splits import Split, split_rows
+from jaxreg.splits.folds import split_folds
 
-LARGEST_TARGET = 1e18
+
+class View(NamedTuple):
+    """All rows as another view shows them."""
+
+    x: np.ndarray
+    y: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -31,13 +39,25 @@ class Experiment:
     targets: tuple[str, ...]
     x: Features  # (rows, features) float32 or float16, in memory or in the cache's parts
     y: np.ndarray  # (rows, targets) float32, NaN where the source has none
+    views: tuple[View, ...]  # what training may draw for a row instead of x and y
     split: Split  # its labels cover all rows; those without a target are left out
+    folds: tuple[Split, ...]  # with --folds: of each, its test rows being the fold; else empty
     without_target: tuple[str, ...]  # ids
     placement: Placement  # where x is kept
 
     def rows(self, label: str) -> np.ndarray:
         """The row numbers of one side of the split."""
         return np.flatnonzero(self.split.labels == label)
+
+    def fold(self, number: int) -> "Experiment":
+        """The same with the split of one fold."""
+        return dataclasses.replace(self, split=self.folds[number], folds=())
+
+    @property
+    def fold_of_row(self) -> np.ndarray:
+        """Which fold holds out each row, -1 for rows without a target."""
+        held_out = np.stack([fold.labels == "test" for fold in self.folds])
+        return np.where(held_out.any(axis=0), held_out.argmax(axis=0), -1)
 
     @property
     def notes(self) -> list[str]:
@@ -64,37 +84,25 @@ def load_experiment(
     Raises:
         InputError: a target, column, split, part or memory limit that cannot be used.
     """
-    targets = choose_targets(cache, dataset, config.target)
-    y = np.stack([_numbers(dataset, name) for name in targets], axis=1)
+    targets = choose_targets(cache, dataset, config)
+    y = np.stack([numbers(dataset, name) for name in targets], axis=1)
     space, columns = choose_features(cache, dataset, config)
     recipe = cache.recipe(space)
     kind = config.split or ("blocks" if dataset.sequential else "hash")
-    usable = ~np.isnan(y).any(axis=1)
+    usable = np.asarray(~np.isnan(y).any(axis=1))
     if not usable.any():
         raise InputError(f"no row of {dataset.name} has a number for {', '.join(targets)}")
-    kept = dataset.rows(np.flatnonzero(usable))
-    split = split_rows(
-        kind,
-        digests=kept.digests,
-        ids=kept.ids,
-        order=kept.table["order"].to_numpy(),
-        group=kept.table["group"].to_pylist() if "group" in kept.table.column_names else None,
-        columns=kept.table,
-        validation=config.validation,
-        test=config.test,
-        gap=config.gap,
-        seed=config.seed,
-    )
-    labels = np.full(len(dataset), "left-out", dtype=object)
-    labels[usable] = split.labels
+    split, folds = _split(dataset, usable, kind, config)
     with _remedies(dataset):
         size = measure(cache, space, columns, dataset.digests)
+    size = size._replace(row=len(config.views) * size.row)
     placement = place(config, size, resumed=resumed, window=window)
     if placement.kind != "device":
         give_back_freed()
     with _remedies(dataset):
         x = _read(cache, dataset, space, columns, placement)
         broken = _not_finite(x)
+        views = _read_views(cache, dataset, space, columns, config, targets, y, placement)
     if len(broken):
         raise InputError(
             f"the features of {len(broken)} images are not finite, first {dataset.ids[broken[0]]}",
@@ -107,15 +115,52 @@ def load_experiment(
         targets=targets,
         x=x,
         y=y,
-        split=Split(labels, split.kind, split.notes),
+        views=views,
+        split=split,
+        folds=folds,
         without_target=tuple(np.array(dataset.ids, dtype=object)[~usable]),
         placement=placement,
     )
 
 
+def _split(
+    dataset: Dataset, usable: np.ndarray, kind: str, config: TrainConfig
+) -> tuple[Split, tuple[Split, ...]]:
+    """The split of all rows; with folds every usable row is one that validates, in its fold."""
+    kept = dataset.rows(np.flatnonzero(usable))
+    common: dict[str, Any] = {
+        "digests": kept.digests,
+        "ids": kept.ids,
+        "order": kept.table["order"].to_numpy(),
+        "group": kept.table["group"].to_pylist() if "group" in kept.table.column_names else None,
+        "columns": kept.table,
+        "validation": config.validation,
+        "gap": config.gap,
+        "seed": config.seed,
+    }
+
+    def all_rows(split: Split) -> Split:
+        labels = np.full(len(dataset), "left-out", dtype=object)
+        labels[usable] = split.labels
+        return Split(labels, split.kind, split.notes)
+
+    if config.folds is None:
+        return all_rows(split_rows(kind, test=config.test, **common)), ()
+    folds = split_folds(config.folds, kind, **common)
+    sizes = [int((fold.labels == "test").sum()) for fold in folds]
+    note = (
+        f"{len(folds)} folds of {min(sizes)} to {max(sizes)} rows: each is scored by a head that "
+        "neither trained on it nor was stopped by it."
+    )
+    whole = Split(np.full(len(kept), "validation"), folds[0].kind, (note,))
+    return all_rows(whole), tuple(map(all_rows, folds))
+
+
 def check_head(experiment: Experiment, config: TrainConfig) -> None:
     """Raise InputError for a head that these rows cannot have, before anything is computed."""
-    rows, columns = len(experiment.rows("train")), experiment.x.shape[1]
+    columns = experiment.x.shape[1]
+    splits = experiment.folds or (experiment.split,)
+    rows = min(int((split.labels == "train").sum()) for split in splits)
     needs_all = config.head == "ridge" or config.components is not None
     if needs_all and not isinstance(experiment.x, np.ndarray):
         raise InputError(
@@ -128,58 +173,6 @@ def check_head(experiment: Experiment, config: TrainConfig) -> None:
             "columns",
             expected=f"at most {min(rows, columns)}",
         )
-
-
-def choose_targets(cache: Cache, dataset: Dataset, asked: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns asked for, else the source's own, else the only numeric one."""
-    possible = [n for n in dataset.numeric_columns if n not in dataset.bookkeeping]
-    listed = ", ".join(possible) or "none is numeric"
-    for name in asked:
-        if name in dataset.source_columns:
-            continue
-        if name in dataset_names(cache):
-            raise InputError(
-                f"{name!r} is a dataset, not a column of {dataset.name}",
-                remedy=f"put the name first: python -m jaxreg.train {name} --target …",
-            )
-        raise InputError(
-            f"no column {name!r} in {dataset.name}",
-            expected=f"a numeric column: {listed}",
-            remedy=nearest(name, possible) or "",
-        )
-    if len(set(asked)) < len(asked):
-        raise InputError(f"--target {' '.join(asked)}", expected="each column once")
-    chosen = asked or dataset.targets or tuple(possible if len(possible) == 1 else ())
-    if not chosen:
-        others = [n for n in dataset.source_columns if n not in dataset.numeric_columns]
-        listed += f" (not numbers: {', '.join(others)})" if others else ""
-        raise InputError(
-            f"{dataset.name} does not say which column is the target",
-            expected=f"a numeric column: {listed}",
-            remedy="--target COLUMN",
-        )
-    return tuple(chosen)
-
-
-def choose_features(
-    cache: Cache, dataset: Dataset, config: TrainConfig
-) -> tuple[str, tuple[Column, ...]]:
-    """The space and columns asked for, else those of the dataset's last extract."""
-    space = cache.find_space(config.features) if config.features else dataset.space
-    last = dataset.columns
-    taps = config.taps or tuple(dict.fromkeys(column.tap for column in last))
-    pools = (config.pool,) if config.pool else tuple(dict.fromkeys(c.pool for c in last))
-    columns = tuple(Column(tap=tap, pool=pool) for tap in taps for pool in pools)
-    there = cache.columns(space)
-    for column in columns:
-        if column not in there:
-            names = ", ".join(c.name for c in there) or "none"
-            raise InputError(
-                f"{space} has no {column.name} features",
-                expected=f"one of its columns: {names}",
-                remedy=f"{dataset.extract_command} (with --taps {column.tap} --pool {column.pool})",
-            )
-    return space, columns
 
 
 @contextmanager
@@ -203,40 +196,33 @@ def _read(
     return cache.read(space, columns, dataset.digests)
 
 
+def _read_views(
+    cache: Cache,
+    dataset: Dataset,
+    space: str,
+    columns: tuple[Column, ...],
+    config: TrainConfig,
+    targets: tuple[str, ...],
+    y: np.ndarray,
+    placement: Placement,
+) -> tuple[View, ...]:
+    """The views that training may draw instead of identity, with their targets."""
+    others = [view for view in config.views if view != "identity"]
+    if others and placement.kind == "parts":
+        raise InputError(
+            "features of several views are drawn from memory, and they are too large for it",
+            remedy="a larger --memory-limit, or --views identity",
+        )
+    signs = np.where(np.isin(targets, config.mirror_targets), -1, 1).astype(np.float32)
+    views = []
+    for view in others:
+        shown = tuple(dataclasses.replace(column, view=view) for column in columns)
+        x = cache.read(space, shown, dataset.digests)
+        views.append(View(x, y * signs[None, :] if view == "mirror" else y))
+    return tuple(views)
+
+
 def _not_finite(x: Features) -> np.ndarray:
     """The rows with a number that is not finite, in order."""
     pieces = read_pieces(x, np.arange(x.shape[0]))
     return np.sort(np.concatenate([rows[~np.isfinite(some).all(axis=1)] for rows, some in pieces]))
-
-
-def _numbers(dataset: Dataset, name: str) -> np.ndarray:
-    """One target as float32, NaN where it is missing."""
-    column = dataset.table[name]
-    if name not in dataset.numeric_columns:
-        raise InputError(
-            f"the target {name} holds {column.type}, not numbers{_first_text(dataset, column)}",
-            expected=f"one of: {', '.join(dataset.numeric_columns) or 'none is numeric'}",
-        )
-    values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    if np.isinf(values).any():
-        row = int(np.flatnonzero(np.isinf(values))[0])
-        raise InputError(f"the target {name} is infinite in {dataset.ids[row]}")
-    largest = float(np.nanmax(np.abs(values), initial=0.0))
-    if largest > LARGEST_TARGET:
-        raise InputError(
-            f"the target {name} reaches {largest:.3g}",
-            expected=f"at most {LARGEST_TARGET:g}, whose square float32 can hold",
-            remedy="another unit, or take out what is not a measurement",
-        )
-    return values.astype(np.float32)
-
-
-def _first_text(dataset: Dataset, column: pa.ChunkedArray) -> str:
-    if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
-        return ""
-    for row, text in enumerate(column.to_pylist()):
-        try:
-            float(text or "nan")
-        except ValueError:
-            return f": {text!r} in {dataset.ids[row]}"
-    return ""

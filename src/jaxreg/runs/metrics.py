@@ -64,6 +64,21 @@ def baselines(
     return {**told, "ridge": None if ridge is None else scores(targets, ridge, delta)}
 
 
+def mean_of(several: Sequence[Scores]) -> Scores:
+    """The mean of each metric over several scores, None where one of them has none."""
+    return {metric: _mean([scores[metric] for scores in several]) for metric in METRICS}
+
+
+def deviation_of(several: Sequence[Scores]) -> Scores:
+    """The sample deviation (N - 1) of each metric over several scores, None where one has none."""
+    told: Scores = {}
+    for metric in METRICS:
+        values = [value for scores in several if (value := scores[metric]) is not None]
+        whole = len(values) == len(several) > 1
+        told[metric] = float(np.std(values, ddof=1)) if whole else None
+    return told
+
+
 def bootstrap_gain(
     targets: np.ndarray,
     predictions: np.ndarray,

@@ -43,28 +43,31 @@ def safe_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def write_curves(
-    path: Path, history: Mapping[str, Sequence[float]], best_epoch: int | None
+    path: Path, trainings: Sequence[Mapping[str, Sequence[float]]], best_epoch: int | None
 ) -> None:
     """Draw loss and validation loss over the epochs, and below them the learning rate.
 
     Args:
         path: the PNG to write.
-        history: the columns `epoch` (from 1), `loss`, `val_loss` and `learning_rate`, equally
-            long; numbers that are not finite are gaps.
+        trainings: of each, the columns `epoch` (from 1), `loss`, `val_loss` and `learning_rate`,
+            equally long; numbers that are not finite are gaps.
         best_epoch: the epoch of the lowest validation loss, None to mark none.
     """
-    epochs = np.asarray(history["epoch"])
     figure = Figure(figsize=(6.0, 4.4), layout="constrained")
     losses, rate = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-    marker = "o" if len(epochs) < 25 else None
+    longest = max(trainings, key=lambda columns: len(columns["epoch"]))
+    marker = "o" if len(longest["epoch"]) < 25 and len(trainings) == 1 else None
+    look = {"marker": marker, "ms": 3.5, "lw": 1.8 if len(trainings) == 1 else 1.0}
     drawn = []
     for name, label, colour in [
         ("loss", "training (dropout on)", GREY),
         ("val_loss", "validation", BLUE),
     ]:
-        values = _finite_or_gap(history[name])
-        losses.plot(epochs, values, color=colour, label=label, lw=1.8, marker=marker, ms=3.5)
-        drawn.append(values)
+        for columns in trainings:
+            values = _finite_or_gap(columns[name])
+            shown = label if columns is trainings[0] else None
+            losses.plot(columns["epoch"], values, color=colour, label=shown, **look)
+            drawn.append(values)
     values = np.concatenate(drawn)
     values = values[np.isfinite(values)]
     if len(values) and values.min() > 0 and values.max() > 20 * values.min():
@@ -73,8 +76,9 @@ def write_curves(
         losses.axvline(best_epoch, color=VERMILLION, lw=1.2, ls="--", label=f"best: {best_epoch}")
     losses.set_ylabel("loss")
     losses.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
-    rates = _finite_or_gap(history["learning_rate"])
-    rate.plot(epochs, rates, color=BLACK, lw=1.4, marker=marker, ms=3.5)
+    rates = _finite_or_gap(longest["learning_rate"])
+    rate.plot(longest["epoch"], rates, color=BLACK, lw=1.4, marker=marker, ms=3.5)
+    rate.ticklabel_format(axis="y", useOffset=False)
     rate.set_ylabel("learning\nrate")
     rate.set_xlabel("epoch")
     rate.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -8,10 +8,10 @@ from jaxreg import config as settings_of
 from jaxreg.config import TrainConfig
 from jaxreg.features.cache import Cache
 from jaxreg.runs import metrics, plots
-from jaxreg.runs.bar import Bar
 from jaxreg.runs.directory import Row, RunDirectory
 from jaxreg.runs.experiment import Experiment
 from jaxreg.runs.report import Report, WorstImage, write_report
+from jaxreg.runs.summary import Told
 from jaxreg.runs.training import Trained
 
 WORST = 12  # images shown
@@ -23,8 +23,7 @@ def present(
     experiment: Experiment,
     config: TrainConfig,
     trained: Trained,
-    predictions: np.ndarray,
-    bar: Bar | None,
+    told: Told,
     summary: dict[str, Any],
 ) -> None:
     """Write plots/*.png and report.html."""
@@ -32,14 +31,15 @@ def present(
     labels = experiment.split.labels
     curves = folder / "curves.png"
     if trained.history:
-        plots.write_curves(curves, _columns(trained.history), summary["best_epoch"])
+        plots.write_curves(curves, _curves(trained.history), summary["best_epoch"])
     names = plots.safe_names(experiment.targets)
-    for target, true, told in zip(experiment.targets, experiment.y.T, predictions.T, strict=True):
+    for number, target in enumerate(experiment.targets):
+        true, guess = experiment.y[:, number], told.predictions[:, number]
         name = names[target]
         plots.write_predicted_against_true(
-            folder / f"predicted-{name}.png", target, true, told, labels
+            folder / f"predicted-{name}.png", target, true, guess, labels
         )
-        plots.write_residuals(folder / f"residuals-{name}.png", target, true, told, labels)
+        plots.write_residuals(folder / f"residuals-{name}.png", target, true, guess, labels)
 
     def pictures(kind: str) -> dict[str, bytes]:
         return {t: (folder / f"{kind}-{names[t]}.png").read_bytes() for t in experiment.targets}
@@ -49,12 +49,12 @@ def present(
     by_target = {"validation": summary["by_target"]}
     tested = experiment.rows("test")
     if len(tested):
-        y, told = experiment.y[tested], predictions[tested]
+        y, guess = experiment.y[tested], told.predictions[tested]
         train_y = experiment.y[experiment.rows("train")]
-        ridge = None if bar is None else bar.predictions[tested]
+        ridge = None if told.ridge is None else told.ridge[tested]
         baselines = metrics.baselines(train_y, y, delta, ridge)
         scores["test"] = {"model": summary["test"], **baselines}
-        by_target["test"] = metrics.by_target(experiment.targets, y, told, delta)
+        by_target["test"] = metrics.by_target(experiment.targets, y, guess, delta)
     write_report(
         directory.path / "report.html",
         Report(
@@ -64,6 +64,7 @@ def present(
             random_weights=recipe.random_seed is not None,
             scores=scores,
             by_target=by_target,
+            members=_member_scores(summary),
             dataset=dataset.name,
             source=dataset.source,
             rows=summary["rows"],
@@ -82,7 +83,7 @@ def present(
             curves=curves.read_bytes() if trained.history else None,
             predicted=pictures("predicted"),
             residuals=pictures("residuals"),
-            worst=worst_images(cache, experiment, predictions),
+            worst=worst_images(cache, experiment, told.predictions),
             findings=summary["verdict"]["findings"],
             settings=settings_of.to_json(config),
             seconds={k: v for k, v in summary["seconds"].items() if v is not None},
@@ -116,6 +117,28 @@ def worst_images(cache: Cache, experiment: Experiment, predictions: np.ndarray) 
     ]
 
 
-def _columns(history: list[Row]) -> dict[str, list[float]]:
+def _member_scores(summary: dict[str, Any]) -> dict[str, metrics.Scores]:
+    """A line for each training of several, then what they come to."""
+    if summary["members"] is None:
+        return {}
+    lines = {
+        ", ".join(f"{name} {one[name]}" for name in ("fold", "seed") if name in one): one["metrics"]
+        for one in summary["members"]
+    }
+    return {
+        **lines,
+        "mean": summary["metrics"],
+        "deviation": summary["deviation"],
+        "all predictions together": summary["combined"],
+    }
+
+
+def _curves(history: list[Row]) -> list[dict[str, list[float]]]:
+    """The columns to draw, of each training."""
     names = ("epoch", "loss", "val_loss", "learning_rate")
-    return {name: [float(row[name]) for row in history] for name in names}
+    by_member: dict[tuple, dict[str, list[float]]] = {}
+    for row in history:
+        curves = by_member.setdefault((row.get("fold"), row.get("seed")), {n: [] for n in names})
+        for name in names:
+            curves[name].append(float(row[name]))
+    return list(by_member.values())

@@ -40,6 +40,7 @@ class Report:
     random_weights: bool  # the features come from a backbone that was never trained
     scores: Mapping[str, Mapping[str, Scores | None]]  # split → predictor (of PREDICTORS) → scores
     by_target: Mapping[str, Mapping[str, Scores]]  # split → target → the model's scores
+    members: Mapping[str, Scores]  # of folds and seeds, each one's; then their mean and deviation
 
     dataset: str
     source: str | Mapping[str, Any]  # where the images came from
@@ -86,6 +87,7 @@ def write_report(path: Path, report: Report) -> None:
         splits=[split for split in SPLITS if report.rows.get(split)],
         compared={split: _compared(scores) for split, scores in report.scores.items()},
         by_target={split: _lines(scores, {}) for split, scores in report.by_target.items()},
+        members=_lines(report.members, {}),
     )
     # A file's name may hold bytes that are no text in any encoding.
     write_whole(path, page.encode(errors="replace"))

@@ -17,17 +17,21 @@ from jaxreg.features.recipe import Column, Recipe
 from jaxreg.features.space import find_weights, smallest_image
 from jaxreg.heads import mlp
 from jaxreg.heads.fit import predict_rows
+from jaxreg.heads.members import stack
 from jaxreg.heads.scaling import Scalers
 from jaxreg.heads.state import empty_state
 from jaxreg.runs.checkpoint import Checkpoints
 from jaxreg.runs.directory import RunDirectory
+from jaxreg.runs.members import number_of_members
+from jaxreg.runs.training import states_of
 from jaxreg.sources.examples import Examples, Image
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run on disk with its head in memory.
+    """A run on disk with its head in memory; of several folds and seeds, all of their heads.
 
+    The prediction of several heads is the mean of theirs.
     `summary` is summary.json, `config` config.json; both are described in docs/runs.md.
     """
 
@@ -38,15 +42,17 @@ class Run:
     recipe: Recipe
     columns: tuple[Column, ...]
     targets: tuple[str, ...]
-    params: mlp.Params = field(repr=False)  # of the lowest validation loss
-    scalers: Scalers = field(repr=False)
+    params: tuple[mlp.Params, ...] = field(repr=False)  # of the lowest validation loss
+    scalers: tuple[Scalers, ...] = field(repr=False)
 
     def predict_features(self, features: np.ndarray) -> np.ndarray:
         """Predictions (rows, targets) in target units for features as the cache holds them."""
-        width = self.scalers.features.mean.shape[0]
+        width = self.scalers[0].features.mean.shape[0]
         if features.ndim != 2 or features.shape[1] != width:
             raise InputError(f"features of shape {features.shape}", expected=f"(rows, {width})")
-        return predict_rows(self.params, self.scalers, self.settings, features)
+        heads = zip(self.params, self.scalers, strict=True)
+        told = [predict_rows(*head, self.settings, features) for head in heads]
+        return told[0] if len(told) == 1 else np.mean(told, axis=0)
 
     def predict(
         self,
@@ -174,13 +180,15 @@ def load_run(path: str | Path) -> Run:
         )
     settings = directory.settings()
     features, targets = config["features"], tuple(config["targets"])
-    found = Checkpoints(directory.checkpoints, config).load(
-        empty_state(settings, features, len(targets)), warn=lambda text: None
-    )
+    empty = empty_state(settings, features, len(targets))
+    if (count := number_of_members(settings)) > 1:
+        empty = stack([empty] * count)
+    found = Checkpoints(directory.checkpoints, config).load(empty, warn=lambda text: None)
     if found is None:
         raise InputError(f"{path} has no whole checkpoint", remedy="train it again")
-    _, state = found
-    if int(state.best_epoch) != (summary["best_epoch"] or 0):
+    states = states_of(found[1])
+    expected = [one["best_epoch"] or 0 for one in summary["members"] or [summary]]
+    if [int(state.best_epoch) for state in states] != expected:
         raise InputError(
             f"the last checkpoint of {path} is damaged, and the one before it is another head",
             remedy="train it again: --overwrite",
@@ -193,6 +201,6 @@ def load_run(path: str | Path) -> Run:
         recipe=Recipe.from_json(config["recipe"], config["weights_tag"]),
         columns=tuple(Column.parse(name) for name in config["columns"]),
         targets=targets,
-        params=state.best_params,
-        scalers=state.scalers,
+        params=tuple(state.best_params for state in states),
+        scalers=tuple(state.scalers for state in states),
     )

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,20 +12,65 @@ import pyarrow as pa
 from jaxreg.config import TrainConfig
 from jaxreg.features.streaming import read_pieces
 from jaxreg.heads.fit import predict_rows
+from jaxreg.heads.state import State
 from jaxreg.runs import metrics
-from jaxreg.runs.bar import Bar
 from jaxreg.runs.experiment import Experiment
+from jaxreg.runs.members import Member
 from jaxreg.runs.training import Trained
 from jaxreg.verdict import Measurements, judge
 
 
-def predict_all(experiment: Experiment, config: TrainConfig, trained: Trained) -> np.ndarray:
-    """Predictions (rows, targets) for every row of the dataset, with the best weights."""
-    params, scalers = trained.state.best_params, trained.state.scalers
-    predictions = np.empty(experiment.y.shape, np.float32)
-    for rows, x in read_pieces(experiment.x, np.arange(len(predictions))):
-        predictions[rows] = predict_rows(params, scalers, config, x)
-    return predictions
+@dataclass(frozen=True)
+class Told:
+    """What a run says of every row of the dataset; each (rows, targets), target units.
+
+    With folds a row's prediction is its fold's; of several seeds it is the mean.
+    """
+
+    predictions: np.ndarray
+    each: tuple[np.ndarray, ...]  # of every member
+    median: np.ndarray  # of the training rows
+    ridge: np.ndarray | None
+
+
+def predict_all(
+    experiment: Experiment, members: Sequence[Member], config: TrainConfig, trained: Trained
+) -> Told:
+    """Predictions with the best weights, and those of the predictors to compare with."""
+    heads = [(state.best_params, state.scalers) for state in trained.states]
+    each = tuple(np.empty(experiment.y.shape, np.float32) for _ in heads)
+    for rows, x in read_pieces(experiment.x, np.arange(len(experiment.y))):
+        for predictions, (params, scalers) in zip(each, heads, strict=True):
+            predictions[rows] = predict_rows(params, scalers, config, x)
+    medians = [np.broadcast_to(_median(m.experiment), experiment.y.shape) for m in members]
+    bars = [m.bar.predictions for m in members if m.bar is not None]
+    return Told(
+        predictions=_combine(experiment, members, each),
+        each=each,
+        median=_combine(experiment, members, medians),
+        ridge=_combine(experiment, members, bars) if len(bars) == len(members) else None,
+    )
+
+
+def _median(experiment: Experiment) -> np.ndarray:
+    """Of the training rows' targets (targets,)."""
+    return np.median(experiment.y[experiment.rows("train")], axis=0)
+
+
+def _combine(
+    experiment: Experiment, members: Sequence[Member], each: Sequence[np.ndarray]
+) -> np.ndarray:
+    """The mean over members, but of a row in a fold only over the members that held it out."""
+    if len(each) == 1:
+        return each[0]
+    combined = np.asarray(np.mean(each, axis=0, dtype=np.float64), np.float32)
+    if experiment.folds:
+        fold_of_row = experiment.fold_of_row
+        for fold in range(len(experiment.folds)):
+            rows = np.flatnonzero(fold_of_row == fold)
+            own = [a[rows] for m, a in zip(members, each, strict=True) if m.fold == fold]
+            combined[rows] = np.mean(own, axis=0, dtype=np.float64)
+    return combined
 
 
 def predictions_table(experiment: Experiment, predictions: np.ndarray) -> pa.Table:
@@ -32,6 +79,10 @@ def predictions_table(experiment: Experiment, predictions: np.ndarray) -> pa.Tab
         "id": experiment.dataset.table["id"],
         "split": pa.array(experiment.split.labels.tolist(), pa.string()),
     }
+    if experiment.folds:
+        columns["fold"] = pa.array(
+            [None if fold < 0 else fold for fold in experiment.fold_of_row.tolist()], pa.int32()
+        )
     for kind, values in [("target", experiment.y), ("prediction", predictions)]:
         for name, column in zip(experiment.targets, values.T, strict=True):
             columns[f"{kind}.{name}"] = pa.array(column, from_pandas=kind == "target")
@@ -40,32 +91,68 @@ def predictions_table(experiment: Experiment, predictions: np.ndarray) -> pa.Tab
 
 def summarize(
     experiment: Experiment,
+    members: Sequence[Member],
     config: TrainConfig,
     trained: Trained,
-    predictions: np.ndarray,
-    bar: Bar | None,
+    told: Told,
     device: str,
 ) -> dict[str, Any]:
     """summary.json but for `seconds`, which the caller completes."""
-    delta, state = config.huber_delta, trained.state
     rows = {side: experiment.rows(side) for side in ("train", "validation", "test", "left-out")}
-    watched, tested = rows["validation"], rows["test"]
-    y, train_y = experiment.y, experiment.y[rows["train"]]
-    ridge = None if bar is None else bar.predictions[watched]
-    best_epoch = int(state.best_epoch)
+    each = [
+        _summarize_one(member, state, predictions)
+        for member, state, predictions in zip(members, trained.states, told.each, strict=True)
+    ]
+    watched, delta = rows["validation"], config.huber_delta
+    y, predictions = experiment.y[watched], told.predictions[watched]
+    several = len(members) > 1
     return {
-        "metrics": metrics.scores(y[watched], predictions[watched], delta),
-        "test": metrics.scores(y[tested], predictions[tested], delta) if len(tested) else None,
-        "by_target": metrics.by_target(experiment.targets, y[watched], predictions[watched], delta),
-        "baselines": metrics.baselines(train_y, y[watched], delta, ridge),
-        "epochs": int(state.epoch),
-        "best_epoch": best_epoch or None,
-        "stopping_epoch_best": int(state.stopping.best_epoch) or None,
-        "stopped_early": bool(state.stopped),
+        **(_over_members(each) if several else each[0]),
+        "by_target": metrics.by_target(experiment.targets, y, predictions, delta),
+        "combined": metrics.scores(y, predictions, delta) if several else None,
+        "members": each if several else None,
         "rows": {side: len(numbers) for side, numbers in rows.items()},
         "notes": experiment.notes,
-        "verdict": judge(_measure(experiment, config, trained, predictions, bar)),
+        "verdict": judge(_measure(experiment, config, trained, told)),
         "provenance": provenance(experiment, config, device),
+    }
+
+
+def _summarize_one(member: Member, state: State, predictions: np.ndarray) -> dict[str, Any]:
+    """Scores and epochs of one training."""
+    its, delta, scored = member.experiment, member.config.huber_delta, member.scored
+    y, train_y, bar = its.y, its.y[its.rows("train")], member.bar
+    ridge = None if bar is None else bar.predictions[scored]
+    tested = its.rows("test") if member.fold is None else scored[:0]
+    return {
+        **member.label,
+        "metrics": metrics.scores(y[scored], predictions[scored], delta),
+        "test": metrics.scores(y[tested], predictions[tested], delta) if len(tested) else None,
+        "baselines": metrics.baselines(train_y, y[scored], delta, ridge),
+        "epochs": int(state.epoch),
+        "best_epoch": int(state.best_epoch) or None,
+        "stopping_epoch_best": int(state.stopping.best_epoch) or None,
+        "stopped_early": bool(state.stopped),
+    }
+
+
+def _over_members(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Means over the members, and the deviation of each metric; epochs are the most of any."""
+    own = [one["metrics"] for one in each]
+    tests = [one["test"] for one in each]
+    return {
+        "metrics": metrics.mean_of(own),
+        "deviation": metrics.deviation_of(own),
+        "test": metrics.mean_of(tests) if all(tests) else None,
+        "baselines": {
+            name: metrics.mean_of(lines) if all(lines) else None
+            for name in each[0]["baselines"]
+            for lines in [[one["baselines"][name] for one in each]]
+        },
+        "epochs": max(one["epochs"] for one in each),
+        "best_epoch": None,
+        "stopping_epoch_best": None,
+        "stopped_early": all(one["stopped_early"] for one in each),
     }
 
 
@@ -90,27 +177,25 @@ def provenance(experiment: Experiment, config: TrainConfig, device: str) -> dict
 
 
 def _measure(
-    experiment: Experiment,
-    config: TrainConfig,
-    trained: Trained,
-    predictions: np.ndarray,
-    bar: Bar | None,
+    experiment: Experiment, config: TrainConfig, trained: Trained, told: Told
 ) -> Measurements:
-    train, watched = experiment.rows("train"), experiment.rows("validation")
-    y, told = experiment.y[watched], predictions[watched]
-    median = np.broadcast_to(np.median(experiment.y[train], axis=0), y.shape)
-    finite = bool(np.isfinite(told).all())
-    gain, error = metrics.bootstrap_gain(y, told, median) if finite else (np.nan, np.inf)
+    # with folds every row trains, and every row is scored
+    train = experiment.rows("validation" if experiment.folds else "train")
+    watched = experiment.rows("validation")
+    y, predictions, median = experiment.y[watched], told.predictions[watched], told.median[watched]
+    finite = bool(np.isfinite(predictions).all())
+    gain, error = metrics.bootstrap_gain(y, predictions, median) if finite else (np.nan, np.inf)
+    ridge = None if config.head == "ridge" else told.ridge
     return Measurements(
-        mae=metrics.scores(y, told, config.huber_delta)["mae"],
+        mae=metrics.scores(y, predictions, config.huber_delta)["mae"],
         median_mae=float(np.abs(median - y).mean()),
-        ridge_mae=None if bar is None or config.head == "ridge" else bar.mae,
+        ridge_mae=None if ridge is None else float(np.abs(ridge[watched] - y).mean()),
         gain=gain,
         gain_error=error,
         output_activation=config.output_activation,
         targets=experiment.y[train],
-        finite=bool(trained.state.finite),
-        epochs=int(trained.state.epoch),
+        finite=all(bool(state.finite) for state in trained.states),
+        epochs=max(int(state.epoch) for state in trained.states),
         learning_rate=config.learning_rate,
         random_seed=experiment.recipe.random_seed,
     )

@@ -1,7 +1,7 @@
 """The outer loop of a training: epochs in chunks, with saving, printing and stopping in between."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -10,15 +10,16 @@ import numpy as np
 from jaxreg.config import TrainConfig
 from jaxreg.features.streaming import read_pieces
 from jaxreg.heads import fit as on_device
+from jaxreg.heads import members as several
 from jaxreg.heads import stream
-from jaxreg.heads.ridge import Spectrum, solve
+from jaxreg.heads.ridge import solve
 from jaxreg.heads.state import Data, History, Rows, State, first_state, init_state, project
-from jaxreg.runs.bar import Bar
 from jaxreg.runs.blocks import ExperimentBlocks
 from jaxreg.runs.checkpoint import Checkpoints
 from jaxreg.runs.directory import Row, RunDirectory
 from jaxreg.runs.experiment import Experiment
 from jaxreg.runs.identity import Identity
+from jaxreg.runs.members import Member
 
 SAVE_SECONDS = 1.0  # at least so long between two checkpoints
 CHUNK_SECONDS = 0.5  # about so long between two looks at signals and the terminal
@@ -28,9 +29,9 @@ Fit = Callable[[State, int], tuple[State, History]]
 
 @dataclass(frozen=True)
 class Trained:
-    """A training that has ended, or was told to stop."""
+    """Trainings that have ended, or were told to stop."""
 
-    state: State
+    states: tuple[State, ...]  # of each member
     history: list[Row]
     compile_seconds: float  # until the first epoch: rows to the device, state, compilation
     train_seconds: float  # epochs, and what is saved and printed between and after them
@@ -39,10 +40,9 @@ class Trained:
 
 def train(
     directory: RunDirectory,
-    experiment: Experiment,
+    members: Sequence[Member],
     config: TrainConfig,
     identity: Identity,
-    spectrum: Spectrum | None,
     *,
     resume: bool,
     say: Callable[[str], None],
@@ -52,17 +52,18 @@ def train(
     """Train until early stopping, the last epoch, a loss that is not finite, or a request to stop.
 
     How the epochs are cut into chunks changes no bit of the result, so a run that was stopped and
-    resumed ends like one that was not. `spectrum` is that of the training rows, for components.
+    resumed ends like one that was not. Members go through their epochs side by side.
     """
     begin = time.perf_counter()
-    state, make_fit = _start(experiment, config, spectrum)
+    state, make_fit = _start(members, config)
     checkpoints = Checkpoints(directory.checkpoints, identity)
     history: list[Row] = []
     if resume and (found := checkpoints.load(state, say)):
         epoch, state = found
-        history = list(directory.read_history()[:epoch])
+        history = [row for row in directory.read_history() if int(row["epoch"]) <= epoch]
         say(f"resumed at epoch {epoch}")
-    directory.write_history(history)
+    labels = tuple(members[0].label) if len(members) > 1 else ()
+    directory.write_history(history, labels)
 
     fit = make_fit(state)
     state, _ = fit(state, 0)
@@ -72,91 +73,170 @@ def train(
     begin = saved = time.perf_counter()
     chunk, interrupted = 1, False
     while _goes_on(state, config) and not interrupted:
-        started = time.perf_counter()
-        before = int(state.epoch)
-        state, written = fit(state, before + chunk)
-        rows = _rows(written, before, int(state.epoch), started)
-        for row in rows:
-            on_epoch(row)
+        started, before = time.perf_counter(), _epochs(state)
+        state, written = fit(state, int(before.max()) + chunk)
+        after = _epochs(state)
+        rows = _rows(members, written, before, after, time.perf_counter() - started)
+        for epoch in range(int(before.max()) + 1, int(after.max()) + 1):
+            on_epoch(_mean([row for row in rows if row["epoch"] == epoch]))
         history += rows
-        directory.write_history(history)
+        directory.write_history(history, labels)
         interrupted = should_stop()
         if time.perf_counter() - saved >= SAVE_SECONDS and not interrupted:
-            checkpoints.save(int(state.epoch), state)
+            checkpoints.save(int(after.max()), state)
             saved = time.perf_counter()
-        chunk = max(1, int(CHUNK_SECONDS / rows[-1]["seconds"]))
-    checkpoints.save(int(state.epoch), state)
+        each = (time.perf_counter() - started) / (after.max() - before.max())
+        chunk = max(1, int(CHUNK_SECONDS / each))
+    checkpoints.save(int(_epochs(state).max()), state)
     checkpoints.wait()
-    return Trained(state, history, compile_seconds, time.perf_counter() - begin, interrupted)
+    seconds = time.perf_counter() - begin
+    return Trained(states_of(state), history, compile_seconds, seconds, interrupted)
 
 
-def _start(
-    experiment: Experiment, config: TrainConfig, spectrum: Spectrum | None
-) -> tuple[State, Callable[[State], Fit]]:
+def states_of(state: State) -> tuple[State, ...]:
+    """The members' states, of what a run keeps: the only one's state, or all of them stacked."""
+    if np.ndim(state.epoch) == 0:
+        return (state,)
+    return tuple(several.member(state, number) for number in range(len(state.epoch)))
+
+
+def _start(members: Sequence[Member], config: TrainConfig) -> tuple[State, Callable[[State], Fit]]:
     """The state before the first epoch, and what makes of a state (new or loaded) its `fit`."""
-    rows, x, y = experiment.rows("train"), experiment.x, experiment.y
+    experiment = members[0].experiment
     # components are few enough for the device, wherever the features are
     on_the_device = experiment.placement.kind == "device" or config.components is not None
-    if on_the_device and isinstance(x, np.ndarray):
-        data = _data(experiment, x)
+    if on_the_device and isinstance(experiment.x, np.ndarray):
+        return _start_on_device(members, config)
+    states = [_first_state(member) for member in members]
+    blocks = [ExperimentBlocks(member.experiment, config) for member in members]
+    fit_blocks = stream.make_fit(config)
+    if len(members) == 1:
+        return states[0], lambda _: lambda state, until: fit_blocks(state, blocks[0], until)
+
+    def fit(state: State, until: int) -> tuple[State, History]:
+        done = [
+            fit_blocks(own, rows, until) for own, rows in zip(states_of(state), blocks, strict=True)
+        ]
+        return several.stack([own for own, _ in done]), several.stack([told for _, told in done])
+
+    return several.stack(states), lambda _: fit
+
+
+def _start_on_device(
+    members: Sequence[Member], config: TrainConfig
+) -> tuple[State, Callable[[State], Fit]]:
+    each = _data(members)
+    states = [
+        init_state(member.config, data, None if member.bar is None else member.bar.spectrum)
+        for member, data in zip(members, each, strict=True)
+    ]
+
+    def projected(state: State) -> list[Data]:
+        return [
+            project(config, own.scalers, data)
+            for own, data in zip(states_of(state), each, strict=True)
+        ]
+
+    if len(members) == 1:
         fit = on_device.make_fit(config)
+        state, join = states[0], lambda data: data[0]
+    else:
+        fit = several.make_fit(config, together=jax.default_backend() != "cpu")
+        state, join = several.stack(states), several.stack_data
 
-        def begin(state: State) -> Fit:
-            placed = jax.device_put(project(config, state.scalers, data))
-            return lambda state, until: fit(state, placed, until)
+    def begin(state: State) -> Fit:
+        placed = jax.device_put(join(projected(state)))
+        return lambda state, until: fit(state, placed, until)
 
-        return init_state(config, data, spectrum), begin
+    return state, begin
+
+
+def _first_state(member: Member) -> State:
+    x, rows = member.experiment.x, member.experiment.rows("train")
 
     def pieces() -> Iterator[np.ndarray]:
         return (piece for _, piece in read_pieces(x, rows))
 
-    blocks, fit_blocks = ExperimentBlocks(experiment, config), stream.make_fit(config)
-    state = first_state(config, pieces, y[rows], x.shape[1])
-    return state, lambda _: lambda state, until: fit_blocks(state, blocks, until)
+    return first_state(member.config, pieces, member.experiment.y[rows], x.shape[1])
 
 
 def solve_ridge(
-    directory: RunDirectory,
-    experiment: Experiment,
-    config: TrainConfig,
-    identity: Identity,
-    bar: Bar,
+    directory: RunDirectory, members: Sequence[Member], config: TrainConfig, identity: Identity
 ) -> Trained:
-    """`--head ridge`: the state of a head without hidden layers, solved at once, after no epoch."""
+    """`--head ridge`: the states of heads without hidden layers, solved at once, after no epoch."""
     begin = time.perf_counter()
-    assert isinstance(experiment.x, np.ndarray)  # check_head has seen to it
-    data, ridge = _data(experiment, experiment.x), bar.ridge
-    state = init_state(config, data, bar.spectrum)
-    if config.components is not None:
-        rows = data.train.real
-        ridge = solve(bar.spectrum, data.x[rows], data.y[rows], config.components)
-    params = bar.spectrum.head(ridge, state.scalers)
-    state = state._replace(params=params, best_params=params)
+    states = [_solved(member, data) for member, data in zip(members, _data(members), strict=True)]
     directory.write_history([])
     checkpoints = Checkpoints(directory.checkpoints, identity)
-    checkpoints.save(0, state)
+    checkpoints.save(0, states[0] if len(states) == 1 else several.stack(states))
     checkpoints.wait()
-    return Trained(state, [], 0.0, time.perf_counter() - begin, interrupted=False)
+    return Trained(tuple(states), [], 0.0, time.perf_counter() - begin, interrupted=False)
 
 
-def _data(experiment: Experiment, x: np.ndarray) -> Data:
-    rows, watched = Rows.of(experiment.rows("train")), Rows.of(experiment.rows("validation"))
-    return Data(x, experiment.y, rows, watched, np.zeros(1, np.int32))
+def _solved(member: Member, data: Data) -> State:
+    bar, components = member.bar, member.config.components
+    assert bar is not None  # `measure` solves it whenever it is the head
+    ridge, rows = bar.ridge, data.train.real
+    state = init_state(member.config, data, bar.spectrum)
+    if components is not None:
+        ridge = solve(bar.spectrum, data.x[rows], data.y[rows], components)
+    params = bar.spectrum.head(ridge, state.scalers)
+    return state._replace(params=params, best_params=params)
+
+
+def _data(members: Sequence[Member]) -> list[Data]:
+    """Each member's rows of one array of features, which holds the views one after another."""
+    experiment = members[0].experiment
+    x, y, views = experiment.x, experiment.y, experiment.views
+    assert isinstance(x, np.ndarray)  # check_head has seen to it
+    if views:
+        x = np.concatenate([x, *(view.x for view in views)])
+        y = np.concatenate([y, *(view.y for view in views)])
+    behind = np.arange(len(views) + 1, dtype=np.int32) * len(experiment.y)
+    return [Data(x, y, *_sides(member.experiment), behind) for member in members]
+
+
+def _sides(experiment: Experiment) -> tuple[Rows, Rows]:
+    return Rows.of(experiment.rows("train")), Rows.of(experiment.rows("validation"))
 
 
 def _goes_on(state: State, config: TrainConfig) -> bool:
-    return int(state.epoch) < config.epochs and not state.stopped and bool(state.finite)
+    going = (_epochs(state) < config.epochs) & ~np.asarray(state.stopped)
+    return bool((going & np.asarray(state.finite)).any())
 
 
-def _rows(history: History, before: int, after: int, started: float) -> list[Row]:
-    """The lines of the epochs that a chunk has run; its seconds are shared out evenly."""
-    columns = {name: np.asarray(getattr(history, name)) for name in History._fields}
-    seconds = round((time.perf_counter() - started) / (after - before), 6)
-    return [
+def _epochs(state: State) -> np.ndarray:
+    """Epochs done by each member."""
+    return np.atleast_1d(np.asarray(state.epoch))
+
+
+def _rows(
+    members: Sequence[Member],
+    history: History,
+    before: np.ndarray,
+    after: np.ndarray,
+    seconds: float,
+) -> list[Row]:
+    """The lines of the epochs that a chunk has run, by epoch; its seconds are shared out evenly."""
+    columns = {name: np.atleast_2d(np.asarray(getattr(history, name))) for name in History._fields}
+    each = round(seconds / int((after - before).sum()), 6)
+    rows = [
         {
+            **(member.label if len(members) > 1 else {}),
             "epoch": i + 1,
-            **{name: column[i] for name, column in columns.items()},
-            "seconds": seconds,
+            **{name: column[number, i] for name, column in columns.items()},
+            "seconds": each,
         }
-        for i in range(before, after)
+        for number, member in enumerate(members)
+        for i in range(before[number], after[number])
     ]
+    return sorted(rows, key=lambda row: row["epoch"])
+
+
+def _mean(rows: list[Row]) -> Row:
+    """One line for people: the mean of the members that ran that epoch, and their seconds."""
+    if len(rows) == 1:
+        return rows[0]
+    mean = {name: np.mean([row[name] for row in rows]) for name in History._fields}
+    seconds = sum(row["seconds"] for row in rows)
+    return {"epoch": rows[0]["epoch"], **mean, "seconds": seconds, "members": len(rows)}

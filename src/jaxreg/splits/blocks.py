@@ -73,7 +73,7 @@ class Runs(NamedTuple):
     of: np.ndarray  # (moments,) its group
     turned: np.ndarray  # (moments,) its run, counted from where the seed says
     parts: np.ndarray  # (groups,) runs
-    count: np.ndarray  # (groups,) moments
+    moments: np.ndarray  # (groups,) how many
     start: np.ndarray  # (groups,) the first moment
     names: list[str]  # of the groups
 
@@ -81,7 +81,7 @@ class Runs(NamedTuple):
         """Every row's side, from which moments validate and test; what lies beside is left out."""
         labels = np.full(len(self.of), TRAIN, dtype=LABEL)
         labels[watched], labels[held_out] = VALIDATION, TEST
-        reach = np.maximum(share_of(gap, self.count), 1)
+        reach = np.maximum(share_of(gap, self.moments), 1)
         away = _distance_to(watched | held_out, self.of, self.start)
         labels[~watched & ~held_out & (away <= reach[self.of])] = LEFT_OUT
         return labels[self.moment_of_row]

@@ -1,0 +1,242 @@
+"""`--folds`, `--seeds` and `--views`: several trainings, and several views, in one run."""
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import jaxreg
+from jaxreg import train
+from jaxreg.errors import InputError, Stopped
+from jaxreg.features.cache import Cache
+from jaxreg.features.datasets import read_dataset
+from jaxreg.features.recipe import Column
+from jaxreg.runs.run import Run
+
+QUICK = {"hidden": (16, 8), "epochs": 8, "learning_rate": 0.01}
+SPLITS = ["blocks", "hash", "group:group"]
+
+
+def run_quick(planted: Path, **options) -> Run:
+    options = {"cache": planted, "ckpts": planted.parent / "ckpts", **QUICK, **options}
+    return jaxreg.train_head("planted", **options)
+
+
+def table(run: Run) -> dict[str, np.ndarray]:
+    told = pq.read_table(run.path / "predictions.parquet")
+    return {name: np.array(told[name].to_pylist()) for name in told.column_names}
+
+
+def history(run: Run) -> list[dict[str, str]]:
+    with open(run.path / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def features(planted: Path, view: str = "identity") -> np.ndarray:
+    cache = Cache(planted)
+    dataset = read_dataset(cache, "planted")
+    return cache.read(dataset.space, [Column(view=view)], dataset.digests)
+
+
+@pytest.mark.parametrize("split", ["blocks", "hash", "group:frame"])
+def test_folds_predict_every_row_by_a_head_that_did_not_see_it(planted: Path, split: str) -> None:
+    run = run_quick(planted, folds=3, split=split)
+    told = table(run)
+    assert sorted(set(told["fold"])) == [0, 1, 2]
+    assert set(told["split"]) == {"validation"}
+    each = []
+    for fold in range(3):
+        rows = told["fold"] == fold
+        error = np.abs(told["prediction.angle"] - told["target.angle"])[rows]
+        each.append(error.mean())
+        one = run.summary["members"][fold]
+        assert (one["fold"], one["seed"]) == (fold, 0)
+        assert one["metrics"]["mae"] == pytest.approx(error.mean(), rel=1e-5)
+    # mean and sample deviation by NumPy
+    assert run.summary["metrics"]["mae"] == pytest.approx(np.mean(each), rel=1e-5)
+    assert run.summary["deviation"]["mae"] == pytest.approx(np.std(each, ddof=1), rel=1e-4)
+    together = np.abs(told["prediction.angle"] - told["target.angle"]).mean()
+    assert run.summary["combined"]["mae"] == pytest.approx(together, rel=1e-5)
+    assert run.summary["verdict"]["healthy"]
+
+
+def test_the_targets_of_a_fold_do_not_reach_its_predictions(planted: Path) -> None:
+    before = table(run_quick(planted, folds=3, split="hash", run="before"))
+    held_out = before["fold"] == 1
+    path = planted / "datasets" / "planted.parquet"
+    rows = pq.read_table(path)
+    angle = rows["angle"].to_numpy().copy()
+    angle[held_out] += 1000
+    place = rows.column_names.index("angle")
+    pq.write_table(rows.set_column(place, "angle", [angle]), path)
+    after = table(run_quick(planted, folds=3, split="hash", run="after"))
+    same = before["prediction.angle"] == after["prediction.angle"]
+    np.testing.assert_array_equal(same, held_out)
+
+
+def test_seeds_are_the_runs_of_those_seeds_over_one_split(planted: Path) -> None:
+    run = run_quick(planted, seeds=2, seed=3)
+    # the split stays that of the first seed, so the second is another run only by its draws
+    alone = run_quick(planted, seed=3, run="alone")
+    own = run.summary["members"][0]["metrics"]["mae"]
+    assert own == pytest.approx(alone.summary["metrics"]["mae"], rel=1e-5)
+    assert [one["seed"] for one in run.summary["members"]] == [3, 4]
+    lines = [line for line in history(run) if line["seed"] == "3"]
+    for ours, theirs in zip(lines, history(alone), strict=True):
+        for name in ("epoch", "loss", "val_loss", "val_mae", "learning_rate"):
+            assert ours[name] == theirs[name]
+    assert own != run.summary["members"][1]["metrics"]["mae"]
+    told = table(run)
+    assert "fold" not in told
+    assert set(told["split"]) == {"train", "validation", "left-out"}
+
+
+def test_the_heads_of_a_run_predict_their_mean(planted: Path) -> None:
+    run = run_quick(planted, folds=2, seeds=2)
+    assert len(run.params) == 4
+    x = features(planted)
+    told = [
+        Run(**{**vars(run), "params": (params,), "scalers": (scalers,)}).predict_features(x)
+        for params, scalers in zip(run.params, run.scalers, strict=True)
+    ]
+    np.testing.assert_allclose(run.predict_features(x), np.mean(told, axis=0), rtol=1e-5)
+    # and a row of the table is the mean of the two that held it out
+    rows = table(run)
+    for fold in (0, 1):
+        chosen = rows["fold"] == fold
+        mean = np.mean(told[2 * fold : 2 * fold + 2], axis=0)[chosen, 0]
+        np.testing.assert_allclose(rows["prediction.angle"][chosen], mean, rtol=1e-5, atol=1e-6)
+
+
+def test_a_resumed_run_of_several_ends_with_the_same_bits(planted: Path, monkeypatch) -> None:
+    from jaxreg.runs import training
+
+    monkeypatch.setattr(training, "CHUNK_SECONDS", 0.0)  # one epoch at a time
+    options = {"folds": 2, "seeds": 2, "epochs": 9, "patience": 3, "min_delta": 0.02}
+    whole = run_quick(planted, run="whole", **options)
+    asked = iter([False, False, True])
+    with pytest.raises(Stopped, match=r"stopped after epoch \d"):
+        run_quick(planted, run="cut", **options, should_stop=lambda: next(asked, False))
+    resumed = jaxreg.train_head(cache=planted, run=planted.parent / "ckpts" / "cut", resume=True)
+    assert resumed.summary["members"] == whole.summary["members"]
+    for name, column in table(whole).items():
+        np.testing.assert_array_equal(table(resumed)[name], column)
+    drop = [{k: v for k, v in line.items() if k != "seconds"} for line in history(whole)]
+    assert [{k: v for k, v in line.items() if k != "seconds"} for line in history(resumed)] == drop
+
+
+@pytest.mark.parametrize("options", [{"components": 5}, {"head": "ridge"}])
+def test_folds_with_components_and_as_a_ridge(planted: Path, options: dict) -> None:
+    run = run_quick(planted, folds=3, **options)
+    assert run.summary["metrics"]["r2"] > (0.9 if "head" in options else 0.2)
+    assert (run.summary["epochs"] == 0) == ("head" in options)
+    if "head" in options:
+        assert run.summary["metrics"] == pytest.approx(run.summary["baselines"]["ridge"], rel=1e-3)
+
+
+def test_features_in_parts_are_folded_as_in_memory(planted: Path, monkeypatch) -> None:
+    from jaxreg.runs import placement
+
+    memory = run_quick(planted, folds=2, split="hash", run="memory")
+    monkeypatch.setattr(placement, "_ON_DEVICE", 10**6)
+    host = run_quick(planted, folds=2, split="hash", run="host")
+    for one, other in zip(memory.summary["members"], host.summary["members"], strict=True):
+        assert one["metrics"] == pytest.approx(other["metrics"], rel=1e-4)
+
+
+def test_the_command_tells_the_spread_and_the_report_every_training(planted: Path, capsys) -> None:
+    words = ["planted", "--cache", str(planted), "--ckpts", str(planted.parent / "ckpts")]
+    words += ["--folds", "3", "--hidden", "8", "--epochs", "2", "--run", "folds", "--json"]
+    assert train.main(words) == 0
+    out, err = capsys.readouterr()
+    summary = json.loads(out.splitlines()[-1])
+    mean, deviation = summary["metrics"]["mae"], summary["deviation"]["mae"]
+    assert f"over 3 trainings: mae {mean:.3g} ± {deviation:.2g}" in err
+    assert "epoch 1/2 (mean of 3): loss" in err
+    assert "each is scored by a head that neither trained on it" in err
+    page = (planted.parent / "ckpts" / "folds" / "report.html").read_text()
+    for text in ("Folds and seeds", "fold 2, seed 0", "all predictions together", "deviation"):
+        assert text in page
+
+
+def test_lone_runs_say_that_there_are_no_others(planted: Path) -> None:
+    summary = run_quick(planted).summary
+    assert (summary["members"], summary["combined"]) == (None, None)
+    assert "fold" not in history(run_quick(planted, run="again"))[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"folds": 1}, "--folds is 1"),
+        ({"seeds": 0}, "--seeds is 0"),
+        ({"folds": 3, "test": 0.1}, "--folds with --test"),
+        ({"folds": 3, "split": "tail"}, "--folds 3 with --split tail"),
+        ({"seeds": 2, "head": "ridge"}, "--seeds with --head ridge"),
+        ({"views": ("mirror",)}, "--views is"),
+        ({"views": ("identity", "mirror")}, "has no mirror.mixed10.avg features"),
+        ({"mirror_targets": ("angle",)}, "--mirror-targets without the mirror view"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_leaves_no_run(
+    planted: Path, options: dict, found: str
+) -> None:
+    with pytest.raises(InputError, match=found):
+        run_quick(planted, **options)
+    ckpts = planted.parent / "ckpts"
+    assert not ckpts.exists() or not os.listdir(ckpts)
+
+
+# --- views
+
+
+@pytest.fixture
+def mirrored(planted: Path) -> Path:
+    """`planted` whose mirror view has every feature with the other sign: so has `angle`, then."""
+    cache, dataset = Cache(planted), read_dataset(Cache(planted), "planted")
+    cache.add(dataset.space, Column(view="mirror"), dataset.digests, -features(planted))
+    return planted
+
+
+BOTH = {"views": ("identity", "mirror"), "epochs": 40, "split": "hash"}
+
+
+def test_the_mirror_view_helps_only_with_its_targets_negated(mirrored: Path) -> None:
+    right = run_quick(mirrored, **BOTH, mirror_targets=("angle",))
+    wrong = run_quick(mirrored, **BOTH)
+    assert right.summary["metrics"]["r2"] > 0.95
+    assert wrong.summary["metrics"]["r2"] < 0.5  # half of the rows say the opposite
+    assert right.settings.views == ("identity", "mirror")
+
+
+def test_validation_and_prediction_use_identity_alone(mirrored: Path) -> None:
+    run = run_quick(mirrored, **BOTH, mirror_targets=("angle",))
+    told = table(run)["prediction.angle"]
+    np.testing.assert_allclose(run.predict_features(features(mirrored))[:, 0], told, rtol=1e-6)
+    plain = run_quick(mirrored, split="hash")
+    assert plain.summary["rows"] == run.summary["rows"]
+    # without --views nothing of the mirror is read
+    shutil.rmtree(Cache(mirrored).folder(run.recipe.space, Column(view="mirror")))
+    again = run_quick(mirrored, split="hash")
+    assert again.summary["metrics"] == plain.summary["metrics"]
+
+
+def test_views_from_host_memory_draw_as_on_the_device(mirrored: Path, monkeypatch) -> None:
+    from jaxreg.runs import placement
+
+    device = run_quick(mirrored, **BOTH, mirror_targets=("angle",))
+    monkeypatch.setattr(placement, "_ON_DEVICE", 10**6)
+    host = run_quick(mirrored, **BOTH, mirror_targets=("angle",))
+    assert [line["val_loss"] for line in history(host)] == [
+        line["val_loss"] for line in history(device)
+    ]
+
+
+def test_mirror_targets_have_to_be_targets(mirrored: Path) -> None:
+    with pytest.raises(InputError, match=r"--mirror-targets speed\n.*some of the targets: angle"):
+        run_quick(mirrored, **BOTH, mirror_targets=("speed",))
