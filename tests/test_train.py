@@ -131,7 +131,7 @@ def test_a_ridge_is_a_run_like_any_other(planted: Path, components: int | None) 
 
 def test_components_are_part_of_the_run(planted: Path) -> None:
     whole = run_quick(planted, run="whole", components=10, epochs=40)
-    assert whole.params["hidden"]["layer_0"]["kernel"].shape == (10, 16)
+    assert whole.params[0]["hidden"]["layer_0"]["kernel"].shape == (10, 16)
     assert whole.summary["metrics"]["r2"] > 0.5
     _assert_predictions_are_of_raw_features(planted, whole)
     # the validation loss was taken on projected rows, the score on raw ones

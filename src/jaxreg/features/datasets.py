@@ -188,7 +188,8 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
             remedy=nearest(name, names) or f"python -m jaxreg.extract SOURCE --name {name}",
         )
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read()
         metadata = json.loads((table.schema.metadata or {})[b"jaxreg"])
         if metadata["format"] != FORMAT:
             raise InputError(f"{path} has format {metadata['format']}", expected=f"format {FORMAT}")

@@ -56,7 +56,8 @@ def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     if _name(content) == path.stem.removeprefix("part-"):
-        return pq.read_table(pa.BufferReader(content), columns=columns)
+        # read_table would import pyarrow.dataset, and that pandas where it is installed
+        return pq.ParquetFile(pa.BufferReader(content)).read(columns)
     raise DamagedPart(
         f"{path} is damaged: its bytes are not those that its name stands for",
         remedy="python -m jaxreg.verify --repair, then extract again: only that part is computed",

@@ -157,8 +157,7 @@ def _primal(scaler: Scaler, x: ArrayOf, dtype: Any) -> tuple[np.ndarray, np.ndar
         scatter += np.asarray(sums[1])
     center = total / rows
     scatter -= rows * np.outer(center, center)
-    squares, directions = jnp.linalg.eigh(scatter)
-    return center, np.asarray(squares), np.asarray(directions)
+    return center, *np.linalg.eigh(scatter)
 
 
 def _dual(scaler: Scaler, x: ArrayOf) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -166,7 +165,7 @@ def _dual(scaler: Scaler, x: ArrayOf) -> tuple[np.ndarray, np.ndarray, np.ndarra
     z = np.asarray(scaling.scale(scaler, x), np.float64)
     center = z.mean(axis=0)
     z -= center[None, :]
-    squares, along = map(np.asarray, jnp.linalg.eigh(z @ z.T))
+    squares, along = np.linalg.eigh(z @ z.T)
     return center, squares, z.T @ (along / np.sqrt(np.where(squares > 0, squares, np.inf))[None, :])
 
 

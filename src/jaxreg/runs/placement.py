@@ -16,7 +16,7 @@ BLOCK_ROWS, BLOCK_BYTES = 2048, 2**24  # of a block, at most: enough that its ow
 BLOCKS_AT_LEAST = 16  # in memory that the blocks share with all rows or with a window of them
 
 # How often the rows of each kind are in memory at the same time, at the worst moment.
-_ON_DEVICE = 3  # as read, chosen by the split, and as JAX's own
+_ON_DEVICE = 3  # as read, as JAX's own, and once more for the ridge or to join views
 _BLOCKS = 5  # two on the host, the same two on the device, and one being made
 _PARTS = 4  # the file, its columns, its rows in the order of the dataset, and what is left of it
 
