@@ -192,4 +192,4 @@ def test_keras_still_publishes_what_we_say():
     file = IMAGENET["inception_v3"]
     assert file.url == inception_v3.WEIGHTS_PATH_NO_TOP
     assert f'"{file.name}"' in (source := inspect.getsource(inception_v3.InceptionV3))
-    assert f'file_hash="{file.md5}"' in source
+    assert f'file_hash="{file.hash}"' in source
