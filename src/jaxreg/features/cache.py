@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,14 @@ class Cache:
             except FileNotFoundError:
                 continue  # another extraction has just set it aside
         return digests
+
+    def digests(self, space: str, column: Column) -> set[str]:
+        """The digests in the sound parts of a column; damaged ones stay where they are."""
+        found: set[str] = set()
+        for path in list_parts(self.folder(space, column)):
+            with suppress(DamagedPart, FileNotFoundError):
+                found.update(read_part(path, ["digest"])["digest"].to_pylist())
+        return found
 
     def add(self, space: str, column: Column, digests: Sequence[str], features: np.ndarray) -> Path:
         """Write one part of features, shape (len(digests), D), float32 or float16."""

@@ -5,6 +5,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,6 +51,13 @@ def build_network(
     Raises:
         InputError: an unknown backbone or tap; weights that do not fill every array.
     """
+    # in each thread Keras numbers layers without a name of their own anew (`activation_19`): in a
+    # new one they are always called what they are in a new process
+    with ThreadPoolExecutor(1, "build") as thread:
+        return thread.submit(_build, backbone, taps, weights, size).result()
+
+
+def _build(backbone: str, taps: Sequence[str] | None, weights: WeightsSource, size: Size) -> Any:
     import keras
 
     with _plain_float32():
@@ -69,29 +77,12 @@ def build_network(
 
 
 def spatial_layers(base: Any) -> dict[str, Any]:
-    """The layers whose output has rows and columns, first to last, by a name that is always theirs.
-
-    Keras numbers layers without a name of their own (`activation_19`) through the whole process, so
-    these are numbered here from the network's first of their kind.
-    """
-    numbers: dict[str, list[int]] = {}
-    automatic: dict[str, tuple[str, int]] = {}
-    for layer in base.layers:
-        kind = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", type(layer).__name__)
-        kind = re.sub("([a-z])([A-Z])", r"\1_\2", kind).lower()
-        if match := re.fullmatch(rf"{kind}(?:_(\d+))?", layer.name):
-            automatic[layer.name] = kind, int(match[1] or 0)
-            numbers.setdefault(kind, []).append(int(match[1] or 0))
+    """The layers whose output has rows and columns, first to last, by name."""
     found = {}
     for layer in base.layers[1:]:  # the first is the input
-        name = layer.name
-        if name in automatic:
-            kind, number = automatic[name]
-            number -= min(numbers[kind])
-            name = f"{kind}_{number}" if number else kind
         outputs = [node.outputs for node in layer._inbound_nodes]
         if len(outputs) == 1 and len(outputs[0]) == 1 and len(outputs[0][0].shape) == 4:
-            found[name] = layer
+            found[layer.name] = layer
     return found
 
 
