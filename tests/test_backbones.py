@@ -53,14 +53,15 @@ def kerass_own(keras, name: str):
 
 
 def disturb(network) -> None:
-    """Every array unlike any other; amplified, so that a signal gets through an EfficientNet."""
+    """Every array unlike any other, but near what lets a signal through."""
     rng = np.random.default_rng(6)
     for variable in network.weights:
         if "float" in str(variable.dtype):
-            factor = rng.uniform(0.8, 1.2, variable.shape) * (
-                1.6 if variable.name == "gamma" else 1
-            )
-            variable.assign(np.asarray(variable) * factor + 0.01 * rng.normal(size=variable.shape))
+            factor = rng.uniform(0.8, 1.2, variable.shape)
+            variable.assign(np.asarray(variable) * factor + 0.01 * rng.random(variable.shape))
+    for layer in network.layers:
+        if hasattr(layer, "finalize_state"):  # a Normalization computes with copies of its weights
+            layer.finalize_state()
 
 
 def features(engine: str, name: str, weights: WeightsSource, images, *columns: Column, **recipe):
@@ -235,7 +236,7 @@ def test_efficientnets_of_imagenet_have_a_layer_more(keras, images, monkeypatch,
         got = features("tensorflow", "efficientnet_b0", weights, images, column)
         wanted = model.predict_on_batch(pixels).mean((1, 2))
         assert relative_error(got[column.name], wanted) < 1e-4, file
-    assert relative_error(plain.predict_on_batch(pixels), network.predict_on_batch(pixels)) > 1e-2
+    assert relative_error(plain.predict_on_batch(pixels), network.predict_on_batch(pixels)) > 1e-3
 
 
 @pytest.mark.slow
@@ -252,10 +253,12 @@ def test_the_table_of_backbones_is_what_keras_has(keras, monkeypatch) -> None:
     monkeypatch.setattr(file_utils, "get_file", get_file)
     names = {name for name in dir(keras.applications) if re.match("[A-Z]", name)}
     assert {backbone.constructor for backbone in BACKBONES.values()} == names
-    for name, known in BACKBONES.items():
-        if known.size > 350:
-            continue  # the largest take long, and differ from the others of their family in size
+    families = set()
+    for name, known in sorted(BACKBONES.items(), key=lambda item: item[1].size):
         constructor = getattr(keras.applications, known.constructor)
+        if constructor.__module__ in families:
+            continue  # one of each family is built: all of them would take minutes
+        families.add(constructor.__module__)
         shape = (known.size, known.size, 3)
         with ThreadPoolExecutor(1) as thread, warnings.catch_warnings():
             warnings.simplefilter("ignore")
