@@ -21,6 +21,7 @@ from jaxreg.features.backbone.resize import resize
 from jaxreg.features.cache import Cache
 from jaxreg.features.recipe import Column, Recipe
 from jaxreg.features.weights import identify_weights
+from jaxreg.verify import check, out_of_range
 from test_backbone import bilinear, relative_error
 
 
@@ -285,6 +286,7 @@ def test_an_int8_space_keeps_its_network(monkeypatch, user_cache, tmp_path) -> N
         )
 
     first = extract("road:12", "mixed2")
+    assert not [line for line in said if "warning" in line]  # they are what it was calibrated on
     assert "calibrating int8 on 12 of the images" in said
     cache = Cache(tmp_path / "cache")
     recipe = cache.recipe(first.space)
@@ -302,11 +304,19 @@ def test_an_int8_space_keeps_its_network(monkeypatch, user_cache, tmp_path) -> N
     assert run.predict([image]).shape == (1, 1)
     assert cache.spaces() == [first.space]
 
+    dark = np.zeros((6, 90, 80, 3), np.uint8) + np.arange(6, dtype=np.uint8)[:, None, None, None]
+    np.savez(tmp_path / "dark.npz", images=dark)
+    said.clear()
+    extract(str(tmp_path / "dark.npz"), "mixed2")
+    [warning] = [line for line in said if line.startswith("warning: ")]
+    assert "6 of 6 images are unlike those that int8 was calibrated on" in warning
+    [verified] = out_of_range(cache)
+    assert verified.startswith(f"{first.space}: ")
+    assert "of 27 images are unlike" in verified  # 20 drawn ones, one that was predicted, and these
+
     model.write_bytes(model.read_bytes()[:-1])
     with pytest.raises(InputError, match=r"quantized.zip is damaged\n.*SHA-256"):
         extract("road:21", "mixed2")
-    from jaxreg.verify import check
-
     _, _, wrong = check(cache)
     assert len(wrong) == 1
     model.unlink()

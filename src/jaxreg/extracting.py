@@ -12,6 +12,7 @@ from jaxreg.config import ExtractConfig, SourceOptions
 from jaxreg.errors import InputError, Stopped, TooManyFailed
 from jaxreg.features.backbone import CALIBRATION_IMAGES, choose_engine, load_engine
 from jaxreg.features.cache import Cache
+from jaxreg.features.calibration import read_range, some
 from jaxreg.features.datasets import make_dataset, write_dataset, write_failed
 from jaxreg.features.extraction import Outcome, Progress, extract
 from jaxreg.features.reading import Sample
@@ -90,6 +91,7 @@ class Extracting:
                 f"stopped after {outcome.computed} images; their features are kept",
                 remedy="the same command goes on from here",
             )
+        self._warn_of_range(outcome)
         change = self._write(self._joined(outcome), outcome)
         return self._told(outcome, engine, change)
 
@@ -133,6 +135,14 @@ class Extracting:
             on_damage=self._tell_damage,
             on_progress=on_progress,
         )
+
+    def _warn_of_range(self, outcome: Outcome) -> None:
+        """Say so if images computed now are unlike those that an int8 network is calibrated on."""
+        limits = read_range(self.cache.calibration_path(self.recipe.space))
+        if self.recipe.precision == "int8" and limits and outcome.computed:
+            jpegs = self.cache.read_thumbnails(some(outcome.computed_digests))
+            if told := limits.warning(jpegs.values()):
+                self.say(f"warning: {told}")
 
     def _tell_damage(self, path: Path) -> None:
         self.say(f"damaged, set aside and computed again: {path}")

@@ -42,11 +42,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         cli.say(f"damaged: {path}{kept}")
     for text in wrong:
         cli.say(text)
+    unlike = out_of_range(Cache(root))
+    for text in unlike:
+        cli.say(f"warning: {text}")
     cli.say(f"{sound} parts are sound, {len(damaged)} damaged, {len(wrong)} other faults")
     if damaged:
         todo = "extract again" if arguments.repair else "--repair, then extract again"
         cli.say(f"try: {todo}: only what is lost is computed")
     told = {"sound": sound, "damaged": [str(path) for path in damaged], "wrong": wrong}
+    told["warnings"] = unlike
     if arguments.recompute:
         told |= _recompute(Cache(root), arguments.recompute, wrong)
     if arguments.json:
@@ -92,6 +96,19 @@ def check(cache) -> tuple[int, list[Path], list[str]]:
         except InputError as error:
             wrong.append(str(error))
     return sound, damaged, wrong
+
+
+def out_of_range(cache) -> list[str]:
+    """For each int8 space a sentence if images in it are unlike those of its calibration."""
+    from jaxreg.features.calibration import read_range
+
+    found = []
+    for space in cache.spaces():
+        if limits := read_range(cache.calibration_path(space)):
+            digests = set().union(*(cache.digests(space, c) for c in cache.columns(space)))
+            if told := limits.warning(cache.read_thumbnails(digests).values()):
+                found.append(f"{space}: {told}")
+    return found
 
 
 if __name__ == "__main__":

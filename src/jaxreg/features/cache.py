@@ -142,6 +142,10 @@ class Cache:
         """Where an int8 space keeps its quantized network."""
         return self.root / "features" / recipe.space / "quantized.zip"
 
+    def calibration_path(self, space: str) -> Path:
+        """Where an int8 space says what the images were like that it was calibrated on."""
+        return self.root / "features" / space / "calibration.json"
+
     def find_space(self, prefix: str) -> str:
         """The one space of that name or unique prefix."""
         spaces = self.spaces()

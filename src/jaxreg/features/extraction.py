@@ -52,10 +52,15 @@ class Outcome:
 
     digests: list[str | None]  # one per example; None: it could not be used
     failed: list[tuple[int, str]]  # example's number, reason
-    computed: int  # distinct digests computed now
+    computed_digests: list[str]  # distinct ones, computed now
     reused: int  # distinct digests that were there
     seconds: Seconds
     stopped: bool  # by `should_stop`, before all were read
+
+    @property
+    def computed(self) -> int:
+        """How many distinct images were computed now."""
+        return len(self.computed_digests)
 
 
 class _PartWriter:
@@ -106,6 +111,7 @@ class _Extraction:
         self.pending: list[Shown] = []  # all views of an image, or none
         self.digests: list[str | None] = []
         self.failed: list[tuple[int, str]] = []
+        self.computed: list[str] = []
         self.reasons: dict[str, str] = {}  # by digest: a copy of a broken image is broken too
 
     def take(self, item: ReadImage) -> None:
@@ -156,7 +162,8 @@ class _Extraction:
                 if column.view == shown.view:
                     value = features[column.identity.name][row]
                     self.writers[column].add(shown.digest, value)
-        self.progress.computed += len({shown.digest for shown in batch})
+        self.computed += dict.fromkeys(shown.digest for shown in batch)
+        self.progress.computed = len(self.computed)
 
     def _time(self) -> None:
         self.progress.seconds.start = self.computing.start_seconds
@@ -180,9 +187,8 @@ class _Extraction:
         digests = [None if row in broken else digest for row, digest in enumerate(self.digests)]
         share = self.reader.shard
         distinct = len({digest for digest in digests if digest is not None and share.has(digest)})
-        computed = self.progress.computed
-        reused = distinct - computed
-        return Outcome(digests, failed, computed, reused, self.progress.seconds, stopped)
+        reused = distinct - len(self.computed)
+        return Outcome(digests, failed, self.computed, reused, self.progress.seconds, stopped)
 
 
 def extract(

@@ -12,6 +12,7 @@ from jaxreg.errors import InputError, UnavailableError
 from jaxreg.features.backbone import check_taps, download_imagenet, quantized_network
 from jaxreg.features.backbones import BACKBONES, backbone_name
 from jaxreg.features.cache import Cache
+from jaxreg.features.calibration import write_range
 from jaxreg.features.recipe import Column, Recipe
 from jaxreg.features.weights import WeightsSource, identify_weights, keras_weights_file
 from jaxreg.files import write_whole
@@ -69,8 +70,10 @@ def choose_space(
     weights = weights or download_imagenet(backbone, download_limit)
     recipe = _recipe(chosen, weights)
     if recipe.precision == "int8":
-        model = quantized_network(recipe, weights, calibration(recipe))
+        images = calibration(recipe)
+        model = quantized_network(recipe, weights, images)
         recipe = replace(recipe, quantized=hashlib.sha256(model).hexdigest())
+        write_range(cache.calibration_path(recipe.space), images)
         write_whole(cache.quantized_path(recipe), model)
     return recipe, weights
 
