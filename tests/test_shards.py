@@ -43,7 +43,7 @@ PROGRAM = textwrap.dedent(
         )
         print(json.dumps([done.images, done.computed, done.failed, done.change]))
     except JaxregError as error:
-        print(json.dumps(str(error)))
+        print(json.dumps([error.exit_code, str(error)]))
     """
 )
 

@@ -194,7 +194,7 @@ class Cache:
         for path in list_parts(self.folder(space, column)):
             try:
                 return str(read_layout(path).dtype)
-            except DamagedPart:
+            except (DamagedPart, FileNotFoundError):
                 continue
         return None
 
