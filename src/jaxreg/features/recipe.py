@@ -4,11 +4,12 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from jaxreg.config import VIEWS
-from jaxreg.errors import InputError
+from jaxreg.errors import InputError, nearest
 
 FORMAT = 1
 """Version of what jaxreg writes to disk, in space.json, config.json, summary.json and datasets."""
@@ -64,6 +65,16 @@ class Column:
             return None
         rows, columns = self.pool.removeprefix("grid:").split("x")
         return int(rows), int(columns)
+
+
+def tap_meant(backbone: str, tap: str, there: Iterable[Column]) -> str | None:
+    """Which tap was meant by one that InceptionV3 has not: the nearest of the columns there.
+
+    None for a tap that exists, and for other backbones, whose taps only Keras knows.
+    """
+    if backbone != "inception_v3" or tap in TAPS:
+        return None
+    return nearest(tap, sorted({column.tap for column in there})) or nearest(tap, TAPS) or TAPS[-1]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from jaxreg.errors import InputError, nearest
 from jaxreg.features.cache import Cache
 from jaxreg.features.datasets import Dataset, dataset_names
 from jaxreg.features.parts import DamagedPart
-from jaxreg.features.recipe import Column, Recipe
+from jaxreg.features.recipe import Column, Recipe, tap_meant
 from jaxreg.features.streaming import Features, PartFeatures, read_pieces
 from jaxreg.memory import give_back_freed
 from jaxreg.runs.placement import Placement, measure, place
@@ -177,7 +177,9 @@ def choose_features(
             raise InputError(
                 f"{space} has no {column.name} features",
                 expected=f"one of its columns: {names}",
-                remedy=f"{dataset.extract_command} (with --taps {column.tap} --pool {column.pool})",
+                remedy=f"--taps {meant}"
+                if (meant := tap_meant(cache.recipe(space).backbone, column.tap, there))
+                else f"{dataset.extract_command} (with --taps {column.tap} --pool {column.pool})",
             )
     return space, columns
 
