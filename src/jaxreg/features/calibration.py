@@ -89,4 +89,4 @@ def read_range(path: Path) -> Range | None:
 def some(digests: Sequence[str]) -> list[str]:
     """At most LOOKED_AT of them, spread evenly."""
     places = np.linspace(0, len(digests) - 1, min(LOOKED_AT, len(digests))).round().astype(int)
-    return [digests[place] for place in places]
+    return [digests[int(place)] for place in places]
