@@ -242,6 +242,15 @@ def test_predict_gives_a_row_for_every_image_and_a_reason_for_every_gap(
     assert {name: told[name] for name in by_id} == by_id
 
 
+def test_predict_of_nothing_usable_is_an_error_and_the_table_is_written(
+    photos: Path, run: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "none.csv"
+    with pytest.raises(InputError, match=r"none of the 1 images can be used; .*half\.png: broken"):
+        predict.main([str(run), str(photos / "half.png"), "--out", str(out)])
+    assert len(out.read_text().splitlines()) == 2
+
+
 def test_predict_without_anything_to_compute_loads_no_network(
     photos: Path, run: Path, tmp_path: Path
 ) -> None:

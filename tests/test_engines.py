@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 
 import jaxreg
-from jaxreg import api
 from jaxreg.errors import InputError
+from jaxreg.extracting import Extraction
 from jaxreg.features.backbone import choice, load_engine
 from jaxreg.features.backbone.choice import choose_engine
 from jaxreg.features.backbone.resize import resize
 from jaxreg.features.cache import Cache
 from jaxreg.features.recipe import Column, Recipe
 from jaxreg.features.weights import identify_weights
+from jaxreg.verify import check, out_of_range
 from test_backbone import bilinear, relative_error
 
 
@@ -35,7 +36,6 @@ READ = [
     Column(),
     Column(tap="mixed2", pool="grid:1x4"),
     Column(tap="mixed5", pool="max"),
-    Column(view="mirror", tap="mixed2", pool="grid:1x4"),
 ]
 
 PROGRAM = """
@@ -253,6 +253,16 @@ def test_below_float32_it_is_openvino() -> None:
 
 
 @pytest.mark.parametrize("size", [(75, 75), (60, 90), (300, 130)])
+def test_a_resized_mirror_image_is_the_mirrored_resized_image(size) -> None:
+    """So it does not matter that a view is made before the resize."""
+    image = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
+    plain, mirrored = np.empty((2, 96, 107, 3), np.float32)
+    resize(image, plain)
+    resize(image[:, ::-1], mirrored)
+    assert relative_error(mirrored, plain[:, ::-1]) < 2e-5
+
+
+@pytest.mark.parametrize("size", [(75, 75), (60, 90), (300, 130)])
 def test_pixels_are_resized_as_tensorflow_does(size) -> None:
     import tensorflow as tf
 
@@ -269,13 +279,14 @@ def test_an_int8_space_keeps_its_network(monkeypatch, user_cache, tmp_path) -> N
     monkeypatch.setenv("XDG_CACHE_HOME", str(user_cache))
     said: list[str] = []
 
-    def extract(source: str, *taps: str) -> api.Extraction:
+    def extract(source: str, *taps: str) -> Extraction:
         settings = {"weights": "random:1", "size": (75, 75), "precision": "int8", "taps": taps}
         return jaxreg.extract_features(
             source, name="d", cache=tmp_path / "cache", say=said.append, **settings
         )
 
     first = extract("road:12", "mixed2")
+    assert not [line for line in said if "warning" in line]  # they are what it was calibrated on
     assert "calibrating int8 on 12 of the images" in said
     cache = Cache(tmp_path / "cache")
     recipe = cache.recipe(first.space)
@@ -293,11 +304,19 @@ def test_an_int8_space_keeps_its_network(monkeypatch, user_cache, tmp_path) -> N
     assert run.predict([image]).shape == (1, 1)
     assert cache.spaces() == [first.space]
 
+    dark = np.zeros((6, 90, 80, 3), np.uint8) + np.arange(6, dtype=np.uint8)[:, None, None, None]
+    np.savez(tmp_path / "dark.npz", images=dark)
+    said.clear()
+    extract(str(tmp_path / "dark.npz"), "mixed2")
+    [warning] = [line for line in said if line.startswith("warning: ")]
+    assert "6 of 6 images are unlike those that int8 was calibrated on" in warning
+    [verified] = out_of_range(cache)
+    assert verified.startswith(f"{first.space}: ")
+    assert "of 27 images are unlike" in verified  # 20 drawn ones, one that was predicted, and these
+
     model.write_bytes(model.read_bytes()[:-1])
     with pytest.raises(InputError, match=r"quantized.zip is damaged\n.*SHA-256"):
         extract("road:21", "mixed2")
-    from jaxreg.verify import check
-
     _, _, wrong = check(cache)
     assert len(wrong) == 1
     model.unlink()

@@ -17,6 +17,7 @@ from jaxreg.features import extraction, pixels
 from jaxreg.features.cache import Cache
 from jaxreg.features.extraction import extract
 from jaxreg.features.parts import list_parts
+from jaxreg.features.reading import Sample
 from jaxreg.features.recipe import Column
 
 SPACE = "test-space"
@@ -94,6 +95,54 @@ def test_one_more_column_leaves_the_others_alone(tmp_path) -> None:
     assert outcome.computed == 5
     assert list_parts(cache.folder(SPACE, AVG)) == before
     assert len(list_parts(cache.folder(SPACE, MAX))) == 1
+
+
+class LeftEngine(MeanEngine):
+    """Feature = the colour of the left edge, which a flip changes. It knows nothing of views."""
+
+    def features(self, images) -> dict[str, np.ndarray]:
+        self.seen += list(images)
+        return {AVG.name: np.stack([rgb[:, 0].mean(axis=0) for rgb in images]).astype(np.float32)}
+
+
+def test_each_view_is_a_column_computed_where_it_is_missing(tmp_path) -> None:
+    images, cache, mirror = drawn(20), Cache(tmp_path), Column(view="mirror")
+
+    def run_views(images, *columns: Column):
+        engine = LeftEngine()
+        return extract(images, cache, SPACE, columns, lambda: engine, batch=6), engine
+
+    run_views(images[:8], AVG)
+    outcome, engine = run_views(images, AVG, mirror)
+    # 12 images in both views, 8 in the one that was missing; batches hold no more than was asked
+    assert (outcome.computed, outcome.reused, len(engine.seen)) == (20, 0, 32)
+    for column, edge in ((AVG, 0), (mirror, -1)):
+        expected = np.stack([image[:, edge].mean(axis=0) for image in images])  # by hand
+        found = cache.read(SPACE, [column], outcome.digests)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    outcome, engine = run_views(images, AVG, mirror)
+    assert (outcome.computed, outcome.reused, engine.seen) == (0, 20, [])
+
+
+def test_views_of_an_image_are_computed_in_one_batch(tmp_path) -> None:
+    sizes = []
+
+    class Watching(LeftEngine):
+        def features(self, images):
+            sizes.append(len(images))
+            return super().features(images)
+
+    columns = [AVG, Column(view="mirror")]
+    extract(drawn(8), Cache(tmp_path), SPACE, columns, Watching, batch=5)
+    assert sizes == [4, 4, 4, 4]
+
+
+def test_int8_is_calibrated_on_the_views_asked_for() -> None:
+    images = drawn(6)
+    sample = list(Sample(images, 4, views=("identity", "mirror")))
+    expected = [images[0], images[2][:, ::-1], images[3], images[5][:, ::-1]]
+    assert len(sample) == 4
+    assert all(map(np.array_equal, sample, expected))
 
 
 def test_an_image_that_stands_twice_is_computed_once(tmp_path) -> None:

@@ -225,6 +225,9 @@ def test_npz_that_is_none(tmp_path):
     for content in (b"", b"image,y\n", whole[: len(whole) // 2], single.getvalue()):
         file.write_bytes(content)
         assert f"{file} is not an npz that can be read" in refusal(file)
+    file.write_bytes(b"image,y\n")
+    assert "it does not begin as an archive does" in refusal(file)
+    assert "allow_pickle" not in refusal(file)
 
 
 def test_npz_has_no_use_for_columns(tmp_path):

@@ -491,7 +491,12 @@ def test_a_relu_output_over_negative_targets_is_named(planted: Path) -> None:
         ({"target": ("nothing",)}, "no row of planted has a number for nothing"),
         ({"target": ("angle", "angle")}, "expected: each column once"),
         ({"features": "vgg"}, "--features vgg fits no spaces"),
-        ({"taps": ("mixed2",)}, r"has no identity\.mixed2\.avg features"),
+        (
+            {"taps": ("mixed2",)},
+            r"has no identity\.mixed2\.avg .*\n.*\n  try: .*planted.csv \(with --taps mixed2 ",
+        ),
+        ({"taps": ("mixd10",)}, r"has no identity\.mixd10\.avg .*\n.*\n  try: --taps mixed10$"),
+        ({"taps": ("last",)}, r"has no identity\.last\.avg .*\n.*\n  try: --taps mixed10$"),
         ({"pool": "grid:0x4"}, "no pool 'grid:0x4'"),
         ({"split": "blokcs"}, "blocks"),
         ({"split": "group:nope"}, "nope"),

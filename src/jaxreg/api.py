@@ -1,33 +1,23 @@
 """The Python API: extract features, train a head, load a run."""
 
-import dataclasses
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxreg import config
 from jaxreg.config import ExtractConfig, SourceOptions, TrainConfig
-from jaxreg.errors import InputError, Stopped, TooManyFailed
+from jaxreg.errors import InputError
 from jaxreg.features.cache import Cache
-from jaxreg.features.datasets import (
-    Dataset,
-    dataset_names,
-    make_dataset,
-    read_dataset,
-    write_dataset,
-    write_failed,
-)
-from jaxreg.features.extraction import Outcome, Progress, extract
-from jaxreg.features.reading import Sample
-from jaxreg.features.recipe import Column, Recipe
+from jaxreg.features.datasets import dataset_names, read_dataset
 from jaxreg.files import safe_name
 from jaxreg.sources import open_source
 from jaxreg.sources.examples import Examples
 
 if TYPE_CHECKING:
+    from jaxreg.extracting import Extraction
+    from jaxreg.features.extraction import Progress
     from jaxreg.runs.directory import Row
     from jaxreg.runs.run import Run
 
@@ -43,29 +33,6 @@ def _never() -> bool:
     return False
 
 
-@dataclass(frozen=True)
-class Extraction:
-    """What `extract_features` did; all but `change` is what `extract --json` prints."""
-
-    dataset: str
-    space: str
-    columns: tuple[str, ...]
-    images: int  # examples in the dataset
-    computed: int  # distinct images computed now
-    reused: int  # distinct images whose features were there
-    failed: int  # examples that could not be used, listed in <dataset>.failed.csv
-    engine: str
-    precision: str
-    images_per_second: float | None  # None when nothing was computed
-    seconds: dict[str, float]  # start, read (sum over threads), compute, write, total
-    change: str  # what became of the dataset, for people
-
-    def to_json(self) -> dict[str, Any]:
-        fields = dataclasses.asdict(self)
-        del fields["change"]
-        return fields
-
-
 def extract_features(
     source: StrPath | Examples,
     *,
@@ -74,10 +41,10 @@ def extract_features(
     options: SourceOptions | None = None,
     download_limit: float | None = None,
     say: Say = _silent,
-    on_progress: Callable[[Progress], None] = _silent,
+    on_progress: "Callable[[Progress], None]" = _silent,
     should_stop: Callable[[], bool] = _never,
     **settings: Any,
-) -> Extraction:
+) -> "Extraction":
     """Compute the features of a source that the cache lacks, and write its dataset.
 
     Args:
@@ -97,86 +64,25 @@ def extract_features(
         TooManyFailed: a greater share than `max_failed` failed; what was good is written.
         Stopped: `should_stop` said so; features are kept, the dataset is as it was.
     """
-    from jaxreg.features.backbone import (
-        CALIBRATION_IMAGES,
-        check_taps,
-        choose_engine,
-        load_engine,
-    )
-    from jaxreg.features.space import choose_space, fetch_weights, smallest_image
+    from jaxreg.extracting import Extracting, default_name
 
     chosen = config.from_json(ExtractConfig, settings)
     options = options or SourceOptions()
     examples = source if isinstance(source, Examples) else open_source(source, options)
     if not examples.ids:
         raise InputError(f"no images in {source}", expected="at least one")
-    name = safe_name(name or _default_name(examples))
-    store = Cache(Path(cache))
-    columns = tuple(Column(tap=tap, pool=chosen.pool) for tap in chosen.taps)
-    begin = time.perf_counter()
-
-    def calibration(wanted: Recipe) -> Sample:
-        say(f"calibrating int8 on {min(CALIBRATION_IMAGES, len(examples))} of the images")
-        return Sample(examples.images, CALIBRATION_IMAGES, smallest_image(wanted))
-
-    check_taps(Recipe.backbone, chosen.taps)  # here already: calibrating takes a minute
-    engine, _ = choose_engine(chosen.engine, chosen.precision)
-    recipe, weights = choose_space(chosen, store, download_limit, calibration)
-    prepared = time.perf_counter() - begin
-    for column in columns:
-        store.check_dtype(recipe.space, column, chosen.store)
-    store.make_space(recipe, weights.path)
-    if recipe.random_seed is not None:
-        say(f"weights: random, seed {recipe.random_seed}: trained on nothing")
-
-    outcome = extract(
-        examples.images,
-        store,
-        recipe.space,
-        columns,
-        lambda: load_engine(
-            chosen.engine,
-            recipe,
-            columns,
-            fetch_weights(weights, download_limit),
-            quantized=store.quantized_model(recipe),
-            say=say,
-        ),
-        store=chosen.store,
-        batch=chosen.batch,
-        smallest=smallest_image(recipe),
-        should_stop=should_stop,
-        on_damage=lambda path: say(f"damaged, set aside and computed again: {path}"),
-        on_progress=on_progress,
-    )
-    outcome.seconds.start += prepared
-    outcome.seconds.total += prepared
-    if outcome.stopped:
-        raise Stopped(
-            f"stopped after {outcome.computed} images; their features are kept",
-            remedy="the same command goes on from here",
-        )
-    words = [
-        examples.description["kind"] if isinstance(source, Examples) else source,
-        "--name",
-        name,
-    ]
-    dataset = make_dataset(
-        name,
+    opened = examples.description["kind"] if isinstance(source, Examples) else str(source)
+    work = Extracting(
         examples,
-        outcome.digests,
-        space=recipe.space,
-        columns=columns,
-        extract_command=config.command_line(
-            "jaxreg.extract", [*words, "--cache", cache], options, chosen
-        ),
+        opened,
+        safe_name(name) if name else default_name(examples),
+        Cache(Path(cache)),
+        options,
+        chosen,
+        download_limit,
+        say,
     )
-    failed = [*examples.unusable, *((examples.ids[row], why) for row, why in outcome.failed)]
-    listed = write_failed(store, name, failed)
-    change = write_dataset(store, dataset) if len(dataset) else "not written, no image is usable"
-    if len(failed) > chosen.max_failed * (len(examples) + len(examples.unusable)):
-        raise _too_many_failed(failed, chosen, listed, change)
-    return _extraction(dataset, recipe, outcome, len(failed), engine, change)
+    return work.run(on_progress, should_stop)
 
 
 def train_head(
@@ -260,17 +166,6 @@ def load_run(path: StrPath) -> "Run":
     return run.load_run(Path(path))
 
 
-def _default_name(examples: Examples) -> str:
-    """`road` for road:5000, the folder's or file's own name for the rest."""
-    location = str(examples.description.get("location", examples.description["kind"]))
-    path = Path(location)
-    if path.name == "driving_log.csv":
-        path = path.resolve().parent
-    if path.is_dir():
-        return path.resolve().name
-    return path.stem.split(":")[0]
-
-
 def _only_dataset(cache: Cache) -> str:
     names = dataset_names(cache)
     if len(names) == 1:
@@ -280,37 +175,4 @@ def _only_dataset(cache: Cache) -> str:
         f"which dataset of {cache.root}?" + listed if names else f"no dataset in {cache.root}",
         expected="its name as the first word",
         remedy=f"python -m jaxreg.train {names[0]}" if names else "python -m jaxreg.extract SOURCE",
-    )
-
-
-def _too_many_failed(
-    failed: list[tuple[str, str]], chosen: ExtractConfig, listed: Path | None, change: str
-) -> TooManyFailed:
-    first = "; ".join(f"{name}: {reason}" for name, reason in failed[:3])
-    more = "; …" if len(failed) > 3 else ""
-    return TooManyFailed(
-        f"{len(failed)} images could not be used ({first}{more})",
-        expected=f"at most a share of {chosen.max_failed} (--max-failed)",
-        remedy=f"see {listed}; the dataset with what was good: {change}",
-    )
-
-
-def _extraction(
-    dataset: Dataset, recipe: Recipe, outcome: Outcome, failed: int, engine: str, change: str
-) -> Extraction:
-    seconds = outcome.seconds
-    working = seconds.total - seconds.start
-    return Extraction(
-        dataset=dataset.name,
-        space=recipe.space,
-        columns=tuple(column.name for column in dataset.columns),
-        images=len(dataset),
-        computed=outcome.computed,
-        reused=outcome.reused,
-        failed=failed,
-        engine=engine,
-        precision=recipe.precision,
-        images_per_second=round(outcome.computed / working, 2) if outcome.computed else None,
-        seconds={part: round(value, 3) for part, value in vars(seconds).items()},
-        change=change,
     )

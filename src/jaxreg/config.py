@@ -9,8 +9,11 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from jaxreg.errors import InputError, nearest
 from jaxreg.memory import parse_bytes
+from jaxreg.shard import Shard
 
 T = TypeVar("T")
+
+VIEWS = ("identity", "mirror")  # the image as it is, and flipped left to right
 
 MOST_EPOCHS = 1_000_000  # the history of a training is held in memory
 
@@ -52,29 +55,46 @@ class SourceOptions:
 class ExtractConfig:
     """How images become features. All but engine, store, batch and max-failed is in the recipe."""
 
+    backbone: str = "inception_v3"  # any network of keras.applications, as mobilenet_v2
     weights: str = "imagenet"  # imagenet, random[:SEED] or a .weights.h5, .h5 or .keras file
-    size: tuple[int, int] | Literal["native"] = (299, 299)  # pixels: height and width, or as it is
-    preprocess: Literal["keras", "unit"] = "keras"  # keras: x / 127.5 - 1; unit: x / 255
-    taps: tuple[str, ...] = ("mixed10",)  # InceptionV3 layers to read, mixed0 to mixed10
+    size: tuple[int, int] | Literal["native"] | None = None  # pixels: H W; none: the backbone's own
+    preprocess: Literal["keras", "unit"] = "keras"  # keras: the backbone's own; unit: x / 255
+    taps: tuple[str, ...] = ()  # layers to read, as mixed0 to mixed10; none: the last
     pool: str = "avg"  # avg, max or grid:RxC
+    views: tuple[str, ...] = ("identity",)  # identity, or identity mirror: also left-right flipped
     engine: Literal["auto", "tensorflow", "jax", "openvino"] = "auto"  # what runs the network
     precision: Literal["float32", "bfloat16", "int8"] = "float32"  # below float32: openvino
     store: Literal["float32", "float16"] = "float32"  # how features are kept
     batch: int = 64  # images a step
     max_failed: float = 0.01  # share of images that may fail before it ends with exit code 4
+    shard: str | None = None  # I/N: only share I (from 0) of N, so that N machines fill one cache
 
     def __post_init__(self) -> None:
         _require(self.batch >= 1, "batch", self.batch, "at least 1")
-        if self.size != "native":
-            _require(min(self.size) >= 75, "size", self.size, "at least 75 pixels each way")
+        if self.size is not None and self.size != "native":
+            _require(min(self.size) >= 1, "size", self.size, "pixels: height and width")
         _require(0 <= self.max_failed <= 1, "max_failed", self.max_failed, "from 0 to 1")
         for name in ("preprocess", "engine", "precision", "store"):
             _require_choice(self, name)
         able = self.precision == "float32" or self.engine in ("auto", "openvino")
         needs = f"openvino (or auto) with --precision {self.precision}"
         _require(able, "engine", self.engine, needs)
-        _require(len(self.taps) > 0, "taps", self.taps, "at least one layer")
         _require(len(set(self.taps)) == len(self.taps), "taps", self.taps, "each layer once")
+        self._check_views()
+        Shard.parse(self.shard)
+
+    def _check_views(self) -> None:
+        for view in self.views:
+            if view not in VIEWS:
+                raise InputError(
+                    f"no view {view!r}",
+                    expected=" or ".join(VIEWS),
+                    remedy=nearest(view, VIEWS) or "",
+                )
+        shown = " ".join(self.views) or "empty"
+        _require(len(set(self.views)) == len(self.views), "views", shown, "each view once")
+        needs = "identity among them: validation and predictions use it alone"
+        _require("identity" in self.views, "views", shown, needs)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from jaxreg import cli
 from jaxreg.config import ExtractConfig, SourceOptions, fields_of
 
 if TYPE_CHECKING:
-    from jaxreg.api import Extraction
+    from jaxreg.extracting import Extraction
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,15 @@ def write_whole(path: Path, content: bytes) -> None:
         ) from error
 
 
+def remove(path: Path) -> None:
+    """Delete a file if it is there. Raises InputError where that cannot be."""
+    if path.exists():  # a read-only file system refuses even to delete what is not there
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot delete {path}: {error.strerror or error}") from error
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename in `folder` survive a power cut."""
     if os.name != "posix":  # elsewhere a folder cannot be opened

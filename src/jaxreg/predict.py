@@ -63,6 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     cli.say(f"{done}, {failed} images without one: {out}" if failed else f"{done}: {out}")
     if arguments.json:
         cli.print_json({"out": str(out), "rows": table.num_rows, "failed": failed})
+    if failed == table.num_rows:
+        raise InputError(
+            f"none of the {failed} images can be used; the first: {table['id'][0]}: "
+            f"{table['reason'][0]}",
+            remedy=f"see the reasons in {out}",
+        )
     return 0
 
 

@@ -21,6 +21,7 @@ class VerifyArguments:
 
     cache: str = "cache"  # folder of datasets and features
     repair: tyro.conf.FlagCreatePairsOff[bool] = False  # set damaged parts aside
+    recompute: int = 0  # images per column whose features are computed again and compared
     json: tyro.conf.FlagCreatePairsOff[bool] = False  # print one JSON object at the end
 
 
@@ -33,20 +34,44 @@ def main(argv: Sequence[str] | None = None) -> int:
     root = Path(arguments.cache)
     if not root.is_dir():
         raise InputError(f"no cache {root}", expected="the folder that jaxreg.extract wrote")
+    if arguments.recompute < 0:
+        raise InputError(f"--recompute is {arguments.recompute}", expected="0 or more images")
     sound, damaged, wrong = check(Cache(root))
-    for text in wrong:
-        cli.say(text)
     for path in damaged:
         kept = f", set aside as {set_aside(path).name}" if arguments.repair else ""
         cli.say(f"damaged: {path}{kept}")
+    for text in wrong:
+        cli.say(text)
+    unlike = out_of_range(Cache(root))
+    for text in unlike:
+        cli.say(f"warning: {text}")
     cli.say(f"{sound} parts are sound, {len(damaged)} damaged, {len(wrong)} other faults")
     if damaged:
         todo = "extract again" if arguments.repair else "--repair, then extract again"
         cli.say(f"try: {todo}: only what is lost is computed")
+    told = {"sound": sound, "damaged": [str(path) for path in damaged], "wrong": wrong}
+    told["warnings"] = unlike
+    if arguments.recompute:
+        told |= _recompute(Cache(root), arguments.recompute, wrong)
     if arguments.json:
-        names = [str(path) for path in damaged]
-        cli.print_json({"sound": sound, "damaged": names, "wrong": wrong})
+        cli.print_json(told)
     return DAMAGED if wrong or (damaged and not arguments.repair) else 0
+
+
+def _recompute(cache, count: int, wrong: list[str]) -> dict[str, object]:
+    """Compare a sample with what is computed now; what differs is added to `wrong`."""
+    from jaxreg.features.recompute import recompute
+
+    done = recompute(cache, count, cli.say)
+    for text in done.wrong:
+        cli.say(text)
+    for text in done.skipped:
+        cli.say(f"not recomputed: {text}")
+    cli.say(f"recomputed {done.images} features: {len(done.wrong)} differ")
+    if done.wrong:
+        cli.say("try: move that column's folder away and extract again")
+    wrong += done.wrong
+    return {"recomputed": done.images, "not_recomputed": list(done.skipped)}
 
 
 def check(cache) -> tuple[int, list[Path], list[str]]:
@@ -71,6 +96,19 @@ def check(cache) -> tuple[int, list[Path], list[str]]:
         except InputError as error:
             wrong.append(str(error))
     return sound, damaged, wrong
+
+
+def out_of_range(cache) -> list[str]:
+    """For each int8 space a sentence if images in it are unlike those of its calibration."""
+    from jaxreg.features.calibration import read_range
+
+    found = []
+    for space in cache.spaces():
+        if limits := read_range(cache.calibration_path(space)):
+            digests = set().union(*(cache.digests(space, c) for c in cache.columns(space)))
+            if told := limits.warning(cache.read_thumbnails(digests).values()):
+                found.append(f"{space}: {told}")
+    return found
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,10 @@ class Cache:
         """Where an int8 space keeps its quantized network."""
         return self.root / "features" / recipe.space / "quantized.zip"
 
+    def calibration_path(self, space: str) -> Path:
+        """Where an int8 space says what the images were like that it was calibrated on."""
+        return self.root / "features" / space / "calibration.json"
+
     def find_space(self, prefix: str) -> str:
         """The one space of that name or unique prefix."""
         spaces = self.spaces()
@@ -169,6 +174,14 @@ class Cache:
                 continue  # another extraction has just set it aside
         return digests
 
+    def digests(self, space: str, column: Column) -> set[str]:
+        """The digests in the sound parts of a column; damaged ones stay where they are."""
+        found: set[str] = set()
+        for path in list_parts(self.folder(space, column)):
+            with suppress(DamagedPart, FileNotFoundError):
+                found.update(read_part(path, ["digest"])["digest"].to_pylist())
+        return found
+
     def add(self, space: str, column: Column, digests: Sequence[str], features: np.ndarray) -> Path:
         """Write one part of features, shape (len(digests), D), float32 or float16."""
         values = pa.array(np.ascontiguousarray(features).reshape(-1))
@@ -181,7 +194,7 @@ class Cache:
         for path in list_parts(self.folder(space, column)):
             try:
                 return str(read_layout(path).dtype)
-            except DamagedPart:
+            except (DamagedPart, FileNotFoundError):
                 continue
         return None
 

@@ -4,12 +4,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxreg.features.backbone import Engine
 
-Batch = Sequence[tuple[str, np.ndarray]]  # digest, uint8 RGB
+
+class Shown(NamedTuple):
+    """One view of an image, as the network sees it."""
+
+    digest: str
+    view: str
+    rgb: np.ndarray  # uint8 (height, width, 3)
+
+
+Batch = Sequence[Shown]
 Features = dict[str, np.ndarray]
 
 
@@ -36,7 +46,7 @@ class Computing:
         if self.engine is None or self.threads is None:
             begin = time.perf_counter()
             self.engine = self.load_engine()
-            self.engine.compile(batch[0][1], len(batch))
+            self.engine.compile(batch[0].rgb, len(batch))
             self.threads = ThreadPoolExecutor(self.engine.parallel, "compute")
             self.start_seconds = time.perf_counter() - begin
         self.under_way.append((batch, self.threads.submit(_timed, self.engine, batch)))
@@ -63,5 +73,5 @@ class Computing:
 
 def _timed(engine: Engine, batch: Batch) -> tuple[Features, float, float]:
     begin = time.perf_counter()
-    features = engine.features([rgb for _, rgb in batch])
+    features = engine.features([shown.rgb for shown in batch])
     return features, begin, time.perf_counter()

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from jaxreg.errors import InputError, nearest
 from jaxreg.features.cache import Cache
 from jaxreg.features.recipe import FORMAT, Column
-from jaxreg.files import write_whole
+from jaxreg.files import remove, write_whole
 from jaxreg.sources.examples import RESERVED, Examples
 
 
@@ -165,7 +165,7 @@ def write_failed(cache: Cache, name: str, failed: Sequence[tuple[str, str]]) -> 
     """Write `<name>.failed.csv` (id, reason), or remove an old one when nothing failed."""
     path = cache.root / "datasets" / f"{name}.failed.csv"
     if not failed:
-        path.unlink(missing_ok=True)
+        remove(path)
         return None
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([("id", "reason"), *failed])

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from jaxreg.features import pixels
 from jaxreg.features.backbone import Engine
 from jaxreg.features.cache import Cache
-from jaxreg.features.computing import Batch, Computing, Features
+from jaxreg.features.computing import Batch, Computing, Features, Shown
 from jaxreg.features.parts import write_part
 from jaxreg.features.reading import Reader, ReadImage, read_ahead
 from jaxreg.features.recipe import Column
+from jaxreg.shard import WHOLE, Shard
 from jaxreg.sources.examples import Image
 
 PART_IMAGES = 1024  # a part is closed at so many images,
@@ -46,14 +48,19 @@ class Progress:
 
 @dataclass
 class Outcome:
-    """What an extraction found out about each example."""
+    """What an extraction found out about each example, and what it did for its share of them."""
 
     digests: list[str | None]  # one per example; None: it could not be used
     failed: list[tuple[int, str]]  # example's number, reason
-    computed: int  # distinct digests computed now
+    computed_digests: list[str]  # distinct ones, computed now
     reused: int  # distinct digests that were there
     seconds: Seconds
     stopped: bool  # by `should_stop`, before all were read
+
+    @property
+    def computed(self) -> int:
+        """How many distinct images were computed now."""
+        return len(self.computed_digests)
 
 
 class _PartWriter:
@@ -95,13 +102,16 @@ class _Extraction:
         pictures: _PartWriter,
         load_engine: Callable[[], Engine],
         progress: Progress,
+        batch: int,
     ) -> None:
+        self.batch = batch
         self.reader, self.writers, self.pictures = reader, writers, pictures
         self.progress = progress
         self.computing = Computing(load_engine, self._keep)
-        self.pending: list[tuple[str, np.ndarray]] = []
+        self.pending: list[Shown] = []  # all views of an image, or none
         self.digests: list[str | None] = []
         self.failed: list[tuple[int, str]] = []
+        self.computed: list[str] = []
         self.reasons: dict[str, str] = {}  # by digest: a copy of a broken image is broken too
 
     def take(self, item: ReadImage) -> None:
@@ -119,11 +129,20 @@ class _Extraction:
         if item.thumbnail is not None:
             self.pictures.add(item.digest, item.thumbnail)
         if item.rgb is not None:
-            self.pending.append((item.digest, item.rgb))
+            self._show(item.digest, item.rgb)
+
+    def _show(self, digest: str, rgb: np.ndarray) -> None:
+        """Let the network see the views of an image that lack features."""
+        views = dict.fromkeys(column.view for column in self.reader.lacking(digest))
+        if len(self.pending) + len(views) > self.batch:
+            self.compute()
+        self.pending += [Shown(digest, view, pixels.viewed(rgb, view)) for view in views]
 
     @property
-    def pending_bytes(self) -> int:
-        return sum(rgb.nbytes for _, rgb in self.pending)
+    def full(self) -> bool:
+        """Whether the pending images make a batch."""
+        pixels_pending = sum(shown.rgb.nbytes for shown in self.pending)
+        return len(self.pending) >= self.batch or pixels_pending >= BATCH_BYTES
 
     def compute(self) -> None:
         """Send the pending images to the engine; the first call loads and compiles it."""
@@ -138,10 +157,13 @@ class _Extraction:
         self._time()
 
     def _keep(self, batch: Batch, features: Features) -> None:
-        for row, (digest, _) in enumerate(batch):
-            for column in self.reader.lacking(digest):
-                self.writers[column].add(digest, features[column.name][row])
-        self.progress.computed += len(batch)
+        for row, shown in enumerate(batch):
+            for column in self.reader.lacking(shown.digest):
+                if column.view == shown.view:
+                    value = features[column.identity.name][row]
+                    self.writers[column].add(shown.digest, value)
+        self.computed += dict.fromkeys(shown.digest for shown in batch)
+        self.progress.computed = len(self.computed)
 
     def _time(self) -> None:
         self.progress.seconds.start = self.computing.start_seconds
@@ -163,10 +185,10 @@ class _Extraction:
         failed = sorted(self.failed + copies)
         broken = {row for row, _ in failed}
         digests = [None if row in broken else digest for row, digest in enumerate(self.digests)]
-        distinct = len({digest for digest in digests if digest is not None})
-        computed = self.progress.computed
-        reused = distinct - computed
-        return Outcome(digests, failed, computed, reused, self.progress.seconds, stopped)
+        share = self.reader.shard
+        distinct = len({digest for digest in digests if digest is not None and share.has(digest)})
+        reused = distinct - len(self.computed)
+        return Outcome(digests, failed, self.computed, reused, self.progress.seconds, stopped)
 
 
 def extract(
@@ -179,6 +201,7 @@ def extract(
     store: str = "float32",
     batch: int = 64,
     smallest: int = 1,
+    shard: Shard = WHOLE,
     should_stop: Callable[[], bool] = lambda: False,
     on_damage: Callable[[Path], None] = lambda path: None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -188,23 +211,24 @@ def extract(
     `load_engine` is called only if something must be computed. What has been computed is written
     even when an error ends the loop. Of an image that stands in the source twice, one is computed.
     An image with a side of fewer than `smallest` pixels fails. `store` is the dtype of new columns;
-    one that is there keeps its own.
+    one that is there keeps its own. Images of other shares than `shard` get their digest and
+    nothing more.
     """
     begin = time.perf_counter()
     present = {c: cache.present(cache.folder(space, c), on_damage) for c in columns}
-    reader = Reader(present, cache.present(cache.thumbnails, on_damage), smallest)
+    reader = Reader(present, cache.present(cache.thumbnails, on_damage), smallest, shard)
     progress = Progress(images=len(images))
     writers = {
         c: _feature_writer(cache, space, c, cache.dtype(space, c) or store, progress.seconds)
         for c in columns
     }
     pictures = _PartWriter(partial(_write_thumbnails, cache), progress.seconds)
-    work = _Extraction(reader, writers, pictures, load_engine, progress)
+    work = _Extraction(reader, writers, pictures, load_engine, progress, batch)
     stopped = False
     try:
         for item in read_ahead(reader, images, 3 * batch):
             work.take(item)
-            if len(work.pending) >= batch or work.pending_bytes >= BATCH_BYTES:
+            if work.full:
                 work.compute()
             work.flush()
             if progress.seen % batch == 0:

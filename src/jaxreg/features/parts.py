@@ -5,7 +5,6 @@ number of writers may add parts to one folder at once, and damage is noticed.
 """
 
 import hashlib
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,10 +94,21 @@ def read_features(path: Path, layout: Layout) -> tuple[list[str], np.ndarray]:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a damaged part to `.bad`, where no reader looks; another process may have done so."""
+    """Rename a damaged part to `.bad`, where no reader looks; another process may have done so.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
     aside = path.with_name(path.name + ".bad")
-    with suppress(FileNotFoundError):
+    try:
         path.rename(aside)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise InputError(
+            f"{path} is damaged, and cannot be set aside: {error.strerror or error}",
+            remedy="where the cache can be written: python -m jaxreg.verify --repair",
+        ) from error
     return aside
 
 

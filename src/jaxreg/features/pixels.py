@@ -73,6 +73,11 @@ def decode(content: bytes | np.ndarray) -> np.ndarray:
     return _from_array(content) if isinstance(content, np.ndarray) else _from_bytes(content)
 
 
+def viewed(rgb: np.ndarray, view: str) -> np.ndarray:
+    """The view of an image: itself, or its left-right flipped pixels, which cost no memory."""
+    return rgb[:, ::-1] if view == "mirror" else rgb
+
+
 def refuse_small(rgb: np.ndarray, smallest: int) -> None:
     """Raise UnusableImage if a side of the image has fewer than `smallest` pixels."""
     height, width = rgb.shape[:2]

@@ -1,5 +1,6 @@
 """Reading images ahead of the network: bytes, digest and, where something is missing, pixels."""
 
+import itertools
 import os
 import threading
 import time
@@ -12,6 +13,7 @@ import numpy as np
 
 from jaxreg.features import pixels
 from jaxreg.features.recipe import Column
+from jaxreg.shard import Shard
 from jaxreg.sources.examples import Image
 
 AHEAD_BYTES = 2**27  # decoded pixels that wait for the network
@@ -29,12 +31,16 @@ class ReadImage:
 
 
 class Reader:
-    """Reads, hashes and, where features are missing, decodes; each distinct image once."""
+    """Reads, hashes and, where features are missing, decodes; each distinct image once.
+
+    Images of other shares are read and hashed only: their digest is what tells them apart.
+    """
 
     def __init__(
-        self, present: dict[Column, set[str]], thumbnails: set[str], smallest: int
+        self, present: dict[Column, set[str]], thumbnails: set[str], smallest: int, shard: Shard
     ) -> None:
         self.present, self.thumbnails, self.smallest = present, thumbnails, smallest
+        self.shard = shard
         self.claimed: set[str] = set()
         self.lock = threading.Lock()
 
@@ -49,7 +55,7 @@ class Reader:
             content = pixels.read(images[row])
             digest = pixels.digest(content)
             with self.lock:
-                mine = digest not in self.claimed
+                mine = self.shard.has(digest) and digest not in self.claimed
                 self.claimed.add(digest)
             needs_thumbnail = digest not in self.thumbnails
             if mine and (needs_thumbnail or self.lacking(digest)):
@@ -66,23 +72,25 @@ class Reader:
 class Sample:
     """At most `count` of the images, spread evenly, decoded anew whenever they are gone through.
 
-    Those that cannot be used, or have a side of fewer than `smallest` pixels, are left out.
+    Those that cannot be used, or have a side of fewer than `smallest` pixels, are left out. With
+    several views each image is shown in one of them, in turn.
     """
 
     images: Sequence[Image]
     count: int
     smallest: int = 1
+    views: Sequence[str] = ("identity",)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         last = len(self.images) - 1
         rows = np.linspace(0, last, min(self.count, len(self.images))).round().astype(int)
-        for row in rows:
+        for row, view in zip(rows, itertools.cycle(self.views), strict=False):
             try:
                 rgb = pixels.decode(pixels.read(self.images[row]))
                 pixels.refuse_small(rgb, self.smallest)
             except pixels.UnusableImage:
                 continue
-            yield rgb
+            yield pixels.viewed(rgb, view)
 
 
 def read_ahead(reader: Reader, images: Sequence[Image], ahead: int) -> Iterator[ReadImage]:

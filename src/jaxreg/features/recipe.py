@@ -4,10 +4,12 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from jaxreg.errors import InputError
+from jaxreg.config import VIEWS
+from jaxreg.errors import InputError, nearest
 
 FORMAT = 1
 """Version of what jaxreg writes to disk, in space.json, config.json, summary.json and datasets."""
@@ -28,8 +30,8 @@ class Column:
     pool: str = "avg"  # avg, max or grid:RxC
 
     def __post_init__(self) -> None:
-        if self.view not in ("identity", "mirror"):
-            raise InputError(f"no view {self.view!r}", expected="identity or mirror")
+        if self.view not in VIEWS:
+            raise InputError(f"no view {self.view!r}", expected=" or ".join(VIEWS))
         if not re.fullmatch(r"avg|max|grid:[1-9]\d*x[1-9]\d*", self.pool):
             raise InputError(f"no pool {self.pool!r}", expected="avg, max or grid:RxC")
         if not re.fullmatch(r"\w+", self.tap):
@@ -52,12 +54,27 @@ class Column:
         return cls(view, tap, pool.replace("grid", "grid:"))
 
     @property
+    def identity(self) -> "Column":
+        """The column of the same tap and pool of the image as it is."""
+        return dataclasses.replace(self, view="identity")
+
+    @property
     def cells(self) -> tuple[int, int] | None:
         """Rows and columns of the grid, None for avg and max."""
         if not self.pool.startswith("grid:"):
             return None
         rows, columns = self.pool.removeprefix("grid:").split("x")
         return int(rows), int(columns)
+
+
+def tap_meant(backbone: str, tap: str, there: Iterable[Column]) -> str | None:
+    """Which tap was meant by one that InceptionV3 has not: the nearest of the columns there.
+
+    None for a tap that exists, and for other backbones, whose taps only Keras knows.
+    """
+    if backbone != "inception_v3" or tap in TAPS:
+        return None
+    return nearest(tap, sorted({column.tap for column in there})) or nearest(tap, TAPS) or TAPS[-1]
 
 
 @dataclass(frozen=True)
@@ -69,7 +86,7 @@ class Recipe:
     backbone: str = "inception_v3"
     size: tuple[int, int] | None = (299, 299)  # pixels, height and width; None: the image's own
     resize: str = "bilinear-half-pixel"  # as tf.image.resize: no antialias, float result
-    preprocess: Preprocess = "keras"  # keras: x / 127.5 - 1; unit: x / 255
+    preprocess: Preprocess = "keras"  # keras: the backbone's own preprocess_input; unit: x / 255
     precision: Precision = "float32"
     decode: int = 1  # version of the rules in pixels.py
     engine: str | None = None  # below float32 engines differ, so it counts; None at float32

@@ -9,11 +9,27 @@ import numpy as np
 
 from jaxreg.config import ExtractConfig
 from jaxreg.errors import InputError, UnavailableError
-from jaxreg.features.backbone import MIN_SIZE, download_imagenet, quantized_network
+from jaxreg.features.backbone import check_taps, download_imagenet, quantized_network
+from jaxreg.features.backbones import BACKBONES, backbone_name
 from jaxreg.features.cache import Cache
-from jaxreg.features.recipe import Recipe
+from jaxreg.features.calibration import write_range
+from jaxreg.features.recipe import Column, Recipe
 from jaxreg.features.weights import WeightsSource, identify_weights, keras_weights_file
 from jaxreg.files import write_whole
+
+
+def choose_columns(chosen: ExtractConfig) -> tuple[Column, ...]:
+    """The columns that the settings ask for: each view of each tap.
+
+    Raises:
+        InputError: no such backbone, or InceptionV3 has no such tap; others' show when built.
+    """
+    backbone = backbone_name(chosen.backbone)
+    taps = chosen.taps or (BACKBONES[backbone].last_tap,)
+    check_taps(backbone, taps)
+    return tuple(
+        Column(view=view, tap=tap, pool=chosen.pool) for view in chosen.views for tap in taps
+    )
 
 
 def choose_space(
@@ -39,7 +55,9 @@ def choose_space(
         InputError: the weights file is wrong; int8, and nothing to calibrate on.
         UnavailableError: the imagenet weights cannot be had.
     """
-    weights = identify_weights(chosen.weights)
+    backbone = backbone_name(chosen.backbone)
+    _size(chosen, backbone)  # before anything is downloaded
+    weights = identify_weights(chosen.weights, backbone)
     if weights is None or chosen.precision == "int8":
         tag = weights.tag if weights else "imagenet"
         for space in cache.spaces():
@@ -49,16 +67,20 @@ def choose_space(
             theirs = weights or WeightsSource(there.weights, tag)
             if replace(there, quantized=None) == _recipe(chosen, theirs):
                 return there, theirs
-    weights = weights or download_imagenet(time_limit=download_limit)
+    weights = weights or download_imagenet(backbone, download_limit)
     recipe = _recipe(chosen, weights)
     if recipe.precision == "int8":
-        model = quantized_network(recipe, weights, calibration(recipe))
+        images = calibration(recipe)
+        model = quantized_network(recipe, weights, images)
         recipe = replace(recipe, quantized=hashlib.sha256(model).hexdigest())
+        write_range(cache.calibration_path(recipe.space), images)
         write_whole(cache.quantized_path(recipe), model)
     return recipe, weights
 
 
-def fetch_weights(weights: WeightsSource, download_limit: float | None) -> WeightsSource:
+def fetch_weights(
+    backbone: str, weights: WeightsSource, download_limit: float | None
+) -> WeightsSource:
     """The same weights with their file at hand.
 
     Raises:
@@ -66,7 +88,7 @@ def fetch_weights(weights: WeightsSource, download_limit: float | None) -> Weigh
     """
     if weights.path is not None or weights.seed is not None:
         return weights
-    fetched = download_imagenet(time_limit=download_limit)
+    fetched = download_imagenet(backbone, download_limit)
     if fetched.identity != weights.identity:
         raise UnavailableError(
             f"Keras' imagenet weights are not those of the cache ({weights.identity[:8]})",
@@ -77,7 +99,7 @@ def fetch_weights(weights: WeightsSource, download_limit: float | None) -> Weigh
 
 def smallest_image(recipe: Recipe) -> int:
     """Pixels that an image needs each way: all are resized, but for those of native size."""
-    return MIN_SIZE if recipe.size is None else 1
+    return BACKBONES[recipe.backbone].smallest if recipe.size is None else 1
 
 
 def find_weights(recipe: Recipe, asked: str | None, places: Sequence[str | None]) -> WeightsSource:
@@ -95,7 +117,7 @@ def find_weights(recipe: Recipe, asked: str | None, places: Sequence[str | None]
     if recipe.random_seed is not None:
         return WeightsSource(recipe.weights, recipe.weights_tag, None, recipe.random_seed)
     if asked is not None:
-        weights = identify_weights(asked)
+        weights = identify_weights(asked, recipe.backbone)
         if weights is not None and weights.identity == recipe.weights:
             return weights
         raise InputError(
@@ -104,7 +126,7 @@ def find_weights(recipe: Recipe, asked: str | None, places: Sequence[str | None]
         )
     for place in [*places, str(keras_weights_file(recipe.backbone))]:
         if place is not None and Path(place).is_file():
-            weights = identify_weights(place)
+            weights = identify_weights(place, recipe.backbone)
             if weights is not None and weights.identity == recipe.weights:
                 return weights
     raise UnavailableError(
@@ -114,11 +136,24 @@ def find_weights(recipe: Recipe, asked: str | None, places: Sequence[str | None]
     )
 
 
+def _size(chosen: ExtractConfig, backbone: str) -> tuple[int, int] | None:
+    """Pixels, height and width; None: the image's own."""
+    if chosen.size == "native":
+        return None
+    known = BACKBONES[backbone]
+    size = chosen.size or (known.size, known.size)
+    if min(size) < known.smallest:
+        raise InputError(f"--size is {size}", expected=f"at least {known.smallest} pixels each way")
+    return size
+
+
 def _recipe(chosen: ExtractConfig, weights: WeightsSource) -> Recipe:
+    backbone = backbone_name(chosen.backbone)
     return Recipe(
         weights=weights.identity,
         weights_tag=weights.tag,
-        size=None if chosen.size == "native" else chosen.size,
+        backbone=backbone,
+        size=_size(chosen, backbone),
         preprocess=chosen.preprocess,
         precision=chosen.precision,
         engine=None if chosen.precision == "float32" else "openvino",

@@ -11,29 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from jaxreg.errors import InputError, nearest
+from jaxreg.features.backbones import BACKBONES
 
 SUFFIXES = (".weights.h5", ".h5", ".keras")
 """The files that Keras writes weights to."""
 
 
-@dataclass(frozen=True)
-class KerasFile:
-    """A file of ImageNet weights, without its top, as Keras publishes it."""
-
-    name: str  # in the folder `models` of Keras' own cache
-    url: str
-    md5: str  # what Keras checks the download against
-
-
-IMAGENET = {
-    "inception_v3": KerasFile(
-        "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
-        "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        "bcbd6486424b2319ff4ef7d526e38f63",
-    )
-}
-"""Per backbone, from keras/src/applications."""
+IMAGENET = {name: backbone.imagenet for name, backbone in BACKBONES.items()}
+"""Keras' file of ImageNet weights, per backbone."""
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,8 @@ def _primal(scaler: Scaler, x: ArrayOf, dtype: Any) -> tuple[np.ndarray, np.ndar
         scatter += np.asarray(sums[1])
     center = total / rows
     scatter -= rows * np.outer(center, center)
-    return center, *np.linalg.eigh(scatter)
+    squares, directions = np.linalg.eigh(scatter)
+    return center, squares, directions
 
 
 def _dual(scaler: Scaler, x: ArrayOf) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from jaxreg.config import TrainConfig
 from jaxreg.errors import InputError, nearest
 from jaxreg.features.cache import Cache
 from jaxreg.features.datasets import Dataset, dataset_names
-from jaxreg.features.recipe import Column
+from jaxreg.features.recipe import Column, tap_meant
 
 LARGEST_TARGET = 1e18
 
@@ -67,10 +67,14 @@ def choose_features(
             options = f"--taps {column.tap} --pool {column.pool}"
             if len(config.views) > 1:
                 options += f" --views {' '.join(config.views)}"
+            meant = tap_meant(cache.recipe(space).backbone, column.tap, there)
+            extract = f"{dataset.extract_command} (with {options})"
             raise InputError(
                 f"{space} has no {column.name} features",
                 expected=f"one of its columns: {names}",
-                remedy=f"{dataset.extract_command} (with {options})",
+                remedy=f"--taps {meant}"
+                if meant
+                else f"{dataset.extract_command} (with {options})",
             )
     return space, columns
 

@@ -50,12 +50,19 @@ def read_archive(path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarra
     """
     try:
         with path.open("rb") as file:  # np.load itself leaves a broken file open
+            if file.read(2) not in (b"PK", b"\x93N"):  # NumPy would speak of pickles
+                raise ValueError("it does not begin as an archive does")
+            file.seek(0)
             archive = np.load(file, allow_pickle=False)
             if isinstance(archive, np.ndarray):
                 raise ValueError("it holds one array without a name")
             found = {name: archive[name] for name in wanted if name in archive}
             # a member that is no array comes as its bytes
             return {n: a for n, a in found.items() if isinstance(a, np.ndarray)}, archive.files
+    except ValueError as error:
+        if "allow_pickle" in str(error):  # NumPy's text tells how to run what is in the file
+            raise ValueError("it holds Python objects") from None
+        raise
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise ValueError(str(error)) from error
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxreg.features.backbone.choice import ENGINES, choose_engine
 from jaxreg.features.backbone.download import download_imagenet
-from jaxreg.features.backbone.network import MIN_SIZE, check_taps
+from jaxreg.features.backbone.network import check_taps
 from jaxreg.features.backbone.quantization import CALIBRATION_IMAGES, quantized_network
 from jaxreg.features.recipe import Column, Recipe
 from jaxreg.features.weights import WeightsSource
@@ -15,7 +15,6 @@ from jaxreg.features.weights import WeightsSource
 __all__ = [
     "CALIBRATION_IMAGES",
     "ENGINES",
-    "MIN_SIZE",
     "Engine",
     "check_taps",
     "choose_engine",
@@ -36,7 +35,7 @@ class Engine(Protocol):
         ...
 
     def features(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """{column name: float32 (len(images), D)}, in the columns' order.
+        """{identity column's name: float32 (len(images), D)}, in the columns' order.
 
         `images` holds at least one, uint8 (height, width, 3); sizes may differ.
 
@@ -60,7 +59,8 @@ def load_engine(
     Args:
         name: one of ENGINES, or `auto`.
         recipe: how pixels become features.
-        columns: what is read, at least one; the network ends at the last tap among them.
+        columns: what is read, at least one, whatever their views; the network ends at the last tap
+            among them.
         weights: what `recipe.weights` names; an int8 network needs none.
         quantized: of an int8 recipe, what `quantized_network` made.
         say: is told which engine it is, and why.

@@ -68,7 +68,7 @@ def _fetch(backbone: str, folder: Path) -> None:
 
     file = IMAGENET[backbone]
     keras.config.disable_interactive_logging()  # no progress bar; counts in this thread alone
-    keras.utils.get_file(file.name, file.url, file_hash=file.md5, cache_subdir=str(folder))
+    keras.utils.get_file(file.name, file.url, file_hash=file.hash, cache_subdir=str(folder))
 
 
 def _within(time_limit: float | None, call: Callable[[], None]) -> None:

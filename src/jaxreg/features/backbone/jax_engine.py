@@ -31,7 +31,7 @@ class JaxEngine(ReadingEngine):
 
         keep_jax_compilations()
         super().__init__(recipe, columns)
-        self.network = build_network(recipe.backbone, self.taps, weights)
+        self.network = build_network(recipe.backbone, self.taps, weights, recipe.size)
         mesh = Mesh(np.array(jax.local_devices()), ("batch",))
         self._by_row = NamedSharding(mesh, PartitionSpec("batch"))
         variables = [v.value for v in self.network.non_trainable_variables]
@@ -76,15 +76,14 @@ class JaxEngine(ReadingEngine):
         """A function that is compiled when first called: one per size, so that it can be let go."""
         import jax
 
-        check_size(height, width)
+        check_size(self.recipe.backbone, height, width)
         shapes = self.network.compute_output_shape((1, height, width, 3))
         self.check_grids(height, width, {tap: shapes[tap][1:3] for tap in self.taps})
 
         def features(variables: list[Any], pixels: Any) -> list[Any]:
             # a GPU's or TPU's default for float32 keeps 10 or 7 bits: then engines would differ
             with jax.default_matmul_precision("highest"):
-                keras_range = self.recipe.preprocess == "keras"
-                x = pixels / 127.5 - 1 if keras_range else pixels / 255
+                x = self.prepared(pixels)
                 outputs, _ = self.network.stateless_call([], variables, x, training=False)
                 return [_pool(outputs[tap], Column(tap=tap, pool=pool)) for tap, pool in self.reads]
 

@@ -5,63 +5,98 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from jaxreg.errors import InputError
+from jaxreg.errors import InputError, nearest
 from jaxreg.features.backbone.files import Slot, read_arrays
+from jaxreg.features.backbone.filling import fill_random, load_file
+from jaxreg.features.backbones import BACKBONES
 from jaxreg.features.recipe import TAPS
 from jaxreg.features.weights import WeightsSource, random_kernels
 
-MIN_SIZE = 75
-"""Pixels each way that InceptionV3's unpadded convolutions need."""
+Size = tuple[int, int] | None
+"""Pixels, height and width, that a network is built for; None: any."""
 
 
-@dataclass(frozen=True)
-class Backbone:
-    """A network of keras.applications."""
+def check_taps(backbone: str, taps: Sequence[str], known: Sequence[str] = TAPS) -> None:
+    """Raise InputError for a tap that does not exist; the nearest is named.
 
-    constructor: str  # its name in keras.applications
-    taps: tuple[str, ...]  # the layers that may be read, first to last
-
-
-BACKBONES = {"inception_v3": Backbone("InceptionV3", TAPS)}
-
-
-def check_taps(backbone: str, taps: Sequence[str]) -> None:
-    """Raise InputError for a backbone or a tap that does not exist. Loads nothing."""
-    if backbone not in BACKBONES:
-        raise InputError(f"no backbone {backbone!r}", expected=" or ".join(BACKBONES))
-    known = BACKBONES[backbone].taps
+    Without `known` only InceptionV3's are checked: the others' are known once they are built.
+    """
+    if backbone != "inception_v3" and known is TAPS:
+        return
     for tap in taps:
         if tap not in known:
-            raise InputError(f"{backbone} has no tap {tap!r}", expected=", ".join(known))
+            some = known if len(known) < 20 else [*known[:3], "…", *known[-3:]]
+            raise InputError(
+                f"{backbone} has no tap {tap!r}",
+                expected=", ".join(some),
+                remedy=nearest(tap, known) or "",
+            )
 
 
-def build_network(backbone: str, taps: Sequence[str], weights: WeightsSource) -> Any:
+def build_network(
+    backbone: str, taps: Sequence[str] | None, weights: WeightsSource, size: Size = None
+) -> Any:
     """A frozen Keras model from preprocessed pixels to {tap: output}; it ends at the last tap.
 
     Its input is float32 (batch, height, width, 3), its outputs (batch, rows, columns, channels).
-    `start_keras` must have been called.
+    `taps` None is all there are. `size` matters to networks whose padding depends on it, which is
+    every one but InceptionV3 here. `start_keras` must have been called.
 
     Raises:
         InputError: an unknown backbone or tap; weights that do not fill every array.
     """
+    # in each thread Keras numbers layers without a name of their own anew (`activation_19`): in a
+    # new one they are always called what they are in a new process
+    with ThreadPoolExecutor(1, "build") as thread:
+        return thread.submit(_build, backbone, taps, weights, size).result()
+
+
+def _build(backbone: str, taps: Sequence[str] | None, weights: WeightsSource, size: Size) -> Any:
     import keras
 
-    check_taps(backbone, taps)
     with _plain_float32():
         constructor = getattr(keras.applications, BACKBONES[backbone].constructor)
-        base = constructor(include_top=False, weights=None, input_shape=(None, None, 3))
-        set_weights(base, weights)
+        inception = backbone == "inception_v3"
+        shape = (None, None, 3) if inception or size is None else (*size, 3)
+        base = constructor(include_top=False, weights=None, input_shape=shape)
+        if inception:
+            set_weights(base, weights)
+        else:
+            _fill(base, backbone, weights)
         base.trainable = False
-        return keras.Model(base.input, {tap: base.get_layer(tap).output for tap in taps})
+        layers = {tap: base.get_layer(tap) for tap in TAPS} if inception else spatial_layers(base)
+        asked = list(layers) if taps is None else taps
+        check_taps(backbone, asked, list(layers))
+        return keras.Model(base.input, {tap: layers[tap].output for tap in asked})
+
+
+def spatial_layers(base: Any) -> dict[str, Any]:
+    """The layers whose output has rows and columns, first to last, by name."""
+    found = {}
+    for layer in base.layers[1:]:  # the first is the input
+        outputs = [node.outputs for node in layer._inbound_nodes]
+        if len(outputs) == 1 and len(outputs[0]) == 1 and len(outputs[0][0].shape) == 4:
+            found[layer.name] = layer
+    return found
+
+
+def _fill(base: Any, backbone: str, weights: WeightsSource) -> None:
+    if weights.path is not None:
+        load_file(base, BACKBONES[backbone], weights)
+    elif weights.seed is not None:
+        fill_random(base, weights.seed)
+    else:
+        raise ValueError("weights: neither a file nor a seed")
 
 
 def set_weights(base: Any, weights: WeightsSource) -> None:
+    """Fill InceptionV3 from any file that holds it, or at random."""
     slots = _slots(base)
     if weights.path is not None:
         arrays = read_arrays(weights.path, weights.identity, slots)

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxreg.errors import InputError
 from jaxreg.features.backbone.openvino_model import (
+    check_model_taps,
     converted_network,
     import_openvino,
     output_sizes,
@@ -59,7 +60,7 @@ class OpenVINOEngine(ReadingEngine):
         if quantized is not None:
             self._packed = quantized
         elif weights is not None:
-            self._packed = converted_network(recipe.backbone, weights)
+            self._packed = converted_network(recipe.backbone, weights, recipe.size)
         else:
             raise ValueError("OpenVINOEngine: neither a quantized model nor weights")
         self._compiled = lru_cache(SIZES_KEPT)(self._compile)
@@ -88,8 +89,9 @@ class OpenVINOEngine(ReadingEngine):
 
         Each comes with memory for the resized pixels of a step.
         """
-        check_size(height, width)
+        check_size(self.recipe.backbone, height, width)
         model = unpack(self._core, self._packed)
+        check_model_taps(model, self.recipe.backbone, self.taps)
         sizes = output_sizes(model, self.taps, height, width)
         self.check_grids(height, width, sizes)
         pooled = pooled_model(model, self.recipe, self.reads, sizes)

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import sys
 import tempfile
 import zipfile
@@ -16,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from jaxreg.errors import InputError
-from jaxreg.features.backbone.network import BACKBONES, build_network, start_keras
+from jaxreg.features.backbone.network import Size, build_network, check_taps, start_keras
+from jaxreg.features.backbone.preprocess import preprocessing
 from jaxreg.features.backbone.reads import grid_cells
 from jaxreg.features.recipe import Column, Recipe
 from jaxreg.features.weights import WeightsSource
@@ -45,8 +47,10 @@ def import_openvino(package: str = "openvino") -> Any:
     return __import__(package)
 
 
-def converted_network(backbone: str, weights: WeightsSource) -> bytes:
+def converted_network(backbone: str, weights: WeightsSource, size: Size = None) -> bytes:
     """The whole network, packed: preprocessed pixels in, every tap out.
+
+    `size` counts where `build_network` says so.
 
     It is kept in the user's cache directory, 87 MB for InceptionV3; if it is there, neither Keras
     nor TensorFlow is loaded.
@@ -59,6 +63,7 @@ def converted_network(backbone: str, weights: WeightsSource) -> bytes:
         "backbone": backbone,
         "weights": weights.identity,
         "conversion": CONVERSION,
+        **({} if backbone == "inception_v3" else {"size": size}),
         **{name: metadata.version(name) for name in ("openvino", "keras", "tensorflow")},
     }
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
@@ -69,19 +74,19 @@ def converted_network(backbone: str, weights: WeightsSource) -> bytes:
         return content
     except (OSError, zipfile.BadZipFile, KeyError):
         pass  # absent or damaged: converted anew
-    content = pack(_convert(backbone, weights))
+    content = pack(_convert(backbone, weights, size))
     with suppress(InputError):  # a cache that cannot be written costs the next start its time
         write_whole(path, content)
     return content
 
 
-def _convert(backbone: str, weights: WeightsSource) -> Any:
+def _convert(backbone: str, weights: WeightsSource, size: Size) -> Any:
     start_keras("tensorflow", hide_gpu=True)
     import tensorflow as tf
 
     ov = import_openvino()
-    network = build_network(backbone, BACKBONES[backbone].taps, weights)
-    pixels = tf.TensorSpec((None, None, None, 3), tf.float32)  # pyright: ignore[reportCallIssue]
+    network = build_network(backbone, None, weights, size)
+    pixels = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)  # pyright: ignore[reportCallIssue]
     function = tf.function(lambda x: network(x, training=False), input_signature=[pixels])
     return ov.convert_model(function.get_concrete_function())
 
@@ -121,6 +126,14 @@ def tap_outputs(model: Any, taps: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def check_model_taps(model: Any, backbone: str, taps: Sequence[str]) -> None:
+    """Raise InputError for a tap that is no layer of a converted network."""
+    found = tap_outputs(model, taps)
+    if len(found) < len(set(taps)):
+        names = [name for op in model.get_ops() for out in op.outputs() for name in out.get_names()]
+        check_taps(backbone, taps, [name for name in names if re.fullmatch(r"\w+", name)])
+
+
 def output_sizes(model: Any, taps: Sequence[str], height: int, width: int) -> dict[str, list[int]]:
     """Rows and columns of each tap for images of that size; the model keeps it as its own."""
     model.reshape([-1, height, width, 3])
@@ -146,11 +159,9 @@ def pooled_model(
 
     [network_input] = model.get_parameters()
     pixels = ops.parameter(network_input.get_partial_shape(), ov.Type.f32, name="pixels")
-    if recipe.preprocess == "keras":
-        prepared = ops.subtract(ops.divide(pixels, np.float32(127.5)), np.float32(1))
-    else:
-        prepared = ops.divide(pixels, np.float32(255))
-    for user in network_input.output(0).get_target_inputs():
+    users = network_input.output(0).get_target_inputs()
+    prepared = preprocessing(recipe).openvino(ops, pixels)
+    for user in users:
         user.replace_source_output(prepared.output(0))
     outputs = tap_outputs(model, list(sizes))
     results = [

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from jaxreg.errors import InputError
-from jaxreg.features.backbone.network import BACKBONES
 from jaxreg.features.backbone.openvino_model import (
     converted_network,
     import_openvino,
     pack,
     unpack,
 )
+from jaxreg.features.backbone.preprocess import preprocessing
 from jaxreg.features.backbone.resize import resize
+from jaxreg.features.backbones import BACKBONES
 from jaxreg.features.recipe import Recipe
 from jaxreg.features.weights import WeightsSource
 
@@ -43,13 +44,15 @@ def quantized_network(
         raise InputError("no usable image to calibrate int8 on", expected="at least one")
     ov = import_openvino()
     nncf = _quiet_nncf()
-    network = unpack(ov.Core(), converted_network(recipe.backbone, weights))
-    _end_at_the_last_tap(network, BACKBONES[recipe.backbone].taps[-1])
+    network = unpack(ov.Core(), converted_network(recipe.backbone, weights, recipe.size))
+    _end_at_the_last_tap(network, BACKBONES[recipe.backbone].last_tap)
+
+    prepared = preprocessing(recipe)
 
     def prepare(image: np.ndarray) -> np.ndarray:
         pixels = np.empty((1, *(recipe.size or image.shape[:2]), 3), np.float32)
         resize(image, pixels[0])
-        return pixels / 127.5 - 1 if recipe.preprocess == "keras" else pixels / 255
+        return prepared(pixels)
 
     with redirect_stdout(io.StringIO()), warnings.catch_warnings():  # progress bars
         warnings.simplefilter("ignore")

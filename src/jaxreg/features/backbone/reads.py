@@ -1,4 +1,4 @@
-"""What all engines share: which taps and pools are read, views, batches of mixed sizes."""
+"""What all engines share: which taps and pools are read, batches of mixed sizes."""
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
@@ -8,18 +8,23 @@ from typing import Any
 import numpy as np
 
 from jaxreg.errors import InputError
-from jaxreg.features.backbone.network import MIN_SIZE
+from jaxreg.features.backbone.preprocess import preprocessing
+from jaxreg.features.backbones import BACKBONES
 from jaxreg.features.recipe import Column, Recipe
 
 Cell = tuple[slice, slice]
 
 
 class ReadingEngine(ABC):
-    """Turns images into columns; a subclass runs the network on images of one view."""
+    """Turns images into columns; a subclass runs the network.
+
+    It knows nothing of views: a flipped image is one more image to it.
+    """
 
     def __init__(self, recipe: Recipe, columns: Sequence[Column]) -> None:
         self.recipe = recipe
-        self.columns = tuple(columns)
+        self.prepared = preprocessing(recipe)
+        self.columns = tuple(dict.fromkeys(column.identity for column in columns))
         self.reads = sorted({(column.tap, column.pool) for column in columns})
         self.taps = sorted({tap for tap, _ in self.reads})
 
@@ -30,18 +35,13 @@ class ReadingEngine(ABC):
             images: at least one, uint8 (height, width, 3); sizes may differ.
 
         Returns:
-            Per column name, in the columns' order, float32 (len(images), D).
+            Per name of an identity column, in the columns' order, float32 (len(images), D).
 
         Raises:
             InputError: at native size, an image too small for the network or for a grid.
         """
-        by_view = {}
-        for view in {column.view for column in self.columns}:
-            seen = [image[:, ::-1] for image in images] if view == "mirror" else images
-            by_view[view] = dict(zip(self.reads, self.read(seen), strict=True))
-        return {
-            column.name: by_view[column.view][column.tap, column.pool] for column in self.columns
-        }
+        found = dict(zip(self.reads, self.read(images), strict=True))
+        return {column.name: found[column.tap, column.pool] for column in self.columns}
 
     def groups(self, images: Sequence[np.ndarray]) -> dict[tuple[int, int], list[int]]:
         """The places of the images that the network will see at each height and width."""
@@ -69,13 +69,14 @@ class ReadingEngine(ABC):
                 )
 
 
-def check_size(height: int, width: int) -> None:
+def check_size(backbone: str, height: int, width: int) -> None:
     """Refuse images that are too small for the network."""
-    if min(height, width) < MIN_SIZE:
+    smallest = BACKBONES[backbone].smallest
+    if min(height, width) < smallest:
         raise InputError(
             f"an image of {height} x {width} pixels at native size",
-            expected=f"at least {MIN_SIZE} pixels each way",
-            remedy="--size 299 299",
+            expected=f"at least {smallest} pixels each way",
+            remedy=f"--size {BACKBONES[backbone].size} {BACKBONES[backbone].size}",
         )
 
 

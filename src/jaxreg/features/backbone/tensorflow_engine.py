@@ -30,7 +30,7 @@ class TensorFlowEngine(ReadingEngine):
         # A GPU's default for float32 convolutions keeps 10 bits: then engines would differ.
         tf.config.experimental.enable_tensor_float_32_execution(False)
         super().__init__(recipe, columns)
-        self.network = build_network(recipe.backbone, self.taps, weights)
+        self.network = build_network(recipe.backbone, self.taps, weights, recipe.size)
         self._checked: set[tuple[int, int]] = set()
         if recipe.size is not None:
             self._check(*recipe.size)
@@ -74,15 +74,13 @@ class TensorFlowEngine(ReadingEngine):
         return tf.cast(tf.image.resize(pixels, self.recipe.size, "bilinear"), tf.float32)
 
     def _pooled(self, resized: Any) -> list[Any]:
-        keras_range = self.recipe.preprocess == "keras"
-        x = resized / 127.5 - 1 if keras_range else resized / 255
-        outputs = self.network(x, training=False)
+        outputs = self.network(self.prepared(resized), training=False)
         return [_pool(outputs[tap], Column(tap=tap, pool=pool)) for tap, pool in self.reads]
 
     def _check(self, height: int, width: int) -> None:
         if (height, width) in self._checked:
             return
-        check_size(height, width)
+        check_size(self.recipe.backbone, height, width)
         shapes = self.network.compute_output_shape((1, height, width, 3))
         self.check_grids(height, width, {tap: shapes[tap][1:3] for tap in self.taps})
         self._checked.add((height, width))
