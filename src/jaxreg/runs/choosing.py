@@ -72,9 +72,7 @@ def choose_features(
             raise InputError(
                 f"{space} has no {column.name} features",
                 expected=f"one of its columns: {names}",
-                remedy=f"--taps {meant}"
-                if meant
-                else f"{dataset.extract_command} (with {options})",
+                remedy=f"--taps {meant}" if meant else extract,
             )
     return space, columns
 
