@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import jaxreg
 from jaxreg.errors import InputError
 from jaxreg.features import extraction, pixels
 from jaxreg.features.cache import Cache
@@ -342,3 +343,21 @@ def test_sigkill_at_random_moments_loses_at_most_the_open_part(tmp_path) -> None
     assert len(engine.seen) == 400 - before
     expected = np.stack([image.mean(axis=(0, 1)) for image in images])
     np.testing.assert_allclose(cache.read(SPACE, [AVG], outcome.digests), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"views": ("miror",)}, r"no view 'miror'\n  expected: identity or mirror\n  try: mirror"),
+        ({"views": ("mirror",)}, r"--views is mirror\n  expected: identity among them: validation"),
+        ({"views": ("identity", "identity")}, "each view once"),
+        ({"shard": "4/4"}, r"--shard is 4/4\n  expected: I/N: share I of N, counted from 0"),
+        (
+            {"precision": "int8", "shard": "1/2", "weights": "random"},
+            r"no network is calibrated yet\n  expected: one .*\n  try: --shard 0/2 first",
+        ),
+    ],
+)
+def test_settings_that_cannot_be(tmp_path, settings: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        jaxreg.extract_features("road:1", cache=tmp_path, **settings)

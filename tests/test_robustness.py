@@ -38,7 +38,7 @@ DRIVER = textwrap.dedent(
     """
     import json, subprocess, sys
     from pathlib import Path
-    program, tests, options = sys.argv[1:4]
+    program, tests = sys.argv[1:3]
 
     def mount(options):
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", "cache"], check=True)
@@ -86,7 +86,7 @@ print(json.dumps(extract()))
 def in_own_file_system(place: Path, what: str):
     if not can_mount(place):
         pytest.skip("needs unshare and the right to mount a tmpfs in a namespace of its own")
-    words = ["unshare", "-rm", sys.executable, "-c", DRIVER + what, PROGRAM, TESTS, ""]
+    words = ["unshare", "-rm", sys.executable, "-c", DRIVER + what, PROGRAM, TESTS]
     done = subprocess.run(words, cwd=place, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

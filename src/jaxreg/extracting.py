@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +65,17 @@ class Extracting:
     chosen: ExtractConfig
     download_limit: float | None
     say: Say
+    recipe: Recipe = field(init=False)  # once the space is chosen
+
+    def __post_init__(self) -> None:
+        self.shard = Shard.parse(self.chosen.shard)
+        self.columns = choose_columns(self.chosen)
 
     def run(
         self, on_progress: Callable[[Progress], None], should_stop: Callable[[], bool]
     ) -> Extraction:
         """Compute what is missing, and write the dataset. Raises as `jaxreg.extract_features`."""
         begin = time.perf_counter()
-        self.shard = Shard.parse(self.chosen.shard)
-        self.columns = choose_columns(self.chosen)
         engine, _ = choose_engine(self.chosen.engine, self.chosen.precision)
         self.recipe, weights = choose_space(
             self.chosen, self.cache, self.download_limit, self._calibration

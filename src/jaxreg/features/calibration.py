@@ -27,6 +27,7 @@ MARGIN = 0.5  # of the calibration's own span, on either side
 STEPS = 4.0  # of 0..255, on either side: the least that counts as another kind of image
 WORTH_SAYING = 0.01  # share of images outside from which it is said
 LOOKED_AT = 500  # images of an extraction, spread evenly: more would cost time and say the same
+VERIFIED = 5000  # images of a space that `verify` looks at; it has the time
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def read_range(path: Path) -> Range | None:
         return None
 
 
-def some(digests: Sequence[str]) -> list[str]:
-    """At most LOOKED_AT of them, spread evenly."""
-    places = np.linspace(0, len(digests) - 1, min(LOOKED_AT, len(digests))).round().astype(int)
+def some(digests: Sequence[str], count: int = LOOKED_AT) -> list[str]:
+    """At most `count` of them, spread evenly."""
+    places = np.linspace(0, len(digests) - 1, min(count, len(digests))).round().astype(int)
     return [digests[int(place)] for place in places]

@@ -9,6 +9,7 @@ from jaxreg.features.backbone.choice import ENGINES, choose_engine
 from jaxreg.features.backbone.download import download_imagenet
 from jaxreg.features.backbone.network import check_taps
 from jaxreg.features.backbone.quantization import CALIBRATION_IMAGES, quantized_network
+from jaxreg.features.backbones import backbone_name
 from jaxreg.features.recipe import Column, Recipe
 from jaxreg.features.weights import WeightsSource
 
@@ -72,6 +73,7 @@ def load_engine(
     chosen, why = choose_engine(name, recipe.precision)
     if weights is not None and recipe.weights != weights.identity:
         raise ValueError("load_engine: weights are not those of the recipe")
+    backbone_name(recipe.backbone)
     check_taps(recipe.backbone, [column.tap for column in columns])
     say(f"engine: {chosen} ({why})")
     if chosen == "openvino":

@@ -78,7 +78,7 @@ def load_file(model: Any, backbone: Backbone, weights: WeightsSource) -> None:
         InputError: the file has changed, is damaged or lacks an array.
     """
     assert weights.path is not None
-    path, total = weights.path, len(model.weights)
+    path = weights.path
     floats = [v for v in model.weights if np.issubdtype(np.dtype(v.dtype), np.floating)]
     for variable in floats:
         variable.assign(np.full(variable.shape, np.nan, np.float32))
@@ -96,7 +96,7 @@ def load_file(model: Any, backbone: Backbone, weights: WeightsSource) -> None:
     empty = sum(not np.isfinite(np.asarray(variable)).all() for variable in floats)
     if empty or not content:
         raise InputError(
-            f"{path} supplies {total - empty if content else 0} of the {total} arrays of "
+            f"{path} supplies {len(floats) - empty} of the {len(floats)} arrays of "
             f"{backbone.constructor}: {reason}",
             expected=f"{backbone.constructor} as Keras saves it (.weights.h5, .h5, .keras), "
             "without its top",
