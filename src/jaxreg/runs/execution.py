@@ -105,7 +105,7 @@ def execute(
     reporting = time.perf_counter()
     predictions = predict_all(experiment, config, trained)
     _write_parquet(directory, predictions_table(experiment, predictions))
-    summary = summarize(experiment, config, trained, predictions, bar, device)
+    summary = summarize(experiment, config, trained, predictions, bar, device, cache)
     summary["seconds"] = {
         "load": loaded - begin,
         "ridge": 0.0 if bar is None else bar.seconds,

@@ -8,13 +8,15 @@ import numpy as np
 import pyarrow as pa
 
 from jaxreg.config import TrainConfig
+from jaxreg.features.cache import Cache
 from jaxreg.features.streaming import read_pieces
 from jaxreg.heads.fit import predict_rows
 from jaxreg.runs import metrics
 from jaxreg.runs.bar import Bar
+from jaxreg.runs.evidence import observe
 from jaxreg.runs.experiment import Experiment
 from jaxreg.runs.training import Trained
-from jaxreg.verdict import Measurements, judge
+from jaxreg.verdict import judge
 
 
 def predict_all(experiment: Experiment, config: TrainConfig, trained: Trained) -> np.ndarray:
@@ -45,6 +47,7 @@ def summarize(
     predictions: np.ndarray,
     bar: Bar | None,
     device: str,
+    cache: Cache,
 ) -> dict[str, Any]:
     """summary.json but for `seconds`, which the caller completes."""
     delta, state = config.huber_delta, trained.state
@@ -64,7 +67,7 @@ def summarize(
         "stopped_early": bool(state.stopped),
         "rows": {side: len(numbers) for side, numbers in rows.items()},
         "notes": experiment.notes,
-        "verdict": judge(_measure(experiment, config, trained, predictions, bar)),
+        "verdict": judge(observe(experiment, config, trained, predictions, bar, cache)),
         "provenance": provenance(experiment, config, device),
     }
 
@@ -87,33 +90,6 @@ def provenance(experiment: Experiment, config: TrainConfig, device: str) -> dict
         "git_commit": _git_commit(),
         "command_line": sys.argv,
     }
-
-
-def _measure(
-    experiment: Experiment,
-    config: TrainConfig,
-    trained: Trained,
-    predictions: np.ndarray,
-    bar: Bar | None,
-) -> Measurements:
-    train, watched = experiment.rows("train"), experiment.rows("validation")
-    y, told = experiment.y[watched], predictions[watched]
-    median = np.broadcast_to(np.median(experiment.y[train], axis=0), y.shape)
-    finite = bool(np.isfinite(told).all())
-    gain, error = metrics.bootstrap_gain(y, told, median) if finite else (np.nan, np.inf)
-    return Measurements(
-        mae=metrics.scores(y, told, config.huber_delta)["mae"],
-        median_mae=float(np.abs(median - y).mean()),
-        ridge_mae=None if bar is None or config.head == "ridge" else bar.mae,
-        gain=gain,
-        gain_error=error,
-        output_activation=config.output_activation,
-        targets=experiment.y[train],
-        finite=bool(trained.state.finite),
-        epochs=int(trained.state.epoch),
-        learning_rate=config.learning_rate,
-        random_seed=experiment.recipe.random_seed,
-    )
 
 
 def _git_commit() -> str | None:
