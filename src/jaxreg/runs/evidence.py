@@ -1,10 +1,11 @@
 """What the verdict looks at, of a training that has ended."""
 
+import jax
 import numpy as np
 
 from jaxreg.config import TrainConfig
 from jaxreg.features.cache import Cache
-from jaxreg.features.streaming import Features, read_pieces
+from jaxreg.features.streaming import read_rows
 from jaxreg.runs import metrics
 from jaxreg.runs.bar import Bar
 from jaxreg.runs.experiment import Experiment
@@ -33,6 +34,7 @@ def observe(
             blocks = metrics.runs_of_rows(sequence[watched], order[watched])
         gain, error = metrics.bootstrap_gain(y[watched], told, median, blocks=blocks)
     sampled = choose_rows(labels, sequence, order)
+    state = jax.device_get(trained.state)
     names = ("loss", "val_loss", "val_mae", "learning_rate")
     return Observed(
         config=config,
@@ -49,12 +51,12 @@ def observe(
         sampled=sampled,
         x=read_rows(experiment.x, sampled),
         history={n: np.array([float(row[n]) for row in trained.history]) for n in names},
-        params=trained.state.best_params,
-        last_params=trained.state.params,
-        scalers=trained.state.scalers,
-        finite=bool(trained.state.finite),
-        best_epoch=int(trained.state.best_epoch),
-        stopped_early=bool(trained.state.stopped),
+        params=state.best_params,
+        last_params=state.params,
+        scalers=state.scalers,
+        finite=bool(state.finite),
+        best_epoch=int(state.best_epoch),
+        stopped_early=bool(state.stopped),
         ridge=None if bar is None else bar.predictions,
         gain=gain,
         gain_error=error,
@@ -70,15 +72,3 @@ def places(experiment: Experiment) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(len(order), np.int64), order
     groups = table["group"].combine_chunks().dictionary_encode("encode")
     return groups.indices.to_numpy().astype(np.int64), order
-
-
-def read_rows(x: Features, rows: np.ndarray) -> np.ndarray:
-    """Features of some rows, in their order, wherever they are kept."""
-    if isinstance(x, np.ndarray):
-        return x[rows]
-    told = np.empty((len(rows), x.shape[1]), x.dtype)
-    place = np.full(x.shape[0], -1)
-    place[rows] = np.arange(len(rows))
-    for some, features in read_pieces(x, rows):
-        told[place[some]] = features
-    return told

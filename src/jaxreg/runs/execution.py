@@ -139,10 +139,11 @@ def _as_before(config: TrainConfig, there: dict[str, Any] | None) -> TrainConfig
 
 def _is_finished(directory: RunDirectory, config: TrainConfig) -> bool:
     summary = directory.read_summary()
-    return summary is not None and (
+    return summary is not None and bool(
         config.head == "ridge"
         or summary["stopped_early"]
         or summary["epochs"] >= config.epochs
+        or summary.get("lost")
         or any(finding["code"] == "non-finite" for finding in summary["verdict"]["findings"])
     )
 

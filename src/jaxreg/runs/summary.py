@@ -65,6 +65,7 @@ def summarize(
         "best_epoch": best_epoch or None,
         "stopping_epoch_best": int(state.stopping.best_epoch) or None,
         "stopped_early": bool(state.stopped),
+        "lost": trained.lost or None,  # why it was ended, where it could not recover
         "rows": {side: len(numbers) for side, numbers in rows.items()},
         "notes": experiment.notes,
         "verdict": judge(observe(experiment, config, trained, predictions, bar, cache)),

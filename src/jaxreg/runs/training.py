@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxreg.config import TrainConfig
-from jaxreg.features.streaming import read_pieces
+from jaxreg.features.streaming import read_pieces, read_rows
 from jaxreg.heads import fit as on_device
 from jaxreg.heads import stream
 from jaxreg.heads.ridge import Spectrum, solve
@@ -19,6 +19,8 @@ from jaxreg.runs.checkpoint import Checkpoints
 from jaxreg.runs.directory import Row, RunDirectory
 from jaxreg.runs.experiment import Experiment
 from jaxreg.runs.identity import Identity
+from jaxreg.verdict.watching import ROWS as WATCHED_ROWS
+from jaxreg.verdict.watching import Watch, next_look
 
 SAVE_SECONDS = 1.0  # at least so long between two checkpoints
 CHUNK_SECONDS = 0.5  # about so long between two looks at signals and the terminal
@@ -35,6 +37,7 @@ class Trained:
     compile_seconds: float  # until the first epoch: rows to the device, state, compilation
     train_seconds: float  # epochs, and what is saved and printed between and after them
     interrupted: bool  # told to stop: a later --resume goes on
+    lost: str = ""  # why it cannot recover, and was ended for it
 
 
 def train(
@@ -70,15 +73,17 @@ def train(
     compile_seconds = time.perf_counter() - begin
 
     begin = saved = time.perf_counter()
-    chunk, interrupted = 1, False
-    while _goes_on(state, config) and not interrupted:
+    chunk, interrupted, lost = 1, False, ""
+    watch = _watch(experiment, config, state)
+    while _goes_on(state, config) and not (interrupted or lost):
         started = time.perf_counter()
         before = int(state.epoch)
-        state, written = fit(state, before + chunk)
+        state, written = fit(state, min(before + chunk, next_look(before)))
         rows = _rows(written, before, int(state.epoch), started)
         for row in rows:
             on_epoch(row)
         history += rows
+        lost = _look(watch, config, state, history, say)
         directory.write_history(history)
         interrupted = should_stop()
         if time.perf_counter() - saved >= SAVE_SECONDS and not interrupted:
@@ -87,7 +92,27 @@ def train(
         chunk = max(1, int(CHUNK_SECONDS / rows[-1]["seconds"]))
     checkpoints.save(int(state.epoch), state)
     checkpoints.wait()
-    return Trained(state, history, compile_seconds, time.perf_counter() - begin, interrupted)
+    return Trained(state, history, compile_seconds, time.perf_counter() - begin, interrupted, lost)
+
+
+def _watch(experiment: Experiment, config: TrainConfig, state: State) -> Watch:
+    rows = experiment.rows("train")
+    some = rows[:: max(1, len(rows) // WATCHED_ROWS)][:WATCHED_ROWS]
+    return Watch(config, jax.device_get(state.scalers), read_rows(experiment.x, some))
+
+
+def _look(
+    watch: Watch, config: TrainConfig, state: State, history: list[Row], say: Callable[[str], None]
+) -> str:
+    """Say it in the epoch in which a head dies; why the training is over, or "" if it is not."""
+    epoch = int(state.epoch)
+    if epoch != next_look(epoch - 1) or not state.finite:
+        return ""
+    says, is_lost = watch.look(jax.device_get(state.params), [float(r["loss"]) for r in history])
+    if says:
+        end = "; it is over" if is_lost and not config.keep_going else ""
+        say(f"warning: epoch {epoch}: {says}{end}")
+    return says if is_lost and not config.keep_going else ""
 
 
 def _start(

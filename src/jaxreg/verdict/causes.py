@@ -73,12 +73,50 @@ CAUSES: tuple[Cause, ...] = (
         TUNED, "--scale-features, which also cuts them", inputs.inputs_heavy_tailed,
     ),
     Cause(
+        "split-leak", "warning", "error",
+        "validation images that also train; validation rows whose neighbour in time trains and is "
+        "far more alike than a stranger; and what the error is without them (a ridge's, where "
+        "neighbours are held out together)",
+        f"{split.COPIES:.0%} of the images; {split.BESIDE:.0%} of the rows, {split.ALIKE:g} of the "
+        f"distance, and an error {split.FLATTERED:g} times as high",
+        f"{TUNED}. An error where the honest one is no better than the median predictor's, or "
+        "three times the measured one",
+        "--split blocks, or hash for copies", split.split_leak,
+    ),
+    Cause(
+        "validation-shift", "warning", "error",
+        "how far the validation rows' targets and features lie from the training rows', against "
+        "parts of the training rows among themselves",
+        f"targets: {split.TARGET_SHIFT:g} deviation, or {split.OUTSIDE:.0%} out of range; "
+        f"features: {split.SHIFT:g} deviations and {split.UNUSUAL:g} times what is usual. Where it "
+        f"learns, only if the training error is below {split.UNLIKE:g} of the validation error",
+        TUNED, "another --split", split.validation_shift,
+    ),
+    Cause(
         "target-scale", "warning", "error",
         "how far unscaled targets lie from what a new head says; and the median predictor's loss "
         f"against --min-delta where early stopping ended the run; {BEHIND}",
         f"{targets.FAR:g}, where a new head's outputs are about 1; less than {targets.UNSEEN:g} "
         "times --min-delta",
         TUNED, "--scale-target; a lower --min-delta", targets.target_scale,
+    ),
+    Cause(
+        "rows-few", "warning", "error",
+        "training rows against the directions that the features vary in, the error on training and "
+        "validation rows, and a ridge's on half the rows and on all",
+        f"fewer than {capacity.ROWS_PER_DIRECTION:g} rows a direction, an error on training rows "
+        f"below {capacity.GAP:g} of the validation rows', and a ridge that still gains "
+        f"{1 - capacity.STILL_FALLS:.0%}",
+        TUNED, "more images", capacity.rows_few,
+    ),
+    Cause(
+        "labels-unrelated", "error", "error",
+        "a ridge's error against the median predictor's, and its rank correlation with the target "
+        "against shuffled targets (within sequences: rolled, so that neighbours stay neighbours)",
+        f"a ridge's error above {labels.HELPS:g} of the median's, or a correlation that "
+        f"{labels.CHANCE:.0%} of {labels.SHUFFLES} shuffles reach",
+        "the usual level of a test", "check that each image has its own target",
+        labels.labels_unrelated,
     ),
     Cause(
         "learning-rate-high", "error", "error",
@@ -112,44 +150,6 @@ CAUSES: tuple[Cause, ...] = (
         "dead-units", "warning", "error",
         f"units that are 0 for every sampled training row, by hidden layer; {BEHIND}",
         f"{units.DEAD_SHARE:.0%} of a layer", SANE, "a lower rate", units.dead_units,
-    ),
-    Cause(
-        "split-leak", "warning", "error",
-        "validation images that also train; validation rows whose neighbour in time trains and is "
-        "far more alike than a stranger; and what the error is without them (a ridge's, where "
-        "neighbours are held out together)",
-        f"{split.COPIES:.0%} of the images; {split.BESIDE:.0%} of the rows, {split.ALIKE:g} of the "
-        f"distance, and an error {split.FLATTERED:g} times as high",
-        f"{TUNED}. An error where the honest one is no better than the median predictor's, or "
-        "three times the measured one",
-        "--split blocks, or hash for copies", split.split_leak,
-    ),
-    Cause(
-        "rows-few", "warning", "error",
-        "training rows against the directions that the features vary in, the error on training and "
-        "validation rows, and a ridge's on half the rows and on all",
-        f"fewer than {capacity.ROWS_PER_DIRECTION:g} rows a direction, an error on training rows "
-        f"below {capacity.GAP:g} of the validation rows', and a ridge that still gains "
-        f"{1 - capacity.STILL_FALLS:.0%}",
-        TUNED, "more images", capacity.rows_few,
-    ),
-    Cause(
-        "validation-shift", "warning", "error",
-        "how far the validation rows' targets and features lie from the training rows', against "
-        "parts of the training rows among themselves",
-        f"targets: {split.TARGET_SHIFT:g} deviation, or {split.OUTSIDE:.0%} out of range; "
-        f"features: {split.SHIFT:g} deviations and {split.UNUSUAL:g} times what is usual. Where it "
-        f"learns, only if the training error is below {split.UNLIKE:g} of the validation error",
-        TUNED, "another --split", split.validation_shift,
-    ),
-    Cause(
-        "labels-unrelated", "error", "error",
-        "a ridge's error against the median predictor's, and its rank correlation with the target "
-        "against shuffled targets (within sequences: rolled, so that neighbours stay neighbours)",
-        f"a ridge's error above {labels.HELPS:g} of the median's, or a correlation that "
-        f"{labels.CHANCE:.0%} of {labels.SHUFFLES} shuffles reach",
-        "the usual level of a test", "check that each image has its own target",
-        labels.labels_unrelated,
     ),
     Cause(
         "overfit", "warning", "warning",

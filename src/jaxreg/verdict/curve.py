@@ -5,6 +5,7 @@ import numpy as np
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observed import Observed
 from jaxreg.verdict.probe import STAGES, STEPS
+from jaxreg.verdict.rate import has_decayed
 
 CONTINUED = 0.85  # of the run's validation loss: what going on has to reach
 RISES, FALLS = 1.25, 0.7  # validation and training loss since the best epoch
@@ -15,7 +16,7 @@ PATIENCE = 10  # the default's
 def stopping_eager(seen: Observed) -> Evidence | None:
     """Early stopping ended what the same steps go on to improve."""
     probe, config = seen.probe, seen.config
-    if probe is None or not seen.stopped_early:
+    if probe is None or not seen.stopped_early or has_decayed(seen):
         return None
     steps = seen.epochs * -(-len(seen.train) // config.batch_size)
     reached = float(probe.reached[probe.at(1.0)])

@@ -9,9 +9,9 @@ INTRODUCTION = """\
 <!-- made by `python -m jaxreg.verdict.document > docs/verdict.md`; edit the table in causes.py -->
 
 Every run ends with a line that says whether it learns, and with findings: a code that never
-changes, a severity, the evidence with its numbers, and a remedy, as a command where one can be had. They
-stand in `summary.json` under `verdict`, in the report, and with pictures in the page that `python -m
-jaxreg.diagnose RUN` writes.
+changes, a severity, the evidence with its numbers, and a remedy, as a command where one can be had.
+They stand in `summary.json` under `verdict`, in the report, and with pictures in the page that
+`python -m jaxreg.diagnose RUN` writes.
 
 *Healthy* means no finding of severity `error`, and a validation MAE below the median predictor's by
 more than twice the bootstrap error of that difference. On sequences the bootstrap draws runs of

@@ -7,6 +7,7 @@ from jaxreg.verdict.observed import Observed
 
 SHUFFLES = 200
 CHANCE = 0.05  # share of shuffles that correlate as well
+LITTLE = 0.9  # of the median predictor's error: below, a ridge knows too much
 HELPS = 0.98  # of the median predictor's error: a ridge that stays above says nothing
 
 
@@ -20,15 +21,15 @@ def labels_unrelated(seen: Observed) -> Evidence | None:
     median = float(np.abs(seen.median - y).mean())
     chances = [_chance(seen, rows, told[:, i], y[:, i]) for i in range(y.shape[1])]
     rank, chance = min(chances, key=lambda pair: pair[1])
-    if ridge < HELPS * median and chance <= CHANCE:
+    if chance <= CHANCE / 5 or ridge < LITTLE * median:
         return None
-    if chance <= CHANCE / 5:
+    if chance <= CHANCE and ridge < HELPS * median:
         return None
     within = "shuffles within sequences" if seen.sequential else "shuffles"
     sentence = (
         f"a ridge reaches an MAE of {ridge:.3g} against the median predictor's {median:.3g}, and "
-        f"its rank correlation with the target is {rank:.2f}, which {chance:.0%} of {within} reach: "
-        "these targets are not in these features"
+        f"its rank correlation with the target is {rank:.2f}, which {chance:.0%} of {within} "
+        "reach: these targets are not in these features"
     )
     remedy = (
         f"check that each image has its own target, then: python -m jaxreg.diagnose {seen.words[0]}"

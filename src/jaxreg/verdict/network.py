@@ -30,8 +30,17 @@ def inputs_of(scaler: Scaler, x: np.ndarray) -> np.ndarray:
         return (scaled - np.asarray(scaler.basis.center)) @ np.asarray(scaler.basis.directions)
 
 
-def activity(params: Params, scalers: Scalers, x: np.ndarray) -> Activity:
-    """What the head does with x, features as stored (rows, columns)."""
+def activity(
+    params: Params,
+    scalers: Scalers,
+    x: np.ndarray,
+    dropout: float = 0.0,
+    random: np.random.Generator | None = None,
+) -> Activity:
+    """What the head does with x, features as stored (rows, columns).
+
+    With `random`, that share of units is dropped after every second hidden layer, as in training.
+    """
     inputs = inputs_of(scalers.features, x)
     layers = params.get("hidden", {})
     hidden, flow = [], inputs
@@ -40,6 +49,8 @@ def activity(params: Params, scalers: Scalers, x: np.ndarray) -> Activity:
             layer = layers[f"layer_{i}"]
             flow = np.maximum(flow @ np.asarray(layer["kernel"]) + np.asarray(layer["bias"]), 0)
             hidden.append(flow)
+            if i % 2 == 1 and random is not None:
+                flow = flow * (random.random(flow.shape) >= dropout) / np.float32(1 - dropout)
         output = params["output"]
         raw = flow @ np.asarray(output["kernel"]) + np.asarray(output["bias"])
         raw = raw * np.asarray(scalers.target.deviation) + np.asarray(scalers.target.mean)

@@ -35,7 +35,7 @@ def learning_rate_low(seen: Observed) -> Evidence | None:
         return None
     first, last = config.learning_rate, float(seen.history["learning_rate"][-1])
     steps, own = STAGES * STEPS, probe.reached[probe.at(1.0)]
-    if last < DECAYED * first and own < BETTER * probe.run:
+    if has_decayed(seen) and own < BETTER * probe.run:
         sentence = (
             f"the learning rate has decayed from {first:g} to {last:.2g}; {steps} steps at "
             f"{first:g} reach a validation loss of {own:.2g}, the whole run {probe.run:.2g}"
@@ -51,6 +51,12 @@ def learning_rate_low(seen: Observed) -> Evidence | None:
         f"many of its steps {own:.2g}"
     )
     return Evidence(sentence, _at(first * best), {"last": last, **_told(probe, best)})
+
+
+def has_decayed(seen: Observed) -> bool:
+    """Whether the run ended at a rate far below its first."""
+    last = seen.history["learning_rate"][-1:]
+    return bool((last < DECAYED * seen.config.learning_rate).any())
 
 
 def _best(probe: Probe, factors: list[float]) -> float:

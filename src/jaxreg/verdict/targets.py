@@ -9,6 +9,7 @@ BOUND_COST = 0.01  # of the median predictor's error
 TRIMS = (0.1, 0.05, 0.02)  # shares left out on each side for the scale of the usual targets
 OUTLYING, SHRINKS = 15.0, 3.0  # usual deviations; times the deviation falls without them
 UNSEEN = 30.0  # times --min-delta: the loss that there is to lose
+SMALL = 0.3  # of the Huber delta
 FAR = 10.0  # head outputs: initial ones are about 1
 
 
@@ -72,7 +73,8 @@ def target_scale(seen: Observed) -> Evidence | None:
     error = error / unit
     loss = np.where(error <= delta, 0.5 * error**2, delta * error - 0.5 * delta**2)
     to_lose = float(loss.mean())
-    if not seen.stopped_early or to_lose >= UNSEEN * config.min_delta:
+    small = y_deviation(seen) < SMALL * config.huber_delta
+    if not (small and seen.stopped_early and to_lose < UNSEEN * config.min_delta):
         return None
     sentence = (
         f"the median predictor's loss is {to_lose:.2g} (the target deviates by "
