@@ -8,7 +8,7 @@ from jaxreg.verdict.probe import STAGES, STEPS
 from jaxreg.verdict.rate import has_decayed
 
 CONTINUED = 0.85  # of the run's validation loss: what going on has to reach
-RISES, FALLS = 1.25, 0.7  # validation and training loss since the best epoch
+RISES, FALLS = 1.1, 0.4  # validation and training loss since the best epoch
 CONSTANT = 0.05  # of the targets' deviation: predictions that vary less are one constant
 PATIENCE = 10  # the default's
 
