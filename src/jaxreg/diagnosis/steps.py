@@ -2,7 +2,7 @@
 
 import functools
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -109,8 +109,8 @@ def _run(config, rates, scalers, key, params, data, order):
         jnp.zeros((), jnp.float32),
     )
 
-    def step(steps, rows):
-        after = train_batch(config, rates, scalers, key, steps, x[rows], y[rows], real)
+    def step(steps, rows) -> Any:
+        after: Any = train_batch(config, rates, scalers, key, steps, x[rows], y[rows], real)
         # Adam's mean moves by a tenth of the gradient: that is how it is had without computing
         # it twice
         moments = zip(_kernels(after.opt_state[0].mu), _kernels(steps.opt_state[0].mu), strict=True)

@@ -17,7 +17,7 @@ LOWEST, HIGHEST = 1e-6, 10.0  # learning rates
 FIRST = 200  # steps whose gradients are shown
 SEEDS = 4
 NEIGHBOURS = 5
-DIRECTIONS = 16  # principal ones, in which neighbours are sought
+DIRECTIONS = (4, 8, 16, 32)  # principal ones, in which neighbours are sought: the best of these
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def overfit(bench: Bench) -> Trial:
             rate, watched, left = 1e-3, other, _left(other.losses)
     can = "can" if left <= LEARNED else "cannot"
     answer = (
-        f"it {can}: in {STAGES * STEPS} steps at a rate of {rate:g}, without dropout, the loss falls "
-        f"to {left:.1%} of its first value"
+        f"it {can}: in {STAGES * STEPS} steps at a rate of {rate:g}, without dropout, the loss "
+        f"falls to {left:.1%} of its first value"
     )
     if can == "cannot":
         answer += "; the output, the scaling or the features are in its way"
@@ -95,8 +95,8 @@ def gradients(bench: Bench) -> Trial:
         told = "a layer without gradient: it cannot learn"
     answer = f"updates over weights, from the first layer to the output: {listed}: {told}"
     numbers = {"gradients": sizes.tolist(), "ratios": ratios.tolist()}
-    return Trial("gradients", "Does every layer move?", answer, numbers,
-                 {"gradients": watched.gradients[:FIRST], "ratios": watched.ratios[:FIRST]})  # fmt: skip
+    series = {"gradients": watched.gradients[:FIRST], "ratios": watched.ratios[:FIRST]}
+    return Trial("gradients", "Does every layer move?", answer, numbers, series)
 
 
 def learning_curve(bench: Bench, all_rows: int) -> Trial:
@@ -181,40 +181,59 @@ def noise(seen: Observed) -> Trial:
     targets of k-th neighbours, over the squared distance; its intercept is the noise's variance.
     """
     rows = np.union1d(seen.sample_train, seen.sample_watched)
-    z = np.clip(seen.standard[rows], -4, 4).astype(np.float64)
-    z -= z.mean(axis=0)
-    squares, along = np.linalg.eigh(z @ z.T if len(z) < z.shape[1] else z.T @ z)
-    keep = slice(-min(DIRECTIONS, len(squares)), None)
-    if len(z) < z.shape[1]:
-        at = along[:, keep] * np.sqrt(np.maximum(squares[keep], 0))
-    else:
-        at = z @ along[:, keep]
     y = seen.sample_y[rows].astype(np.float64)
-    size = np.square(at).sum(axis=1)
-    distance = size[:, None] + size[None, :] - 2 * at @ at.T
     apart = _apart(seen, seen.sampled[rows])
-    distance[apart] = np.inf
-    near = np.argpartition(distance, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
-    near = np.take_along_axis(
-        near, np.argsort(np.take_along_axis(distance, near, 1), axis=1), axis=1
-    )
-    far = np.maximum(np.take_along_axis(distance, near, 1), 0)
-    half = 0.5 * np.square(y[near] - y[:, None, :]).mean(axis=2)
-    finite = np.isfinite(far)
-    delta = np.array([far[:, k][finite[:, k]].mean() for k in range(NEIGHBOURS)])
-    gamma = np.array([half[:, k][finite[:, k]].mean() for k in range(NEIGHBOURS)])
+    at = _principal(np.clip(seen.standard[rows], -4, 4).astype(np.float64), max(DIRECTIONS))
+    told = [_neighbours(at[:, :count], y, apart) for count in DIRECTIONS]
+    delta, gamma = min(told, key=lambda pair: pair[1][0])
     slope, intercept = np.polyfit(delta, gamma, 1) if np.ptp(delta) > 0 else (0.0, gamma.mean())
     variance = float(np.clip(intercept, 0, gamma.min()))
     ceiling = float(np.sqrt(variance * 2 / np.pi))
     usual = float(np.abs(y - np.median(y, axis=0)).mean())
     answer = (
-        f"rows with the most similar features have targets {np.sqrt(2 * gamma[0]):.2g} apart; taken "
-        f"to no distance, an MAE of about {ceiling:.2g} is noise that these features cannot tell "
-        f"(the median predictor's is {usual:.3g})"
+        f"rows with the most similar features have targets {np.sqrt(2 * gamma[0]):.2g} apart (root "
+        "mean square)"
     )
+    if seen.mae is not None and ceiling > seen.mae:
+        answer += (
+            f", more than the head's MAE of {seen.mae:.3g} would suggest: neighbours are too far "
+            "apart to tell what is noise"
+        )
+    else:
+        answer += (
+            f"; taken to no distance, an MAE of about {ceiling:.2g} is noise that these features "
+            f"cannot tell (the median predictor's is {usual:.3g})"
+        )
     numbers = {"mae": ceiling, "variance": variance, "nearest": float(np.sqrt(2 * gamma[0]))}
     series = {"delta": delta, "gamma": gamma, "line": np.array([float(slope), variance])}
     return Trial("noise", "How good can it get?", answer, numbers, series)
+
+
+def _principal(z: np.ndarray, directions: int) -> np.ndarray:
+    """(rows, directions) places of the rows along their principal directions, strongest first."""
+    z = z - z.mean(axis=0)
+    wide = len(z) < z.shape[1]
+    squares, along = np.linalg.eigh(z @ z.T if wide else z.T @ z)
+    squares, along = squares[::-1][:directions], along[:, ::-1][:, :directions]
+    return along * np.sqrt(np.maximum(squares, 0)) if wide else z @ along
+
+
+def _neighbours(at: np.ndarray, y: np.ndarray, apart: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean squared distance of the k-th neighbours, and half their targets' squared difference."""
+    size = np.square(at).sum(axis=1)
+    distance = np.maximum(size[:, None] + size[None, :] - 2 * at @ at.T, 0)
+    distance[apart] = np.inf
+    some = min(NEIGHBOURS, len(at) - 1)
+    near = np.argpartition(distance, some, axis=1)[:, :some]
+    far = np.take_along_axis(distance, near, 1)
+    place = np.argsort(far, axis=1)
+    near, far = np.take_along_axis(near, place, 1), np.take_along_axis(far, place, 1)
+    half = 0.5 * np.square(y[near] - y[:, None, :]).mean(axis=2)
+    counts = [np.isfinite(far[:, k]) for k in range(some)]
+    return (
+        np.array([far[counts[k], k].mean() for k in range(some)]),
+        np.array([half[counts[k], k].mean() for k in range(some)]),
+    )
 
 
 def _apart(seen: Observed, rows: np.ndarray) -> np.ndarray:

@@ -51,7 +51,7 @@ def execute(
         experiment = load_experiment(
             cache,
             dataset,
-            _as_before(config, there),
+            as_before(config, there),
             resumed=resume,
             window=there.get("window") if there else None,
         )
@@ -123,7 +123,7 @@ def execute(
         raise Stopped(f"told to stop, but the run was done: {directory.path}")
 
 
-def _as_before(config: TrainConfig, there: dict[str, Any] | None) -> TrainConfig:
+def as_before(config: TrainConfig, there: dict[str, Any] | None) -> TrainConfig:
     """What a run left to the dataset's last extract stays as it was then when it is resumed."""
     if there is None or config.features or config.taps or config.pool:
         return config

@@ -178,3 +178,16 @@ CAUSES: tuple[Cause, ...] = (
     ),
 )  # fmt: skip
 """Every cause there is, in the order in which causes are named."""
+
+PREPROCESSING = Cause(
+    "preprocessing-mismatch", "warning", "error",
+    "only by `diagnose --images SOURCE`: mean and deviation of what the network's first four "
+    "normalizations get of 64 images, against the moving means and variances in the weights, for "
+    "each --preprocess",
+    "another preprocessing's mismatch (means off in deviations, plus deviations off in logarithm) "
+    "1.2 times lower",
+    "a recording's frames and trained weights, both ways; random weights have seen no images and "
+    "cannot tell",
+    "extract with the --preprocess that fits", None,
+)  # fmt: skip
+"""The one cause that is looked for in images."""

@@ -1,6 +1,6 @@
 """docs/verdict.md, made from the table: `python -m jaxreg.verdict.document > docs/verdict.md`."""
 
-from jaxreg.verdict.causes import CAUSES
+from jaxreg.verdict.causes import CAUSES, PREPROCESSING
 from jaxreg.verdict.finding import Cause
 
 INTRODUCTION = """\
@@ -25,7 +25,7 @@ run that does not learn. Of findings equally grave the one that stands first her
 
 def document() -> str:
     """The page, in Markdown."""
-    return INTRODUCTION + "".join(map(_section, CAUSES))
+    return INTRODUCTION + "".join(map(_section, (*CAUSES, PREPROCESSING)))
 
 
 def _section(cause: Cause) -> str:

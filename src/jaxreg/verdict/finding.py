@@ -34,7 +34,7 @@ class Cause:
     threshold: str  # from where on it is a finding
     origin: str  # where the threshold comes from
     remedy: str  # what to do, in words
-    check: "Callable[[Observed], Evidence | None]"
+    check: "Callable[[Observed], Evidence | None] | None"  # None: not measured on a run
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ def judge(seen: Observed) -> dict[str, Any]:
     """
     findings, changes = [], []
     for cause in CAUSES:
-        if (evidence := cause.check(seen)) is None:
+        if cause.check is None or (evidence := cause.check(seen)) is None:
             continue
         severity = evidence.severity or (cause.severity if seen.learns else cause.failing)
         command = remedy(seen, evidence)

@@ -16,7 +16,7 @@ def dead_output(seen: Observed) -> Evidence | None:
     if relu:
         sentence = f"the output relu is 0 for all {rows} sampled training rows, with zero gradient"
         return Evidence(sentence, {"output_activation": "linear"}, {"rows": rows})
-    layer = 1 + [(hidden <= 0).all() for hidden in seen.last_activity.hidden].index(True)
+    layer = 1 + [bool((hidden <= 0).all()) for hidden in seen.last_activity.hidden].index(True)
     sentence = (
         f"all units of hidden layer {layer} are 0 for all {rows} sampled training rows: the output "
         "is a constant, with zero gradient but for its bias"
