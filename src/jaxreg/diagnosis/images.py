@@ -1,5 +1,6 @@
 """`--images`: whether the images were prepared as the network's weights expect."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -37,11 +38,13 @@ def preprocessing(subject: Subject, source: str) -> tuple[dict[str, Any] | None,
     if told is None:
         answer = "these weights are random: no preprocessing fits them better than another"
         return None, Trial("images", QUESTION, answer)
-    return compare(recipe.preprocess, dict(told), len(images), subject)
+    return compare(
+        recipe.preprocess, {str(name): gap for name, gap in told.items()}, len(images), subject
+    )
 
 
 def compare(
-    used: str, told: dict[str, Mismatch], count: int, subject: Subject
+    used: str, told: Mapping[str, Mismatch], count: int, subject: Subject
 ) -> tuple[dict[str, Any] | None, Trial]:
     """What the mismatches of all preprocessings say of the one that was used."""
     best = min(told, key=lambda name: told[name].size)

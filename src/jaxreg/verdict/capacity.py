@@ -7,6 +7,7 @@ from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observed import Observed
 
 ROWS_PER_DIRECTION = 2.0
+MOST = 256  # directions, and rows that they are counted on
 EXPLAINED = 0.9  # of the features' variance
 GAP = 0.5  # training over validation error
 HALVES = 6  # drawn
@@ -20,8 +21,10 @@ def rows_few(seen: Observed) -> Evidence | None:
     if seen.mae is None or seen.train_mae is None:
         return None
     rows = len(seen.train)
+    if rows >= ROWS_PER_DIRECTION * MOST or len(seen.sample_train) < 4:
+        return None  # before anything is computed
     directions = _directions(seen)
-    if rows >= ROWS_PER_DIRECTION * directions or len(seen.sample_train) < 4:
+    if rows >= ROWS_PER_DIRECTION * directions:
         return None
     y, dual, random = seen.sample_y[seen.sample_watched], seen.dual, np.random.default_rng(0)
     halves = [random.permutation(dual.rows)[: dual.rows // 2] for _ in range(HALVES)]
@@ -67,7 +70,7 @@ def overfit(seen: Observed) -> Evidence | None:
 def _directions(seen: Observed) -> int:
     """How many principal directions hold most of the variance of the sampled training rows."""
     z = np.clip(seen.standard[seen.sample_train], -4, 4)
-    z = z[:256] - z[:256].mean(axis=0)
+    z = z[:MOST] - z[:MOST].mean(axis=0)
     squares = np.maximum(np.linalg.eigvalsh(z @ z.T)[::-1], 0)
     total = squares.sum()
     return int(np.searchsorted(np.cumsum(squares), EXPLAINED * total) + 1) if total else 1

@@ -16,7 +16,7 @@ PATIENCE = 10  # the default's
 def stopping_eager(seen: Observed) -> Evidence | None:
     """Early stopping ended what the same steps go on to improve."""
     probe, config = seen.probe, seen.config
-    if probe is None or not seen.stopped_early or has_decayed(seen):
+    if probe is None or not seen.stopped_early or has_decayed(seen) or seen.bounded:
         return None
     steps = seen.epochs * -(-len(seen.train) // config.batch_size)
     reached = float(probe.reached[probe.at(1.0)])

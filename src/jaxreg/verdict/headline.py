@@ -43,6 +43,8 @@ def _share(seen: Observed) -> str:
     if not seen.median_mae:
         return "against"
     share = seen.gain / seen.median_mae
+    if abs(share) < 0.005:
+        return "no better than"
     if share < -1:
         return f"{1 - share:.3g} times that of"
     return f"{share:.0%} below" if share > 0 else f"{-share:.0%} above"

@@ -11,7 +11,7 @@ ALIKE_SHARE = 1 / 3  # of the rows
 ALIKE_SPREAD = 1e-5  # deviation over magnitude: float32 holds 1e-7
 VANISHING, EXPLODING = 0.02, 20.0  # root mean square, where scaled inputs have about 1
 CONSTANT_SHARE = 0.1  # of the columns
-TAIL_ROWS, TAIL_ERROR, TAIL_REACH = 0.02, 0.4, 3.0
+TAIL_ROWS, TAIL_ERROR, TAIL_REACH = 0.02, 0.2, 5.0
 
 
 def inputs_identical(seen: Observed) -> Evidence | None:
@@ -20,8 +20,7 @@ def inputs_identical(seen: Observed) -> Evidence | None:
     _, images = Counter(seen.digests[row] for row in used).most_common(1)[0]
     _, alike = Counter(row.tobytes() for row in seen.x).most_common(1)[0]
     share = max(images / len(used), alike / len(seen.x))
-    x = seen.x.astype(np.float64)
-    spread = float(x.std(axis=0).max(initial=0) / (np.abs(x).max(initial=0) or 1.0))
+    spread = float(seen.moments[1].max(initial=0) / (np.abs(seen.x).max(initial=0) or 1.0))
     numbers = {"share": share, "spread": spread, "rows": len(used)}
     advice = f"look at the images and paths, then: {seen.extract}"
     if share > ALIKE_SHARE:

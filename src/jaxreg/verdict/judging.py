@@ -1,12 +1,12 @@
 """From what was observed to the verdict: healthy, headline, findings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from jaxreg.config import TrainConfig, command_line, fields_of
 from jaxreg.verdict.causes import CAUSES
-from jaxreg.verdict.finding import ORDER, Evidence, Finding
+from jaxreg.verdict.finding import ORDER, Finding
 from jaxreg.verdict.headline import headline
 from jaxreg.verdict.observed import Observed
 
@@ -17,48 +17,45 @@ def judge(seen: Observed) -> dict[str, Any]:
     Healthy is: no finding of severity error, and a validation MAE below the median predictor's by
     more than twice the bootstrap error of that difference.
     """
-    findings, changes = [], []
-    for cause in CAUSES:
-        if cause.check is None or (evidence := cause.check(seen)) is None:
-            continue
-        severity = evidence.severity or (cause.severity if seen.learns else cause.failing)
-        command = remedy(seen, evidence)
-        findings.append(
-            Finding(cause.code, severity, evidence.sentence, command, dict(evidence.numbers))
-        )
-        changes.append(evidence.remedy)
-    rank = sorted(range(len(findings)), key=lambda i: ORDER.index(findings[i].severity))
-    findings, changes = [findings[i] for i in rank], [changes[i] for i in rank]
-    errors = sum(finding.severity == "error" for finding in findings)
+    found = [(cause, cause.check(seen)) for cause in CAUSES if cause.check is not None]
+    there = [
+        (evidence.severity or (cause.severity if seen.learns else cause.failing), cause, evidence)
+        for cause, evidence in found
+        if evidence is not None
+    ]
+    there.sort(key=lambda told: ORDER.index(told[0]))  # stable: the table's order within
+    errors = [evidence.remedy for severity, _, evidence in there if severity == "error"]
+    asked = _together(errors)
+    findings = []
+    for severity, cause, evidence in there:
+        # what the errors ask for is asked for at once: mending one of two does not make it learn
+        others = asked if severity == "error" else {}
+        command = _command(seen, evidence.remedy, others)
+        numbers = dict(evidence.numbers)
+        findings.append(Finding(cause.code, severity, evidence.sentence, command, numbers))
+    change = errors[0] if errors and isinstance(errors[0], str) else options(asked)
     return {
         "healthy": seen.learns and not errors,
-        "headline": headline(seen, findings[:errors], _together(changes[:errors])),
+        "headline": headline(seen, findings[: len(errors)], change),
         "findings": [asdict(finding) for finding in findings],
     }
 
 
-def remedy(seen: Observed, evidence: Evidence) -> str:
-    """The remedy as a command to copy."""
-    if isinstance(evidence.remedy, str):
-        return evidence.remedy
-    config = replace(fields(seen), **evidence.remedy)
-    return command_line("jaxreg.train", seen.words, config)
+def _command(seen: Observed, remedy: Mapping[str, Any] | str, others: Mapping[str, Any]) -> str:
+    """A remedy as a command to copy."""
+    if isinstance(remedy, str):
+        return remedy
+    plain = TrainConfig(**fields_of(TrainConfig, seen.config))
+    return command_line("jaxreg.train", seen.words, replace(plain, **{**others, **remedy}))
 
 
-def fields(seen: Observed) -> TrainConfig:
-    """The run's settings, as a plain TrainConfig."""
-    return TrainConfig(**fields_of(TrainConfig, seen.config))
-
-
-def _together(changes: list[Mapping[str, Any] | str]) -> str:
-    """What the errors ask for at once, as options; the first one's words if it is no option."""
-    if changes and isinstance(changes[0], str):
-        return changes[0]
+def _together(changes: Sequence[Mapping[str, Any] | str]) -> dict[str, Any]:
+    """All settings that are asked for; of two values of one setting the first."""
     merged: dict[str, Any] = {}
     for change in changes:
         if not isinstance(change, str):
-            merged = {**change, **merged}
-    return options(merged)
+            merged |= {name: value for name, value in change.items() if name not in merged}
+    return merged
 
 
 def options(changed: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ import numpy as np
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observed import Observed
 
+SURE = 4.0  # times the error of the gain: nothing more is asked from there on
 SHUFFLES = 200
 CHANCE = 0.05  # share of shuffles that correlate as well
 LITTLE = 0.9  # of the median predictor's error: below, a ridge knows too much
@@ -13,9 +14,11 @@ HELPS = 0.98  # of the median predictor's error: a ridge that stays above says n
 
 def labels_unrelated(seen: Observed) -> Evidence | None:
     """Neither the head nor a ridge does better than chance, against shuffles within sequences."""
-    if seen.learns or seen.mae is None:
+    if seen.mae is None or seen.gain > SURE * seen.gain_error:
         return None
     rows, told = seen.linear_rows, seen.linear
+    if seen.learns and not _at_chance(seen):
+        return None
     y = seen.y[rows].astype(np.float64)
     ridge = float(np.abs(told - y).mean())
     median = float(np.abs(seen.median - y).mean())
@@ -35,6 +38,13 @@ def labels_unrelated(seen: Observed) -> Evidence | None:
         f"check that each image has its own target, then: python -m jaxreg.diagnose {seen.words[0]}"
     )
     return Evidence(sentence, remedy, {"rank": rank, "chance": chance, "ridge": ridge})
+
+
+def _at_chance(seen: Observed) -> bool:
+    """Whether the head's own predictions are no better ordered than shuffled ones would be."""
+    rows = seen.watched
+    y, told = seen.y[rows].astype(np.float64), seen.predictions[rows]
+    return all(_chance(seen, rows, told[:, i], y[:, i])[1] > CHANCE for i in range(y.shape[1]))
 
 
 def _chance(

@@ -114,17 +114,25 @@ class Observed:
         return network.inputs_of(self.scalers.features, self.x)
 
     @cached_property
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation (columns,) of the sampled training rows' features."""
+        train = self.x[self.sample_train].astype(np.float32)
+        mean = train.mean(axis=0, dtype=np.float64)
+        train -= mean.astype(np.float32)
+        with np.errstate(over="ignore"):
+            return mean, np.sqrt(np.square(train).mean(axis=0, dtype=np.float64))
+
+    @cached_property
     def standard(self) -> np.ndarray:
         """(sampled, columns) features in deviations of the sampled training rows, not cut.
 
         Columns that do not vary there are 0.
         """
-        train = self.x[self.sample_train].astype(np.float64)
-        deviation = train.std(axis=0)
-        mean = train.mean(axis=0)
+        mean, deviation = self.moments
         varies = deviation > 1e-6 * np.abs(mean)
-        scaled = (self.x - mean) / np.where(varies, deviation, np.inf)
-        return scaled.astype(np.float32)
+        scaled = self.x.astype(np.float32) - mean.astype(np.float32)
+        scaled /= np.where(varies, deviation, np.inf).astype(np.float32)
+        return scaled
 
     @cached_property
     def last_activity(self) -> Activity:
@@ -139,6 +147,12 @@ class Observed:
         return self.ridge_mae is not None and self.mae > WORSE_THAN_RIDGE * self.ridge_mae
 
     @cached_property
+    def bounded(self) -> bool:
+        """Whether the output is a relu and some training targets are below 0."""
+        relu = self.config.output_activation == "relu"
+        return relu and bool((self.y[self.train] < 0).any())
+
+    @cached_property
     def probe(self) -> Probe | None:
         """A few hundred steps at other learning rates; None where the run is not `behind`."""
         usable = len(self.sample_train) > 1 and len(self.sample_watched) > 0
@@ -146,6 +160,8 @@ class Observed:
             return None
         return run_probe(
             self.config,
+            # a relu that most targets are beyond would hide what the rate does
+            "linear" if self.bounded else self.config.output_activation,
             self.scalers,
             self.params,
             (self.x[self.sample_train], self.sample_y[self.sample_train]),

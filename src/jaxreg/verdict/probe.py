@@ -6,7 +6,7 @@ same head reaches at another rate is measured, not guessed.
 
 import functools
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -41,10 +41,19 @@ class Probe(NamedTuple):
 
 
 def run_probe(
-    config: HeadConfig, scalers: Scalers, best: mlp.Params, train: Rows, watched: Rows
+    config: HeadConfig,
+    output: Literal["linear", "relu"],
+    scalers: Scalers,
+    best: mlp.Params,
+    train: Rows,
+    watched: Rows,
 ) -> Probe:
-    """Train from the run's first weights on `train`, features as stored, and watch `watched`."""
-    static = replace(shape_of(config), epochs=1)
+    """Train from the run's first weights on `train`, features as stored, and watch `watched`.
+
+    `output` is the activation that is tried; `best`, the run's, are judged with its own.
+    """
+    own = replace(shape_of(config), epochs=1)
+    static = replace(own, output_activation=output)
     key = jax.random.key_data(jax.random.key(config.seed))
     x, vx = train[0], watched[0]
     if config.components is not None:
@@ -63,7 +72,7 @@ def run_probe(
     losses = np.where(np.isfinite(losses), losses, np.inf)
     with np.errstate(divide="ignore", invalid="ignore"):
         jump = np.where(first > 0, highest / first, 1.0)
-    run = float(_loss(static, Rates.of(config), scalers, best, data[2], data[3]))
+    run = float(_loss(own, Rates.of(config), scalers, best, data[2], data[3]))
     return Probe(losses.min(axis=1), losses[:, -1], jump, dead, run)
 
 

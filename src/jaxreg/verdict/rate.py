@@ -18,11 +18,13 @@ def learning_rate_high(seen: Observed) -> Evidence | None:
         return None
     own, rate = probe.at(1.0), seen.config.learning_rate
     reached = probe.reached[probe.at(best)]
+    steps = STAGES * STEPS
+    linear = ", with a linear output" if seen.bounded else ""
     sentence = (
-        f"at the learning rate {rate:g} the loss jumps to {probe.jump[own]:.3g} times its first "
-        f"value and {probe.dead[own]:.0%} of a hidden layer dies in {STAGES * STEPS} steps; at "
-        f"{rate * best:.1g} as many steps reach a validation loss of {reached:.2g}, the whole run "
-        f"{probe.run:.2g}"
+        f"at the learning rate {rate:g} the loss rises to {probe.jump[own]:.3g} times its first "
+        f"value and {probe.dead[own]:.0%} of a hidden layer dies in {steps} steps{linear}; "
+        f"at {rate * best:.1g} as many steps reach a validation loss of {reached:.2g}, the whole "
+        f"run {probe.run:.2g}"
     )
     numbers = {"jump": float(probe.jump[own]), "dead": float(probe.dead[own]), **_told(probe, best)}
     return Evidence(sentence, _at(rate * best), numbers)
@@ -31,7 +33,7 @@ def learning_rate_high(seen: Observed) -> Evidence | None:
 def learning_rate_low(seen: Observed) -> Evidence | None:
     """A higher rate does, or the same one where it does not decay."""
     probe, config = seen.probe, seen.config
-    if probe is None or not seen.epochs:
+    if probe is None or not seen.epochs or seen.bounded:
         return None
     first, last = config.learning_rate, float(seen.history["learning_rate"][-1])
     steps, own = STAGES * STEPS, probe.reached[probe.at(1.0)]
