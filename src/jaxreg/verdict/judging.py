@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxreg.config import TrainConfig, command_line, fields_of
 from jaxreg.verdict.causes import CAUSES
-from jaxreg.verdict.finding import ORDER, Finding
+from jaxreg.verdict.finding import ORDER, Cause, Evidence, Finding, Severity
 from jaxreg.verdict.headline import headline
 from jaxreg.verdict.observed import Observed
 
@@ -18,7 +18,7 @@ def judge(seen: Observed) -> dict[str, Any]:
     more than twice the bootstrap error of that difference.
     """
     found = [(cause, cause.check(seen)) for cause in CAUSES if cause.check is not None]
-    there = [
+    there: list[tuple[Severity, Cause, Evidence]] = [
         (evidence.severity or (cause.severity if seen.learns else cause.failing), cause, evidence)
         for cause, evidence in found
         if evidence is not None
