@@ -106,10 +106,10 @@ def test_a_sample_has_both_sides_and_no_other() -> None:
 
 
 def test_runs_of_rows_are_consecutive_and_of_one_sequence() -> None:
-    order = np.array([3, 1, 2, 0, 7, 5, 4, 6])
-    sequence = np.array([0, 0, 0, 0, 1, 1, 1, 1])
-    runs = runs_of_rows(sequence, order)  # of 2 · √8 ≈ 4 rows
-    assert runs.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    order = np.array([3, 1, 2, 0, 7, 5, 4, 6, 8])
+    sequence = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1])
+    runs = runs_of_rows(sequence, order)  # of √9 = 3 rows
+    assert runs.tolist() == [1, 0, 0, 0, 3, 2, 2, 2, 3]
 
 
 def test_frames_that_err_alike_make_the_gain_less_sure() -> None:

@@ -123,7 +123,7 @@ def _for_few(count: int) -> float:
 
 
 def runs_of_rows(sequence: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Blocks for `bootstrap_gain`: runs of consecutive rows, twice as long as the root of all.
+    """Blocks for `bootstrap_gain`: runs of consecutive rows, as long as the root of their number.
 
     Args:
         sequence: (N,) which sequence a row belongs to; no run goes across two.
@@ -132,7 +132,7 @@ def runs_of_rows(sequence: np.ndarray, order: np.ndarray) -> np.ndarray:
     Returns:
         (N,) the number of each row's run.
     """
-    length = 2 * math.isqrt(len(order))
+    length = math.isqrt(len(order))
     place = np.lexsort((order, sequence))
     of = sequence[place]
     first = np.flatnonzero(np.r_[True, of[1:] != of[:-1]])

@@ -79,7 +79,7 @@ CAUSES: tuple[Cause, ...] = (
         "neighbours are held out together)",
         f"{split.COPIES:.0%} of the images; {split.BESIDE:.0%} of the rows, {split.ALIKE:g} of the "
         f"distance, and an error {split.FLATTERED:g} times as high",
-        f"{TUNED}. An error where the honest one is no better than the median predictor's, or "
+        f"{TUNED}. An error where the honest one is no tenth better than the median's, or "
         "three times the measured one",
         "--split blocks, or hash for copies", split.split_leak,
     ),

@@ -8,10 +8,10 @@ from jaxreg.verdict.sampling import nearest_in_time
 from jaxreg.verdict.whatif import Dual
 
 COPIES = 0.05  # share of validation images that also train
-MOMENTS = 3  # how far a neighbour in time is at most
+MOMENTS = 1  # how far a neighbour in time is at most: blocks leave that many out of training
 BESIDE, ALIKE = 0.3, 0.6  # share of validation rows with one; its distance over a stranger's
 FLATTERED = 1.2  # times the error grows where neighbours are held out together
-FOLDS = 5
+FOLDS, EDGE = 5, 10  # sampled rows beside a fold that are left out, at least
 SHIFT, UNUSUAL = 0.5, 3.0  # deviations; times the same between parts of the training rows
 TARGET_SHIFT, OUTSIDE = 1.0, 0.2  # deviations; share of validation targets out of reach
 UNLIKE = 0.8  # training over validation error
@@ -64,7 +64,7 @@ def _neighbours(seen: Observed) -> Evidence | None:
     if honest < FLATTERED * flattered:
         return None
     sentence = (
-        f"{share:.0%} of the validation rows stand within {MOMENTS} frames of a training row, "
+        f"{share:.0%} of the validation rows stand beside a training row in time, "
         f"{ratio:.2f} times as far from it as from a stranger; where neighbours are held out "
         f"together a ridge's MAE is {honest:.3g}, on this split {flattered:.3g} (median predictor "
         f"{bar:.3g})"
@@ -75,7 +75,7 @@ def _neighbours(seen: Observed) -> Evidence | None:
 
 def _severity(honest: float, flattered: float, bar: float):
     """An error where the number cannot be believed."""
-    return "error" if honest > 0.95 * bar or honest > 3 * flattered else "warning"
+    return "error" if honest > 0.9 * bar or honest > 3 * flattered else "warning"
 
 
 def _in_blocks(seen: Observed, standard: np.ndarray) -> tuple[float, float, float]:
@@ -86,9 +86,9 @@ def _in_blocks(seen: Observed, standard: np.ndarray) -> tuple[float, float, floa
     used = np.union1d(seen.sample_train, watched)
     rows = seen.sampled[used]
     used = used[np.lexsort((seen.order[rows], seen.sequence[rows]))]
-    wrong, usual = [], []
+    wrong, usual, edge = [], [], max(EDGE, len(used) // 50)
     for fold in np.array_split(np.arange(len(used)), FOLDS):
-        rest = used[np.r_[0 : max(0, fold[0] - MOMENTS), fold[-1] + 1 + MOMENTS : len(used)]]
+        rest = used[np.r_[0 : max(0, fold[0] - edge), fold[-1] + 1 + edge : len(used)]]
         told = Dual(standard[rest], y[rest], standard[used[fold]]).predict()
         wrong.append(np.abs(told - y[used[fold]]))
         usual.append(np.abs(np.median(y[rest], axis=0) - y[used[fold]]))
