@@ -10,7 +10,7 @@ from jaxreg.heads import scaling
 from jaxreg.heads.fit import make_fit, predict_rows
 from jaxreg.heads.ridge import decompose, solve
 from jaxreg.heads.scaling import Scalers
-from jaxreg.heads.state import Data, init_state
+from jaxreg.heads.state import Data, init_state, project
 from jaxreg.runs import metrics
 from jaxreg.verdict import Observed, choose_rows
 
@@ -116,6 +116,7 @@ def train(made: Made) -> Observed:
     plain = Scalers(spectrum.scaler, scaling.identity_scaler(y.shape[1]))
     ridge = predict_rows(spectrum.head(solved, plain), plain, HeadConfig(hidden=()), x)
     state = init_state(config, data, spectrum)
+    data = project(config, state.scalers, data)
     state, history = make_fit(config)(state, data, config.epochs)
     state = jax.device_get(state)
     epochs = int(state.epoch)
