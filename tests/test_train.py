@@ -25,7 +25,7 @@ from jaxreg.errors import InputError, Stopped
 from jaxreg.features.cache import Cache
 from jaxreg.features.parts import list_parts
 from jaxreg.features.recipe import Column, Recipe
-from jaxreg.runs import bar, checkpoint
+from jaxreg.runs import bar, checkpoint, training
 from jaxreg.runs.identity import SAME
 from jaxreg.runs.run import Run
 
@@ -444,9 +444,11 @@ def test_a_flag_goes_before_config_before_preset_before_default(tmp_path: Path) 
 def test_the_question_does_not_learn_and_keep_going_shows_all_of_it(planted: Path) -> None:
     quick = {"cache": planted, "ckpts": planted.parent / "ckpts", "epochs": 30, "patience": 2}
     stopped = jaxreg.train_head("planted", preset="question", **quick)
-    assert stopped.summary["stopped_early"]
+    assert stopped.summary["lost"]
+    assert stopped.summary["epochs"] < 30
     whole = jaxreg.train_head("planted", preset="question", keep_going=True, run="whole", **quick)
     assert (whole.summary["epochs"], whole.summary["stopped_early"]) == (30, False)
+    assert whole.summary["lost"] is None
     history = _history(whole.path)
     assert history[: len(_history(stopped.path))] == _history(stopped.path)
     assert len({line[2] for line in history[-10:]}) == 1  # val_loss does not move
@@ -457,13 +459,40 @@ def test_the_question_does_not_learn_and_keep_going_shows_all_of_it(planted: Pat
         )
 
 
+def test_a_dead_output_is_said_and_ends_it_with_5(planted: Path, capsys) -> None:
+    options = ["planted", "--cache", str(planted), "--ckpts", str(planted.parent / "ckpts")]
+    options += ["--preset", "question", "--run", "dead", "--json"]
+    assert train.main(options) == train.LOST
+    told = capsys.readouterr()
+    summary = json.loads(told.out.splitlines()[-1])
+    last = len(_history(planted.parent / "ckpts" / "dead")) - 1  # the first line is names
+    assert f"warning: epoch {last}: " in told.err
+    assert "the output is one constant, and no gradient can change it; it is over" in told.err
+    codes = [finding["code"] for finding in summary["verdict"]["findings"]]
+    assert "dead-output" in codes
+    assert not summary["verdict"]["healthy"]
+    assert train.main([*options, "--resume"]) == 0  # it is finished: nothing is trained again
+
+
+def test_how_epochs_are_cut_does_not_change_where_a_dead_training_ends(
+    planted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = {"cache": planted, "ckpts": planted.parent / "ckpts", "patience": 50}
+    ends = []
+    for seconds in (1e-9, 1e9):  # one epoch at a time; as many as there may be
+        monkeypatch.setattr(training, "CHUNK_SECONDS", seconds)
+        run = jaxreg.train_head("planted", preset="question", **quick)
+        ends.append((run.summary["epochs"], run.summary["lost"], _history(run.path)))
+    assert ends[0] == ends[1]
+
+
 @pytest.mark.parametrize("more", [[], ["--keep-going"]])
 def test_a_loss_that_is_not_finite_stops_with_5_and_is_named(
     planted: Path, capsys, more: list[str]
 ) -> None:
     options = ["--json", "--run", "diverged", "--no-scale-features", "--huber-delta", "1e38", *more]
     wild = [w if w != "0.01" else "1e30" for w in words(planted, *options)]
-    assert train.main(wild) == train.NON_FINITE
+    assert train.main(wild) == train.LOST
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["verdict"]["findings"][0]["code"] == "non-finite"
     assert not told["verdict"]["healthy"]
@@ -571,7 +600,7 @@ def test_resume_needs_a_run_and_a_finished_one_ends_with_0(planted: Path) -> Non
         run_quick(planted, resume=True)
     options = ["--run", "diverged", "--no-scale-features", "--huber-delta", "1e38"]
     wild = [w if w != "0.01" else "1e30" for w in words(planted, *options)]
-    assert train.main(wild) == train.NON_FINITE
+    assert train.main(wild) == train.LOST
     assert train.main([*wild, "--resume"]) == 0
 
 

@@ -1,33 +1,40 @@
-"""The verdict's rule for healthy, and what its headline claims."""
+"""The verdict's rule for healthy, what its headline claims, and the table behind it."""
 
 import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from jaxreg.verdict import Measurements, judge
+from faults.made import TUNING, photos, train
+from jaxreg.verdict import Observed, judge
+from jaxreg.verdict.causes import CAUSES, PREPROCESSING
+from jaxreg.verdict.document import document
 
-GOOD = Measurements(
-    mae=0.11,
-    median_mae=0.30,
-    gain=0.19,
-    gain_error=0.01,
-    ridge_mae=None,
-    output_activation="linear",
-    targets=np.array([[-1.0], [1.0], [2.0], [3.0]]),
-    finite=True,
-    epochs=20,
-    learning_rate=1e-4,
-    random_seed=None,
-)
+DOCS = Path(__file__).parents[1] / "docs"
 
 
-def told(**changes: object) -> dict:
-    return judge(dataclasses.replace(GOOD, **changes))
+@pytest.fixture(scope="module")
+def good() -> Observed:
+    return train(photos(TUNING, 100))
 
 
-def test_a_clear_gain_is_learning() -> None:
-    verdict = told()
+def told(good: Observed, **changes: object) -> dict:
+    """The verdict of a run that predicts the validation rows as well as is said."""
+    mae, median = changes.pop("mae", 0.11), changes.pop("median_mae", 0.3)
+    gain = np.nan if mae is None else median - mae
+    seen = dataclasses.replace(good, **{"gain": gain, "gain_error": 0.01, **changes})
+    for name, value in [("mae", mae), ("median_mae", median), ("probe", None)]:
+        seen.__dict__[name] = value  # what is measured is remembered there
+    seen.__dict__.setdefault("ridge_mae", None)
+    return judge(seen)
+
+
+def test_a_clear_gain_is_learning(good: Observed) -> None:
+    verdict = told(good)
     assert verdict["healthy"]
     # 0.19 of 0.30 is 63%, by hand
     assert verdict["headline"] == "learning: MAE 0.11, 63% below the median predictor (0.3)"
@@ -35,45 +42,61 @@ def test_a_clear_gain_is_learning() -> None:
 
 
 @pytest.mark.parametrize(("error", "healthy"), [(0.094, True), (0.096, False)])
-def test_healthy_wants_a_gain_of_more_than_twice_its_error(error: float, healthy: bool) -> None:
-    verdict = told(gain_error=error)
+def test_healthy_wants_a_gain_of_more_than_twice_its_error(
+    good: Observed, error: float, healthy: bool
+) -> None:
+    verdict = told(good, gain_error=error)
     assert verdict["healthy"] is healthy
     assert ("within twice the error" in verdict["headline"]) is not healthy
 
 
-def test_worse_than_the_median_says_no_more_than_that() -> None:
-    verdict = told(mae=0.5, gain=-0.2, gain_error=0.01)  # 0.2 of 0.3 is 67%, by hand
+def test_worse_than_the_median_says_no_more_than_that(good: Observed) -> None:
+    verdict = told(good, mae=0.5)  # 0.2 of 0.3 is 67%, by hand
     assert not verdict["healthy"]
     assert verdict["headline"] == "not learning: MAE 0.5, 67% above the median predictor (0.3)"
 
 
-def test_a_bounded_output_is_an_error_even_where_it_learns() -> None:
-    verdict = told(output_activation="relu")
+def test_a_bounded_output_is_an_error_even_where_it_learns(good: Observed) -> None:
+    relu = dataclasses.replace(good.config, output_activation="relu")
+    verdict = told(good, config=relu)
     assert not verdict["healthy"]
-    assert verdict["headline"].startswith(
-        "learning, but held back: the output relu cannot go below"
+    below = (good.y[good.train] < 0).mean()
+    assert verdict["headline"] == (
+        "learning, but held back: the output relu cannot go below 0, and "
+        f"{below:.0%} of the training targets do. Try --output-activation linear "
+        "(MAE 0.11, 63% below the median predictor (0.3))"
     )
-    assert "25% of the training targets" in verdict["findings"][0]["evidence"]  # one of four
+    remedy = verdict["findings"][0]["remedy"]
+    assert remedy.startswith("python -m jaxreg.train made ")
+    assert "relu" not in remedy
+    assert "--learning-rate 0.001" in remedy  # the run's own settings are kept
 
 
-def test_a_relu_over_targets_of_one_sign_is_no_fault() -> None:
-    assert told(output_activation="relu", targets=np.array([[0.0], [2.0]]))["findings"] == []
+def test_a_relu_over_targets_of_one_sign_is_no_fault(good: Observed) -> None:
+    relu = dataclasses.replace(good.config, output_activation="relu")
+    assert told(good, config=relu, y=np.abs(good.y))["findings"] == []
 
 
-def test_a_loss_that_was_not_finite_comes_first() -> None:
-    verdict = told(mae=None, finite=False, gain=np.nan, gain_error=np.inf, output_activation="relu")
-    assert [finding["code"] for finding in verdict["findings"]] == ["non-finite", "output-bounded"]
-    assert verdict["headline"].startswith("not learning: the loss was not finite in epoch 20")
+def test_a_loss_that_was_not_finite_comes_first(good: Observed) -> None:
+    relu = dataclasses.replace(good.config, output_activation="relu")
+    verdict = told(good, mae=None, finite=False, config=relu, gain_error=np.inf)
+    assert [finding["code"] for finding in verdict["findings"]][:2] == [
+        "non-finite", "output-bounded",
+    ]  # fmt: skip
+    start = f"not learning: the loss was not finite in epoch {good.epochs}, at a learning rate of"
+    assert verdict["headline"].startswith(start)
 
 
-def test_random_weights_are_a_note_and_no_fault() -> None:
-    verdict = told(random_seed=0)
+def test_random_weights_are_a_note_and_no_fault(good: Observed) -> None:
+    verdict = told(good, random_seed=0)
     assert verdict["healthy"]
     assert [(f["code"], f["severity"]) for f in verdict["findings"]] == [("random-weights", "note")]
 
 
-def test_the_ridge_is_the_bar_beside_it() -> None:
-    assert told(ridge_mae=0.134)["headline"] == (
+def test_the_ridge_is_the_bar_beside_it(good: Observed) -> None:
+    seen = dataclasses.replace(good, gain=0.19, gain_error=0.01)
+    seen.__dict__.update(mae=0.11, median_mae=0.3, ridge_mae=0.134)
+    assert judge(seen)["headline"] == (
         "learning: MAE 0.11, 63% below the median predictor (0.3), ridge reaches 0.134"
     )
 
@@ -81,9 +104,52 @@ def test_the_ridge_is_the_bar_beside_it() -> None:
 @pytest.mark.parametrize(
     ("mae", "median", "text"),
     [(3.0, 0.3, "MAE 3, 10 times that of the median predictor (0.3)"),
-     (0.2, 0.0, "MAE 0.2, against the median predictor (0)")],
+     (0.2, 0.0, "MAE 0.2, against the median predictor (0)"),
+     (0.3, 0.3, "MAE 0.3, no better than the median predictor (0.3)")],
 )  # fmt: skip
 def test_a_share_is_only_given_where_it_says_something(
-    mae: float, median: float, text: str
+    good: Observed, mae: float, median: float, text: str
 ) -> None:
-    assert text in told(mae=mae, median_mae=median, gain=median - mae)["headline"]
+    assert text in told(good, mae=mae, median_mae=median)["headline"]
+
+
+def test_what_the_errors_ask_for_is_asked_for_at_once(good: Observed) -> None:
+    """Mending one of two faults would not make it learn."""
+    both = dataclasses.replace(good.config, output_activation="relu", scale_features=False)
+    verdict = told(good, config=both, scalers=_unscaled(good), x=good.x * 1e4, gain=0.0)
+    codes = [f["code"] for f in verdict["findings"] if f["severity"] == "error"]
+    assert codes[:2] == ["output-bounded", "inputs-unscaled"]
+    assert "Try --output-activation linear --scale-features" in verdict["headline"]
+    for finding in verdict["findings"][:2]:
+        assert "--output-activation relu" not in finding["remedy"]
+        assert "--no-scale-features" not in finding["remedy"]
+
+
+def _unscaled(good: Observed):
+    from jaxreg.heads import scaling
+
+    plain = scaling.identity_scaler(good.x.shape[1])
+    return good.scalers._replace(features=plain)
+
+
+def test_codes_are_kebab_case_and_once_each() -> None:
+    codes = [cause.code for cause in (*CAUSES, PREPROCESSING)]
+    assert len(set(codes)) == len(codes)
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", code) for code in codes)
+
+
+def test_errors_that_the_design_fixes_are_errors() -> None:
+    fixed = {"output-bounded", "learning-rate-high", "labels-unrelated", "inputs-identical",
+             "non-finite"}  # fmt: skip
+    assert {cause.severity for cause in CAUSES if cause.code in fixed} == {"error"}
+
+
+def test_the_page_of_findings_is_up_to_date() -> None:
+    remedy = "python -m jaxreg.verdict.document > docs/verdict.md"
+    assert (DOCS / "verdict.md").read_text() == document(), remedy
+
+
+def test_the_page_is_what_the_command_prints() -> None:
+    command = [sys.executable, "-m", "jaxreg.verdict.document"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed == document()

@@ -11,6 +11,7 @@ COMMANDS = {
     "extract": "run InceptionV3 once over a source and keep its features",
     "train": "train a head on cached features",
     "predict": "predict from raw images with a trained run",
+    "diagnose": "try a run or a dataset, and say why it does not learn",
     "verify": "check the cache for damage",
     "demo": "all of it, on the built-in road",
 }

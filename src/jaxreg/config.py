@@ -116,7 +116,7 @@ class HeadConfig:
     epochs: int = 100  # at most
     patience: int = 10  # epochs without improvement before stopping
     min_delta: float = 3e-4  # loss units: a smaller improvement does not count
-    keep_going: bool = False  # no early stopping: all epochs, unless a loss is not finite
+    keep_going: bool = False  # all epochs, stopping or dead output or not; a loss has to be finite
     seed: int = 0  # of initial weights, shuffling, dropout and split
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from jaxreg import cli
 from jaxreg.config import Preset, TrainConfig, fields_of, from_json, preset_settings
 from jaxreg.errors import InputError
 
-NON_FINITE = 5  # the exit code of a training that cannot recover
+LOST = 5  # the exit code of a training that cannot recover
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.json:
         cli.print_json({**summary, "run": str(run.path)})
     codes = [finding["code"] for finding in summary["verdict"]["findings"]]
-    return NON_FINITE if "non-finite" in codes and not done_before else 0
+    lost = summary.get("lost") or "non-finite" in codes
+    return LOST if lost and not done_before else 0
 
 
 def _defaults(argv: Sequence[str]) -> TrainArguments:

@@ -94,6 +94,18 @@ def read_pieces(x: Features, rows: np.ndarray) -> Iterator[Piece]:
         yield some, x[some]
 
 
+def read_rows(x: Features, rows: np.ndarray) -> np.ndarray:
+    """Features (rows, columns) of distinct rows, in their order, wherever they are kept."""
+    if isinstance(x, np.ndarray):
+        return x[rows]
+    told = np.empty((len(rows), x.shape[1]), x.dtype)
+    place = np.full(x.shape[0], -1)
+    place[rows] = np.arange(len(rows))
+    for some, features in x.pieces(rows):
+        told[place[some]] = features
+    return told
+
+
 def _locate(paths: list[Path], layout: Layout, wanted: pa.Array) -> _Located:
     """The first place of each wanted digest by the names of the parts; -1 where there is none."""
     digests = [read_part(path, ["digest"])["digest"].combine_chunks() for path in paths]

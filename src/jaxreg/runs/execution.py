@@ -51,7 +51,7 @@ def execute(
         experiment = load_experiment(
             cache,
             dataset,
-            _as_before(config, there),
+            as_before(config, there),
             resumed=resume,
             window=there.get("window") if there else None,
         )
@@ -105,7 +105,7 @@ def execute(
     reporting = time.perf_counter()
     told = predict_all(experiment, members, config, trained)
     _write_parquet(directory, predictions_table(experiment, told.predictions))
-    summary = summarize(experiment, members, config, trained, told, device)
+    summary = summarize(experiment, members, config, trained, told, device, cache)
     summary["seconds"] = {
         "load": loaded - begin,
         "ridge": solved - loaded,
@@ -123,7 +123,7 @@ def execute(
         raise Stopped(f"told to stop, but the run was done: {directory.path}")
 
 
-def _as_before(config: TrainConfig, there: dict[str, Any] | None) -> TrainConfig:
+def as_before(config: TrainConfig, there: dict[str, Any] | None) -> TrainConfig:
     """What a run left to the dataset's last extract stays as it was then when it is resumed."""
     if there is None or config.features or config.taps or config.pool:
         return config
@@ -139,10 +139,11 @@ def _as_before(config: TrainConfig, there: dict[str, Any] | None) -> TrainConfig
 
 def _is_finished(directory: RunDirectory, config: TrainConfig) -> bool:
     summary = directory.read_summary()
-    return summary is not None and (
+    return summary is not None and bool(
         config.head == "ridge"
         or summary["stopped_early"]
         or summary["epochs"] >= config.epochs
+        or summary.get("lost")
         or any(finding["code"] == "non-finite" for finding in summary["verdict"]["findings"])
     )
 

@@ -31,6 +31,13 @@ class Member:
         return {**({} if self.fold is None else {"fold": self.fold}), "seed": self.seed}
 
 
+def first_member(experiment: Experiment, config: TrainConfig) -> Member:
+    """The first of the trainings that the settings ask for, with its ridge."""
+    fold, its = (0, experiment.fold(0)) if experiment.folds else (None, experiment)
+    own = dataclasses.replace(config, seeds=1)
+    return Member(fold, config.seed, its, own, measure(its, config))
+
+
 def make_members(experiment: Experiment, config: TrainConfig) -> tuple[Member, ...]:
     """All trainings that the settings ask for, fold by fold, each fold with its ridge."""
     members = []

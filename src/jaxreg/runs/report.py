@@ -78,7 +78,7 @@ def write_report(path: Path, report: Report) -> None:
         "number": _number,
         "count": lambda value: f"{value:,}",
         "value": _value,
-        "data_uri": _data_uri,
+        "data_uri": data_uri,
     }
     template = files("jaxreg.runs").joinpath("report.html.jinja").read_text(encoding="utf-8")
     page = environment.from_string(template).render(
@@ -137,5 +137,5 @@ def _value(value: object) -> str:
     return str(value)
 
 
-def _data_uri(picture: bytes, kind: str) -> str:
+def data_uri(picture: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"

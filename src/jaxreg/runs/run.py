@@ -19,7 +19,7 @@ from jaxreg.heads import mlp
 from jaxreg.heads.fit import predict_rows
 from jaxreg.heads.members import stack
 from jaxreg.heads.scaling import Scalers
-from jaxreg.heads.state import empty_state
+from jaxreg.heads.state import State, empty_state
 from jaxreg.runs.checkpoint import Checkpoints
 from jaxreg.runs.directory import RunDirectory
 from jaxreg.runs.members import number_of_members
@@ -164,6 +164,22 @@ class Run:
         return pa.table(columns)
 
 
+def load_states(directory: RunDirectory, warn: Callable[[str], None]) -> tuple[State, ...]:
+    """The states of a run's trainings as last saved, on the host or the device.
+
+    Raises:
+        InputError: there is no whole checkpoint, or it is not this run's.
+    """
+    config, settings = directory.read_config(), directory.settings()
+    empty = empty_state(settings, config["features"], len(config["targets"]))
+    if (count := number_of_members(settings)) > 1:
+        empty = stack([empty] * count)
+    found = Checkpoints(directory.checkpoints, config).load(empty, warn)
+    if found is None:
+        raise InputError(f"{directory.path} has no whole checkpoint", remedy="train it again")
+    return states_of(found[1])
+
+
 def load_run(path: str | Path) -> Run:
     """Load a run from its directory.
 
@@ -179,14 +195,8 @@ def load_run(path: str | Path) -> Run:
             remedy=f"python -m jaxreg.train --run {path} --resume",
         )
     settings = directory.settings()
-    features, targets = config["features"], tuple(config["targets"])
-    empty = empty_state(settings, features, len(targets))
-    if (count := number_of_members(settings)) > 1:
-        empty = stack([empty] * count)
-    found = Checkpoints(directory.checkpoints, config).load(empty, warn=lambda text: None)
-    if found is None:
-        raise InputError(f"{path} has no whole checkpoint", remedy="train it again")
-    states = states_of(found[1])
+    targets = tuple(config["targets"])
+    states = load_states(directory, lambda text: None)
     expected = [one["best_epoch"] or 0 for one in summary["members"] or [summary]]
     if [int(state.best_epoch) for state in states] != expected:
         raise InputError(

@@ -3,34 +3,21 @@
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from jaxreg.config import TrainConfig
+from jaxreg.features.cache import Cache
 from jaxreg.features.streaming import read_pieces
 from jaxreg.heads.fit import predict_rows
 from jaxreg.heads.state import State
 from jaxreg.runs import metrics
 from jaxreg.runs.experiment import Experiment
+from jaxreg.runs.judgement import Told, verdict_of
 from jaxreg.runs.members import Member
 from jaxreg.runs.training import Trained
-from jaxreg.verdict import Measurements, judge
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a run says of every row of the dataset; each (rows, targets), target units.
-
-    With folds a row's prediction is its fold's; of several seeds it is the mean.
-    """
-
-    predictions: np.ndarray
-    each: tuple[np.ndarray, ...]  # of every member
-    median: np.ndarray  # of the training rows
-    ridge: np.ndarray | None
 
 
 def predict_all(
@@ -96,6 +83,7 @@ def summarize(
     trained: Trained,
     told: Told,
     device: str,
+    cache: Cache,
 ) -> dict[str, Any]:
     """summary.json but for `seconds`, which the caller completes."""
     rows = {side: experiment.rows(side) for side in ("train", "validation", "test", "left-out")}
@@ -113,7 +101,8 @@ def summarize(
         "members": each if several else None,
         "rows": {side: len(numbers) for side, numbers in rows.items()},
         "notes": experiment.notes,
-        "verdict": judge(_measure(experiment, config, trained, told)),
+        "lost": trained.lost or None,  # why it was ended, where it could not recover
+        "verdict": verdict_of(experiment, members, trained, told, cache),
         "provenance": provenance(experiment, config, device),
     }
 
@@ -174,31 +163,6 @@ def provenance(experiment: Experiment, config: TrainConfig, device: str) -> dict
         "git_commit": _git_commit(),
         "command_line": sys.argv,
     }
-
-
-def _measure(
-    experiment: Experiment, config: TrainConfig, trained: Trained, told: Told
-) -> Measurements:
-    # with folds every row trains, and every row is scored
-    train = experiment.rows("validation" if experiment.folds else "train")
-    watched = experiment.rows("validation")
-    y, predictions, median = experiment.y[watched], told.predictions[watched], told.median[watched]
-    finite = bool(np.isfinite(predictions).all())
-    gain, error = metrics.bootstrap_gain(y, predictions, median) if finite else (np.nan, np.inf)
-    ridge = None if config.head == "ridge" else told.ridge
-    return Measurements(
-        mae=metrics.scores(y, predictions, config.huber_delta)["mae"],
-        median_mae=float(np.abs(median - y).mean()),
-        ridge_mae=None if ridge is None else float(np.abs(ridge[watched] - y).mean()),
-        gain=gain,
-        gain_error=error,
-        output_activation=config.output_activation,
-        targets=experiment.y[train],
-        finite=all(bool(state.finite) for state in trained.states),
-        epochs=max(int(state.epoch) for state in trained.states),
-        learning_rate=config.learning_rate,
-        random_seed=experiment.recipe.random_seed,
-    )
 
 
 def _git_commit() -> str | None:

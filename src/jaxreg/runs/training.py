@@ -20,6 +20,8 @@ from jaxreg.runs.directory import Row, RunDirectory
 from jaxreg.runs.experiment import Experiment
 from jaxreg.runs.identity import Identity
 from jaxreg.runs.members import Member
+from jaxreg.runs.watching import Watching
+from jaxreg.verdict.watching import next_look
 
 SAVE_SECONDS = 1.0  # at least so long between two checkpoints
 CHUNK_SECONDS = 0.5  # about so long between two looks at signals and the terminal
@@ -36,6 +38,12 @@ class Trained:
     compile_seconds: float  # until the first epoch: rows to the device, state, compilation
     train_seconds: float  # epochs, and what is saved and printed between and after them
     interrupted: bool  # told to stop: a later --resume goes on
+    lost: str = ""  # why it cannot recover, and was ended for it
+
+    def history_of(self, member: Member) -> list[Row]:
+        """The lines of one member."""
+        names = member.label.items()
+        return [row for row in self.history if all(int(row.get(k, v)) == v for k, v in names)]
 
 
 def train(
@@ -71,15 +79,18 @@ def train(
     compile_seconds = time.perf_counter() - begin
 
     begin = saved = time.perf_counter()
-    chunk, interrupted = 1, False
-    while _goes_on(state, config) and not interrupted:
+    chunk, interrupted, lost = 1, False, ""
+    watching = Watching(members, config, states_of(state))
+    while _goes_on(state, config) and not (interrupted or lost):
         started, before = time.perf_counter(), _epochs(state)
-        state, written = fit(state, int(before.max()) + chunk)
+        done = int(before.max())
+        state, written = fit(state, min(done + chunk, next_look(done)))
         after = _epochs(state)
         rows = _rows(members, written, before, after, time.perf_counter() - started)
-        for epoch in range(int(before.max()) + 1, int(after.max()) + 1):
+        for epoch in range(done + 1, int(after.max()) + 1):
             on_epoch(_mean([row for row in rows if row["epoch"] == epoch]))
         history += rows
+        lost = watching.look(states_of(state), history, say)
         directory.write_history(history, labels)
         interrupted = should_stop()
         if time.perf_counter() - saved >= SAVE_SECONDS and not interrupted:
@@ -90,7 +101,7 @@ def train(
     checkpoints.save(int(_epochs(state).max()), state)
     checkpoints.wait()
     seconds = time.perf_counter() - begin
-    return Trained(states_of(state), history, compile_seconds, seconds, interrupted)
+    return Trained(states_of(state), history, compile_seconds, seconds, interrupted, lost)
 
 
 def states_of(state: State) -> tuple[State, ...]:

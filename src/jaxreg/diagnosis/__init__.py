@@ -1,0 +1,1 @@
+"""What `python -m jaxreg.diagnose` does: active tests, and one page that tells it all."""

@@ -1,0 +1,73 @@
+"""Whether the targets have anything to do with the images."""
+
+import numpy as np
+
+from jaxreg.verdict.finding import Evidence
+from jaxreg.verdict.observed import Observed
+
+SURE = 4.0  # times the error of the gain: nothing more is asked from there on
+SHUFFLES = 200
+CHANCE = 0.05  # share of shuffles that correlate as well
+LITTLE = 0.9  # of the median predictor's error: below, a ridge knows too much
+HELPS = 0.98  # of the median predictor's error: a ridge that stays above says nothing
+
+
+def labels_unrelated(seen: Observed) -> Evidence | None:
+    """Neither the head nor a ridge does better than chance, against shuffles within sequences."""
+    if seen.mae is None or seen.gain > SURE * seen.gain_error:
+        return None
+    rows, told = seen.linear_rows, seen.linear
+    if seen.learns and not _at_chance(seen):
+        return None
+    y = seen.y[rows].astype(np.float64)
+    ridge = float(np.abs(told - y).mean())
+    median = float(np.abs(seen.median - y).mean())
+    chances = [_chance(seen, rows, told[:, i], y[:, i]) for i in range(y.shape[1])]
+    rank, chance = min(chances, key=lambda pair: pair[1])
+    if chance <= CHANCE / 5 or ridge < LITTLE * median:
+        return None
+    if chance <= CHANCE and ridge < HELPS * median:
+        return None
+    within = "shuffles within sequences" if seen.sequential else "shuffles"
+    sentence = (
+        f"a ridge reaches an MAE of {ridge:.3g} against the median predictor's {median:.3g}, and "
+        f"its rank correlation with the target is {rank:.2f}, which {chance:.0%} of {within} "
+        "reach: these targets are not in these features"
+    )
+    remedy = (
+        f"check that each image has its own target, then: python -m jaxreg.diagnose {seen.words[0]}"
+    )
+    return Evidence(sentence, remedy, {"rank": rank, "chance": chance, "ridge": ridge})
+
+
+def _at_chance(seen: Observed) -> bool:
+    """Whether the head's own predictions are no better ordered than shuffled ones would be."""
+    rows = seen.watched
+    y, told = seen.y[rows].astype(np.float64), seen.predictions[rows]
+    return all(_chance(seen, rows, told[:, i], y[:, i])[1] > CHANCE for i in range(y.shape[1]))
+
+
+def _chance(
+    seen: Observed, rows: np.ndarray, told: np.ndarray, y: np.ndarray
+) -> tuple[float, float]:
+    """The rank correlation, and which share of shuffled targets have as high a one."""
+    if np.ptp(told) == 0 or np.ptp(y) == 0:
+        return 0.0, 1.0
+    a, b = _ranks(told), _ranks(y)
+    random = np.random.default_rng(0)
+    shuffled = np.empty((SHUFFLES, len(b)))
+    place = np.lexsort((seen.order[rows], seen.sequence[rows]))
+    for i in range(SHUFFLES):
+        if seen.sequential:  # neighbours stay neighbours
+            shuffled[i, place] = np.roll(b[place], random.integers(1, max(2, len(b))))
+        else:
+            shuffled[i] = random.permutation(b)
+    a = (a - a.mean()) / a.std()
+    deviation = b.std()
+    found = float(a @ b / (len(b) * deviation))
+    by_chance = shuffled @ a / (len(b) * deviation)
+    return found, float((by_chance >= found).mean())
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    return np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(np.float64)

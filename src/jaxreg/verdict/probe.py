@@ -1,0 +1,124 @@
+"""A few hundred steps from the run's own first weights, at its learning rate and at others.
+
+That is what tells a rate that is too high or too low from data that cannot be learned: what the
+same head reaches at another rate is measured, not guessed.
+"""
+
+import functools
+from dataclasses import replace
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxreg.config import HeadConfig
+from jaxreg.heads import mlp, optimizer
+from jaxreg.heads.fit import Steps, forward, train_batch
+from jaxreg.heads.losses import huber
+from jaxreg.heads.scaling import Scalers, scale_rows
+from jaxreg.heads.state import INIT, Rates, key_for, shape_of
+
+FACTORS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+STAGES, STEPS = 6, 50  # the validation loss is taken after each stage of so many steps
+
+Rows = tuple[np.ndarray, np.ndarray]
+
+
+class Probe(NamedTuple):
+    """What the head reaches in STAGES × STEPS steps; one value for each of FACTORS."""
+
+    reached: np.ndarray  # lowest validation loss at the end of a stage
+    last: np.ndarray  # validation loss after the last stage
+    jump: np.ndarray  # highest loss of a batch over the first stage's first one
+    dead: np.ndarray  # share of hidden units that are dead at the end, the worst layer's
+    run: float  # validation loss of the run's best weights on the same rows
+
+    def at(self, factor: float) -> int:
+        """Which entry is of that factor."""
+        return FACTORS.index(factor)
+
+
+def run_probe(
+    config: HeadConfig,
+    output: Literal["linear", "relu"],
+    scalers: Scalers,
+    best: mlp.Params,
+    train: Rows,
+    watched: Rows,
+) -> Probe:
+    """Train from the run's first weights on `train`, features as stored, and watch `watched`.
+
+    `output` is the activation that is tried; `best`, the run's, are judged with its own.
+    """
+    own = replace(shape_of(config), epochs=1)
+    static = replace(own, output_activation=output)
+    key = jax.random.key_data(jax.random.key(config.seed))
+    x, vx = train[0], watched[0]
+    if config.components is not None:
+        x, vx = scale_rows(scalers.features, x), scale_rows(scalers.features, vx)
+    inputs, targets = scalers.features.outputs, train[1].shape[1]
+    params = _first(static, inputs, targets, key)
+    size = min(config.batch_size, len(x))
+    random = np.random.default_rng(config.seed)
+    order = random.integers(len(x), size=(STAGES, STEPS, size), dtype=np.int32)
+    data = jax.device_put((x.astype(np.float32), train[1], vx.astype(np.float32), watched[1]))
+    told = []
+    for factor in FACTORS:
+        asked = replace(config, learning_rate=config.learning_rate * factor, decay_rate=1.0)
+        told.append(_steps(static, Rates.of(asked), scalers, key, params, data, order))
+    first, highest, losses, dead = (np.array(part) for part in zip(*told, strict=True))
+    losses = np.where(np.isfinite(losses), losses, np.inf)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        jump = np.where(first > 0, highest / first, 1.0)
+    run = float(_loss(own, Rates.of(config), scalers, best, data[2], data[3]))
+    return Probe(losses.min(axis=1), losses[:, -1], jump, dead, run)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _first(config: HeadConfig, inputs: int, targets: int, key: jax.Array) -> mlp.Params:
+    return mlp.init(key_for(key, INIT), inputs, config, targets)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _steps(config, rates, scalers, key, params, data, order):
+    x, y, vx, vy = data
+    begin = Steps(
+        params,
+        optimizer.adam(0.0, 1, 1.0).init(params),
+        jnp.zeros((), jnp.int32),
+        jnp.zeros((), jnp.float32),
+    )
+    real = jnp.ones(order.shape[2], bool)
+
+    def step(steps, rows):
+        after = train_batch(config, rates, scalers, key, steps, x[rows], y[rows], real)
+        return after, (after.total - steps.total) / order.shape[2]
+
+    def stage(steps, rows):
+        steps = steps._replace(total=jnp.zeros((), jnp.float32))
+        steps, losses = lax.scan(step, steps, rows)
+        return steps, (losses[0], losses.max(), _loss(config, rates, scalers, steps.params, vx, vy))
+
+    steps, (first, highest, losses) = lax.scan(stage, begin, order)
+    return first[0], highest[0], losses, _dead(config, steps.params, scalers, x)
+
+
+def _dead(config, params, scalers, x):
+    """The largest share of dead units in a hidden layer."""
+    from jaxreg.heads import scaling
+
+    flow = x if config.components else scaling.scale(scalers.features, x)
+    worst = jnp.zeros((), jnp.float32)
+    for i in range(len(config.hidden)):
+        layer = params["hidden"][f"layer_{i}"]
+        flow = jax.nn.relu(flow @ layer["kernel"] + layer["bias"][None, :])
+        worst = jnp.maximum(worst, (flow <= 0).all(axis=0).mean())
+    return worst
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _loss(config, rates, scalers, params, x, y):
+    scale = scalers.target.deviation if scalers.target.deviation.shape[0] > 1 else None
+    return huber(forward(params, scalers, config, x), y, rates.huber_delta, scale).mean()

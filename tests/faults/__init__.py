@@ -1,0 +1,1 @@
+"""A catalogue of planted faults: data that can be learned, and what may be wrong with it."""

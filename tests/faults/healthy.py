@@ -1,0 +1,79 @@
+"""Runs with nothing wrong: of many kinds, so that no finding cries wolf."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from faults.made import Made, Shape, photos, video
+
+LARGE = Shape(rows=4000, columns=64, causes=6, noise=0.2)
+SMALL = Shape(rows=160, columns=32, causes=3, noise=0.1)
+
+
+def _several_targets(shape: Shape, seed: int) -> Made:
+    made = photos(shape, seed)
+    others = np.stack([100 + 30 * made.y[:, 0], made.x[:, 0] - made.x[:, 1]], axis=1)
+    return made.but(y=np.concatenate([made.y, others], axis=1).astype(np.float32))
+
+
+def _skewed(shape: Shape, seed: int) -> Made:
+    made = photos(shape, seed)
+    return made.but(y=np.exp(made.y).astype(np.float32))
+
+
+def _mostly_zero(shape: Shape, seed: int) -> Made:
+    """As steering on a straight road."""
+    made = photos(shape, seed)
+    return made.but(y=np.where(np.abs(made.y) < 0.6, 0, made.y).astype(np.float32))
+
+
+def _random_weights(shape: Shape, seed: int) -> Made:
+    made = photos(shape, seed)
+    return made.but(x=(0.3 + 1e-3 * made.x).astype(np.float32), random_seed=0)
+
+
+def _tail(shape: Shape, seed: int) -> Made:
+    made = photos(shape, seed)
+    labels = np.full(shape.rows, "train", dtype=object)
+    labels[shape.rows * 4 // 5 :] = "validation"
+    return made.but(labels=labels, split="tail").set(split="tail")
+
+
+def _group(shape: Shape, seed: int) -> Made:
+    made = photos(shape, seed)
+    groups = np.arange(shape.rows) // 10
+    held_out = np.random.default_rng(seed).permutation(shape.rows // 10)[: shape.rows // 50]
+    labels = np.where(np.isin(groups, held_out), "validation", "train").astype(object)
+    return made.but(labels=labels, sequence=groups, split="group:group").set(split="group:group")
+
+
+def _set(base: Callable[[Shape, int], Made], **settings) -> Callable[[Shape, int], Made]:
+    return lambda shape, seed: base(shape, seed).set(**settings)
+
+
+HEALTHY: dict[str, tuple[Callable[[Shape, int], Made], Shape | None]] = {
+    "photos": (photos, None),
+    "video": (video, None),
+    "small": (photos, SMALL),
+    "large": (photos, LARGE),
+    "large video": (video, LARGE),
+    "several targets": (_several_targets, None),
+    "skewed target": (_skewed, None),
+    "mostly zero": (_mostly_zero, None),
+    "random weights": (_random_weights, None),
+    "tail": (_tail, None),
+    "group": (_group, None),
+    "components": (_set(photos, components=16), None),
+    "relu over positive targets": (_set(_skewed, output_activation="relu"), None),
+    "unscaled": (_set(photos, scale_features=False, scale_target=False), None),
+    "large batches": (_set(photos, batch_size=128, epochs=100), LARGE),
+    "one small layer": (_set(photos, hidden=(32,), dropout=0.0), None),
+}
+"""How each is made, and how large where not as the catalogue's half."""
+
+
+def healthy(name: str, shape: Shape, seed: int) -> Made:
+    """A run of that kind."""
+    make, own = HEALTHY[name]
+    return make(own or replace(shape), seed)

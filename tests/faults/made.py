@@ -1,0 +1,157 @@
+"""Data that can be learned, made from a few hidden causes, and its training."""
+
+from dataclasses import dataclass, field, replace
+
+import jax
+import numpy as np
+
+from jaxreg.config import HeadConfig, TrainConfig
+from jaxreg.heads import scaling
+from jaxreg.heads.fit import make_fit, predict_rows
+from jaxreg.heads.ridge import decompose, solve
+from jaxreg.heads.scaling import Scalers
+from jaxreg.heads.state import Data, init_state, project
+from jaxreg.runs import metrics
+from jaxreg.verdict import Observed, choose_rows
+
+CONFIG = TrainConfig(hidden=(128, 64, 32, 16), learning_rate=1e-3, epochs=60)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What an experiment is, without a cache."""
+
+    x: np.ndarray  # (rows, columns) float32
+    y: np.ndarray  # (rows, targets) float32
+    labels: np.ndarray  # (rows,)
+    digests: list[str]
+    sequence: np.ndarray
+    order: np.ndarray
+    sequential: bool = False
+    split: str = "hash"
+    random_seed: int | None = None
+    config: TrainConfig = field(default=CONFIG)
+
+    def but(self, **changes) -> "Made":
+        """The same with other arrays."""
+        return replace(self, **changes)
+
+    def set(self, **settings) -> "Made":
+        """The same with other settings."""
+        return replace(self, config=replace(self.config, **settings))
+
+    def side(self, name: str) -> np.ndarray:
+        return np.flatnonzero(self.labels == name)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How large, and of how many causes."""
+
+    rows: int
+    columns: int
+    causes: int
+    noise: float
+
+
+TUNING = Shape(rows=600, columns=96, causes=6, noise=0.15)
+HELD_OUT = Shape(rows=500, columns=128, causes=8, noise=0.25)
+
+
+def photos(shape: Shape, seed: int) -> Made:
+    """Independent images; a fifth of them validates."""
+    rng = np.random.default_rng([seed, 1])
+    cause = rng.normal(size=(shape.rows, shape.causes))
+    labels = np.full(shape.rows, "train", dtype=object)
+    labels[rng.permutation(shape.rows)[: shape.rows // 5]] = "validation"
+    return _made(shape, cause, labels, rng).set(seed=seed)
+
+
+def video(shape: Shape, seed: int) -> Made:
+    """Two sequences of frames, each a tenth like the one before; two tenths of each validate."""
+    rng = np.random.default_rng([seed, 2])
+    half = shape.rows // 2
+    cause = np.concatenate([smooth(rng, half, shape.causes, 0.8) for _ in range(2)])
+    place = np.tile(np.arange(half), 2)
+    tenth = place * 10 // half
+    first = 1 + seed % 4  # never at an edge, so that all seeds have as many rows of each side
+    labels = np.where(np.isin(tenth, [first, first + 5]), "validation", "train").astype(object)
+    labels[:-1][(labels[:-1] == "train") & (labels[1:] == "validation")] = "left-out"
+    made = _made(shape, cause, labels, rng).set(seed=seed)
+    return made.but(
+        sequence=np.arange(shape.rows) // half, order=place, sequential=True, split="blocks:10"
+    )
+
+
+def smooth(rng: np.random.Generator, rows: int, columns: int, memory: float) -> np.ndarray:
+    """Columns of deviation 1 in which each row is `memory` times the one before, and noise."""
+    told = np.empty((rows, columns))
+    told[0] = rng.normal(size=columns)
+    for i in range(1, rows):
+        told[i] = memory * told[i - 1] + np.sqrt(1 - memory**2) * rng.normal(size=columns)
+    return told
+
+
+def _made(shape: Shape, cause: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Made:
+    mix = rng.normal(size=(shape.causes, shape.columns)) / np.sqrt(shape.causes)
+    x = np.maximum(cause @ mix + 0.3, 0) + 0.05 * rng.normal(size=(shape.rows, shape.columns))
+    y = np.tanh(cause[:, 0]) + 0.6 * cause[:, 1] + shape.noise * rng.normal(size=shape.rows)
+    return Made(
+        x=x.astype(np.float32),
+        y=y[:, None].astype(np.float32),
+        labels=labels,
+        digests=[f"{i:064x}" for i in range(shape.rows)],
+        sequence=np.zeros(shape.rows, np.int64),
+        order=np.arange(shape.rows),
+    )
+
+
+def train(made: Made) -> Observed:
+    """Train as a run does, and observe."""
+    config, x, y = made.config, made.x, made.y
+    rows, watched = made.side("train"), made.side("validation")
+    data = Data.of(x[rows], y[rows], x[watched], y[watched])
+    spectrum = decompose(scaling.feature_scaler(x[rows]), x[rows], y[rows])
+    solved = solve(spectrum, x[rows], y[rows])
+    plain = Scalers(spectrum.scaler, scaling.identity_scaler(y.shape[1]))
+    ridge = predict_rows(spectrum.head(solved, plain), plain, HeadConfig(hidden=()), x)
+    state = init_state(config, data, spectrum)
+    data = project(config, state.scalers, data)
+    state, history = make_fit(config)(state, data, config.epochs)
+    state = jax.device_get(state)
+    epochs = int(state.epoch)
+    told = predict_rows(state.best_params, state.scalers, config, x)
+    gain, error = np.nan, np.inf
+    if np.isfinite(told[watched]).all():
+        median = np.broadcast_to(np.median(y[rows], axis=0), y[watched].shape)
+        blocks = None
+        if made.sequential:
+            blocks = metrics.runs_of_rows(made.sequence[watched], made.order[watched])
+        gain, error = metrics.bootstrap_gain(y[watched], told[watched], median, blocks=blocks)
+    sampled = choose_rows(made.labels, made.sequence, made.order)
+    return Observed(
+        config=config,
+        words=("made",),
+        extract="python -m jaxreg.extract made.csv",
+        y=y,
+        predictions=told,
+        labels=made.labels,
+        digests=made.digests,
+        sequence=made.sequence,
+        order=made.order,
+        sequential=made.sequential,
+        split=made.split,
+        sampled=sampled,
+        x=x[sampled],
+        history={name: np.asarray(getattr(history, name))[:epochs] for name in history._fields},
+        params=state.best_params,
+        last_params=state.params,
+        scalers=state.scalers,
+        finite=bool(state.finite),
+        best_epoch=int(state.best_epoch),
+        stopped_early=bool(state.stopped),
+        ridge=ridge,
+        gain=gain,
+        gain_error=error,
+        random_seed=made.random_seed,
+    )

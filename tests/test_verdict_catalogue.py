@@ -1,0 +1,91 @@
+"""The catalogue of planted faults, and runs with nothing wrong.
+
+`python -m faults.scoring` (with `PYTHONPATH=src:tests`) prints the table of the slow test.
+"""
+
+import numpy as np
+import pytest
+
+from faults.healthy import HEALTHY, healthy
+from faults.kinds import KINDS
+from faults.made import HELD_OUT, TUNING, Made, train
+from faults.scoring import SEEDS, Outcome, outcome, outcomes, table
+from jaxreg import cli
+from jaxreg.config import TrainConfig, fields_of
+from jaxreg.train import TrainArguments
+from jaxreg.verdict import judge
+
+SEED = SEEDS["held-out"][0]
+QUICK = (
+    "rate-high", "rate-low", "features-vanish", "black-images", "target-tiny",
+    "targets-with-outliers", "labels-shuffled", "another-camera", "min-delta-large",
+)  # fmt: skip
+
+
+def test_there_are_enough_kinds_and_a_cause_for_each() -> None:
+    assert len(KINDS) >= 24
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_the_planted_cause_is_named_first(name: str) -> None:
+    one = outcome(KINDS[name], 2, SEED, HELD_OUT)
+    assert one.codes[0] == KINDS[name].cause, one.headline
+
+
+def test_the_programs_two_faults_are_both_named() -> None:
+    one = outcome(KINDS["question"], 1, SEED, HELD_OUT)  # relu, and a rate of 0.1
+    assert {"output-bounded", "learning-rate-high"} <= set(one.codes[:2]), one.codes
+
+
+@pytest.mark.parametrize("name", ["photos", "mostly zero"])
+def test_nothing_is_found_where_nothing_is_wrong(name: str) -> None:
+    _assert_healthy(healthy(name, TUNING, 100))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS["held-out"])
+@pytest.mark.parametrize("name", HEALTHY)
+def test_healthy_runs_of_many_kinds(name: str, seed: int) -> None:
+    _assert_healthy(healthy(name, HELD_OUT, seed))
+
+
+@pytest.mark.slow
+def test_the_whole_catalogue() -> None:
+    told = list(outcomes("held-out"))
+    print("\n" + table(told))
+    great = [one for one in told if one.strength]
+    assert np.mean([one.first for one in great]) >= 0.9
+    called_healthy = [one for one in told if one.healthy and cannot_learn(one)]
+    assert not called_healthy, [(one.kind.name, one.strength, one.seed) for one in called_healthy]
+
+
+def cannot_learn(one: Outcome) -> bool:
+    """Whether, by what was planted, there is nothing that could be learned, or no way to do so."""
+    always = {
+        "labels-of-another-drive", "black-images", "images-almost-black", "target-constant",
+        "copies-across-the-split", "relu-dead-from-the-start", "question",
+    }  # fmt: skip
+    strongest = {"labels-shuffled", "labels-out-of-step", "frames-of-a-video-shuffled", "rate-high",
+                 "rate-high-on-video", "rate-low", "features-overflow"}  # fmt: skip
+    return one.kind.name in always or (one.kind.name in strongest and one.strength == 2)
+
+
+def _assert_healthy(made: Made) -> None:
+    """No error, and each warning's remedy helps."""
+    seen = train(made)
+    verdict = judge(seen)
+    assert verdict["healthy"], verdict["headline"]
+    for finding in verdict["findings"]:
+        if finding["severity"] == "warning":
+            assert _follow(made, finding["remedy"]) < seen.mae, finding
+
+
+def _follow(made: Made, remedy: str) -> float:
+    """The MAE with the settings of a remedy."""
+    words = remedy.split()
+    assert words[:3] == ["python", "-m", "jaxreg.train"], remedy
+    settings = fields_of(TrainConfig, cli.parse(TrainArguments, "jaxreg.train", words[3:]))
+    assert settings["split"] == made.config.split, remedy  # another split is another experiment
+    mae = train(made.set(**settings)).mae
+    assert mae is not None
+    return mae

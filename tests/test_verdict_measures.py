@@ -1,0 +1,124 @@
+"""The measurements behind the findings, each against an independent source."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from sklearn.linear_model import RidgeCV
+
+from faults.made import TUNING, photos, train, video
+from jaxreg.config import HeadConfig
+from jaxreg.heads import scaling
+from jaxreg.heads.fit import predict_rows
+from jaxreg.heads.scaling import Scalers
+from jaxreg.runs.metrics import bootstrap_gain, runs_of_rows
+from jaxreg.verdict import choose_rows, network
+from jaxreg.verdict.sampling import nearest_in_time
+from jaxreg.verdict.watching import Watch, next_look
+from jaxreg.verdict.whatif import STRENGTHS, Dual
+
+
+@pytest.fixture(scope="module")
+def seen():
+    return train(photos(TUNING, 100))
+
+
+def test_the_head_by_hand_is_the_head(seen) -> None:
+    by_hand = network.activity(seen.params, seen.scalers, seen.x)
+    head = predict_rows(seen.params, seen.scalers, seen.config, seen.x)  # Flax
+    np.testing.assert_allclose(by_hand.raw, head, rtol=1e-4, atol=1e-5)
+    assert [layer.shape[1] for layer in by_hand.hidden] == list(seen.config.hidden)
+
+
+def test_dead_units_are_those_that_are_zero_for_every_row() -> None:
+    hidden = np.array([[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0]])
+    assert network.dead_share(hidden) == 0.5  # the first and the last of four
+
+
+def _head(bias: float, output: float):
+    """One column, two hidden units, one output."""
+    params = {
+        "hidden": {"layer_0": {"kernel": np.ones((1, 2), "f"), "bias": np.full(2, bias, "f")}},
+        "output": {"kernel": np.ones((2, 1), "f"), "bias": np.full(1, output, "f")},
+    }
+    plain = scaling.identity_scaler(1)
+    return params, Scalers(plain, plain)
+
+
+@pytest.mark.parametrize(
+    ("bias", "output", "activation", "lost"),
+    [
+        (0.0, 0.0, "linear", False),
+        (-9.0, 0.0, "linear", True),  # the hidden layer is 0 for inputs up to 3
+        (0.0, -9.0, "relu", True),  # the output is below 0 for sums up to 6
+        (0.0, -9.0, "linear", False),
+    ],
+)
+def test_a_watch_knows_a_dead_head(bias: float, output: float, activation: str, lost: bool) -> None:
+    x = np.array([[1.0], [2.0], [3.0]], np.float32)
+    config = HeadConfig(hidden=(2,), dropout=0.0, output_activation=activation)
+    params, scalers = _head(bias, output)
+    says, is_lost = Watch(config, scalers, x).look(params, [1.0, 1.0])
+    assert is_lost is lost
+    assert bool(says) is lost
+
+
+def test_a_relu_is_not_lost_while_the_loss_moves() -> None:
+    params, scalers = _head(0.0, -9.0)
+    config = HeadConfig(hidden=(2,), dropout=0.0, output_activation="relu")
+    watch = Watch(config, scalers, np.ones((3, 1), np.float32))
+    assert watch.look(params, [1.0])[1] is False
+    assert watch.look(params, [1.0, 0.9])[1] is False
+    assert watch.look(params, [1.0, 0.9, 0.9])[1] is True
+
+
+def test_looks_do_not_hang_on_where_one_begins() -> None:
+    looks, epoch = [], 0
+    while epoch < 40:
+        epoch = next_look(epoch)
+        looks.append(epoch)
+    assert looks[:10] == [1, 2, 3, 4, 5, 6, 7, 8, 10, 12]
+    for begin in range(40):
+        assert next_look(begin) == min(look for look in looks if look > begin)
+
+
+def test_what_if_is_scikit_learns_ridge(seen) -> None:
+    x, y = seen.standard[seen.sample_train], seen.sample_y[seen.sample_train]
+    asked = seen.standard[seen.sample_watched]
+    ridge = RidgeCV(alphas=STRENGTHS).fit(x, y)
+    ours = Dual(x, y, asked).predict()
+    np.testing.assert_allclose(ours[:, 0], np.ravel(ridge.predict(asked)), rtol=1e-3, atol=1e-3)
+
+
+def test_neighbours_in_time_are_of_the_same_sequence() -> None:
+    sequence, order = np.array([0, 0, 0, 1, 1]), np.array([10, 11, 20, 10, 12])
+    found = nearest_in_time(np.array([1, 4]), np.array([0, 2, 3]), sequence, order)
+    assert found.tolist() == [0, 3]
+    assert nearest_in_time(np.array([4]), np.array([0, 2]), sequence, order).tolist() == [-1]
+
+
+def test_a_sample_has_both_sides_and_no_other() -> None:
+    made = video(dataclasses.replace(TUNING, rows=5000), 0)
+    rows = choose_rows(made.labels, made.sequence, made.order)
+    assert set(made.labels[rows]) == {"train", "validation"}
+    assert len(rows) < 2100
+    assert (np.diff(rows) > 0).all()
+
+
+def test_runs_of_rows_are_consecutive_and_of_one_sequence() -> None:
+    order = np.array([3, 1, 2, 0, 7, 5, 4, 6, 8])
+    sequence = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1])
+    runs = runs_of_rows(sequence, order)  # of √9 = 3 rows
+    assert runs.tolist() == [1, 0, 0, 0, 3, 2, 2, 2, 3]
+
+
+def test_frames_that_err_alike_make_the_gain_less_sure() -> None:
+    """Rows in runs of ten equal ones tell as much as a tenth as many: √10 the error."""
+    rng = np.random.default_rng(0)
+    targets = np.repeat(rng.normal(size=(400, 1)), 10, axis=0)
+    told, base = np.zeros_like(targets), np.full_like(targets, 0.5)
+    rows = bootstrap_gain(targets, told, base)[1]
+    blocks = bootstrap_gain(targets, told, base, blocks=np.arange(4000) // 10)[1]
+    assert blocks / rows == pytest.approx(np.sqrt(10), rel=0.1)
+    one = bootstrap_gain(targets, told, base, blocks=np.zeros(4000, int))[1]
+    assert one == np.inf
