@@ -50,8 +50,6 @@ def test_the_planted_cause_is_named_first(recordings: Path, recording: str, faul
     verdict = _train(recordings, recording, change, **options)
     found = [finding["code"] for finding in verdict["findings"]]
     assert found[0] == code, verdict["headline"]
-    if fault == "question":
-        assert "learning-rate-high" in found
 
 
 @pytest.mark.parametrize("recording", TARGETS)
