@@ -25,7 +25,7 @@ def labels_unrelated(seen: Observed) -> Evidence | None:
     median = float(np.abs(seen.median - y).mean())
     chances = [_chance(seen, rows, told[:, i], y[:, i]) for i in range(y.shape[1])]
     rank, chance = min(chances, key=lambda pair: pair[1])
-    if chance <= CHANCE / 5 or ridge < LITTLE * median:
+    if ridge < LITTLE * median:
         return None
     if chance <= CHANCE and (ridge < HELPS * median or rank > RELATED):
         return None
