@@ -123,18 +123,7 @@ def bootstrap_gain(
         some = gain_of_draw[start : start + at_once]
         drawn = rng.integers(count, size=(len(some), count), dtype=np.int32)
         some[:] = total[drawn].sum(axis=1) / size[drawn].sum(axis=1)
-    few = 1.0 if blocks is None else _for_few(count)
-    return float(gain_of_row.mean()), few * float(gain_of_draw.std(ddof=1))
-
-
-def _for_few(count: int) -> float:
-    """By how much the deviation over draws of a few blocks is too small for twice it to be 95%.
-
-    Draws do not know that the blocks' own mean is off, sqrt(n / (n − 1)), nor that the deviation of
-    a few is itself unsure: Student's t at 97.5% over the normal 1.96, as 1.96 + 2.37/d + 2.8/d².
-    """
-    freedom = count - 1
-    return math.sqrt(count / freedom) * (1 + (2.37 / freedom + 2.8 / freedom**2) / 1.96)
+    return float(gain_of_row.mean()), float(gain_of_draw.std(ddof=1))
 
 
 def runs_of_rows(sequence: np.ndarray, order: np.ndarray) -> np.ndarray:

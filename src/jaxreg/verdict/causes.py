@@ -80,7 +80,7 @@ CAUSES: tuple[Cause, ...] = (
         f"{split.COPIES:.0%} of the images; {split.BESIDE:.0%} of the rows, {split.ALIKE:g} of the "
         f"distance, and an error {split.FLATTERED:g} times as high",
         f"{TUNED}. An error where the honest one is no tenth better than the median's, or "
-        "three times the measured one",
+        "twice the measured one",
         "--split blocks, or hash for copies", split.split_leak,
     ),
     Cause(
@@ -113,8 +113,9 @@ CAUSES: tuple[Cause, ...] = (
         "labels-unrelated", "error", "error",
         "a ridge's error against the median predictor's, and its rank correlation with the target "
         "against shuffled targets (within sequences: rolled, so that neighbours stay neighbours)",
-        f"a ridge's error above {labels.HELPS:g} of the median's, or a correlation that "
-        f"{labels.CHANCE:.0%} of {labels.SHUFFLES} shuffles reach",
+        f"a correlation that {labels.CHANCE:.0%} of {labels.SHUFFLES} shuffles reach, or one below "
+        f"{labels.RELATED:g} with a ridge's error above {labels.HELPS:g} of the median's; never "
+        f"where the error is below {labels.LITTLE:g} of it",
         "the usual level of a test", "check that each image has its own target",
         labels.labels_unrelated,
     ),
@@ -145,11 +146,12 @@ CAUSES: tuple[Cause, ...] = (
         "whether the output is one constant for all sampled training rows with no gradient: its "
         "relu is 0, or a hidden layer is",
         "all of them", CONTRACT, "--output-activation linear, or a lower rate", units.dead_output,
+        symptom=True,
     ),
     Cause(
         "dead-units", "warning", "error",
         f"units that are 0 for every sampled training row, by hidden layer; {BEHIND}",
-        f"{units.DEAD_SHARE:.0%} of a layer", SANE, "a lower rate", units.dead_units,
+        f"{units.DEAD_SHARE:.0%} of a layer", SANE, "a lower rate", units.dead_units, symptom=True,
     ),
     Cause(
         "overfit", "warning", "warning",
@@ -164,6 +166,7 @@ CAUSES: tuple[Cause, ...] = (
         "how much the predictions vary, where they are no better than the median predictor's",
         f"less than {curve.CONSTANT:.0%} of what the targets do", SANE,
         "what is named before it; else python -m jaxreg.diagnose", curve.stuck_at_median,
+        symptom=True,
     ),
     Cause(
         "columns-constant", "note", "note",

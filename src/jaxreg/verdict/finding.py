@@ -35,6 +35,7 @@ class Cause:
     origin: str  # where the threshold comes from
     remedy: str  # what to do, in words
     check: "Callable[[Observed], Evidence | None] | None"  # None: not measured on a run
+    symptom: bool = False  # what others cause: its remedy is not joined to theirs
 
 
 @dataclass(frozen=True)

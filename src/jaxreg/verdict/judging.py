@@ -25,7 +25,8 @@ def judge(seen: Observed) -> dict[str, Any]:
     ]
     there.sort(key=lambda told: ORDER.index(told[0]))  # stable: the table's order within
     errors = [evidence.remedy for severity, _, evidence in there if severity == "error"]
-    asked = _together(errors)
+    causes = [e.remedy for severity, c, e in there if severity == "error" and not c.symptom]
+    asked = _together(causes or errors)
     findings = []
     for severity, cause, evidence in there:
         # what the errors ask for is asked for at once: mending one of two does not make it learn

@@ -75,7 +75,7 @@ def _neighbours(seen: Observed) -> Evidence | None:
 
 def _severity(honest: float, flattered: float, bar: float):
     """An error where the number cannot be believed."""
-    return "error" if honest > 0.9 * bar or honest > 3 * flattered else "warning"
+    return "error" if honest > 0.9 * bar or honest > 2 * flattered else "warning"
 
 
 def _in_blocks(seen: Observed, standard: np.ndarray) -> tuple[float, float, float]:
