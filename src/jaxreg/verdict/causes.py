@@ -10,7 +10,9 @@ from jaxreg.verdict.observed import WORSE_THAN_RIDGE
 from jaxreg.verdict.probe import STAGES, STEPS
 from jaxreg.verdict.weights import random_weights
 
-TUNED = "the half of the catalogue of planted faults that thresholds are fixed on"
+TUNED = (
+    "the half of the catalogue of planted faults that thresholds are fixed on (verdict-score.md)"
+)
 SANE = "healthy runs stay far from it"
 CONTRACT = "definition"
 BEHIND = (
