@@ -15,7 +15,7 @@ from jaxreg.features.streaming import PartFeatures, read_rows
 from jaxreg.heads.fit import make_fit
 from jaxreg.heads.state import Data, History, init_state, project
 from jaxreg.runs.directory import RunDirectory
-from jaxreg.runs.evidence import observe, places
+from jaxreg.runs.evidence import observe
 from jaxreg.runs.execution import as_before
 from jaxreg.runs.experiment import Experiment, load_experiment
 from jaxreg.runs.members import Member, first_member
@@ -104,7 +104,7 @@ def _look(store: Cache, member: Member, trained: Trained, say: Say) -> Observed:
 
 def _train_on_some(experiment: Experiment, config: TrainConfig) -> Trained:
     labels = experiment.split.labels
-    sampled = choose_rows(labels, *places(experiment))
+    sampled = choose_rows(labels, *experiment.places)
     x, y = read_rows(experiment.x, sampled), experiment.y[sampled]
     rows, watched = labels[sampled] == "train", labels[sampled] == "validation"
     data = Data.of(x[rows], y[rows], x[watched], y[watched])

@@ -37,7 +37,7 @@ def measure(experiment: Experiment, config: TrainConfig) -> Bar | None:
         return None
     x, y = experiment.x[rows], experiment.y[rows]
     spectrum = decompose(scaling.feature_scaler(x), x, y)
-    ridge = solve(spectrum, x, y)
+    ridge = solve(spectrum, x, y, runs=experiment.runs_of(rows))
     scalers = Scalers(spectrum.scaler, scaling.identity_scaler(y.shape[1]))
     head = spectrum.head(ridge, scalers)
     predictions = predict_rows(head, scalers, HeadConfig(hidden=()), experiment.x)

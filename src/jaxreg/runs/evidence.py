@@ -10,7 +10,6 @@ from jaxreg.features.streaming import read_rows
 from jaxreg.heads.state import State
 from jaxreg.runs import metrics
 from jaxreg.runs.directory import Row
-from jaxreg.runs.experiment import Experiment
 from jaxreg.runs.members import Member
 from jaxreg.verdict import Observed, choose_rows
 
@@ -33,13 +32,13 @@ def observe(
     if member.fold is not None:
         swapped = {"test": "validation", "validation": "test"}
         labels = np.array([swapped.get(label, label) for label in labels], dtype=object)
-    sequence, order = places(experiment)
+    sequence, order = experiment.places
     train, watched = np.flatnonzero(labels == "train"), np.flatnonzero(labels == "validation")
     told = predictions[watched]
     gain, error = np.nan, np.inf
     if np.isfinite(told).all():
         median = np.broadcast_to(np.median(y[train], axis=0), told.shape)
-        blocks = blocks_of(experiment, watched)
+        blocks = experiment.runs_of(watched)
         gain, error = metrics.bootstrap_gain(y[watched], told, median, blocks=blocks)
     sampled = choose_rows(labels, sequence, order)
     state = jax.device_get(state)
@@ -70,21 +69,3 @@ def observe(
         gain_error=error,
         random_seed=experiment.recipe.random_seed,
     )
-
-
-def blocks_of(experiment: Experiment, rows: np.ndarray) -> np.ndarray | None:
-    """Which of these rows are drawn together when a gain is bootstrapped; None: each alone."""
-    if not experiment.dataset.sequential:
-        return None
-    sequence, order = places(experiment)
-    return metrics.runs_of_rows(sequence[rows], order[rows])
-
-
-def places(experiment: Experiment) -> tuple[np.ndarray, np.ndarray]:
-    """Which sequence each row belongs to, as a number, and its place in that."""
-    table = experiment.dataset.table
-    order = table["order"].to_numpy()
-    if "group" not in table.column_names:
-        return np.zeros(len(order), np.int64), order
-    groups = table["group"].combine_chunks().dictionary_encode("encode")
-    return groups.indices.to_numpy().astype(np.int64), order

@@ -17,6 +17,7 @@ from jaxreg.features.recipe import Column, Recipe
 from jaxreg.features.streaming import Features, PartFeatures, read_pieces
 from jaxreg.memory import give_back_freed
 from jaxreg.runs.choosing import choose_features, choose_targets, numbers
+from jaxreg.runs.metrics import runs_of_rows
 from jaxreg.runs.placement import Placement, measure, place
 from jaxreg.splits import Split, split_rows
 from jaxreg.splits.folds import split_folds
@@ -58,6 +59,23 @@ class Experiment:
         """Which fold holds out each row, -1 for rows without a target."""
         held_out = np.stack([fold.labels == "test" for fold in self.folds])
         return np.where(held_out.any(axis=0), held_out.argmax(axis=0), -1)
+
+    @property
+    def places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which sequence each row belongs to, as a number, and its place in that."""
+        table = self.dataset.table
+        order = table["order"].to_numpy()
+        if "group" not in table.column_names:
+            return np.zeros(len(order), np.int64), order
+        groups = table["group"].combine_chunks().dictionary_encode("encode")
+        return groups.indices.to_numpy().astype(np.int64), order
+
+    def runs_of(self, rows: np.ndarray) -> np.ndarray | None:
+        """Which of these rows are neighbours in time, as numbers of runs; None: none are."""
+        if not self.dataset.sequential:
+            return None
+        sequence, order = self.places
+        return runs_of_rows(sequence[rows], order[rows])
 
     @property
     def notes(self) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxreg.features.cache import Cache
 from jaxreg.runs import metrics
-from jaxreg.runs.evidence import blocks_of, observe
+from jaxreg.runs.evidence import observe
 from jaxreg.runs.experiment import Experiment
 from jaxreg.runs.members import Member
 from jaxreg.runs.training import Trained
@@ -75,7 +75,7 @@ def _together(experiment: Experiment, is_ridge: bool, told: Told) -> Compared:
     finite = bool(np.isfinite(predictions).all())
     gain, error = np.nan, np.inf
     if finite:
-        blocks = blocks_of(experiment, rows)
+        blocks = experiment.runs_of(rows)
         gain, error = metrics.bootstrap_gain(y, predictions, median, blocks=blocks)
     ridge = None if told.ridge is None or is_ridge else told.ridge[rows]
     return Compared(

@@ -190,7 +190,8 @@ def _solved(member: Member, data: Data) -> State:
     ridge, rows = bar.ridge, data.train.real
     state = init_state(member.config, data, bar.spectrum)
     if components is not None:
-        ridge = solve(bar.spectrum, data.x[rows], data.y[rows], components)
+        runs = member.experiment.runs_of(rows)
+        ridge = solve(bar.spectrum, data.x[rows], data.y[rows], components, runs)
     params = bar.spectrum.head(ridge, state.scalers)
     return state._replace(params=params, best_params=params)
 

@@ -117,7 +117,8 @@ CAUSES: tuple[Cause, ...] = (
         "against shuffled targets (within sequences: rolled, so that neighbours stay neighbours)",
         f"a correlation that {labels.CHANCE:.0%} of {labels.SHUFFLES} shuffles reach, or one below "
         f"{labels.RELATED:g} with a ridge's error above {labels.HELPS:g} of the median's; never "
-        f"where the error is below {labels.LITTLE:g} of it",
+        f"where the ridge's error is below {labels.LITTLE:g} of it, nor where the head learns and "
+        f"its own lies {labels.MUCH:.0%} below it",
         "the usual level of a test", "check that each image has its own target",
         labels.labels_unrelated,
     ),

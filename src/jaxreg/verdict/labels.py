@@ -7,6 +7,7 @@ from jaxreg.verdict.observed import Observed
 
 RELATED = 0.3  # rank correlation
 SURE = 4.0  # times the error of the gain: nothing more is asked from there on
+MUCH = 0.25  # of the median predictor's error: a head that learns and gains so much has labels
 SHUFFLES = 200
 CHANCE = 0.05  # share of shuffles that correlate as well
 LITTLE = 0.9  # of the median predictor's error: below, a ridge knows too much
@@ -18,7 +19,7 @@ def labels_unrelated(seen: Observed) -> Evidence | None:
     if seen.mae is None or seen.gain > SURE * seen.gain_error:
         return None
     rows, told = seen.linear_rows, seen.linear
-    if seen.learns and not _at_chance(seen):
+    if seen.learns and (seen.gain > MUCH * seen.median_mae or not _at_chance(seen)):
         return None
     y = seen.y[rows].astype(np.float64)
     ridge = float(np.abs(told - y).mean())
