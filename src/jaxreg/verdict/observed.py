@@ -12,7 +12,7 @@ from jaxreg.heads.scaling import Scalers
 from jaxreg.verdict import network
 from jaxreg.verdict.headline import Compared
 from jaxreg.verdict.network import Activity
-from jaxreg.verdict.probe import Probe, run_probe
+from jaxreg.verdict.probe import FACTORS, NEAR, Probe, run_probe
 from jaxreg.verdict.whatif import Dual
 
 WORSE_THAN_RIDGE = 1.25  # times the ridge's error: from there on a run is looked at twice
@@ -172,6 +172,7 @@ class Observed:
             self.params,
             (self.x[self.sample_train], self.sample_y[self.sample_train]),
             (self.x[self.sample_watched], self.sample_y[self.sample_watched]),
+            NEAR if self.learns else FACTORS,
         )
 
     @cached_property

@@ -21,13 +21,17 @@ from jaxreg.heads.scaling import Scalers, scale_rows
 from jaxreg.heads.state import INIT, Rates, key_for, shape_of
 
 FACTORS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+NEAR = (0.1, 1.0, 10.0)  # those that are tried where the head learns: a second is all it may take
 STAGES, STEPS = 6, 50  # the validation loss is taken after each stage of so many steps
 
 Rows = tuple[np.ndarray, np.ndarray]
 
 
 class Probe(NamedTuple):
-    """What the head reaches in STAGES × STEPS steps; one value for each of FACTORS."""
+    """What the head reaches in STAGES × STEPS steps; one value for each of FACTORS.
+
+    Of a factor that was not tried the losses are infinite.
+    """
 
     reached: np.ndarray  # lowest validation loss at the end of a stage
     last: np.ndarray  # validation loss after the last stage
@@ -47,6 +51,7 @@ def run_probe(
     best: mlp.Params,
     train: Rows,
     watched: Rows,
+    factors: tuple[float, ...] = FACTORS,
 ) -> Probe:
     """Train from the run's first weights on `train`, features as stored, and watch `watched`.
 
@@ -66,6 +71,9 @@ def run_probe(
     data = jax.device_put((x.astype(np.float32), train[1], vx.astype(np.float32), watched[1]))
     told = []
     for factor in FACTORS:
+        if factor not in factors:
+            told.append((1.0, 1.0, np.full(STAGES, np.inf), 0.0))
+            continue
         asked = replace(config, learning_rate=config.learning_rate * factor, decay_rate=1.0)
         told.append(_steps(static, Rates.of(asked), scalers, key, params, data, order))
     first, highest, losses, dead = (np.array(part) for part in zip(*told, strict=True))
