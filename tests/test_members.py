@@ -19,7 +19,6 @@ from jaxreg.features.recipe import Column
 from jaxreg.runs.run import Run
 
 QUICK = {"hidden": (16, 8), "epochs": 8, "learning_rate": 0.01}
-SPLITS = ["blocks", "hash", "group:group"]
 
 
 def run_quick(planted: Path, **options) -> Run:
@@ -43,7 +42,10 @@ def features(planted: Path, view: str = "identity") -> np.ndarray:
     return cache.read(dataset.space, [Column(view=view)], dataset.digests)
 
 
-@pytest.mark.parametrize("split", ["blocks", "hash", "group:frame"])
+@pytest.mark.parametrize(
+    "split",
+    ["blocks", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("hash", "group:frame"))],
+)
 def test_folds_predict_every_row_by_a_head_that_did_not_see_it(planted: Path, split: str) -> None:
     run = run_quick(planted, folds=3, split=split)
     told = table(run)
