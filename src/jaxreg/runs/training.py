@@ -14,6 +14,7 @@ from jaxreg.heads import members as several
 from jaxreg.heads import stream
 from jaxreg.heads.ridge import solve
 from jaxreg.heads.state import Data, History, Rows, State, first_state, init_state, project
+from jaxreg.runs.bar import left_out_together
 from jaxreg.runs.blocks import ExperimentBlocks
 from jaxreg.runs.checkpoint import Checkpoints
 from jaxreg.runs.directory import Row, RunDirectory
@@ -190,7 +191,7 @@ def _solved(member: Member, data: Data) -> State:
     ridge, rows = bar.ridge, data.train.real
     state = init_state(member.config, data, bar.spectrum)
     if components is not None:
-        runs = member.experiment.runs_of(rows)
+        runs = left_out_together(member.experiment, rows)
         ridge = solve(bar.spectrum, data.x[rows], data.y[rows], components, runs)
     params = bar.spectrum.head(ridge, state.scalers)
     return state._replace(params=params, best_params=params)
