@@ -111,7 +111,7 @@ def main(arguments: Arguments) -> None:
     figures: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as folder:
         images, kept = Path(folder, "images"), Path(folder, "kept")
-        _draw(images, arguments.images)
+        draw(images, arguments.images)
         for name in arguments.variants:  # conversions and calibrations are made and kept
             _extract(name, images, kept, Path(folder, "warm"), arguments.weights)
         for number in range(arguments.rounds):
@@ -126,7 +126,7 @@ def main(arguments: Arguments) -> None:
     _print(figures)
 
 
-def _draw(folder: Path, count: int) -> None:
+def draw(folder: Path, count: int) -> None:
     """JPEG files of 320x160, of quality 90, drawn and enlarged."""
     from PIL import Image
 

@@ -59,7 +59,9 @@ def test_the_road_is_a_real_problem(
 
 
 def test_five_thousand_drawn_frames(tmp_path: Path) -> None:
-    done = jaxreg.extract_features("road:5000", weights="random", cache=tmp_path / "cache")
+    done = jaxreg.extract_features(
+        "road:5000", weights="random", size=(150, 150), cache=tmp_path / "cache"
+    )
     assert done.images == 5000
     run = jaxreg.train_head("road", cache=tmp_path / "cache", ckpts=tmp_path)
     assert run.summary["metrics"]["r2"] > 0.6
