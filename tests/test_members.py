@@ -260,3 +260,52 @@ def test_a_ridge_of_frames_is_judged_by_runs_of_them(planted: Path) -> None:
     np.testing.assert_array_equal(found, rows // 24)  # a tenth
     plain = dataclasses.replace(dataset, sequential=False)
     assert left_out_together(load_experiment(cache, plain, TrainConfig()), rows) is None
+
+
+def test_a_recording_of_a_few_frames_has_no_runs_to_leave_out(planted: Path) -> None:
+    from jaxreg.config import TrainConfig
+    from jaxreg.runs.bar import left_out_together
+    from jaxreg.runs.experiment import load_experiment
+
+    dataset = read_dataset(Cache(planted), "planted")
+    experiment = load_experiment(Cache(planted), dataset, TrainConfig())
+    assert left_out_together(experiment, np.array([5])) is None
+
+
+# --- runs that go on
+
+
+def test_what_cannot_be_leaves_the_run_that_is_to_be_overwritten(planted: Path) -> None:
+    kept = run_quick(planted, run="kept")
+    with pytest.raises(InputError, match="--components 13, but there are"):
+        run_quick(planted, run="kept", overwrite=True, components=13)
+    assert jaxreg.load_run(kept.path).summary == kept.summary
+
+
+def test_a_run_that_is_given_more_epochs_is_unfinished_until_they_are_done(planted: Path) -> None:
+    first = run_quick(planted, run="more", keep_going=True)
+    resume = {"cache": planted, "run": first.path, "resume": True, "epochs": 12}
+    with pytest.raises(Stopped):
+        jaxreg.train_head(**resume, should_stop=lambda: True)
+    with pytest.raises(InputError, match=r"is not finished\n.*--resume"):
+        jaxreg.load_run(first.path)
+    assert jaxreg.train_head(**resume).summary["epochs"] == 12
+
+
+def test_a_run_is_read_again_with_its_own_features_after_another_extract(planted: Path) -> None:
+    from jaxreg.config import TrainConfig
+    from jaxreg.runs.execution import as_before
+
+    run = run_quick(planted, run="taps", taps=("mixed10",))
+    was = as_before(TrainConfig(taps=("mixed10",)), run.config)
+    assert (was.features, was.taps, was.pool) == (run.recipe.space, ("mixed10",), "avg")
+    assert was.target == ("angle",)
+
+
+def test_a_training_that_is_not_finite_is_looked_at_among_many() -> None:
+    from types import SimpleNamespace
+
+    from jaxreg.runs.judgement import looked_at
+
+    states = [SimpleNamespace(finite=number != 3) for number in range(8)]
+    assert looked_at(states) == [0, 2, 3, 4, 6]

@@ -97,6 +97,7 @@ def test_the_hash_is_by_image_and_what_is_watched_is_another_hash():
         ("blocks:3", {}, r"--folds 5 of --split blocks:3[\s\S]*blocks:5"),
         ("group:drive", {"rows": 4}, r"'drive' has 4 distinct values[\s\S]*fewer --folds"),
         ("gruop:drive", {}, "no split 'gruop:drive'"),
+        ("hash", {"rows": 6}, r"leaves no [\s\S]*fewer --folds, or more rows"),
         ("blocks", {"gap": 0.4}, "leaves no train rows"),
     ],
 )
@@ -104,3 +105,10 @@ def test_folds_that_cannot_be_are_refused(kind, changes, found):
     rows = changes.pop("rows", 100)
     with pytest.raises(InputError, match=found):
         folds(5, kind, rows, **changes)
+
+
+def test_folds_that_leave_one_value_outside_are_refused():
+    columns = pa.table({"drive": [f"drive {i % 3}" for i in range(90)]})
+    with pytest.raises(InputError, match="enough for 2 folds, and one each"):
+        folds(2, "group:drive", 90, columns=columns)
+    assert len(folds(3, "group:drive", 90, columns=columns)) == 3

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import math
 import os
 import signal
 import sys
@@ -91,8 +92,19 @@ def say(text: str) -> None:
 
 
 def print_json(result: dict[str, Any]) -> None:
-    """The machine's answer: one JSON object, the last line of standard output."""
-    print(json.dumps(result), flush=True)
+    """The machine's answer: one JSON object, the last line of standard output.
+
+    JSON has no number that is not finite: those become null.
+    """
+    print(json.dumps(_finite(result), allow_nan=False), flush=True)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    return [_finite(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 class StopSignal:

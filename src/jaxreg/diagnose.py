@@ -21,6 +21,7 @@ class DiagnoseArguments:
     """
 
     name: Annotated[str | None, tyro.conf.Positional] = None  # run (name or path) or dataset
+    target: tuple[str, ...] = ()  # of a dataset: columns to predict; none: the source's own
     images: str | None = None  # a source: does preprocessing match the weights?
     cache: str | None = None  # folder of datasets and features; none: the run's own, or cache
     ckpts: str = "ckpts"  # folder of runs
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         cache=None if arguments.cache is None else Path(arguments.cache),
         ckpts=Path(arguments.ckpts),
         images=arguments.images,
+        target=arguments.target,
         say=cli.say,
     )
     cli.say(told["verdict"]["headline"])

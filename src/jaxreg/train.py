@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = cli.parse(TrainArguments, "jaxreg.train", argv, _defaults)
     from jaxreg.api import train_head
 
-    done_before = arguments.resume and _is_done(arguments)
+    before = _summary_before(arguments) if arguments.resume else None
     words = ("name", "cache", "run", "ckpts", "resume", "overwrite")
     with cli.LiveLine(quiet=arguments.quiet) as line, cli.stop_signal() as stop:
         run = train_head(
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         cli.print_json({**summary, "run": str(run.path)})
     codes = [finding["code"] for finding in summary["verdict"]["findings"]]
     lost = summary.get("lost") or "non-finite" in codes
-    return LOST if lost and not done_before else 0
+    return LOST if lost and summary != before else 0  # the same again: nothing was trained
 
 
 def _defaults(argv: Sequence[str]) -> TrainArguments:
@@ -83,11 +83,11 @@ def _defaults(argv: Sequence[str]) -> TrainArguments:
     return dataclasses.replace(plain, **fields_of(TrainConfig, from_json(TrainConfig, settings)))
 
 
-def _is_done(arguments: TrainArguments) -> bool:
+def _summary_before(arguments: TrainArguments) -> dict[str, Any] | None:
     from jaxreg.runs.directory import RunDirectory, run_path
 
     place = run_path(arguments.run or "", Path(arguments.ckpts))
-    return RunDirectory(place).read_summary() is not None
+    return RunDirectory(place).read_summary()
 
 
 def _spread_text(summary: dict[str, Any]) -> str:

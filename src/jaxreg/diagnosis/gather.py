@@ -82,11 +82,11 @@ def of_run(path: Path, cache: Path | None, say: Say) -> Subject:
     return Subject(path.name, path, store, experiment, seen)
 
 
-def of_dataset(name: str, cache: Path, say: Say) -> Subject:
+def of_dataset(name: str, cache: Path, target: tuple[str, ...], say: Say) -> Subject:
     """A dataset, with a head of default settings trained on a sample of its rows."""
     store = Cache(cache)
     dataset: Dataset = read_dataset(store, name)
-    config = TrainConfig(epochs=EPOCHS)
+    config = TrainConfig(epochs=EPOCHS, target=target)
     say(f"reading {len(dataset)} rows")
     experiment = load_experiment(store, dataset, config)
     say("training a head on a sample of them")

@@ -19,7 +19,13 @@ from jaxreg.verdict import judge
 
 
 def diagnose(
-    name: str, *, cache: Path | None, ckpts: Path, images: str | None, say: Say
+    name: str,
+    *,
+    cache: Path | None,
+    ckpts: Path,
+    images: str | None,
+    say: Say,
+    target: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Diagnose a run, or else a dataset, and write `diagnosis.html`.
 
@@ -29,6 +35,7 @@ def diagnose(
         ckpts: the folder of runs.
         images: a source whose preprocessing is compared with the weights, None for none.
         say: gets each line meant for people.
+        target: columns of a dataset to predict, none for the source's own.
 
     Returns:
         What `--json` prints: name, verdict, tests, images, page, seconds.
@@ -38,7 +45,7 @@ def diagnose(
     """
     begin = time.perf_counter()
     prepare_jax()
-    subject = _subject(name, cache, ckpts, say)
+    subject = _subject(name, cache, ckpts, target, say)
     say("looking for causes")
     verdict = judge(subject.seen)
     told = []
@@ -67,14 +74,18 @@ def diagnose(
     }
 
 
-def _subject(name: str, cache: Path | None, ckpts: Path, say: Say) -> Subject:
+def _subject(
+    name: str, cache: Path | None, ckpts: Path, target: tuple[str, ...], say: Say
+) -> Subject:
     place = run_path(name, ckpts)
     if RunDirectory(place).exists:
+        if target:
+            raise InputError("--target with a run, which has its own", remedy="leave --target out")
         return of_run(place, cache, say)
     root = cache or Path("cache")
     names = dataset_names(Cache(root))
     if name in names:
-        return of_dataset(name, root, say)
+        return of_dataset(name, root, target, say)
     runs = [path.parent.name for path in sorted(ckpts.glob("*/config.json"))]
     raise InputError(
         f"no run {name!r} in {ckpts} and no dataset of that name in {root}",

@@ -174,16 +174,19 @@ def columns(
                  {"mae": np.array(list(told.values()))})  # fmt: skip
 
 
-def noise(seen: Observed) -> Trial:
+def noise(seen: Observed) -> Trial | None:
     """How much the targets of rows differ whose features hardly do: no head can do better.
 
     The Gamma test (Stefánsson, Končar and Jones 1997): half the mean squared difference of the
     targets of k-th neighbours, over the squared distance; its intercept is the noise's variance.
+    None where all rows are frames that follow one another.
     """
     rows = np.union1d(seen.sample_train, seen.sample_watched)
     rows = np.sort(np.random.default_rng(0).permutation(rows)[:MOST])
     y = seen.sample_y[rows].astype(np.float64)
     apart = _apart(seen, seen.sampled[rows])
+    if apart.all():
+        return None
     at = _principal(np.clip(seen.standard[rows], -4, 4).astype(np.float64), max(DIRECTIONS))
     told = [_neighbours(at[:, :count], y, apart) for count in DIRECTIONS]
     delta, gamma = min(told, key=lambda pair: pair[1][0])

@@ -33,7 +33,10 @@ class Bar:
 
 def left_out_together(experiment: Experiment, rows: np.ndarray) -> np.ndarray | None:
     """The runs of frames on which the ridge's strength is judged; None: each row alone."""
-    return experiment.runs_of(rows, min(LONGEST_RUN, -(-len(rows) // RUNS)))
+    runs = experiment.runs_of(rows, min(LONGEST_RUN, -(-len(rows) // RUNS)))
+    if runs is None or len(np.unique(runs)) < 2:  # one run would leave nothing to fit
+        return None
+    return runs
 
 
 def measure(experiment: Experiment, config: TrainConfig) -> Bar | None:

@@ -33,12 +33,8 @@ class RunDirectory:
     def exists(self) -> bool:
         return (self.path / "config.json").exists()
 
-    def create(self, *, overwrite: bool) -> None:
-        """Make the directory, empty.
-
-        Raises:
-            InputError: something is there and `overwrite` is off, or it is not a run.
-        """
+    def check_free(self, *, overwrite: bool) -> None:
+        """Raise InputError if something is there and `overwrite` is off, or it is not a run."""
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file", expected="a folder for the run")
         if self.path.exists() and any(self.path.iterdir()):
@@ -48,6 +44,11 @@ class RunDirectory:
                 )
             if not self.exists:
                 raise InputError(f"{self.path} is not a run, so it is not overwritten")
+
+    def create(self, *, overwrite: bool) -> None:
+        """Make the directory, empty. Raises InputError as `check_free`."""
+        self.check_free(overwrite=overwrite)
+        if self.path.exists():
             shutil.rmtree(self.path)
         make_folder(self.path)
 
@@ -64,6 +65,10 @@ class RunDirectory:
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         self._write_json("summary.json", {"format": FORMAT, **summary})
+
+    def forget_summary(self) -> None:
+        """Remove it, if there is one."""
+        (self.path / "summary.json").unlink(missing_ok=True)
 
     def read_summary(self) -> dict[str, Any] | None:
         """None if the run is not finished."""

@@ -63,7 +63,7 @@ def execute(
         if there is not None:
             refuse_differences(there, record, str(directory.path))
         else:
-            directory.create(overwrite=overwrite)
+            directory.check_free(overwrite=overwrite)
         _say_what(experiment, device, say)
         if resume and _is_finished(directory, config):
             say(f"{directory.path} is finished")
@@ -76,11 +76,14 @@ def execute(
         members = make_members(experiment, config)
         say(f"ridge: {bar_text(members)}")
         solved = time.perf_counter()
+        if there is None:  # nothing can be wrong any more: what was there may go
+            directory.create(overwrite=overwrite)
     except InputError:
         if not any(directory.path.glob("*")) and directory.path.is_dir():
             directory.path.rmdir()  # the name that was claimed for it
         raise
     directory.write_config(record)
+    directory.forget_summary()  # of fewer epochs: until the new one is written it is not finished
     if config.head == "ridge":
         trained = solve_ridge(directory, members, config, record)
     else:
@@ -124,15 +127,15 @@ def execute(
 
 
 def as_before(config: TrainConfig, there: dict[str, Any] | None) -> TrainConfig:
-    """What a run left to the dataset's last extract stays as it was then when it is resumed."""
-    if there is None or config.features or config.taps or config.pool:
+    """What a run left to the dataset's last extract stays as it was then when it is read again."""
+    if there is None:
         return config
     columns = [Column.parse(name) for name in there["columns"]]
     return dataclasses.replace(
         config,
-        features=there["space"],
-        taps=tuple(dict.fromkeys(column.tap for column in columns)),
-        pool=columns[0].pool,
+        features=config.features or there["space"],
+        taps=config.taps or tuple(dict.fromkeys(column.tap for column in columns)),
+        pool=config.pool or columns[0].pool,
         target=config.target or tuple(there["targets"]),
     )
 

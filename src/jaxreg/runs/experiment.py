@@ -115,12 +115,19 @@ def load_experiment(
         size = measure(cache, space, columns, dataset.digests)
     size = size._replace(row=len(config.views) * size.row)
     placement = place(config, size, resumed=resumed, window=window)
+    if len(config.views) > 1 and placement.kind == "parts":
+        raise InputError(
+            "features of several views are drawn from memory, and they are too large for it",
+            remedy="a larger --memory-limit, or --views identity",
+        )
     if placement.kind != "device":
         give_back_freed()
     with _remedies(dataset):
         x = _read(cache, dataset, space, columns, placement)
         broken = _not_finite(x)
-        views = _read_views(cache, dataset, space, columns, config, targets, y, placement)
+        views = _read_views(cache, dataset, space, columns, config, targets, y)
+        for view in views:
+            broken = np.union1d(broken, _not_finite(view.x))
     if len(broken):
         raise InputError(
             f"the features of {len(broken)} images are not finite, first {dataset.ids[broken[0]]}",
@@ -222,15 +229,9 @@ def _read_views(
     config: TrainConfig,
     targets: tuple[str, ...],
     y: np.ndarray,
-    placement: Placement,
 ) -> tuple[View, ...]:
     """The views that training may draw instead of identity, with their targets."""
     others = [view for view in config.views if view != "identity"]
-    if others and placement.kind == "parts":
-        raise InputError(
-            "features of several views are drawn from memory, and they are too large for it",
-            remedy="a larger --memory-limit, or --views identity",
-        )
     signs = np.where(np.isin(targets, config.mirror_targets), -1, 1).astype(np.float32)
     views = []
     for view in others:

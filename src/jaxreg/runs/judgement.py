@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxreg.features.cache import Cache
+from jaxreg.heads.state import State
 from jaxreg.runs import metrics
 from jaxreg.runs.evidence import observe
 from jaxreg.runs.experiment import Experiment
@@ -16,7 +17,7 @@ from jaxreg.verdict import headline, judge
 from jaxreg.verdict.finding import ORDER, Finding
 from jaxreg.verdict.headline import Compared
 
-MOST = 5  # trainings of a run that are looked at one by one: each takes up to a second
+MOST = 5  # trainings of a run that are looked at one by one, beside those that are not finite
 
 
 @dataclass(frozen=True)
@@ -44,18 +45,17 @@ def verdict_of(
     Of several trainings the headline is about their predictions together, and a finding is what at
     least half of those looked at have, or what is an error in any of them.
     """
-    step = -(-len(members) // MOST)
     verdicts = [
         judge(
             observe(
-                member,
+                members[number],
                 trained.states[number],
-                trained.history_of(member),
+                trained.history_of(members[number]),
                 told.each[number],
                 cache,
             )
         )
-        for number, member in list(enumerate(members))[::step]
+        for number in looked_at(trained.states)
     ]
     if len(members) == 1:
         return verdicts[0]
@@ -67,6 +67,12 @@ def verdict_of(
         "headline": headline(seen, errors, errors[0].remedy if errors else ""),
         "findings": [vars(finding) for finding in findings],
     }
+
+
+def looked_at(states: Sequence[State]) -> list[int]:
+    """Which trainings are looked at one by one: MOST of them, and all that are not finite."""
+    some = set(range(0, len(states), -(-len(states) // MOST)))
+    return sorted(some | {number for number, state in enumerate(states) if not state.finite})
 
 
 def _together(experiment: Experiment, is_ridge: bool, told: Told) -> Compared:

@@ -39,11 +39,17 @@ def first_member(experiment: Experiment, config: TrainConfig) -> Member:
 
 
 def make_members(experiment: Experiment, config: TrainConfig) -> tuple[Member, ...]:
-    """All trainings that the settings ask for, fold by fold, each fold with its ridge."""
+    """All trainings that the settings ask for, fold by fold, each fold with its ridge.
+
+    Raises:
+        InputError: more components than some fold's rows vary in.
+    """
     members = []
     for fold in range(len(experiment.folds)) if experiment.folds else [None]:
         its = experiment if fold is None else experiment.fold(fold)
         bar = measure(its, config)
+        if bar is not None and config.components is not None:
+            bar.spectrum.check(config.components)
         for seed in range(config.seed, config.seed + config.seeds):
             own = dataclasses.replace(config, seed=seed, seeds=1)
             members.append(Member(fold, seed, its, own, bar))

@@ -82,6 +82,8 @@ def train(
     begin = saved = time.perf_counter()
     chunk, interrupted, lost = 1, False, ""
     watching = Watching(members, config, states_of(state))
+    if history:  # it may have been lost when it was stopped
+        lost = watching.look(states_of(state), history, say)
     while _goes_on(state, config) and not (interrupted or lost):
         started, before = time.perf_counter(), _epochs(state)
         done = int(before.max())
@@ -102,7 +104,8 @@ def train(
     checkpoints.save(int(_epochs(state).max()), state)
     checkpoints.wait()
     seconds = time.perf_counter() - begin
-    return Trained(states_of(state), history, compile_seconds, seconds, interrupted, lost)
+    stopped = interrupted and not lost
+    return Trained(states_of(state), history, compile_seconds, seconds, stopped, lost)
 
 
 def states_of(state: State) -> tuple[State, ...]:

@@ -186,7 +186,8 @@ def unknown_kind(kind: str, name: str) -> InputError:
     )
 
 
-def refuse_empty_side(split: Split, test: float) -> None:
+def refuse_empty_side(split: Split, test: float, remedy: str = "") -> None:
+    """Raise InputError if a side has no rows; `remedy` instead of what the kind of split knows."""
     sides = (TRAIN, VALIDATION, TEST) if test else (TRAIN, VALIDATION)
     counts = {side: int((split.labels == side).sum()) for side in (*sides, LEFT_OUT)}
     for side in sides:
@@ -195,7 +196,7 @@ def refuse_empty_side(split: Split, test: float) -> None:
             raise InputError(
                 f"--split {split.kind} leaves no {side} rows ({told})",
                 expected="at least 1 row on each side",
-                remedy=_how_to_fill(side, split.kind),
+                remedy=remedy or _how_to_fill(side, split.kind),
             )
 
 

@@ -64,7 +64,7 @@ def split_folds(
     else:
         raise unknown_kind(kind, name)
     for split in splits:
-        refuse_empty_side(split, test=1 / folds)
+        refuse_empty_side(split, test=1 / folds, remedy="fewer --folds, or more rows")
     return tuple(splits)
 
 
@@ -81,11 +81,13 @@ def _by_group(
 
     values = dense_ranks(group_values(name, columns, group))
     distinct = int(values.max()) + 1
-    if distinct < max(folds, 3):
+    # outside the largest fold two values must be left, one to train on and one to watch
+    if distinct < folds or distinct - -(-distinct // folds) < 2:
         raise InputError(
             f"column {name!r} has {distinct} distinct value{'s' * (distinct != 1)}",
-            expected=f"at least {max(folds, 3)}: {folds} folds, and one each to train and to watch",
-            remedy="fewer --folds, another column, or --split blocks",
+            expected=f"enough for {folds} folds, and one each to train and to watch outside of any",
+            remedy=("fewer --folds, " if distinct < folds else "")
+            + "another column, or --split blocks",
         )
     rows, splits = np.arange(len(values)), []
     for rest, held_out in GroupKFold(folds, shuffle=True, random_state=seed).split(

@@ -58,7 +58,8 @@ def inputs_heavy_tailed(seen: Observed) -> Evidence | None:
         return None
     rows = seen.sample_watched
     reach = np.abs(seen.standard[rows]).max(axis=1)
-    wrong = np.abs(seen.predictions[seen.sampled] - seen.sample_y)[rows].mean(axis=1)
+    told = seen.predictions[seen.sampled].astype(np.float64)  # of a head that diverges, too
+    wrong = np.abs(told - seen.sample_y)[rows].mean(axis=1)
     few = max(1, round(TAIL_ROWS * len(rows)))
     far = np.argsort(-reach)[:few]
     share = float(wrong[far].sum() / (wrong.sum() or 1.0))
