@@ -117,6 +117,7 @@ def jaxreg_run(folder: Path, epochs: int) -> dict[str, float]:
         "epochs": in_epochs,
         "python, parsing, loading the run": whole - parts["total"],
         "imports, features": parts["load"],
+        "the ridge": parts["ridge"],
         "rows to the device, compilation": parts["compile"],
         "checkpoints, history, printing": parts["train"] - in_epochs,
         "predictions, scores, report": parts["report"],
