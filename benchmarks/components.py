@@ -35,11 +35,6 @@ def main() -> None:
     score_parser.add_argument("--target", required=True)
     score_parser.add_argument("--test", type=float, default=0.0)
     score_parser.set_defaults(run=lambda g: score(g.name, g.cache, g.target, g.test))
-    runs_parser = commands.add_parser("runs")
-    runs_parser.add_argument("name")
-    runs_parser.add_argument("--cache", default="cache")
-    runs_parser.add_argument("--target", required=True)
-    runs_parser.set_defaults(run=lambda g: runs(g.name, g.cache, g.target))
     given = parser.parse_args()
     given.run(given)
 
@@ -159,38 +154,6 @@ def score(name: str, cache: str, target: str, test: float) -> None:
             took = statistics.mean(summary["seconds"]["train"] for summary in told)
             spread = f"{statistics.mean(r2):.2f} ({min(r2):.2f} to {max(r2):.2f})"
             print(f"| {head} | {spread} | {mae:.3f} | {took:.2f} |", flush=True)
-
-
-def runs(name: str, cache: str, target: str) -> None:
-    """R² of the ridge over five contiguous folds, by how many frames are left out together."""
-    from pathlib import Path
-
-    from jaxreg.config import HeadConfig
-    from jaxreg.features.cache import Cache
-    from jaxreg.features.datasets import read_dataset
-    from jaxreg.heads import ridge, scaling
-    from jaxreg.heads.fit import predict_rows
-    from jaxreg.heads.scaling import Scalers
-
-    dataset = read_dataset(Cache(Path(cache)), name)
-    order = np.argsort(dataset.table["order"].to_numpy(), kind="stable")
-    x = Cache(Path(cache)).read(dataset.space, dataset.columns, dataset.digests)[order]
-    y = dataset.table[target].to_numpy().astype(np.float32)[order, None]
-    lengths = (1, 5, 20, 40, 80, 160)
-    told = np.zeros((len(lengths), *y.shape))
-    for fold in np.array_split(np.arange(len(y)), 5):
-        rows = np.setdiff1d(np.arange(len(y)), fold)
-        spectrum = ridge.decompose(scaling.feature_scaler(x[rows]), x[rows], y[rows])
-        scalers = Scalers(spectrum.scaler, scaling.identity_scaler(1))
-        for number, length in enumerate(lengths):
-            together = np.arange(len(rows)) // length
-            found = ridge.solve(spectrum, x[rows], y[rows], runs=together)
-            head = spectrum.head(found, scalers)
-            told[number, fold] = predict_rows(head, scalers, HeadConfig(hidden=()), x[fold])
-    print("| frames left out together |" + "".join(f" {length} |" for length in lengths))
-    print("|---|" + "---|" * len(lengths))
-    r2 = 1 - np.square(told - y).sum(axis=(1, 2)) / np.square(y - y.mean()).sum()
-    print(f"| {name} |" + "".join(f" {one:.3f} |" for one in r2))
 
 
 if __name__ == "__main__":

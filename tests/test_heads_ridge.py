@@ -7,7 +7,7 @@ from sklearn.linear_model import Ridge, RidgeCV
 
 from jaxreg.config import HeadConfig
 from jaxreg.errors import InputError
-from jaxreg.heads import leaving_out, ridge, scaling
+from jaxreg.heads import ridge, scaling
 from jaxreg.heads.fit import predict_rows
 from jaxreg.heads.scaling import Scalers
 from jaxreg.heads.state import Data, empty_state, init_state, project
@@ -68,7 +68,7 @@ def test_it_is_ridge_cv(rows: int, columns: int, targets: int, constant: int) ->
 def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = make_rows(100, 20, 2)
     whole = ridge.solve(spectrum_of(x, y), x, y)
-    monkeypatch.setattr(leaving_out, "ROWS", 30)  # four blocks, the last padded
+    monkeypatch.setattr(ridge, "_ROWS", 30)  # four blocks, the last padded
     blocks = ridge.solve(spectrum_of(x, y), x, y)
     np.testing.assert_allclose(blocks.errors, whole.errors, rtol=1e-5)
 
@@ -150,29 +150,6 @@ def test_rows_are_projected_once_and_only_for_components() -> None:
         rows = project(config, init_state(config, data).scalers, data)
         assert rows.x.shape == (55, width)
         assert (rows.x is data.x) == (config.components is None)
-
-
-@pytest.mark.parametrize(("rows", "columns"), [(60, 7), (30, 50)])
-@pytest.mark.parametrize("components", [None, 5])
-def test_a_run_left_out_errs_as_a_ridge_that_never_saw_it(
-    rows: int, columns: int, components: int | None
-) -> None:
-    x, y = make_rows(rows, columns, 2)
-    spectrum = spectrum_of(x, y)
-    runs = np.arange(rows) * 7 // rows  # of unequal length
-    random = np.random.default_rng(0).permutation(rows)  # and in any order
-    found = ridge.solve(spectrum, x, y, components, runs)
-    shuffled = ridge.solve(spectrum, x[random], y[random], components, runs[random])
-    np.testing.assert_allclose(shuffled.errors, found.errors, rtol=1e-6)
-    z = (scaled(x) - spectrum.center) @ spectrum.directions[:, :components]
-    for number in (6, 15, 24):  # some of the strengths, each refitted by scikit-learn
-        strength, squares = ridge.STRENGTHS[number], np.zeros(2)
-        for run in range(7):
-            out = runs == run
-            model = Ridge(strength).fit(z[~out], y[~out])
-            squares += np.square(model.predict(z[out]) - y[out]).sum(axis=0)
-        np.testing.assert_allclose(found.errors[number], squares / rows, rtol=1e-4)
-    np.testing.assert_array_equal(found.strengths, ridge.STRENGTHS[found.errors.argmin(axis=0)])
 
 
 def test_an_unscaled_target_is_solved_in_its_own_units() -> None:

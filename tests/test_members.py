@@ -1,7 +1,6 @@
 """`--folds`, `--seeds` and `--views`: several trainings, and several views, in one run."""
 
 import csv
-import dataclasses
 import json
 import os
 import shutil
@@ -243,33 +242,6 @@ def test_views_from_host_memory_draw_as_on_the_device(mirrored: Path, monkeypatc
 def test_mirror_targets_have_to_be_targets(mirrored: Path) -> None:
     with pytest.raises(InputError, match=r"--mirror-targets speed\n.*some of the targets: angle"):
         run_quick(mirrored, **BOTH, mirror_targets=("speed",))
-
-
-# --- the ridge of a recording
-
-
-def test_a_ridge_of_frames_is_judged_by_runs_of_them(planted: Path) -> None:
-    from jaxreg.config import TrainConfig
-    from jaxreg.runs.bar import left_out_together
-    from jaxreg.runs.experiment import load_experiment
-
-    cache = Cache(planted)
-    dataset = read_dataset(cache, "planted")
-    rows = np.arange(240)  # two sequences of 120 frames, in order
-    found = left_out_together(load_experiment(cache, dataset, TrainConfig()), rows)
-    np.testing.assert_array_equal(found, rows // 24)  # a tenth
-    plain = dataclasses.replace(dataset, sequential=False)
-    assert left_out_together(load_experiment(cache, plain, TrainConfig()), rows) is None
-
-
-def test_a_recording_of_a_few_frames_has_no_runs_to_leave_out(planted: Path) -> None:
-    from jaxreg.config import TrainConfig
-    from jaxreg.runs.bar import left_out_together
-    from jaxreg.runs.experiment import load_experiment
-
-    dataset = read_dataset(Cache(planted), "planted")
-    experiment = load_experiment(Cache(planted), dataset, TrainConfig())
-    assert left_out_together(experiment, np.array([5])) is None
 
 
 # --- runs that go on

@@ -20,7 +20,7 @@ from sklearn.metrics import mean_absolute_error, r2_score
 
 import jaxreg
 from jaxreg import cli, train
-from jaxreg.config import TrainConfig, fields_of
+from jaxreg.config import TrainConfig
 from jaxreg.errors import InputError, Stopped
 from jaxreg.features.cache import Cache
 from jaxreg.features.parts import list_parts
@@ -28,6 +28,7 @@ from jaxreg.features.recipe import Column, Recipe
 from jaxreg.runs import bar, checkpoint, training
 from jaxreg.runs.identity import SAME
 from jaxreg.runs.run import Run
+from jaxreg.settings import fields_of
 
 QUICK = {"hidden": (16, 8), "epochs": 12, "learning_rate": 0.01}
 

@@ -11,7 +11,8 @@ from faults.kinds import KINDS
 from faults.made import HELD_OUT, TUNING, Made, train
 from faults.scoring import SEEDS, Outcome, outcome, outcomes, table
 from jaxreg import cli
-from jaxreg.config import TrainConfig, fields_of
+from jaxreg.config import TrainConfig
+from jaxreg.settings import fields_of
 from jaxreg.train import TrainArguments
 from jaxreg.verdict import judge
 

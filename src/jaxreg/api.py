@@ -12,6 +12,7 @@ from jaxreg.errors import InputError
 from jaxreg.features.cache import Cache
 from jaxreg.features.datasets import dataset_names, read_dataset
 from jaxreg.files import safe_name
+from jaxreg.settings import from_json, preset_settings, to_json
 from jaxreg.sources import open_source
 from jaxreg.sources.examples import Examples
 
@@ -66,7 +67,7 @@ def extract_features(
     """
     from jaxreg.extracting import Extracting, default_name
 
-    chosen = config.from_json(ExtractConfig, settings)
+    chosen = from_json(ExtractConfig, settings)
     options = options or SourceOptions()
     examples = source if isinstance(source, Examples) else open_source(source, options)
     if not examples.ids:
@@ -125,7 +126,7 @@ def train_head(
     from jaxreg.runs.directory import RunDirectory, new_run, run_path
     from jaxreg.runs.execution import execute
 
-    settings = {**config.preset_settings(preset), **settings}
+    settings = {**preset_settings(preset), **settings}
     store = Cache(Path(cache))
     if resume and run is None:
         raise InputError("--resume without --run", remedy="--run with the run's name or path")
@@ -134,10 +135,10 @@ def train_head(
     goes_on = resume and there is not None and there.exists
     if goes_on and there is not None:
         name = name or there.read_config()["dataset"]
-        settings = {**config.to_json(there.settings()), **settings}
+        settings = {**to_json(there.settings()), **settings}
     elif resume:
         say(f"nothing to resume in {place}: a new run")
-    chosen = config.from_json(TrainConfig, settings)
+    chosen = from_json(TrainConfig, settings)
     dataset = read_dataset(store, name or _only_dataset(store))
     directory = there or RunDirectory(new_run(dataset.name, Path(ckpts)))
     execute(

@@ -1,17 +1,16 @@
-"""Every setting of an experiment, with its default, its unit and its one check."""
+"""Every setting of an experiment, with its default, its unit and its one check.
 
-import dataclasses
+To and from JSON and command lines: settings.py.
+"""
+
 import math
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 from jaxreg.errors import InputError, nearest
 from jaxreg.memory import parse_bytes
 from jaxreg.shard import Shard
-
-T = TypeVar("T")
 
 VIEWS = ("identity", "mirror")  # the image as it is, and flipped left to right
 
@@ -29,6 +28,18 @@ def _require_choice(settings: object, name: str) -> None:
     _require(
         getattr(settings, name) in allowed, name, getattr(settings, name), " or ".join(allowed)
     )
+
+
+def _check_views(views: tuple[str, ...]) -> None:
+    """Raise InputError for views that are unknown or repeated, or without identity."""
+    for view in views:
+        if view not in VIEWS:
+            near = nearest(view, VIEWS) or ""
+            raise InputError(f"no view {view!r}", expected=" or ".join(VIEWS), remedy=near)
+    shown = " ".join(views) or "empty"
+    _require(len(set(views)) == len(views), "views", shown, "each view once")
+    needs = "identity among them: validation and predictions use it alone"
+    _require("identity" in views, "views", shown, needs)
 
 
 @dataclass(frozen=True)
@@ -80,21 +91,8 @@ class ExtractConfig:
         needs = f"openvino (or auto) with --precision {self.precision}"
         _require(able, "engine", self.engine, needs)
         _require(len(set(self.taps)) == len(self.taps), "taps", self.taps, "each layer once")
-        self._check_views()
+        _check_views(self.views)
         Shard.parse(self.shard)
-
-    def _check_views(self) -> None:
-        for view in self.views:
-            if view not in VIEWS:
-                raise InputError(
-                    f"no view {view!r}",
-                    expected=" or ".join(VIEWS),
-                    remedy=nearest(view, VIEWS) or "",
-                )
-        shown = " ".join(self.views) or "empty"
-        _require(len(set(self.views)) == len(self.views), "views", shown, "each view once")
-        needs = "identity among them: validation and predictions use it alone"
-        _require("identity" in self.views, "views", shown, needs)
 
 
 @dataclass(frozen=True)
@@ -175,18 +173,14 @@ class TrainConfig(HeadConfig):
         both = self.validation + self.test
         _require(both < 1, "test", self.test, "less than 1 with --validation")
         _require(0 <= self.gap < 0.5, "gap", self.gap, "from 0 to below 0.5")
-        self._check_views()
-        self._check_members()
-        if self.memory_limit is not None:
-            parse_bytes(self.memory_limit)
-
-    def _check_views(self) -> None:
-        once = len(set(self.views)) == len(self.views)
-        _require(once and "identity" in self.views, "views", self.views, "identity, each view once")
+        _check_views(self.views)
         if self.mirror_targets and "mirror" not in self.views:
             raise InputError(
                 "--mirror-targets without the mirror view", remedy="--views identity mirror"
             )
+        self._check_members()
+        if self.memory_limit is not None:
+            parse_bytes(self.memory_limit)
 
     def _check_members(self) -> None:
         _require(self.folds is None or self.folds >= 2, "folds", self.folds, "at least 2")
@@ -215,90 +209,3 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 """What each preset says otherwise than the defaults; docs/keras-parity.md has both programs."""
 
 Preset = Literal["original", "question", "answer"]
-
-
-def preset_settings(preset: str | None) -> dict[str, Any]:
-    """All settings of a preset, none for None. Raises InputError if there is no such preset."""
-    if preset is None:
-        return {}
-    if preset not in PRESETS:
-        raise InputError(
-            f"no preset {preset!r}",
-            expected=" or ".join(PRESETS),
-            remedy=nearest(preset, PRESETS) or "",
-        )
-    return {**to_json(TrainConfig()), **PRESETS[preset]}
-
-
-def to_json(settings: Any) -> dict[str, Any]:
-    """A settings dataclass as JSON values; tuples become lists."""
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in dataclasses.asdict(settings).items()
-    }
-
-
-def from_json(kind: type[T], settings: Mapping[str, Any]) -> T:
-    """The inverse of `to_json`; settings left out keep their defaults.
-
-    Raises:
-        InputError: a setting that does not exist (the nearest is named), or a value out of range.
-    """
-    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
-    for name in settings:
-        if name not in known:
-            raise InputError(
-                f"no setting {name!r}",
-                expected="one of: " + ", ".join(known),
-                remedy=nearest(name, known) or "",
-            )
-    values = {n: tuple(v) if isinstance(v, list) else v for n, v in settings.items()}
-    for name, hint in get_type_hints(kind).items():
-        if hint == tuple[str, ...] and isinstance(values.get(name), str):
-            values[name] = (values[name],)  # target="angle" is target=("angle",)
-        if get_origin(hint) is Literal:
-            continue  # the words allowed are named when the settings are made
-        if name in values and not _has_type(values[name], hint):
-            _require(
-                False, name, repr(values[name]), str(hint).removeprefix("<class '").rstrip("'>")
-            )
-    return kind(**values)
-
-
-def _has_type(value: object, hint: Any) -> bool:
-    """Whether a setting's value fits its annotation, for the few kinds that settings have."""
-    origin, parts = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return value in parts
-    if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        inner = parts[:1] * len(value) if parts[-1] is ... else parts
-        return len(value) == len(inner) and all(map(_has_type, value, inner))
-    if parts:  # a union
-        return any(_has_type(value, part) for part in parts)
-    if hint in (int, float) and isinstance(value, bool):
-        return False
-    return isinstance(value, (int, float) if hint is float else hint)
-
-
-def fields_of(kind: type, settings: Any) -> dict[str, Any]:
-    """The fields of the settings dataclass `kind` that `settings`, a wider one, has."""
-    return {field.name: getattr(settings, field.name) for field in dataclasses.fields(kind)}
-
-
-def command_line(module: str, words: Sequence[object], *settings: Any) -> str:
-    """The command that says the same: `words`, then every setting that is not the default."""
-    parts = ["python", "-m", module, *map(str, words)]
-    for group in settings:
-        for field in dataclasses.fields(group):
-            value = getattr(group, field.name)
-            if value != field.default:
-                parts += _words(field.name.replace("_", "-"), value)
-    return shlex.join(parts)
-
-
-def _words(flag: str, value: Any) -> list[str]:
-    if isinstance(value, bool):
-        return [f"--{flag}" if value else f"--no-{flag}"]
-    return [f"--{flag}", *map(str, value if isinstance(value, tuple) else (value,))]

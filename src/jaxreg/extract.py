@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from jaxreg import cli
-from jaxreg.config import ExtractConfig, SourceOptions, fields_of
+from jaxreg.config import ExtractConfig, SourceOptions
+from jaxreg.settings import fields_of
 
 if TYPE_CHECKING:
     from jaxreg.extracting import Extraction

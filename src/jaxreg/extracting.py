@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jaxreg import config
+from jaxreg import settings
 from jaxreg.config import ExtractConfig, SourceOptions
 from jaxreg.errors import InputError, Stopped, TooManyFailed
 from jaxreg.features.backbone import CALIBRATION_IMAGES, choose_engine, load_engine
@@ -194,7 +194,7 @@ class Extracting:
             outcome.digests,
             space=self.recipe.space,
             columns=self.columns,
-            extract_command=config.command_line(
+            extract_command=settings.command_line(
                 # without its share: the command makes all that is missing
                 "jaxreg.extract",
                 words,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from jaxreg import cli
-from jaxreg.config import SourceOptions, fields_of
+from jaxreg.config import SourceOptions
 from jaxreg.errors import InputError
+from jaxreg.settings import fields_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import tyro
 
 from jaxreg import cli
-from jaxreg.config import Preset, TrainConfig, fields_of, from_json, preset_settings
+from jaxreg.config import Preset, TrainConfig
 from jaxreg.errors import InputError
+from jaxreg.settings import fields_of, from_json, preset_settings
 
 LOST = 5  # the exit code of a training that cannot recover
 

@@ -10,11 +10,11 @@ import numpy as np
 from jax import lax
 
 from jaxreg.config import HeadConfig
-from jaxreg.heads import mlp, optimizer
-from jaxreg.heads.fit import Steps, forward, train_batch
+from jaxreg.heads import optimizer
+from jaxreg.heads.fit import forward, loss_scale, steps_from, train_batch
 from jaxreg.heads.losses import huber
 from jaxreg.heads.scaling import Scalers, scale_rows
-from jaxreg.heads.state import INIT, Rates, key_for, shape_of
+from jaxreg.heads.state import Rates, first_params, shape_of
 from jaxreg.verdict import Observed
 
 STAGES, STEPS = 8, 50  # validation rows are looked at after each stage of so many steps
@@ -80,7 +80,7 @@ class Bench:
         if dropout is not None:
             static = replace(static, dropout=dropout)
         key = jax.random.key_data(jax.random.key(seed))
-        params = _first(static, self.x.shape[1], self.y.shape[1], key)
+        params = first_params(static, self.x.shape[1], self.y.shape[1], key)
         size = min(self.config.batch_size, len(self.x))
         random = np.random.default_rng(seed)
         some = np.random.default_rng(0).permutation(len(self.x))[:rows]
@@ -92,22 +92,11 @@ class Bench:
         return Watched(losses, gradients, ratios, *told[3:])
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _first(config: HeadConfig, inputs: int, targets: int, key: jax.Array) -> mlp.Params:
-    return mlp.init(key_for(key, INIT), inputs, config, targets)
-
-
 @functools.partial(jax.jit, static_argnums=0)
 def _run(config, rates, scalers, key, params, data, order):
     x, y, vx, vy = data
-    scale = scalers.target.deviation if scalers.target.deviation.shape[0] > 1 else None
     real = jnp.ones(order.shape[2], bool)
-    begin = Steps(
-        params,
-        optimizer.adam(0.0, 1, 1.0).init(params),
-        jnp.zeros((), jnp.int32),
-        jnp.zeros((), jnp.float32),
-    )
+    begin = steps_from(params)
 
     def step(steps, rows) -> Any:
         after: Any = train_batch(config, rates, scalers, key, steps, x[rows], y[rows], real)
@@ -123,7 +112,7 @@ def _run(config, rates, scalers, key, params, data, order):
     def stage(steps, rows):
         steps, told = lax.scan(step, steps._replace(total=jnp.zeros((), jnp.float32)), rows)
         pred = forward(steps.params, scalers, config, vx)
-        loss = huber(pred, vy, rates.huber_delta, scale).mean()
+        loss = huber(pred, vy, rates.huber_delta, loss_scale(scalers)).mean()
         return steps, (*told, loss, jnp.abs(pred - vy).mean())
 
     return lax.scan(stage, begin, order)[1]

@@ -168,6 +168,12 @@ def first_steps(state: State) -> Steps:
     return Steps(state.params, state.opt_state, state.step, jnp.zeros((), jnp.float32))
 
 
+def steps_from(params: mlp.Params) -> Steps:
+    """The same with new weights, before any update."""
+    opt_state = optimizer.adam(0.0, 1, 1.0).init(params)
+    return Steps(params, opt_state, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32))
+
+
 def train_batch(
     config: HeadConfig,
     rates: Rates,
@@ -184,7 +190,7 @@ def train_batch(
     def mean_loss(params: mlp.Params) -> tuple[Array, Array]:
         dropout = jax.random.fold_in(key_for(key, DROPOUT), steps.step)
         pred = forward(params, scalers, config, x, dropout)
-        loss = huber(pred, y, rates.huber_delta, _loss_scale(scalers))
+        loss = huber(pred, y, rates.huber_delta, loss_scale(scalers))
         batch_total = jnp.where(real, loss, 0).sum()
         return batch_total / real.sum(), batch_total
 
@@ -222,7 +228,7 @@ def add_errors(
 ) -> Errors:
     """The sums with the rows that are real added."""
     pred = forward(params, scalers, config, x)
-    loss = huber(pred, y, rates.huber_delta, _loss_scale(scalers))
+    loss = huber(pred, y, rates.huber_delta, loss_scale(scalers))
     error = jnp.abs(pred - y).mean(axis=1)
     return Errors(
         errors.loss + jnp.where(real, loss, 0).sum(),
@@ -279,6 +285,7 @@ def _batches(
     return padded, real, (jnp.asarray(rows.used) + size - 1) // size
 
 
-def _loss_scale(scalers: Scalers) -> ArrayOf | None:
+def loss_scale(scalers: Scalers) -> ArrayOf | None:
+    """What errors are divided by in the loss, (targets,); None for nothing."""
     # One target is measured in its own units; deviations are 1 where the target is not scaled.
     return scalers.target.deviation if scalers.target.deviation.shape[0] > 1 else None

@@ -1,9 +1,8 @@
-"""Ridge regression in closed form: one eigendecomposition, then every strength by leaving out.
+"""Ridge regression in closed form: one eigendecomposition, then every strength by leave-one-out.
 
 With rows Z (scaled, centred) and Z = U S Vᵀ, the fit of strength a is Σ u s²/(s² + a) uᵀy, and
 leaving a row out makes of its residual e the error e / (1 − h), h being its leverage (Hastie,
-Tibshirani and Friedman, The Elements of Statistical Learning, 3.4 and 7.10). For a run of rows left
-out together e and h are the vector and the block of the hat matrix: (I − H)⁻¹ e. The same V are the
+Tibshirani and Friedman, The Elements of Statistical Learning, 3.4 and 7.10). The same V are the
 principal components that a head may have as its input.
 """
 
@@ -15,15 +14,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from jaxreg.errors import InputError
 from jaxreg.heads import scaling
-from jaxreg.heads.leaving_out import blocks, hats, left_out, run_blocks, run_left_out
 from jaxreg.heads.mlp import Params
 from jaxreg.heads.scaling import ArrayOf, Basis, Scaler
 
 STRENGTHS = np.logspace(-2, 7, 28)  # three in each factor of ten, on scaled columns
+
+_ROWS = 2048  # rows at a time
 
 
 class Spectrum(NamedTuple):
@@ -76,11 +76,11 @@ class Spectrum(NamedTuple):
 
 
 class Ridge(NamedTuple):
-    """A solved ridge: for each target the strength of the lowest error of what was left out."""
+    """A solved ridge: for each target the strength of the lowest leave-one-out error."""
 
     coefficients: np.ndarray  # (directions, targets) float64, target units along a direction
     strengths: np.ndarray  # (targets,), of STRENGTHS
-    errors: np.ndarray  # (strengths, targets), mean squared left-out error, target units²
+    errors: np.ndarray  # (strengths, targets), mean squared leave-one-out error, target units²
 
 
 def decompose(
@@ -103,7 +103,7 @@ def decompose(
         order = np.flatnonzero(strong)[::-1]
         directions = directions[:, order].astype(dtype)
         moments = np.zeros((columns, y.shape[1]))
-        for block, targets, real in blocks(x, y):
+        for block, targets, real in _blocks(x, y):
             centred = targets - target_mean[None, :]
             moments += np.asarray(_moments(scaler, block, centred, real))
     return Spectrum(
@@ -116,16 +116,8 @@ def solve(
     x: Float[ArrayOf, "rows columns"],
     y: Float[ArrayOf, "rows targets"],
     components: int | None = None,
-    runs: Int[np.ndarray, " rows"] | None = None,
 ) -> Ridge:
     """The ridge on all directions of the rows that made the spectrum, or on the first few.
-
-    Args:
-        spectrum: of the rows.
-        x, y: the rows.
-        components: how many directions; None: all.
-        runs: rows of the same number are left out together. For consecutive frames: with a
-            frame's near twins among the rest, leaving out it alone prefers too small a strength.
 
     Raises:
         InputError: more components than the rows vary in.
@@ -141,12 +133,9 @@ def solve(
         fixed = jax.device_put(
             (spectrum.scaler, spectrum.center, directions, shrinkage, moments, mean)
         )
-        for block, targets, real in blocks(x, y) if runs is None else run_blocks(x, y, runs):
+        for block, targets, real in _blocks(x, y):
             centred = targets - spectrum.target_mean[None, :]
-            if runs is None:
-                total += np.asarray(left_out(*fixed, block, centred, real))
-            else:
-                total += run_left_out(*map(np.asarray, hats(*fixed, block, centred, real)))
+            total += np.asarray(_left_out(*fixed, block, centred, real))
     best = total.argmin(axis=0)
     return Ridge(moments * shrinkage[:, best], STRENGTHS[best], total / spectrum.rows)
 
@@ -162,7 +151,7 @@ def _primal(scaler: Scaler, x: ArrayOf, dtype: Any) -> tuple[np.ndarray, np.ndar
     """Mean of the scaled rows, and eigenvalues (rising) and -vectors of their scatter."""
     rows, columns = x.shape
     total, scatter = np.zeros(columns), np.zeros((columns, columns))
-    for block, _, real in blocks(x, x[:, :0]):
+    for block, _, real in _blocks(x, x[:, :0]):
         sums = _scatter(scaler, block, real, dtype)
         total += np.asarray(sums[0])
         scatter += np.asarray(sums[1])
@@ -199,3 +188,35 @@ def _moments(
     # The targets are centred, so the rows need not be.
     z = jnp.where(real[:, None], scaling.scale(scaler, x), 0)
     return z.T.astype(jnp.float64) @ y
+
+
+@jax.jit
+def _left_out(
+    scaler: Scaler,
+    center: Float[Array, " columns"],
+    directions: Float[Array, "columns ranks"],
+    shrinkage: Float[Array, "ranks strengths"],
+    moments: Float[Array, "ranks targets"],
+    leverage_of_mean: Float[Array, ""],
+    x: Float[Array, "rows columns"],
+    y: Float[Array, "rows targets"],
+    real: Bool[Array, " rows"],
+) -> Float[Array, "strengths targets"]:
+    """Sums of squared leave-one-out errors of some rows."""
+    centred = (scaling.scale(scaler, x) - center[None, :]).astype(directions.dtype)
+    along = (centred @ directions).astype(jnp.float64)
+    leverage = leverage_of_mean + jnp.square(along) @ shrinkage
+    coefficients = shrinkage[:, :, None] * moments[:, None, :]
+    error = y[:, None, :] - jnp.einsum("rk,kst->rst", along, coefficients)
+    left_out = error / (1 - leverage)[:, :, None]
+    return jnp.where(real[:, None, None], jnp.square(left_out), 0).sum(axis=0)
+
+
+def _blocks(x: ArrayOf, y: ArrayOf) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Blocks of one size, the last padded, and which rows are real."""
+    size = min(_ROWS, x.shape[0])
+    for start in range(0, x.shape[0], size):
+        pair = [np.asarray(rows[start : start + size]) for rows in (x, y)]
+        missing = size - len(pair[0])
+        padded = [np.pad(rows, ((0, missing), (0, 0))) for rows in pair]
+        yield padded[0], padded[1], np.arange(size) < size - missing

@@ -171,6 +171,12 @@ def first_state(
     return _init(shape_of(config), Scalers(scaler, target), _key(config))
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def first_params(config: HeadConfig, inputs: int, targets: int, key: Array) -> mlp.Params:
+    """The weights that a training of this key begins with."""
+    return mlp.init(key_for(key, INIT), inputs, config, targets)
+
+
 def empty_state(config: HeadConfig, features: int, targets: int) -> State:
     """A state of the right shapes, for a checkpoint to be read into."""
     scaler = scaling.identity_scaler(features)
@@ -195,7 +201,7 @@ def _key(config: HeadConfig) -> Array:
 @functools.partial(jax.jit, static_argnums=0)
 def _init(config: HeadConfig, scalers: Scalers, key: Array) -> State:
     inputs, targets = scalers.features.outputs, scalers.target.mean.shape[0]
-    params = mlp.init(key_for(key, INIT), inputs, config, targets)
+    params = first_params(config, inputs, targets, key)
     return State(
         params=params,
         opt_state=optimizer.adam(0.0, 1, 1.0).init(params),

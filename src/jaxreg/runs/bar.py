@@ -16,11 +16,6 @@ WIDEST = 3072  # rows or columns, the fewer of both: beyond, a bar is not worth 
 # grows with the cube
 
 
-# Runs of frames that are left out together. On a recording of 1,000 frames the ridge gained up to
-# runs of 80 (docs/components.md); the time that they take grows with the length.
-RUNS, LONGEST_RUN = 10, 128
-
-
 @dataclass(frozen=True)
 class Bar:
     """A ridge on all columns, and what it says of every row of the dataset."""
@@ -29,14 +24,6 @@ class Bar:
     ridge: Ridge
     predictions: np.ndarray  # (rows, targets), target units
     seconds: float
-
-
-def left_out_together(experiment: Experiment, rows: np.ndarray) -> np.ndarray | None:
-    """The runs of frames on which the ridge's strength is judged; None: each row alone."""
-    runs = experiment.runs_of(rows, min(LONGEST_RUN, -(-len(rows) // RUNS)))
-    if runs is None or len(np.unique(runs)) < 2:  # one run would leave nothing to fit
-        return None
-    return runs
 
 
 def measure(experiment: Experiment, config: TrainConfig) -> Bar | None:
@@ -50,7 +37,7 @@ def measure(experiment: Experiment, config: TrainConfig) -> Bar | None:
         return None
     x, y = experiment.x[rows], experiment.y[rows]
     spectrum = decompose(scaling.feature_scaler(x), x, y)
-    ridge = solve(spectrum, x, y, runs=left_out_together(experiment, rows))
+    ridge = solve(spectrum, x, y)
     scalers = Scalers(spectrum.scaler, scaling.identity_scaler(y.shape[1]))
     head = spectrum.head(ridge, scalers)
     predictions = predict_rows(head, scalers, HeadConfig(hidden=()), experiment.x)

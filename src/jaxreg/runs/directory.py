@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxreg.config import TrainConfig, from_json
+from jaxreg.config import TrainConfig
 from jaxreg.errors import InputError
 from jaxreg.features.recipe import FORMAT
 from jaxreg.files import make_folder, safe_name, write_whole
+from jaxreg.settings import from_json
 
 HISTORY: tuple[str, ...] = ("epoch", "loss", "val_loss", "val_mae", "learning_rate", "seconds")
 

@@ -4,6 +4,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -23,6 +24,14 @@ from jaxreg.runs.identity import identity, refuse_differences
 
 # Slow to import, for they bring JAX, Flax, Orbax and matplotlib; in the order of their use.
 _SLOW = tuple(f"jaxreg.runs.{name}" for name in ("training", "summary", "presentation"))
+
+
+def _import_slow() -> None:
+    # A process that ends with an error meanwhile cannot import any more, and need not. All else that
+    # may be wrong shows where the modules are used.
+    with suppress(Exception):
+        for name in _SLOW:
+            import_module(name)
 
 
 def execute(
@@ -45,7 +54,7 @@ def execute(
         Stopped: `should_stop` said so.
     """
     # Reading features leaves Python itself idle. An import below waits for the same one in there.
-    threading.Thread(target=lambda: [import_module(name) for name in _SLOW]).start()
+    threading.Thread(target=_import_slow).start()
     try:
         there = directory.read_config() if resume else None
         experiment = load_experiment(

@@ -70,12 +70,12 @@ class Experiment:
         groups = table["group"].combine_chunks().dictionary_encode("encode")
         return groups.indices.to_numpy().astype(np.int64), order
 
-    def runs_of(self, rows: np.ndarray, length: int | None = None) -> np.ndarray | None:
+    def runs_of(self, rows: np.ndarray) -> np.ndarray | None:
         """Which of these rows are neighbours in time, as numbers of runs; None: none are."""
         if not self.dataset.sequential:
             return None
         sequence, order = self.places
-        return runs_of_rows(sequence[rows], order[rows], length)
+        return runs_of_rows(sequence[rows], order[rows])
 
     @property
     def notes(self) -> list[str]:

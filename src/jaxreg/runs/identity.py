@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jaxreg import config as settings_of
+from jaxreg import settings as settings_of
 from jaxreg.config import TrainConfig
 from jaxreg.errors import InputError
 from jaxreg.features.cache import Cache

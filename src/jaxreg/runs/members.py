@@ -1,7 +1,9 @@
 """The trainings of a run: one, or one for each fold and seed."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +26,10 @@ class Member:
     def scored(self) -> np.ndarray:
         """The rows that its scores are of: its fold, or what validates."""
         return self.experiment.rows("validation" if self.fold is None else "test")
+
+    def has(self, row: Mapping[str, Any]) -> bool:
+        """Whether a line of history.csv is of this training; one without labels is of any."""
+        return all(int(row.get(name, value)) == value for name, value in self.label.items())
 
     @property
     def label(self) -> dict[str, int]:

@@ -126,18 +126,17 @@ def bootstrap_gain(
     return float(gain_of_row.mean()), float(gain_of_draw.std(ddof=1))
 
 
-def runs_of_rows(sequence: np.ndarray, order: np.ndarray, length: int | None = None) -> np.ndarray:
-    """Runs of consecutive rows.
+def runs_of_rows(sequence: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Blocks for `bootstrap_gain`: runs of consecutive rows, as long as the root of their number.
 
     Args:
         sequence: (N,) which sequence a row belongs to; no run goes across two.
         order: (N,) its place in that.
-        length: rows of a run; by default the root of N, for `bootstrap_gain`.
 
     Returns:
         (N,) the number of each row's run.
     """
-    length = length or math.isqrt(len(order))
+    length = math.isqrt(len(order))
     place = np.lexsort((order, sequence))
     of = sequence[place]
     first = np.flatnonzero(np.r_[True, of[1:] != of[:-1]])

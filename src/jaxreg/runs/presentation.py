@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxreg import config as settings_of
+from jaxreg import settings as settings_of
 from jaxreg.config import TrainConfig
 from jaxreg.features.cache import Cache
 from jaxreg.runs import metrics, plots

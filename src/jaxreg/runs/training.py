@@ -14,7 +14,6 @@ from jaxreg.heads import members as several
 from jaxreg.heads import stream
 from jaxreg.heads.ridge import solve
 from jaxreg.heads.state import Data, History, Rows, State, first_state, init_state, project
-from jaxreg.runs.bar import left_out_together
 from jaxreg.runs.blocks import ExperimentBlocks
 from jaxreg.runs.checkpoint import Checkpoints
 from jaxreg.runs.directory import Row, RunDirectory
@@ -43,8 +42,7 @@ class Trained:
 
     def history_of(self, member: Member) -> list[Row]:
         """The lines of one member."""
-        names = member.label.items()
-        return [row for row in self.history if all(int(row.get(k, v)) == v for k, v in names)]
+        return [row for row in self.history if member.has(row)]
 
 
 def train(
@@ -93,7 +91,8 @@ def train(
         for epoch in range(done + 1, int(after.max()) + 1):
             on_epoch(_mean([row for row in rows if row["epoch"] == epoch]))
         history += rows
-        lost = watching.look(states_of(state), history, say)
+        if after.max() == next_look(done):
+            lost = watching.look(states_of(state), history, say)
         directory.write_history(history, labels)
         interrupted = should_stop()
         if time.perf_counter() - saved >= SAVE_SECONDS and not interrupted:
@@ -194,8 +193,7 @@ def _solved(member: Member, data: Data) -> State:
     ridge, rows = bar.ridge, data.train.real
     state = init_state(member.config, data, bar.spectrum)
     if components is not None:
-        runs = left_out_together(member.experiment, rows)
-        ridge = solve(bar.spectrum, data.x[rows], data.y[rows], components, runs)
+        ridge = solve(bar.spectrum, data.x[rows], data.y[rows], components)
     params = bar.spectrum.head(ridge, state.scalers)
     return state._replace(params=params, best_params=params)
 

@@ -21,7 +21,7 @@ class Watching:
         self._members, self._config = members, config
         self._watches = [_watch(m, config, s) for m, s in zip(members, states, strict=True)]
         self._looked = [0] * len(members)  # the epoch after which each was looked at last
-        self._lost = [""] * len(members)
+        self._said, self._lost = [""] * len(members), [""] * len(members)
 
     def look(
         self, states: Sequence[State], history: Sequence[Row], say: Callable[[str], None]
@@ -33,7 +33,7 @@ class Watching:
             if epoch == self._looked[number] or epoch != next_look(epoch - 1) or not state.finite:
                 continue
             self._looked[number] = epoch
-            losses = [float(row["loss"]) for row in history if self._is_of(row, number)]
+            losses = [float(row["loss"]) for row in history if self._members[number].has(row)]
             self._look_at(number, state, losses, say)
         if self._config.keep_going or not all(self._lost):
             return ""
@@ -43,19 +43,15 @@ class Watching:
         self, number: int, state: State, losses: list[float], say: Callable[[str], None]
     ) -> None:
         says, is_lost = self._watches[number].look(jax.device_get(state.params), losses)
-        if not says:
+        if not says or (says == self._said[number] and not is_lost):
             return
+        self._said[number] = says
         several = len(self._members) > 1
         label = "".join(f"{k} {v}, " for k, v in self._members[number].label.items() if several)
         end = "; it is over" if is_lost and not self._config.keep_going else ""
         say(f"warning: {label}epoch {int(state.epoch)}: {says}{end}")
         if is_lost:
             self._lost[number] = says
-
-    def _is_of(self, row: Row, number: int) -> bool:
-        if len(self._members) == 1:
-            return True
-        return all(int(row[k]) == v for k, v in self._members[number].label.items())
 
 
 def _watch(member: Member, config: TrainConfig, state: State) -> Watch:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from jaxreg.config import TrainConfig, command_line, fields_of
+from jaxreg.config import TrainConfig
+from jaxreg.settings import command_line, fields_of
 from jaxreg.verdict.causes import CAUSES
 from jaxreg.verdict.finding import ORDER, Cause, Evidence, Finding, Severity
 from jaxreg.verdict.headline import headline

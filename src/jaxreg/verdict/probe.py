@@ -14,11 +14,12 @@ import numpy as np
 from jax import lax
 
 from jaxreg.config import HeadConfig
-from jaxreg.heads import mlp, optimizer
-from jaxreg.heads.fit import Steps, forward, train_batch
+from jaxreg.heads import mlp
+from jaxreg.heads.fit import forward, loss_scale, steps_from, train_batch
 from jaxreg.heads.losses import huber
 from jaxreg.heads.scaling import Scalers, scale_rows
-from jaxreg.heads.state import INIT, Rates, key_for, shape_of
+from jaxreg.heads.state import Rates, first_params, shape_of
+from jaxreg.verdict import network
 
 FACTORS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 NEAR = (0.1, 1.0, 10.0)  # those that are tried where the head learns: a second is all it may take
@@ -64,7 +65,7 @@ def run_probe(
     if config.components is not None:
         x, vx = scale_rows(scalers.features, x), scale_rows(scalers.features, vx)
     inputs, targets = scalers.features.outputs, train[1].shape[1]
-    params = _first(static, inputs, targets, key)
+    params = first_params(static, inputs, targets, key)
     size = min(config.batch_size, len(x))
     random = np.random.default_rng(config.seed)
     order = random.integers(len(x), size=(STAGES, STEPS, size), dtype=np.int32)
@@ -75,7 +76,9 @@ def run_probe(
             told.append((1.0, 1.0, np.full(STAGES, np.inf), 0.0))
             continue
         asked = replace(config, learning_rate=config.learning_rate * factor, decay_rate=1.0)
-        told.append(_steps(static, Rates.of(asked), scalers, key, params, data, order))
+        *curve, after = _steps(static, Rates.of(asked), scalers, key, params, data, order)
+        head = network.activity(jax.device_get(after), scalers, train[0])
+        told.append((*curve, max(map(network.dead_share, head.hidden), default=0.0)))
     first, highest, losses, dead = (np.array(part) for part in zip(*told, strict=True))
     losses = np.where(np.isfinite(losses), losses, np.inf)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -84,20 +87,10 @@ def run_probe(
     return Probe(losses.min(axis=1), losses[:, -1], jump, dead, run)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _first(config: HeadConfig, inputs: int, targets: int, key: jax.Array) -> mlp.Params:
-    return mlp.init(key_for(key, INIT), inputs, config, targets)
-
-
 @functools.partial(jax.jit, static_argnums=0)
 def _steps(config, rates, scalers, key, params, data, order):
     x, y, vx, vy = data
-    begin = Steps(
-        params,
-        optimizer.adam(0.0, 1, 1.0).init(params),
-        jnp.zeros((), jnp.int32),
-        jnp.zeros((), jnp.float32),
-    )
+    begin = steps_from(params)
     real = jnp.ones(order.shape[2], bool)
 
     def step(steps, rows):
@@ -110,23 +103,10 @@ def _steps(config, rates, scalers, key, params, data, order):
         return steps, (losses[0], losses.max(), _loss(config, rates, scalers, steps.params, vx, vy))
 
     steps, (first, highest, losses) = lax.scan(stage, begin, order)
-    return first[0], highest[0], losses, _dead(config, steps.params, scalers, x)
-
-
-def _dead(config, params, scalers, x):
-    """The largest share of dead units in a hidden layer."""
-    from jaxreg.heads import scaling
-
-    flow = x if config.components else scaling.scale(scalers.features, x)
-    worst = jnp.zeros((), jnp.float32)
-    for i in range(len(config.hidden)):
-        layer = params["hidden"][f"layer_{i}"]
-        flow = jax.nn.relu(flow @ layer["kernel"] + layer["bias"][None, :])
-        worst = jnp.maximum(worst, (flow <= 0).all(axis=0).mean())
-    return worst
+    return first[0], highest[0], losses, steps.params
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _loss(config, rates, scalers, params, x, y):
-    scale = scalers.target.deviation if scalers.target.deviation.shape[0] > 1 else None
-    return huber(forward(params, scalers, config, x), y, rates.huber_delta, scale).mean()
+    pred = forward(params, scalers, config, x)
+    return huber(pred, y, rates.huber_delta, loss_scale(scalers)).mean()
