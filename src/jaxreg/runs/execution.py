@@ -27,8 +27,8 @@ _SLOW = tuple(f"jaxreg.runs.{name}" for name in ("training", "summary", "present
 
 
 def _import_slow() -> None:
-    # A process that ends with an error meanwhile cannot import any more, and need not. All else that
-    # may be wrong shows where the modules are used.
+    # A process that ends with an error meanwhile cannot import any more, and need not. Whatever is
+    # wrong apart from that shows where the modules are used.
     with suppress(Exception):
         for name in _SLOW:
             import_module(name)
