@@ -85,7 +85,7 @@ def epochs(data: Any, repeat: int = 5) -> None:
     begin = time.perf_counter()
     spectrum = ridge.decompose(scaler, x, y)
     decomposed = time.perf_counter()
-    ridge.solve(spectrum, x, y)
+    ready = ridge.Solved(spectrum, ridge.solve(spectrum, x, y))
     solved = time.perf_counter()
     print(
         f"ridge {ROWS} x {COLUMNS}: {solved - begin:.2f} s "
@@ -94,9 +94,9 @@ def epochs(data: Any, repeat: int = 5) -> None:
     runs: dict[int | None, list[Any]] = {}
     for components in (None, 128, 32):
         config = HeadConfig(components=components, epochs=repeat + 1, patience=repeat + 1)
-        state, fit = init_state(config, data, spectrum), make_fit(config)
-        took = seconds(lambda c=config, s=state: project(c, s.scalers, data))
-        rows = jax.device_put(project(config, state.scalers, data))
+        state, fit = init_state(config, data, ready), make_fit(config)
+        took = seconds(lambda c=config, s=state: project(c, s, data))
+        rows = jax.device_put(project(config, state, data))
         runs[components] = [fit, fit(state, rows, 1)[0], rows, []]
         if components:
             print(f"projection on {components} components: {took:.2f} s, once")

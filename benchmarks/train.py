@@ -49,7 +49,7 @@ def jaxreg_epochs(x: np.ndarray, y: np.ndarray, components: int | None = None) -
     config = HeadConfig(epochs=1_000, keep_going=True, components=components)
     data = Data.of(x, y, x[:1], y[:1])
     fit, state = make_fit(config), init_state(config, data)
-    data = jax.device_put(project(config, state.scalers, data))
+    data = jax.device_put(project(config, state, data))
 
     def epoch() -> None:
         nonlocal state

@@ -57,6 +57,15 @@ def test_components_are_its_input() -> None:
         clone(SMALL).set_params(components=7).fit(X, Y)
 
 
+def test_a_mix_with_a_ridge() -> None:
+    # a linear problem: the ridge has nearly all of it, and the MLP alone is far behind
+    model = clone(SMALL).set_params(head="mix").fit(X, Y)
+    assert model.params_["mix"]["share"].min() > 0.9
+    assert model.score(X, Y) > max(0.99, clone(SMALL).fit(X, Y).score(X, Y))
+    with pytest.raises(InputError, match="RidgeCV"):
+        clone(SMALL).set_params(head="ridge").fit(X, Y)
+
+
 def test_too_few_rows_to_spare_any_are_watched_themselves() -> None:
     model = clone(SMALL).fit(X[:4], Y[:4, 0])
     pred = model.predict(X[:4])

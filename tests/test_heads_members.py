@@ -25,7 +25,7 @@ def alone(configs: list[HeadConfig], each: list[Data]) -> list[tuple[State, Hist
     found = []
     for config, data in zip(configs, each, strict=True):
         state = init_state(config, data)
-        rows = project(config, state.scalers, data)
+        rows = project(config, state, data)
         found.append(fit.make_fit(config)(state, rows, config.epochs))
     return found
 
@@ -35,7 +35,7 @@ def as_one(
 ) -> tuple[State, History]:
     states = [init_state(config, data) for config, data in zip(configs, each, strict=True)]
     projected = [
-        project(config, state.scalers, data)
+        project(config, state, data)
         for config, state, data in zip(configs, states, each, strict=True)
     ]
     run, state = members.make_fit(configs[0], together=together), members.stack(states)

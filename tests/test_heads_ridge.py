@@ -1,5 +1,7 @@
 """The ridge against scikit-learn's RidgeCV, its components against scikit-learn's PCA."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
@@ -7,10 +9,11 @@ from sklearn.linear_model import Ridge, RidgeCV
 
 from jaxreg.config import HeadConfig
 from jaxreg.errors import InputError
-from jaxreg.heads import ridge, scaling
+from jaxreg.heads import leaving_out, ridge, scaling
 from jaxreg.heads.fit import predict_rows
 from jaxreg.heads.scaling import Scalers
 from jaxreg.heads.state import Data, empty_state, init_state, project
+from jaxreg.splits.units import Unit
 
 
 def make_rows(
@@ -68,7 +71,7 @@ def test_it_is_ridge_cv(rows: int, columns: int, targets: int, constant: int) ->
 def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = make_rows(100, 20, 2)
     whole = ridge.solve(spectrum_of(x, y), x, y)
-    monkeypatch.setattr(ridge, "_ROWS", 30)  # four blocks, the last padded
+    monkeypatch.setattr(leaving_out, "ROWS", 30)  # four blocks, the last padded
     blocks = ridge.solve(spectrum_of(x, y), x, y)
     np.testing.assert_allclose(blocks.errors, whole.errors, rtol=1e-5)
 
@@ -100,7 +103,8 @@ def test_as_a_head_it_predicts_what_scikit_learn_does(
     y = 50 + 10 * y
     config = HeadConfig(head="ridge", components=components, scale_target=scale_target)
     spectrum = spectrum_of(x, y)
-    state = init_state(config, plain(x, y), spectrum)
+    solved = ridge.Solved(spectrum, ridge.solve(spectrum, x, y))
+    state = init_state(config, plain(x, y), solved)
     found = ridge.solve(spectrum, x, y, components)
     told = predict_rows(spectrum.head(found, state.scalers), state.scalers, config, x)
     # a ridge on scikit-learn's own components, all of them being the columns turned round
@@ -147,7 +151,7 @@ def test_an_empty_state_has_the_shapes_of_a_real_one() -> None:
 def test_rows_are_projected_once_and_only_for_components() -> None:
     data = plain(*make_rows(50, 8))
     for config, width in [(HeadConfig(), 8), (HeadConfig(components=3), 3)]:
-        rows = project(config, init_state(config, data).scalers, data)
+        rows = project(config, init_state(config, data), data)
         assert rows.x.shape == (55, width)
         assert (rows.x is data.x) == (config.components is None)
 
@@ -160,3 +164,47 @@ def test_an_unscaled_target_is_solved_in_its_own_units() -> None:
     head = spectrum.head(found, Scalers(spectrum.scaler, identity))
     model = Ridge(found.strengths[0]).fit(scaled(x), y)  # scikit-learn
     np.testing.assert_allclose(head["output"]["bias"], model.intercept_, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(60, 7), (30, 50)])
+@pytest.mark.parametrize("components", [None, 5])
+def test_a_unit_left_out_errs_as_a_ridge_that_never_saw_it(
+    rows: int, columns: int, components: int | None
+) -> None:
+    x, y = make_rows(rows, columns, 2)
+    spectrum = spectrum_of(x, y)
+    cuts = [0, rows // 7, rows // 3, rows // 2, rows]  # of unequal length, with gaps of two rows
+    units = []
+    for a, b in pairwise(cuts):
+        some = np.arange(max(0, a - 2), min(rows, b + 2))[::-1]  # and in any order
+        units.append(Unit(some, (some >= a) & (some < b)))
+    found = ridge.solve(spectrum, x, y, components, units)
+    z = (scaled(x) - spectrum.center) @ spectrum.directions[:, :components]
+    for number in (6, 15, 24):  # some of the strengths, each refitted by scikit-learn
+        strength, squares = ridge.STRENGTHS[number], np.zeros(2)
+        for unit in units:
+            rest = np.setdiff1d(np.arange(rows), unit.rows)
+            scored = unit.rows[unit.scored]
+            told = Ridge(strength).fit(z[rest], y[rest]).predict(z[scored])
+            squares += np.square(told - y[scored]).sum(axis=0)
+        np.testing.assert_allclose(found.errors[number], squares / rows, rtol=1e-4)
+    np.testing.assert_array_equal(found.strengths, ridge.STRENGTHS[found.errors.argmin(axis=0)])
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(60, 7), (30, 50)])
+def test_what_is_told_of_rows_left_out_is_what_a_refit_says(rows: int, columns: int) -> None:
+    x, y = make_rows(rows, columns, 2)
+    spectrum = spectrum_of(x, y)
+    solved = ridge.Solved(spectrum, ridge.solve(spectrum, x, y))
+    some = np.arange(10, 22)
+    units = [Unit(some, (some >= 12) & (some < 20)), Unit(np.array([0]), np.array([True]))]
+    told = ridge.left_out(solved, x, y, units)
+    z = scaled(x)
+    for unit in units:
+        rest, judged = np.setdiff1d(np.arange(rows), unit.rows), unit.rows[unit.scored]
+        for target, strength in enumerate(solved.ridge.strengths):
+            model = Ridge(strength).fit(z[rest], y[rest, target])  # scikit-learn's
+            expected = model.predict(z[judged])
+            np.testing.assert_allclose(told[judged, target], expected, rtol=1e-3, atol=1e-4)
+    others = np.setdiff1d(np.arange(rows), np.r_[0, 12:20])
+    assert np.isnan(told[others]).all()

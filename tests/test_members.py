@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from sklearn.linear_model import Ridge
 
 import jaxreg
 from jaxreg import train
@@ -16,6 +17,7 @@ from jaxreg.errors import InputError, Stopped
 from jaxreg.features.cache import Cache
 from jaxreg.features.datasets import read_dataset
 from jaxreg.features.recipe import Column
+from jaxreg.heads.ridge import STRENGTHS
 from jaxreg.runs.run import Run
 
 QUICK = {"hidden": (16, 8), "epochs": 8, "learning_rate": 0.01}
@@ -67,6 +69,29 @@ def test_folds_predict_every_row_by_a_head_that_did_not_see_it(planted: Path, sp
     assert run.summary["verdict"]["healthy"]
 
 
+@pytest.mark.parametrize("head", ["ridge", "mix"])
+def test_in_a_fold_the_ridge_trains_on_what_is_watched_and_not_on_the_fold(
+    planted: Path, head: str
+) -> None:
+    run = run_quick(planted, folds=3, split="hash", head=head)
+    before = table(run)
+    told, y = before["prediction.angle"], before["target.angle"]
+    # scikit-learn's ridge on all rows outside the fold, behind the head's scaler
+    x = features(planted)
+    for fold in range(3):
+        rest, scaler = before["fold"] != fold, run.scalers[fold].features
+        z = np.clip((x - scaler.mean) / scaler.deviation, -scaler.limit, scaler.limit)
+        models = [Ridge(a).fit(z[rest], y[rest]).predict(z) for a in STRENGTHS]
+        if head == "ridge":
+            lines = told
+        else:
+            mix = run.params[fold]["mix"]
+            lines = (z @ mix["kernel"] + mix["bias"])[:, 0]
+            lines = lines * run.scalers[fold].target.deviation + run.scalers[fold].target.mean
+        apart = [np.abs(model - lines)[~rest].max() for model in models]
+        assert min(apart) < 1e-3 * y.std()
+
+
 def test_the_targets_of_a_fold_do_not_reach_its_predictions(planted: Path) -> None:
     before = table(run_quick(planted, folds=3, split="hash", run="before"))
     held_out = before["fold"] == 1
@@ -115,11 +140,15 @@ def test_the_heads_of_a_run_predict_their_mean(planted: Path) -> None:
         np.testing.assert_allclose(rows["prediction.angle"][chosen], mean, rtol=1e-5, atol=1e-6)
 
 
-def test_a_resumed_run_of_several_ends_with_the_same_bits(planted: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("head", ["mlp", "mix"])
+def test_a_resumed_run_of_several_ends_with_the_same_bits(
+    planted: Path, monkeypatch, head: str
+) -> None:
     from jaxreg.runs import training
 
     monkeypatch.setattr(training, "CHUNK_SECONDS", 0.0)  # one epoch at a time
-    options = {"folds": 2, "seeds": 2, "epochs": 9, "patience": 3, "min_delta": 0.02}
+    options = {"folds": 2, "seeds": 2, "epochs": 9, "patience": 3, "min_delta": 0.02, "head": head}
+    options |= {"min_delta": 0.0} if head == "mix" else {}
     whole = run_quick(planted, run="whole", **options)
     asked = iter([False, False, True])
     with pytest.raises(Stopped, match=r"stopped after epoch \d"):

@@ -130,6 +130,27 @@ def test_a_ridge_is_a_run_like_any_other(planted: Path, components: int | None) 
     assert again.summary == summary
 
 
+def test_the_best_preset_is_a_run_like_any_other(planted: Path) -> None:
+    # the mix of docs/best-head.md: through checkpoints, resume, predictions and the verdict
+    preset = {"preset": "best", "hidden": (16, 8)}
+    options = {"cache": planted, "ckpts": planted.parent / "ckpts", "epochs": 6, **preset}
+    run = jaxreg.train_head("planted", run="whole", **options)
+    assert run.summary["ridge_share"] is not None
+    assert 0 <= run.summary["ridge_share"][0] <= 1
+    assert run.summary["verdict"]["healthy"]
+    assert run.config["settings"]["head"] == "mix"
+    assert run.config["settings"]["components"] is not None
+    _assert_predictions_are_of_raw_features(planted, run)
+    with pytest.raises(Stopped, match="stopped after epoch 1"):
+        jaxreg.train_head("planted", run="cut", should_stop=lambda: True, **options)
+    resumed = jaxreg.train_head(
+        cache=planted, run=planted.parent / "ckpts" / "cut", resume=True, say=lambda _: None
+    )
+    assert _predictions(resumed.path) == _predictions(run.path)
+    assert _history(resumed.path) == _history(run.path)
+    assert jaxreg.load_run(run.path).summary == run.summary
+
+
 def test_components_are_part_of_the_run(planted: Path) -> None:
     whole = run_quick(planted, run="whole", components=10, epochs=40)
     assert whole.params[0]["hidden"]["layer_0"]["kernel"].shape == (10, 16)

@@ -14,6 +14,7 @@ from jaxreg.shard import Shard
 
 VIEWS = ("identity", "mirror")  # the image as it is, and flipped left to right
 
+MIX_COMPONENTS = 128  # of a mix, at most, where --components is not said: docs/best-head.md
 MOST_EPOCHS = 1_000_000  # the history of a training is held in memory
 
 
@@ -99,7 +100,7 @@ class ExtractConfig:
 class HeadConfig:
     """The head and how it is trained. The defaults are the original program's, corrected."""
 
-    head: Literal["mlp", "ridge"] = "mlp"  # ridge: linear, solved at once, no epochs
+    head: Literal["mlp", "ridge", "mix"] = "mlp"  # ridge: linear, no epochs; mix: both, weighted
     components: int | None = None  # principal components as the head's input; none: all columns
     hidden: tuple[int, ...] = (512, 256, 128, 64)  # units of each hidden relu layer
     dropout: float = 0.25  # share of units dropped after every second hidden layer
@@ -129,18 +130,26 @@ class HeadConfig:
         _require_choice(self, "head")
         some = self.components is None or self.components >= 1
         _require(some, "components", self.components, "at least 1")
-        if not self.scale_features and (self.components is not None or self.head == "ridge"):
-            asked = "--head ridge" if self.components is None else "--components"
+        if not self.scale_features and (self.components is not None or self.head != "mlp"):
+            asked = "--components" if self.head == "mlp" else f"--head {self.head}"
             raise InputError(
                 f"{asked} with --no-scale-features",
                 expected="scaled features: loud columns would drown the others",
                 remedy="leave --no-scale-features out",
             )
+        if self.head == "mix" and not self.scale_target:
+            raise InputError("--head mix with --no-scale-target", remedy="leave the latter out")
         _require(0 < self.decay_rate <= 1, "decay_rate", self.decay_rate, "above 0, at most 1")
         _require(self.epochs <= MOST_EPOCHS, "epochs", self.epochs, f"at most {MOST_EPOCHS}")
         _require(self.patience >= 0, "patience", self.patience, "0 or more")
         _require(0 <= self.min_delta < math.inf, "min_delta", self.min_delta, "finite, 0 or more")
         _require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 2**32 - 1")
+
+    def components_of(self, rows: int, columns: int) -> int | None:
+        """`components`, or for a mix without any as many as so many training rows can bear."""
+        if self.head != "mix" or self.components is not None:
+            return self.components
+        return max(1, min(MIX_COMPONENTS, (rows - 1) // 2, columns))
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -204,8 +213,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "scale_target": False,
         "split": "tail",
     },
+    "best": {"head": "mix", "learning_rate": 1e-3, "min_delta": 0.0},
     "answer": {"scale_features": False, "scale_target": False, "split": "tail"},
 }
 """What each preset says otherwise than the defaults; docs/keras-parity.md has both programs."""
 
-Preset = Literal["original", "question", "answer"]
+Preset = Literal["original", "best", "question", "answer"]

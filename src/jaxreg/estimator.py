@@ -1,5 +1,6 @@
 """The head as a scikit-learn regressor on arrays of features."""
 
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxreg.config import HeadConfig
+from jaxreg.errors import InputError
 
 _FEWEST_TO_SPLIT = 5  # rows; below this the validation rows are the training rows
 
@@ -16,9 +18,10 @@ _FEWEST_TO_SPLIT = 5  # rows; below this the validation rows are the training ro
 class HeadRegressor(RegressorMixin, BaseEstimator):
     """The jitted head with early stopping, for features of any origin, in pipelines and searches.
 
-    The settings are those of `HeadConfig`, with `random_state` for its seed and without `head`: for
-    a ridge there is scikit-learn's own. Early stopping and
-    the choice of the best epoch watch a random `validation_fraction` of the rows (rounded up); with
+    The settings are those of `HeadConfig`, with `random_state` for its seed; `head` is mlp or mix
+    (a ridge and the MLP, weighted): for a ridge alone there is scikit-learn's own. The settings of
+    `--preset best` are `head="mix", learning_rate=1e-3, min_delta=0.0`. Early stopping and the
+    choice of the best epoch watch a random `validation_fraction` of the rows (rounded up); with
     fewer than 5 rows, too few to spare any, they watch the training rows themselves. For frames of
     a video, where random rows flatter, use `python -m jaxreg.train`, which splits by blocks.
 
@@ -50,6 +53,7 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         patience: int = HeadConfig.patience,
         min_delta: float = HeadConfig.min_delta,
         components: int | None = HeadConfig.components,
+        head: str = HeadConfig.head,
         validation_fraction: float = 0.2,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -67,6 +71,7 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         self.patience = patience
         self.min_delta = min_delta
         self.components = components
+        self.head = head
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
@@ -91,8 +96,9 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         targets = y.reshape(len(y), -1).astype(np.float32)
         rows, watched = self._split(len(y), random)
         data = Data.of(X[rows], targets[rows], X[watched], targets[watched])
+        config = replace(config, components=config.components_of(len(rows), X.shape[1]))
         state = init_state(config, data)
-        data = jax.device_put(project(config, state.scalers, data))
+        data = jax.device_put(project(config, state, data))
         state, history = fit.make_fit(config)(state, data, config.epochs)
         self.n_iter_ = int(state.epoch)
         self.best_epoch_ = int(state.best_epoch)
@@ -122,6 +128,10 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         return predictions[:, 0] if self._one_target else predictions
 
     def _config(self, seed: int) -> HeadConfig:
+        if self.head == "ridge":
+            raise InputError(
+                "head='ridge'", expected="mlp or mix", remedy="sklearn.linear_model.RidgeCV"
+            )
         settings: dict[str, Any] = self.get_params()
         del settings["validation_fraction"], settings["random_state"]
         return HeadConfig(**{**settings, "hidden": tuple(self.hidden)}, seed=seed)

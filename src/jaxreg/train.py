@@ -28,7 +28,7 @@ class TrainArguments(TrainConfig):
     run: str | None = None  # a name in --ckpts or a path; none: the next NAME-<number>
     ckpts: str = "ckpts"  # folder of runs
     config: str | None = None  # JSON file of settings, as a run's config.json
-    preset: Preset = "original"  # question, answer: that program as it stood
+    preset: Preset = "original"  # best: docs/best-head.md; question, answer: those programs
     resume: tyro.conf.FlagCreatePairsOff[bool] = False  # go on with a stopped run
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False  # replace a run of this name
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False  # no line per epoch
@@ -53,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     summary = run.summary
     if summary["members"]:
         cli.say(_spread_text(summary))
+    if summary["ridge_share"]:
+        shares = ", ".join(f"{share:.0%}" for share in summary["ridge_share"])
+        cli.say(f"mix: {shares} ridge, the rest the MLP")
     cli.say(summary["verdict"]["headline"])
     cli.say(f"report: {run.path / 'report.html'}")
     if arguments.json:

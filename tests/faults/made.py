@@ -8,7 +8,7 @@ import numpy as np
 from jaxreg.config import HeadConfig, TrainConfig
 from jaxreg.heads import scaling
 from jaxreg.heads.fit import make_fit, predict_rows
-from jaxreg.heads.ridge import decompose, solve
+from jaxreg.heads.ridge import Solved, decompose, solve
 from jaxreg.heads.scaling import Scalers
 from jaxreg.heads.state import Data, init_state, project
 from jaxreg.runs import metrics
@@ -115,8 +115,8 @@ def train(made: Made) -> Observed:
     solved = solve(spectrum, x[rows], y[rows])
     plain = Scalers(spectrum.scaler, scaling.identity_scaler(y.shape[1]))
     ridge = predict_rows(spectrum.head(solved, plain), plain, HeadConfig(hidden=()), x)
-    state = init_state(config, data, spectrum)
-    data = project(config, state.scalers, data)
+    state = init_state(config, data, Solved(spectrum, solved))
+    data = project(config, state, data)
     state, history = make_fit(config)(state, data, config.epochs)
     state = jax.device_get(state)
     epochs = int(state.epoch)

@@ -110,7 +110,7 @@ def _train_on_some(experiment: Experiment, config: TrainConfig) -> Trained:
     data = Data.of(x[rows], y[rows], x[watched], y[watched])
     config = replace(config, components=None)
     state = init_state(config, data)
-    data = jax.device_put(project(config, state.scalers, data))
+    data = jax.device_put(project(config, state, data))
     state, history = make_fit(config)(state, data, config.epochs)
     columns = {name: np.asarray(getattr(history, name)) for name in History._fields}
     told = [

@@ -12,7 +12,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxreg.config import HeadConfig
-from jaxreg.heads import mlp, optimizer, scaling, stopping
+from jaxreg.heads import mix, mlp, optimizer, scaling, stopping
 from jaxreg.heads.losses import huber
 from jaxreg.heads.scaling import ArrayOf, Scalers
 from jaxreg.heads.state import (
@@ -99,8 +99,11 @@ def run_epoch(
     """
     steps = _train(config, rates, state, data, rows)
     state = state._replace(params=steps.params, opt_state=steps.opt_state, step=steps.step)
-    errors = _evaluate(config, rates, state, data)
-    return close_epoch(rows.used, data.watched.used, rates, state, steps.total, errors)
+    head = state.params
+    if config.head == "mix":
+        head = mix.with_share(head, state.best_params, _share(config, state, data))
+    errors = _evaluate(config, rates, head, state.scalers, data)
+    return close_epoch(rows.used, data.watched.used, rates, state, head, steps.total, errors)
 
 
 def order_of(key: Array, epoch: Int[Array, ""], rows: Rows, views: Int[ArrayOf, " views"]) -> Rows:
@@ -126,12 +129,14 @@ def close_epoch(
     watched: Int[ArrayOf, ""],
     rates: Rates,
     state: State,
+    head: mlp.Params,
     total: Float[Array, ""],
     errors: Errors,
 ) -> tuple[State, History]:
     """Early stopping and the best weights after an epoch's updates, and its history as scalars.
 
-    `rows` were trained on and `watched` validated: `total` and `errors` are sums over them.
+    `rows` were trained on and `watched` validated: `total` and `errors` are sums over them. `head`
+    is what was validated.
     """
     loss, val_loss, val_mae = total / rows, errors.loss / watched, errors.absolute / watched
     after, stop = stopping.update(state.stopping, val_loss, rates.patience, rates.min_delta)
@@ -141,7 +146,7 @@ def close_epoch(
         epoch=epoch,
         stopping=after,
         best_params=jax.tree.map(
-            lambda new, old: jnp.where(better, new, old), state.params, state.best_params
+            lambda new, old: jnp.where(better, new, old), head, state.best_params
         ),
         best_loss=jnp.where(better, val_loss, state.best_loss),
         best_epoch=jnp.where(better, epoch, state.best_epoch),
@@ -200,13 +205,32 @@ def train_batch(
     return Steps(params, opt_state, steps.step + 1, steps.total + batch_total)
 
 
-def _evaluate(config: HeadConfig, rates: Rates, state: State, data: Data) -> Errors:
+def _share(config: HeadConfig, state: State, data: Data) -> Float[Array, " targets"]:
+    """The ridge's share in a mix, by the watched rows."""
+    indices, real, batches = _batches(data.watched, ROWS)
+    target = state.scalers.target
+
+    def add(i: Array, so_far: tuple[Array, Array]) -> tuple[Array, Array]:
+        x, y = jnp.asarray(data.x[indices[i]]), data.y[indices[i]]
+        scaled = scaling.scale(target, y)
+        each = mix.terms(state.params, x, scaled, config)
+        products, squares = (jnp.where(real[i][:, None], term, 0).sum(axis=0) for term in each)
+        return so_far[0] + products, so_far[1] + squares
+
+    none = jnp.zeros(target.mean.shape, jnp.float32)
+    products, squares = lax.fori_loop(0, batches, add, (none, none))
+    return mix.best_share(products, squares, state.best_params["mix"]["prior"])
+
+
+def _evaluate(
+    config: HeadConfig, rates: Rates, params: mlp.Params, scalers: Scalers, data: Data
+) -> Errors:
     """The errors over all watched rows, without dropout."""
     indices, real, batches = _batches(data.watched, ROWS)
 
     def add(i: Array, errors: Errors) -> Errors:
         x, y = data.x[indices[i]], data.y[indices[i]]
-        return add_errors(config, rates, state.params, state.scalers, errors, x, y, real[i])
+        return add_errors(config, rates, params, scalers, errors, x, y, real[i])
 
     return lax.fori_loop(0, batches, add, no_errors())
 
@@ -245,7 +269,13 @@ def forward(
 ) -> Float[Array, "rows targets"]:
     """Rows of `Data` to predictions in target units: un-scaled, then the output activation."""
     inputs = jnp.asarray(x) if config.components else scaling.scale(scalers.features, x)
-    raw = mlp.apply(params, inputs, config, dropout_key)
+    own = {name: layers for name, layers in params.items() if name != "mix"}
+    width = mlp.inputs_of(own)
+    raw = mlp.apply(own, inputs[:, :width], config, dropout_key)
+    if its := params.get("mix"):
+        given = inputs[:, width:]
+        ridge = given if config.components else mix.ridge_of(its, scalers, x)
+        raw = mix.weighted(its["share"], ridge, raw)
     pred = scaling.unscale(scalers.target, raw)
     return jax.nn.relu(pred) if config.output_activation == "relu" else pred
 

@@ -64,6 +64,12 @@ def apply(
     return nnx.merge(graph, params)(x, dropout_key)
 
 
+def inputs_of(params: Params) -> int:
+    """How many columns its first layer takes."""
+    hidden = params.get("hidden")
+    return (hidden["layer_0"] if hidden else params["output"])["kernel"].shape[0]
+
+
 @functools.lru_cache
 def _graph(inputs: int, hidden: tuple[int, ...], outputs: int, dropout: float) -> nnx.GraphDef[MLP]:
     # Built from shapes alone: merging it with a dict is all that Flax does while a step is traced.

@@ -1,13 +1,13 @@
-"""Ridge regression in closed form: one eigendecomposition, then every strength by leave-one-out.
+"""Ridge regression in closed form: one eigendecomposition, then every strength by leaving out.
 
-With rows Z (scaled, centred) and Z = U S Vᵀ, the fit of strength a is Σ u s²/(s² + a) uᵀy, and
-leaving a row out makes of its residual e the error e / (1 − h), h being its leverage (Hastie,
-Tibshirani and Friedman, The Elements of Statistical Learning, 3.4 and 7.10). The same V are the
-principal components that a head may have as its input.
+With rows Z (scaled, centred) and Z = U S Vᵀ, the fit of strength a is Σ u s²/(s² + a) uᵀy (Hastie,
+Tibshirani and Friedman, The Elements of Statistical Learning, 3.4). What it errs by on rows that
+are left out: leaving_out.py. The same V are the principal components that a head may have as its
+input.
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -18,12 +18,12 @@ from jaxtyping import Array, Bool, Float
 
 from jaxreg.errors import InputError
 from jaxreg.heads import scaling
+from jaxreg.heads.leaving_out import blocks, hats, rows_left_out, unit_blocks, unit_left_out
 from jaxreg.heads.mlp import Params
 from jaxreg.heads.scaling import ArrayOf, Basis, Scaler
+from jaxreg.splits.units import Unit
 
 STRENGTHS = np.logspace(-2, 7, 28)  # three in each factor of ten, on scaled columns
-
-_ROWS = 2048  # rows at a time
 
 
 class Spectrum(NamedTuple):
@@ -76,11 +76,18 @@ class Spectrum(NamedTuple):
 
 
 class Ridge(NamedTuple):
-    """A solved ridge: for each target the strength of the lowest leave-one-out error."""
+    """A solved ridge: for each target the strength of the lowest error on rows left out."""
 
     coefficients: np.ndarray  # (directions, targets) float64, target units along a direction
     strengths: np.ndarray  # (targets,), of STRENGTHS
-    errors: np.ndarray  # (strengths, targets), mean squared leave-one-out error, target units²
+    errors: np.ndarray  # (strengths, targets), mean squared error on rows left out, target units²
+
+
+class Solved(NamedTuple):
+    """A ridge and the spectrum that it was solved in."""
+
+    spectrum: Spectrum
+    ridge: Ridge
 
 
 def decompose(
@@ -103,7 +110,7 @@ def decompose(
         order = np.flatnonzero(strong)[::-1]
         directions = directions[:, order].astype(dtype)
         moments = np.zeros((columns, y.shape[1]))
-        for block, targets, real in _blocks(x, y):
+        for block, targets, real in blocks(x, y):
             centred = targets - target_mean[None, :]
             moments += np.asarray(_moments(scaler, block, centred, real))
     return Spectrum(
@@ -116,8 +123,16 @@ def solve(
     x: Float[ArrayOf, "rows columns"],
     y: Float[ArrayOf, "rows targets"],
     components: int | None = None,
+    units: Sequence[Unit] | None = None,
 ) -> Ridge:
     """The ridge on all directions of the rows that made the spectrum, or on the first few.
+
+    Args:
+        spectrum: of the rows.
+        x, y: the rows.
+        components: how many directions; None: all.
+        units: rows that are left out together while strengths are compared; None: each alone.
+            With a frame's near twins among the rest, alone prefers far too small a strength.
 
     Raises:
         InputError: more components than the rows vary in.
@@ -127,17 +142,51 @@ def solve(
     squares, moments = spectrum.squares[:components], spectrum.moments[:components]
     directions = spectrum.directions[:, :components]
     shrinkage = 1 / (squares[:, None] + STRENGTHS[None, :])
-    total = np.zeros((len(STRENGTHS), y.shape[1]))
+    total, rows = np.zeros((len(STRENGTHS), y.shape[1])), spectrum.rows
     with _float64_on_the_host():
         mean = np.float64(1 / spectrum.rows)
         fixed = jax.device_put(
             (spectrum.scaler, spectrum.center, directions, shrinkage, moments, mean)
         )
-        for block, targets, real in _blocks(x, y):
-            centred = targets - spectrum.target_mean[None, :]
-            total += np.asarray(_left_out(*fixed, block, centred, real))
+        if units is None:
+            for block, targets, real in blocks(x, y):
+                centred = targets - spectrum.target_mean[None, :]
+                total += np.asarray(rows_left_out(*fixed, block, centred, real))
+        else:
+            rows = sum(int(unit.scored.sum()) for unit in units)
+            for block, targets, real, scored in unit_blocks(x, y, units):
+                centred = targets - spectrum.target_mean[None, :]
+                matrices, errors = hats(*fixed, block, centred, real)
+                total += unit_left_out(np.asarray(matrices), np.asarray(errors), scored)
     best = total.argmin(axis=0)
-    return Ridge(moments * shrinkage[:, best], STRENGTHS[best], total / spectrum.rows)
+    return Ridge(moments * shrinkage[:, best], STRENGTHS[best], total / rows)
+
+
+def left_out(
+    solved: Solved,
+    x: Float[ArrayOf, "rows columns"],
+    y: Float[ArrayOf, "rows targets"],
+    units: Sequence[Unit],
+) -> np.ndarray:
+    """(rows, targets): what the ridge would say of the units' scored rows had it not had the unit.
+
+    In closed form, as in leaving_out.py, at the strength of all rows. NaN where no unit scores a
+    row.
+    """
+    (spectrum, ridge), told = solved, np.full(y.shape, np.nan)
+    rows = np.unique(np.concatenate([unit.rows for unit in units]))
+    z = scaling.scale_rows(spectrum.scaler, x[rows]) - spectrum.center[None, :]
+    along = z @ spectrum.directions[:, : len(ridge.coefficients)].astype(np.float64)
+    errors = np.asarray(y)[rows] - spectrum.target_mean[None, :] - along @ ridge.coefficients
+    squares = spectrum.squares[: len(ridge.coefficients)]
+    for unit in units:
+        places, scored = np.searchsorted(rows, unit.rows), unit.rows[unit.scored]
+        some = along[places]
+        for target, strength in enumerate(ridge.strengths):
+            hat = (some / (squares + strength)[None, :]) @ some.T + 1 / spectrum.rows
+            wrong = np.linalg.solve(np.eye(len(some)) - hat, errors[places, target])
+            told[scored, target] = y[scored, target] - wrong[unit.scored]
+    return told
 
 
 @contextmanager
@@ -151,7 +200,7 @@ def _primal(scaler: Scaler, x: ArrayOf, dtype: Any) -> tuple[np.ndarray, np.ndar
     """Mean of the scaled rows, and eigenvalues (rising) and -vectors of their scatter."""
     rows, columns = x.shape
     total, scatter = np.zeros(columns), np.zeros((columns, columns))
-    for block, _, real in _blocks(x, x[:, :0]):
+    for block, _, real in blocks(x, x[:, :0]):
         sums = _scatter(scaler, block, real, dtype)
         total += np.asarray(sums[0])
         scatter += np.asarray(sums[1])
@@ -188,35 +237,3 @@ def _moments(
     # The targets are centred, so the rows need not be.
     z = jnp.where(real[:, None], scaling.scale(scaler, x), 0)
     return z.T.astype(jnp.float64) @ y
-
-
-@jax.jit
-def _left_out(
-    scaler: Scaler,
-    center: Float[Array, " columns"],
-    directions: Float[Array, "columns ranks"],
-    shrinkage: Float[Array, "ranks strengths"],
-    moments: Float[Array, "ranks targets"],
-    leverage_of_mean: Float[Array, ""],
-    x: Float[Array, "rows columns"],
-    y: Float[Array, "rows targets"],
-    real: Bool[Array, " rows"],
-) -> Float[Array, "strengths targets"]:
-    """Sums of squared leave-one-out errors of some rows."""
-    centred = (scaling.scale(scaler, x) - center[None, :]).astype(directions.dtype)
-    along = (centred @ directions).astype(jnp.float64)
-    leverage = leverage_of_mean + jnp.square(along) @ shrinkage
-    coefficients = shrinkage[:, :, None] * moments[:, None, :]
-    error = y[:, None, :] - jnp.einsum("rk,kst->rst", along, coefficients)
-    left_out = error / (1 - leverage)[:, :, None]
-    return jnp.where(real[:, None, None], jnp.square(left_out), 0).sum(axis=0)
-
-
-def _blocks(x: ArrayOf, y: ArrayOf) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Blocks of one size, the last padded, and which rows are real."""
-    size = min(_ROWS, x.shape[0])
-    for start in range(0, x.shape[0], size):
-        pair = [np.asarray(rows[start : start + size]) for rows in (x, y)]
-        missing = size - len(pair[0])
-        padded = [np.pad(rows, ((0, missing), (0, 0))) for rows in pair]
-        yield padded[0], padded[1], np.arange(size) < size - missing

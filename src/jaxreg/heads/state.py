@@ -12,8 +12,8 @@ from jaxtyping import Array, Key
 
 from jaxreg.config import HeadConfig
 from jaxreg.errors import InputError
-from jaxreg.heads import mlp, optimizer, scaling, stopping
-from jaxreg.heads.ridge import Spectrum, decompose
+from jaxreg.heads import mix, mlp, optimizer, scaling, stopping
+from jaxreg.heads.ridge import Solved, decompose, solve
 from jaxreg.heads.scaling import ArrayOf, Basis, Pieces, Scalers
 from jaxreg.heads.stopping import Stopping
 
@@ -89,7 +89,7 @@ class State(NamedTuple):
     key: jax.Array  # uint32 key data; with step and epoch it gives every random draw
     scalers: Scalers
     stopping: Stopping
-    best_params: mlp.Params  # of the lowest validation loss so far
+    best_params: mlp.Params  # of the lowest validation loss so far; a mix has `mix` beside them
     best_loss: jax.Array  # float32, infinite before the first finite one
     best_epoch: jax.Array  # int32, from 1; 0 before the first finite loss
     stopped: jax.Array  # bool, by early stopping; False where a loss was not finite
@@ -129,21 +129,25 @@ class Rates(NamedTuple):
         )
 
 
-def init_state(config: HeadConfig, data: Data, spectrum: Spectrum | None = None) -> State:
+def init_state(
+    config: HeadConfig, data: Data, solved: Solved | None = None, watched_units: int | None = None
+) -> State:
     """The state before the first epoch; scalers from the training rows (hand those in as NumPy).
 
     Args:
         config: the head.
         data: features as stored, also with `components`.
-        spectrum: of the training rows, where it is known; else made if `components` asks for it.
+        solved: the ridge, where it is known; else solved on the training rows if `components` or a
+            mix asks for it.
+        watched_units: of how many units the watched rows are, for a mix; None: as many as rows.
 
     Raises:
         InputError: too many components.
     """
     rows = data.train.real
-    needs_all = config.components is not None and spectrum is None
-    x = data.x[rows] if needs_all else data.pieces
-    return first_state(config, x, data.y[rows], data.x.shape[1], spectrum)
+    x = data.pieces if config.components is None or solved is not None else data.x[rows]
+    units = int(data.watched.used) if watched_units is None else watched_units
+    return first_state(config, x, data.y[rows], data.x.shape[1], solved, units)
 
 
 def first_state(
@@ -151,24 +155,29 @@ def first_state(
     x: ArrayOf | Pieces,
     y: ArrayOf,
     features: int,
-    spectrum: Spectrum | None = None,
+    solved: Solved | None = None,
+    watched_units: int = 1,
 ) -> State:
     """`init_state` from the training rows alone; x, of `features` columns, may come in pieces.
 
-    With `components` and no spectrum, x must be an array.
+    With `components` and nothing solved, x must be an array.
     """
-    scaler = scaling.identity_scaler(features)
-    if config.scale_features:
-        scaler = scaling.feature_scaler(x) if spectrum is None else spectrum.scaler
-    if config.components is not None:
-        if spectrum is None:
-            if callable(x):
-                raise ValueError("first_state: components of features in pieces")
-            spectrum = decompose(scaler, x, y)
-        scaler = scaler._replace(basis=spectrum.basis(config.components))
     target = scaling.target_scaler(y) if config.scale_target else None
     target = target or scaling.identity_scaler(y.shape[1])
-    return _init(shape_of(config), Scalers(scaler, target), _key(config))
+    scaler = scaling.identity_scaler(features)
+    if config.scale_features:
+        scaler = scaling.feature_scaler(x) if solved is None else solved.spectrum.scaler
+    if config.components is None:
+        return _init(shape_of(config), Scalers(scaler, target), _key(config), None)
+    if solved is None:
+        if callable(x):
+            raise ValueError("first_state: components of features in pieces")
+        spectrum = decompose(scaler, x, y)
+        solved = Solved(spectrum, solve(spectrum, x, y))
+    scaler = scaler._replace(basis=solved.spectrum.basis(config.components))
+    scalers = Scalers(scaler, target)
+    ridge = mix.start(solved, scalers, watched_units) if config.head == "mix" else None
+    return _init(shape_of(config), scalers, _key(config), ridge)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -184,14 +193,28 @@ def empty_state(config: HeadConfig, features: int, targets: int) -> State:
         directions = np.zeros((features, config.components), np.float32)
         scaler = scaler._replace(basis=Basis(scaler.mean, directions))
     scalers = Scalers(scaler, scaling.identity_scaler(targets))
-    return _init(shape_of(config), scalers, _key(config))
+    ridge = mix.empty(features, targets) if config.head == "mix" else None
+    return _init(shape_of(config), scalers, _key(config), ridge)
 
 
-def project(config: HeadConfig, scalers: Scalers, data: Data) -> Data:
-    """With `components`, the rows as the head takes them, projected once for all epochs."""
+def project(config: HeadConfig, state: State, data: Data, told: np.ndarray | None = None) -> Data:
+    """With `components`, the rows as the head takes them, projected once for all epochs.
+
+    Those of a mix have behind the components what the ridge says of each row; or `told` (rows,
+    targets), target units, where the state's own ridge has seen the watched rows.
+    """
     if config.components is None:
         return data
-    return data._replace(x=scaling.scale_rows(scalers.features, data.x))
+    x = scaling.scale_rows(state.scalers.features, data.x)
+    if config.head != "mix":
+        return data._replace(x=x)
+    if told is None:
+        linear = mix.ridge_of_rows(state.best_params["mix"], state.scalers, data.x)
+    else:  # of the first view; others are never watched
+        mean, deviation = map(np.asarray, state.scalers.target[:2])  # on the host: the same bits
+        linear = (told - mean[None, :]) / deviation[None, :]
+        linear = np.pad(linear, ((0, len(x) - len(linear)), (0, 0)))
+    return data._replace(x=np.concatenate([x, linear], axis=1))
 
 
 def _key(config: HeadConfig) -> Array:
@@ -199,9 +222,12 @@ def _key(config: HeadConfig) -> Array:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _init(config: HeadConfig, scalers: Scalers, key: Array) -> State:
+def _init(config: HeadConfig, scalers: Scalers, key: Array, ridge: mlp.Params | None) -> State:
     inputs, targets = scalers.features.outputs, scalers.target.mean.shape[0]
     params = first_params(config, inputs, targets, key)
+    best = params
+    if ridge is not None:
+        best = {**params, "mix": ridge}
     return State(
         params=params,
         opt_state=optimizer.adam(0.0, 1, 1.0).init(params),
@@ -210,7 +236,7 @@ def _init(config: HeadConfig, scalers: Scalers, key: Array) -> State:
         key=key,
         scalers=scalers,
         stopping=stopping.start(),
-        best_params=params,
+        best_params=best,
         best_loss=jnp.array(jnp.inf, jnp.float32),
         best_epoch=jnp.zeros((), jnp.int32),
         stopped=jnp.array(False),
@@ -225,7 +251,8 @@ def key_for(data: Array, purpose: int) -> Key[Array, ""]:
 def shape_of(config: HeadConfig) -> HeadConfig:
     """The settings that decide the compiled program; all others at their defaults."""
     names = ("components", "dropout", "output_activation", "batch_size", "epochs")
-    return HeadConfig(**{name: getattr(config, name) for name in names}, hidden=config.layers)
+    kept = {name: getattr(config, name) for name in names}
+    return HeadConfig(head="mix" if config.head == "mix" else "mlp", hidden=config.layers, **kept)
 
 
 def _check(x: ArrayOf, y: ArrayOf, validation_x: ArrayOf, validation_y: ArrayOf) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 from jaxreg.config import HeadConfig, TrainConfig
 from jaxreg.heads import scaling
 from jaxreg.heads.fit import predict_rows
-from jaxreg.heads.ridge import Ridge, Spectrum, decompose, solve
+from jaxreg.heads.ridge import Solved, decompose, left_out, solve
 from jaxreg.heads.scaling import Scalers
 from jaxreg.runs.experiment import Experiment
+from jaxreg.splits.units import Unit, some_of
 
 WIDEST = 3072  # rows or columns, the fewer of both: beyond, a bar is not worth its time, which
 # grows with the cube
@@ -20,25 +21,45 @@ WIDEST = 3072  # rows or columns, the fewer of both: beyond, a bar is not worth 
 class Bar:
     """A ridge on all columns, and what it says of every row of the dataset."""
 
-    spectrum: Spectrum
-    ridge: Ridge
+    solved: Solved
+    rows: np.ndarray  # that it was solved on: in a fold also what early stopping watches
+    units: list[Unit] | None  # of these rows, what its strength was judged on
     predictions: np.ndarray  # (rows, targets), target units
+    honest: np.ndarray | None  # in a fold: the same, as if it had not seen a watched row's unit
+    watched_units: int  # how many units early stopping watches
     seconds: float
 
 
-def measure(experiment: Experiment, config: TrainConfig) -> Bar | None:
-    """Fit the ridge on the training rows; None where it would take long and no head needs it."""
+def measure(experiment: Experiment, config: TrainConfig, *, in_fold: bool) -> Bar | None:
+    """Fit the ridge; None where it would take long and no head needs it."""
     begin = time.perf_counter()
-    rows = experiment.rows("train")
-    needed = config.head == "ridge" or config.components is not None
-    small = min(len(rows), experiment.x.shape[1]) <= WIDEST
+    train, watched, x = experiment.rows("train"), experiment.rows("validation"), experiment.x
+    needed = config.head != "mlp" or config.components is not None
+    small = min(len(train), x.shape[1]) <= WIDEST
     quick = small and experiment.placement.kind == "device"
-    if not isinstance(experiment.x, np.ndarray) or not (needed or quick):
+    if not isinstance(x, np.ndarray) or not (needed or quick):
         return None
-    x, y = experiment.x[rows], experiment.y[rows]
-    spectrum = decompose(scaling.feature_scaler(x), x, y)
-    ridge = solve(spectrum, x, y)
-    scalers = Scalers(spectrum.scaler, scaling.identity_scaler(y.shape[1]))
-    head = spectrum.head(ridge, scalers)
-    predictions = predict_rows(head, scalers, HeadConfig(hidden=()), experiment.x)
-    return Bar(spectrum, ridge, predictions, time.perf_counter() - begin)
+    scaler = scaling.feature_scaler(x[train])
+    both = np.union1d(train, watched)
+    rows = both if in_fold else train
+    units = some_of(experiment.units(rows, config.gap))
+    spectrum = decompose(scaler, x[rows], experiment.y[rows])
+    solved = Solved(spectrum, solve(spectrum, x[rows], experiment.y[rows], units=units))
+    scalers = Scalers(scaler, scaling.identity_scaler(experiment.y.shape[1]))
+    head = spectrum.head(solved.ridge, scalers)
+    predictions = predict_rows(head, scalers, HeadConfig(hidden=()), x)
+    honest, its = None, _watched(experiment.units(both, config.gap), both, watched)
+    if in_fold and config.head == "mix":
+        told = left_out(solved, x[rows], experiment.y[rows], its)
+        honest = predictions.copy()
+        honest[watched] = told[np.searchsorted(rows, watched)]
+    seconds = time.perf_counter() - begin
+    return Bar(solved, rows, units, predictions, honest, len(its), seconds)
+
+
+def _watched(units: list[Unit] | None, rows: np.ndarray, watched: np.ndarray) -> list[Unit]:
+    """The units, of numbers among these rows, that have a watched row."""
+    places = np.searchsorted(rows, watched)
+    if units is None:
+        return [Unit(np.array([place]), np.array([True])) for place in places]
+    return [unit for unit in units if np.isin(unit.rows[unit.scored], places).any()]

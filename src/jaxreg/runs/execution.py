@@ -19,7 +19,7 @@ from jaxreg.features.recipe import Column
 from jaxreg.files import write_whole
 from jaxreg.runs.device import device_warning, prepare_jax
 from jaxreg.runs.directory import Row, RunDirectory
-from jaxreg.runs.experiment import Experiment, check_head, load_experiment
+from jaxreg.runs.experiment import Experiment, check_head, load_experiment, settled
 from jaxreg.runs.identity import identity, refuse_differences
 
 # Slow to import, for they bring JAX, Flax, Orbax and matplotlib; in the order of their use.
@@ -67,6 +67,7 @@ def execute(
         device = prepare_jax()
         if warning := device_warning(device):
             say(f"warning: {warning}")
+        config = settled(experiment, config)
         check_head(experiment, config)
         record = identity(cache, dataset, experiment, config)
         if there is not None:

@@ -21,6 +21,7 @@ from jaxreg.runs.metrics import runs_of_rows
 from jaxreg.runs.placement import Placement, measure, place
 from jaxreg.splits import Split, split_rows
 from jaxreg.splits.folds import split_folds
+from jaxreg.splits.units import Unit, training_units
 
 
 class View(NamedTuple):
@@ -50,6 +51,12 @@ class Experiment:
         """The row numbers of one side of the split."""
         return np.flatnonzero(self.split.labels == label)
 
+    @property
+    def least_training(self) -> int:
+        """How many rows train, in the smallest of the trainings."""
+        splits = self.folds or (self.split,)
+        return min(int((split.labels == "train").sum()) for split in splits)
+
     def fold(self, number: int) -> "Experiment":
         """The same with the split of one fold."""
         return dataclasses.replace(self, split=self.folds[number], folds=())
@@ -76,6 +83,17 @@ class Experiment:
             return None
         sequence, order = self.places
         return runs_of_rows(sequence[rows], order[rows])
+
+    def units(self, rows: np.ndarray, gap: float) -> list[Unit] | None:
+        """What a choice made within these training rows is judged on; None: each row alone."""
+        usable = np.flatnonzero(~np.isnan(self.y).any(axis=1))
+        return training_units(
+            self.split.kind,
+            np.searchsorted(usable, rows),
+            gap=gap,
+            sequential=self.dataset.sequential,
+            **_places(self.dataset.rows(usable)),
+        )
 
     @property
     def notes(self) -> list[str]:
@@ -156,9 +174,7 @@ def _split(
     common: dict[str, Any] = {
         "digests": kept.digests,
         "ids": kept.ids,
-        "order": kept.table["order"].to_numpy(),
-        "group": kept.table["group"].to_pylist() if "group" in kept.table.column_names else None,
-        "columns": kept.table,
+        **_places(kept),
         "validation": config.validation,
         "gap": config.gap,
         "seed": config.seed,
@@ -181,11 +197,22 @@ def _split(
     return all_rows(whole), tuple(map(all_rows, folds))
 
 
+def _places(dataset: Dataset) -> dict[str, Any]:
+    """Where each row stands, as `splits` takes it."""
+    table = dataset.table
+    group = table["group"].to_pylist() if "group" in table.column_names else None
+    return {"order": table["order"].to_numpy(), "group": group, "columns": table}
+
+
+def settled(experiment: Experiment, config: TrainConfig) -> TrainConfig:
+    """With what the settings leave to the data: the components of a mix."""
+    rows, columns = experiment.least_training, experiment.x.shape[1]
+    return dataclasses.replace(config, components=config.components_of(rows, columns))
+
+
 def check_head(experiment: Experiment, config: TrainConfig) -> None:
     """Raise InputError for a head that these rows cannot have, before anything is computed."""
-    columns = experiment.x.shape[1]
-    splits = experiment.folds or (experiment.split,)
-    rows = min(int((split.labels == "train").sum()) for split in splits)
+    rows, columns = experiment.least_training, experiment.x.shape[1]
     needs_all = config.head == "ridge" or config.components is not None
     if needs_all and not isinstance(experiment.x, np.ndarray):
         raise InputError(

@@ -41,7 +41,7 @@ def first_member(experiment: Experiment, config: TrainConfig) -> Member:
     """The first of the trainings that the settings ask for, with its ridge."""
     fold, its = (0, experiment.fold(0)) if experiment.folds else (None, experiment)
     own = dataclasses.replace(config, seeds=1)
-    return Member(fold, config.seed, its, own, measure(its, config))
+    return Member(fold, config.seed, its, own, measure(its, config, in_fold=bool(experiment.folds)))
 
 
 def make_members(experiment: Experiment, config: TrainConfig) -> tuple[Member, ...]:
@@ -53,9 +53,9 @@ def make_members(experiment: Experiment, config: TrainConfig) -> tuple[Member, .
     members = []
     for fold in range(len(experiment.folds)) if experiment.folds else [None]:
         its = experiment if fold is None else experiment.fold(fold)
-        bar = measure(its, config)
+        bar = measure(its, config, in_fold=fold is not None)
         if bar is not None and config.components is not None:
-            bar.spectrum.check(config.components)
+            bar.solved.spectrum.check(config.components)
         for seed in range(config.seed, config.seed + config.seeds):
             own = dataclasses.replace(config, seed=seed, seeds=1)
             members.append(Member(fold, seed, its, own, bar))
@@ -77,7 +77,7 @@ def bar_text(members: tuple[Member, ...]) -> str:
         rows = member.scored
         errors.append(np.abs(bar.predictions[rows] - member.experiment.y[rows]).mean())
         seconds += bar.seconds
-        strengths = ", ".join(f"{strength:.3g}" for strength in bar.ridge.strengths)
+        strengths = ", ".join(f"{strength:.3g}" for strength in bar.solved.ridge.strengths)
     if len(bars) == 1:
         return f"MAE {errors[0]:.3g} (validation), strength {strengths}, {seconds:.1f} s"
     return f"MAE {np.mean(errors):.3g}, mean of {len(bars)} folds, {seconds:.1f} s"

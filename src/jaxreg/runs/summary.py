@@ -122,7 +122,20 @@ def _summarize_one(member: Member, state: State, predictions: np.ndarray) -> dic
         "best_epoch": int(state.best_epoch) or None,
         "stopping_epoch_best": int(state.stopping.best_epoch) or None,
         "stopped_early": bool(state.stopped),
+        "ridge_share": ridge_share(state),
     }
+
+
+def ridge_share(state: State) -> list[float] | None:
+    """Of a mix, by target; None for another head."""
+    mix = state.best_params.get("mix")
+    return None if mix is None else [round(float(share), 4) for share in np.asarray(mix["share"])]
+
+
+def mean_share(each: Sequence[dict[str, Any]]) -> list[float] | None:
+    """The mean over trainings."""
+    shares = [one["ridge_share"] for one in each]
+    return None if None in shares else np.mean(shares, axis=0).round(4).tolist()
 
 
 def _over_members(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -142,6 +155,7 @@ def _over_members(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "best_epoch": None,
         "stopping_epoch_best": None,
         "stopped_early": all(one["stopped_early"] for one in each),
+        "ridge_share": mean_share(each),
     }
 
 

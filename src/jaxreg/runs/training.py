@@ -140,15 +140,12 @@ def _start_on_device(
     members: Sequence[Member], config: TrainConfig
 ) -> tuple[State, Callable[[State], Fit]]:
     each = _data(members)
-    states = [
-        init_state(member.config, data, None if member.bar is None else member.bar.spectrum)
-        for member, data in zip(members, each, strict=True)
-    ]
+    states = [_its_first_state(member, data) for member, data in zip(members, each, strict=True)]
 
     def projected(state: State) -> list[Data]:
         return [
-            project(config, own.scalers, data)
-            for own, data in zip(states_of(state), each, strict=True)
+            project(config, own, data, member.bar and member.bar.honest)
+            for own, data, member in zip(states_of(state), each, members, strict=True)
         ]
 
     if len(members) == 1:
@@ -163,6 +160,12 @@ def _start_on_device(
         return lambda state, until: fit(state, placed, until)
 
     return state, begin
+
+
+def _its_first_state(member: Member, data: Data) -> State:
+    if member.bar is None:
+        return init_state(member.config, data)
+    return init_state(member.config, data, member.bar.solved, member.bar.watched_units)
 
 
 def _first_state(member: Member) -> State:
@@ -190,11 +193,12 @@ def solve_ridge(
 def _solved(member: Member, data: Data) -> State:
     bar, components = member.bar, member.config.components
     assert bar is not None  # `measure` solves it whenever it is the head
-    ridge, rows = bar.ridge, data.train.real
-    state = init_state(member.config, data, bar.spectrum)
+    spectrum, ridge = bar.solved
+    state = init_state(member.config, data, bar.solved)
     if components is not None:
-        ridge = solve(bar.spectrum, data.x[rows], data.y[rows], components)
-    params = bar.spectrum.head(ridge, state.scalers)
+        x, y = data.x[bar.rows], data.y[bar.rows]
+        ridge = solve(spectrum, x, y, components, bar.units)
+    params = spectrum.head(ridge, state.scalers)
     return state._replace(params=params, best_params=params)
 
 

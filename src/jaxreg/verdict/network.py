@@ -53,6 +53,11 @@ def activity(
                 flow = flow * (random.random(flow.shape) >= dropout) / np.float32(1 - dropout)
         output = params["output"]
         raw = flow @ np.asarray(output["kernel"]) + np.asarray(output["bias"])
+        if "mix" in params:
+            linear = {name: np.asarray(values) for name, values in params["mix"].items()}
+            columns = inputs_of(scalers.features._replace(basis=None), x)
+            ridge, share = columns @ linear["kernel"] + linear["bias"], linear["share"]
+            raw = share * ridge + (1 - share) * raw
         raw = raw * np.asarray(scalers.target.deviation) + np.asarray(scalers.target.mean)
     return Activity(inputs, hidden, raw)
 

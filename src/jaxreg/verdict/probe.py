@@ -83,7 +83,10 @@ def run_probe(
     losses = np.where(np.isfinite(losses), losses, np.inf)
     with np.errstate(divide="ignore", invalid="ignore"):
         jump = np.where(first > 0, highest / first, 1.0)
-    run = float(_loss(own, Rates.of(config), scalers, best, data[2], data[3]))
+    # from features as stored: a mix wants more of them than the components
+    stored = jnp.asarray(watched[0].astype(np.float32))
+    whole = replace(own, components=None, head="mlp")
+    run = float(_loss(whole, Rates.of(config), scalers, best, stored, data[3]))
     return Probe(losses.min(axis=1), losses[:, -1], jump, dead, run)
 
 

@@ -1,0 +1,211 @@
+"""Which head, on which features: every choice made inside the training rows.
+
+    python benchmarks/best_head.py TUB --target user/angle --weights FILE [--cache cache]
+    python benchmarks/best_head.py road:10000 --weights random
+    python benchmarks/best_head.py --quick                          # shows that it works
+
+Five folds of blocks, as `--folds 5 --split blocks`. Of the rows outside a fold a slice is watched,
+and a candidate is chosen by its error there; R² and MAE are of the folds, which nothing was chosen
+on. `chosen` counts the folds in which a candidate was the one. The interval is of R² over 2,000
+draws of the ten blocks with replacement. Seconds are those of all five trainings, features read
+and imports done, the first compilation included.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import tyro
+
+import jaxreg
+from heads_tried import HEADS, KERNELS, Fold, Told
+from jaxreg.config import HeadConfig, TrainConfig
+from jaxreg.features.cache import Cache
+from jaxreg.features.datasets import read_dataset
+from jaxreg.runs.experiment import load_experiment
+
+Columns = tuple[int, tuple[str, ...], str]  # size in pixels, taps, pool
+
+TRIED: tuple[Columns, ...] = (
+    (150, ("mixed10",), "avg"),
+    (150, ("mixed2",), "grid:1x4"),
+    (150, ("mixed2",), "grid:2x4"),
+    (150, ("mixed3",), "grid:1x4"),
+    (150, ("mixed2", "mixed3"), "grid:1x4"),
+)
+QUICK: tuple[Columns, ...] = ((75, ("mixed0",), "grid:1x4"), (75, ("mixed1",), "avg"))
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Compare heads and features on a source, nested."""
+
+    source: Annotated[str, tyro.conf.Positional] = "road:1000"  # whatever extract takes, in order
+    target: str = "steering"
+    weights: str = "random"  # as for extract
+    cache: str = "cache"  # folder of features; what is there is used
+    wide: bool = False  # 299x299 too: mixed10 (the original's), mixed2 and mixed3
+    quick: bool = False  # 75x75, few epochs: the figures mean nothing
+    picture: str | None = None  # a PNG file: error against seconds
+
+
+class Result(NamedTuple):
+    """A candidate on all folds."""
+
+    columns: str
+    head: str
+    inner: np.ndarray  # (folds,) MAE on the watched rows
+    told: np.ndarray  # (rows,) of each row's fold
+    seconds: float
+
+
+FEW = ("mlp (original)", "ridge", "mix")  # on every column; all others on the first grid
+
+
+def main(arguments: Arguments) -> None:
+    """Extract what is missing, train everything, print the table, draw the picture."""
+    columns = QUICK if arguments.quick else TRIED
+    if arguments.wide:
+        columns = (
+            (299, ("mixed10",), "avg"), (299, ("mixed2",), "grid:2x4"),
+            (299, ("mixed3",), "grid:2x4"), *columns,
+        )  # fmt: skip
+    full = next(chosen for chosen in columns if chosen[2] != "avg" and chosen[0] < 299)
+    results: list[Result] = []
+    for chosen in columns:
+        folds = list(_folds(arguments, chosen))
+        if chosen == columns[0]:
+            _say_ceiling(folds[0])
+            print("| features | head | R² (95%) | MAE | seconds | watched MAE | chosen |")
+            print("|---|---|---|---|---|---|---|", flush=True)
+        for name, candidate in _candidates(chosen == full, len(folds[0].y)):
+            results.append(_run(_name(chosen), name, candidate, folds))
+            print(_line(results[-1], folds, ""), flush=True)
+    _print_table(results, folds)
+    if arguments.picture:
+        _draw(results, folds, Path(arguments.picture))
+
+
+def _candidates(full: bool, rows: int) -> Iterator[tuple[str, Callable[[Fold], Told]]]:
+    heads = HEADS | KERNELS if rows <= 2000 else HEADS
+    return ((name, one) for name, one in heads.items() if full or name in FEW)
+
+
+def _folds(arguments: Arguments, chosen: Columns) -> Iterator[Fold]:
+    size, taps, pool = chosen
+    name = f"best-head-{size}"
+    jaxreg.extract_features(
+        arguments.source, name=name, cache=arguments.cache, weights=arguments.weights,
+        size=(size, size), taps=taps, pool=pool,
+    )  # fmt: skip
+    cache = Cache(Path(arguments.cache))
+    config = TrainConfig(
+        target=(arguments.target,), taps=taps, pool=pool, split="blocks", folds=5,
+        epochs=3 if arguments.quick else TrainConfig.epochs,
+    )  # fmt: skip
+    experiment = load_experiment(cache, read_dataset(cache, name), config)
+    settings = {name: getattr(config, name) for name in HeadConfig.__dataclass_fields__}
+    assert isinstance(experiment.x, np.ndarray)
+    for number in range(5):
+        its = experiment.fold(number)
+        sides = [its.rows(side) for side in ("train", "validation", "test")]
+        yield Fold(experiment.x, experiment.y, its, *sides, HeadConfig(**settings))
+
+
+def _run(columns: str, name: str, candidate: Callable[[Fold], Told], folds: list[Fold]) -> Result:
+    begin = time.perf_counter()
+    inner, told = np.empty(len(folds)), np.full(len(folds[0].y), np.nan)
+    for number, fold in enumerate(folds):
+        inner[number], kept = candidate(fold)
+        told[fold.test] = kept[fold.test, 0]
+    return Result(columns, name, inner, told, time.perf_counter() - begin)
+
+
+def _print_table(results: list[Result], folds: list[Fold]) -> None:
+    picks = np.argmin([result.inner for result in results], axis=0)
+    told = np.empty_like(results[0].told)
+    for number, fold in enumerate(folds):
+        told[fold.test] = results[picks[number]].told[fold.test]
+    print("\nin order of the error on watched rows\n")
+    for number in np.argsort([result.inner.mean() for result in results]):
+        print(_line(results[number], folds, str(int((picks == number).sum()) or "")))
+    chosen = Result("chosen in each fold", "", np.array([np.nan]), told, np.nan)
+    print(_line(chosen, folds, ""))
+
+
+def _line(result: Result, folds: list[Fold], chosen: str) -> str:
+    y = folds[0].y[:, 0]
+    low, high = _interval(result.told, y)
+    score = f"{_r2(result.told, y):.3f} ({low:.2f} to {high:.2f})"
+    mae = f"{np.abs(result.told - y).mean():.4f}"
+    seconds = f"{result.seconds:.1f} | {result.inner.mean():.4f}"
+    return f"| {result.columns} | {result.head} | {score} | {mae} | {seconds} | {chosen} |"
+
+
+def _r2(told: np.ndarray, y: np.ndarray) -> float:
+    return float(1 - np.square(told - y).sum() / np.square(y - y.mean()).sum())
+
+
+def _interval(told: np.ndarray, y: np.ndarray, blocks: int = 10) -> tuple[float, float]:
+    """R² with blocks of the recording drawn with replacement."""
+    rng = np.random.default_rng(0)
+    each = np.array_split(np.arange(len(y)), blocks)
+    drawn = [
+        np.concatenate([each[i] for i in rng.integers(blocks, size=blocks)]) for _ in range(2000)
+    ]
+    scores = [_r2(told[rows], y[rows]) for rows in drawn]
+    return tuple(np.percentile(scores, [2.5, 97.5]))
+
+
+def _say_ceiling(fold: Fold) -> None:
+    """How alike the targets of neighbouring frames are: what no head can be much better than."""
+    y = fold.y[:, 0]
+    print(f"{len(y)} rows, deviation {y.std():.3f}; the share of the target's variance that a")
+    print("frame's neighbours so far before and after it do not tell, if their mean is taken:")
+    for reach in (1, 2, 3, 5):
+        middle = y[reach:-reach]
+        # the mean of two independent noises adds half of one's variance
+        left = np.var(middle - (y[2 * reach :] + y[: -2 * reach]) / 2) / 1.5
+        print(f"  {reach}: {left / y.var():.3f}")
+    print(flush=True)
+
+
+def _name(chosen: Columns) -> str:
+    size, taps, pool = chosen
+    return f"{'+'.join(taps)} {pool} {size}x{size}"
+
+
+def _draw(results: list[Result], folds: list[Fold], path: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot
+
+    y = folds[0].y[:, 0]
+    figure, axes = pyplot.subplots(figsize=(9, 5.5), layout="constrained")
+    kinds = {"mlp": "#0072B2", "ridge": "#000000", "mix": "#D55E00", "kernel": "#009E73"}
+    for result in results:
+        kind = result.head.split()[0].rstrip(",")
+        mae = np.abs(result.told - y).mean()
+        axes.scatter(result.seconds, mae, color=kinds[kind], s=36, alpha=0.8)
+        best = mae <= min(np.abs(r.told - y).mean() for r in results if r.head == result.head)
+        if best:
+            label = f"{result.head} · {result.columns}"
+            axes.annotate(label, (result.seconds, mae), xytext=(5, 3), fontsize=6.5,
+                          textcoords="offset points")  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xlabel("seconds, all five trainings")
+    axes.set_ylabel("MAE on held-out blocks")
+    axes.grid(alpha=0.3, which="both")
+    handles = [pyplot.Line2D([], [], ls="", marker="o", color=color) for color in kinds.values()]
+    axes.legend(handles, kinds, frameon=False)
+    figure.savefig(path, dpi=130)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    main(tyro.cli(Arguments))

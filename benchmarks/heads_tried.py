@@ -1,0 +1,181 @@
+"""The heads that `best_head.py` compares. Those that lost are nowhere else."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxreg.config import HeadConfig, TrainConfig
+from jaxreg.runs.experiment import Experiment
+from jaxreg.splits.units import some_of
+
+
+class Fold(NamedTuple):
+    """One training: what a candidate is given. Rows are numbers into x and y."""
+
+    x: np.ndarray  # (rows, columns) as stored
+    y: np.ndarray  # (rows, 1)
+    experiment: Experiment
+    train: np.ndarray
+    watched: np.ndarray
+    test: np.ndarray
+    config: HeadConfig
+
+    def as_run(self, config: HeadConfig) -> TrainConfig:
+        """The settings of a run with this head."""
+        return TrainConfig(**vars(config))
+
+
+class Told(NamedTuple):
+    """What a candidate comes to in a fold."""
+
+    watched: float  # MAE on the watched rows, of a head that has not seen them
+    kept: np.ndarray  # (rows, 1) predictions of the head to keep
+
+
+def ridge(fold: Fold) -> Told:
+    """Strength by the units of the split."""
+    both = np.union1d(fold.train, fold.watched)
+    return Told(_watched(fold, _ridge(fold, fold.train)), _ridge(fold, both))
+
+
+def ridge_alone(fold: Fold) -> Told:
+    """Strength by leaving out each row alone."""
+    both = np.union1d(fold.train, fold.watched)
+    honest = _ridge(fold, fold.train, alone=True)
+    return Told(_watched(fold, honest), _ridge(fold, both, alone=True))
+
+
+def _watched(fold: Fold, told: np.ndarray) -> float:
+    return float(np.abs(told[fold.watched] - fold.y[fold.watched]).mean())
+
+
+def _ridge(fold: Fold, rows: np.ndarray, *, alone: bool = False) -> np.ndarray:
+    from jaxreg.heads import scaling
+    from jaxreg.heads.fit import predict_rows
+    from jaxreg.heads.ridge import decompose, solve
+    from jaxreg.heads.scaling import Scalers
+
+    scaler = scaling.feature_scaler(fold.x[fold.train])
+    spectrum = decompose(scaler, fold.x[rows], fold.y[rows])
+    units = None if alone else some_of(fold.experiment.units(rows, TrainConfig.gap))
+    solved = solve(spectrum, fold.x[rows], fold.y[rows], units=units)
+    scalers = Scalers(scaler, scaling.identity_scaler(1))
+    return predict_rows(spectrum.head(solved, scalers), scalers, HeadConfig(hidden=()), fold.x)
+
+
+def head(seeds: int = 1, **settings: Any) -> Callable[[Fold], Told]:
+    """The head of `jaxreg.heads` with these settings, the mean of some seeds."""
+
+    def tell(fold: Fold) -> Told:
+        each = [_head(fold, replace(fold.config, seed=seed, **settings)) for seed in range(seeds)]
+        errors, kept = zip(*each, strict=True)
+        return Told(float(np.mean(errors)), np.mean(kept, axis=0))
+
+    return tell
+
+
+def _head(fold: Fold, config: HeadConfig) -> Told:
+    from jaxreg.heads.fit import make_fit, predict_rows
+    from jaxreg.heads.state import Data, Rows, init_state, project
+    from jaxreg.runs.bar import measure
+
+    columns = fold.x.shape[1]
+    config = replace(config, components=config.components_of(len(fold.train), columns))
+    watched, honest, solved, units = Rows.of(fold.watched), None, None, None
+    if config.head == "mix":
+        bar = measure(fold.experiment, fold.as_run(config), in_fold=True)
+        assert bar is not None
+        honest, solved, units = bar.honest, bar.solved, bar.watched_units
+    data = Data(fold.x, fold.y, Rows.of(fold.train), watched, np.zeros(1, np.int32))
+    state = init_state(config, data, solved, units)
+    rows = project(config, state, data, honest)
+    state, history = make_fit(config)(state, rows, config.epochs)
+    told = predict_rows(state.best_params, state.scalers, config, fold.x)
+    # as it was seen then: the ridge that a mix keeps has seen the watched rows
+    return Told(float(np.asarray(history.val_mae)[int(state.best_epoch) - 1]), told)
+
+
+def residual(**settings: Any) -> Callable[[Fold], Told]:
+    """An MLP on what a ridge leaves of the training rows, added to it."""
+
+    def tell(fold: Fold) -> Told:
+        line = _ridge(fold, fold.train)
+        left = _head(fold._replace(y=fold.y - line), replace(fold.config, **settings))
+        return Told(left.watched, left.kept + line)
+
+    return tell
+
+
+def kernel(name: str, reach: float) -> Callable[[Fold], Told]:
+    """scikit-learn's KernelRidge on the scaled columns, strength by the units of the split."""
+
+    def tell(fold: Fold) -> Told:
+        both = np.union1d(fold.train, fold.watched)
+        honest = _kernel(fold, fold.train, name, reach)
+        return Told(_watched(fold, honest), _kernel(fold, both, name, reach))
+
+    return tell
+
+
+def _kernel(fold: Fold, rows: np.ndarray, name: str, reach: float) -> np.ndarray:
+    from sklearn.kernel_ridge import KernelRidge
+    from sklearn.metrics.pairwise import pairwise_kernels
+
+    from jaxreg.heads import scaling
+
+    z = scaling.scale_rows(scaling.feature_scaler(fold.x[fold.train]), fold.x).astype(np.float64)
+    # of a column the expected squared distance is 2: so `reach` is about the exponent of strangers
+    gamma = reach / (2 * z.shape[1]) if name == "rbf" else reach / (1.1 * z.shape[1])
+    products = pairwise_kernels(z, z[rows], metric=name, gamma=gamma, n_jobs=1)
+    own, y = products[rows], fold.y[rows].astype(np.float64)
+    units = fold.experiment.units(rows, TrainConfig.gap) or []
+    errors = {}
+    for strength in np.logspace(-4, 1, 11):
+        wrong = 0.0
+        for unit in units:
+            rest = np.setdiff1d(np.arange(len(rows)), unit.rows)
+            some = unit.rows[unit.scored]
+            fitted = KernelRidge(alpha=strength, kernel="precomputed")
+            fitted.fit(own[np.ix_(rest, rest)], y[rest] - y[rest].mean())
+            told = fitted.predict(own[np.ix_(some, rest)]) + y[rest].mean()
+            wrong += float(np.square(told - y[some]).sum())
+        errors[strength] = wrong
+    best = KernelRidge(alpha=min(errors, key=lambda s: errors[s]), kernel="precomputed")
+    return best.fit(own, y - y.mean()).predict(products) + y.mean()
+
+
+def with_past(frames: int, candidate: Callable[[Fold], Told]) -> Callable[[Fold], Told]:
+    """The columns of the frame so long before beside the frame's own: for who may look back."""
+
+    def tell(fold: Fold) -> Told:
+        before = np.maximum(np.arange(len(fold.x)) - frames, 0)  # rows are in the source's order
+        return candidate(fold._replace(x=np.concatenate([fold.x, fold.x[before]], axis=1)))
+
+    return tell
+
+
+MIX = {"head": "mix", "learning_rate": 1e-3, "min_delta": 0.0}
+HEADS: dict[str, Callable[[Fold], Told]] = {
+    "mlp (original)": head(),
+    "mlp, rate 1e-3": head(learning_rate=1e-3, min_delta=0.0),
+    "mlp, 32 components": head(components=32, min_delta=0.0),
+    "mlp, 128 components, rate 1e-3": head(components=128, learning_rate=1e-3, min_delta=0.0),
+    "ridge, rows alone": ridge_alone,
+    "ridge": ridge,
+    "mlp on the ridge's residual": residual(components=128, learning_rate=1e-3, min_delta=0.0),
+    "mix": head(**MIX),
+    "mix, 32 components": head(**MIX, components=32),
+    "mix, rate 1e-4": head(**MIX | {"learning_rate": 1e-4}),
+    "mix, batch 128, rate 2e-3": head(**MIX | {"batch_size": 128, "learning_rate": 2e-3}),
+    "mix, 64-64": head(**MIX, hidden=(64, 64)),
+    "mix, 1024": head(**MIX, hidden=(1024,)),
+    "mix, dropout 0.5": head(**MIX, dropout=0.5),
+    "mix, three seeds": head(3, **MIX),
+}
+KERNELS: dict[str, Callable[[Fold], Told]] = {
+    "kernel ridge, rbf": kernel("rbf", 0.5),
+    "kernel ridge, laplacian": kernel("laplacian", 0.5),
+    "ridge, and 5 frames before": with_past(5, ridge),
+}

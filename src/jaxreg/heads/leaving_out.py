@@ -1,0 +1,108 @@
+"""What a ridge errs by on rows that are left out: one row at a time, or a unit of them together.
+
+With the hat matrix H of all rows, a ridge fitted without the rows B errs on them by
+(I − H_BB)⁻¹ e_B, e being the residuals of the ridge on all (Cook and Weisberg, Residuals and
+Influence in Regression, 2.2); for a single row that is e / (1 − h).
+"""
+
+from collections.abc import Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from jaxreg.heads import scaling
+from jaxreg.heads.scaling import ArrayOf, Scaler
+from jaxreg.splits.units import Unit
+
+ROWS = 2048  # rows at a time
+
+
+@jax.jit
+def rows_left_out(
+    scaler: Scaler,
+    center: Float[Array, " columns"],
+    directions: Float[Array, "columns ranks"],
+    shrinkage: Float[Array, "ranks strengths"],
+    moments: Float[Array, "ranks targets"],
+    leverage_of_mean: Float[Array, ""],
+    x: Float[Array, "rows columns"],
+    y: Float[Array, "rows targets"],
+    real: Bool[Array, " rows"],
+) -> Float[Array, "strengths targets"]:
+    """Sums of squared errors of some rows, each left out alone."""
+    along = _along(scaler, center, directions, x).astype(jnp.float64)
+    leverage = leverage_of_mean + jnp.square(along) @ shrinkage
+    wrong = _residuals(along, shrinkage, moments, y) / (1 - leverage)[:, :, None]
+    return jnp.where(real[:, None, None], jnp.square(wrong), 0).sum(axis=0)
+
+
+@jax.jit
+def hats(
+    scaler: Scaler,
+    center: Float[Array, " columns"],
+    directions: Float[Array, "columns ranks"],
+    shrinkage: Float[Array, "ranks strengths"],
+    moments: Float[Array, "ranks targets"],
+    leverage_of_mean: Float[Array, ""],
+    x: Float[Array, "rows columns"],
+    y: Float[Array, "rows targets"],
+    real: Bool[Array, " rows"],
+) -> tuple[Float[Array, "strengths rows rows"], Float[Array, "strengths rows targets"]]:
+    """The hat matrix of a unit's rows and their residuals, 0 where a row is not real."""
+    along = jnp.where(real[:, None], _along(scaler, center, directions, x), 0)
+    shrunk = shrinkage.T.astype(along.dtype)
+    found = lax.map(lambda one: (along * one[None, :]) @ along.T, shrunk).astype(jnp.float64)
+    found = found + leverage_of_mean * (real[:, None] & real[None, :])[None, :, :]
+    errors = _residuals(along.astype(jnp.float64), shrinkage, moments, y)
+    return found, jnp.where(real[:, None, None], errors, 0).swapaxes(0, 1)
+
+
+def unit_left_out(hats: np.ndarray, errors: np.ndarray, scored: np.ndarray) -> np.ndarray:
+    """Sums of squared errors (strengths, targets) of the scored rows of a unit left out whole."""
+    wrong = np.linalg.solve(np.eye(hats.shape[1])[None, :, :] - hats, errors)
+    return np.square(wrong[:, scored]).sum(axis=1)
+
+
+def _along(
+    scaler: Scaler,
+    center: Float[Array, " columns"],
+    directions: Float[Array, "columns ranks"],
+    x: Float[Array, "rows columns"],
+) -> Float[Array, "rows ranks"]:
+    centred = (scaling.scale(scaler, x) - center[None, :]).astype(directions.dtype)
+    return centred @ directions
+
+
+def _residuals(
+    along: Float[Array, "rows ranks"],
+    shrinkage: Float[Array, "ranks strengths"],
+    moments: Float[Array, "ranks targets"],
+    y: Float[Array, "rows targets"],
+) -> Float[Array, "rows strengths targets"]:
+    coefficients = shrinkage[:, :, None] * moments[:, None, :]
+    return y[:, None, :] - jnp.einsum("rk,kst->rst", along, coefficients)
+
+
+def unit_blocks(
+    x: ArrayOf, y: ArrayOf, units: Sequence[Unit]
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Unit after unit, padded to the longest; which of its rows are real, which are scored."""
+    longest = max(len(unit.rows) for unit in units)
+    for unit in units:
+        block, targets, real = next(blocks(x[unit.rows], y[unit.rows], longest))
+        yield block, targets, real, np.pad(unit.scored, (0, longest - len(unit.rows)))
+
+
+def blocks(
+    x: ArrayOf, y: ArrayOf, size: int = 0
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Blocks of one size, the last padded, and which rows are real."""
+    size = size or min(ROWS, x.shape[0])
+    for start in range(0, x.shape[0], size):
+        pair = [np.asarray(rows[start : start + size]) for rows in (x, y)]
+        missing = size - len(pair[0])
+        padded = [np.pad(rows, ((0, missing), (0, 0))) for rows in pair]
+        yield padded[0], padded[1], np.arange(size) < size - missing

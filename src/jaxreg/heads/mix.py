@@ -1,0 +1,111 @@
+"""`--head mix`: a ridge on all columns and the MLP on components, as one head.
+
+The ridge is solved before the first epoch and stays. The MLP learns the target by itself, for two
+predictors that err differently are better together than one that mends the other. After each epoch
+the share of the ridge is what leaves the least squares on the validation rows and, as if they had
+been watched too, on PRIOR more units on which the ridge alone is right: two blocks of a video are
+little to go by, and a ridge has no epoch that was chosen on them. That mixture is what early
+stopping watches and what is kept. docs/best-head.md has the measurements.
+
+Its parameters are the MLP's and `mix`: `kernel` (columns, targets) and `bias`, from scaled columns
+to scaled targets, `share` (targets,), and `prior`, PRIOR over the watched units. While it is
+trained there is no `mix`; rows then have behind their components what a ridge says of them
+(`state.project`).
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxreg.config import HeadConfig
+from jaxreg.heads import mlp, scaling
+from jaxreg.heads.mlp import Params
+from jaxreg.heads.ridge import Solved
+from jaxreg.heads.scaling import ArrayOf, Scalers
+
+PRIOR = 2.0  # units
+_CHUNK = 1024  # rows at a time
+
+
+def start(solved: Solved, scalers: Scalers, watched_units: int) -> Params:
+    """`mix` before the first epoch, behind these scalers."""
+    layer = solved.spectrum.head(solved.ridge, behind(scalers))["output"]
+    prior = jnp.float32(PRIOR / watched_units)
+    return {**layer, "share": jnp.zeros_like(layer["bias"]), "prior": prior}
+
+
+def empty(columns: int, targets: int) -> Params:
+    """`mix` of the right shapes."""
+    nothing = jnp.zeros((), jnp.float32)
+    layer = {"kernel": jnp.zeros((columns, targets)), "bias": jnp.zeros(targets)}
+    return {**layer, "share": jnp.zeros(targets), "prior": nothing}
+
+
+def behind(scalers: Scalers) -> Scalers:
+    """The scalers that the ridge stands behind: those of the head, without components."""
+    return scalers._replace(features=scalers.features._replace(basis=None))
+
+
+def ridge_of(
+    ridge: Params, scalers: Scalers, x: Float[ArrayOf, "rows columns"]
+) -> Float[Array, "rows targets"]:
+    """What the ridge says of rows of features as stored, in scaled targets."""
+    z = scaling.scale(behind(scalers).features, x)
+    return z @ ridge["kernel"] + ridge["bias"][None, :]
+
+
+_ridge_of = jax.jit(ridge_of)
+
+
+def ridge_of_rows(
+    ridge: Params, scalers: Scalers, x: Float[ArrayOf, "rows columns"]
+) -> Float[np.ndarray, "rows targets"]:
+    """`ridge_of` for any number of rows, to the host; a chunk at a time, so x may stay there."""
+    chunks = [np.zeros((0, len(ridge["bias"])), np.float32)]
+    for start in range(0, x.shape[0], _CHUNK):
+        rows = np.asarray(x[start : start + _CHUNK])
+        padded = np.pad(rows, ((0, _CHUNK - len(rows)), (0, 0)))
+        chunks.append(np.asarray(_ridge_of(ridge, scalers, padded))[: len(rows)])
+    return np.concatenate(chunks)
+
+
+def with_share(params: Params, before: Params, share: Float[Array, " targets"]) -> Params:
+    """The MLP's parameters with the ridge of `before`, those of a mix, and its share."""
+    return {**params, "mix": {**before["mix"], "share": share}}
+
+
+def weighted(
+    share: Float[Array, " targets"],
+    ridge: Float[Array, "rows targets"],
+    raw: Float[Array, "rows targets"],
+) -> Float[Array, "rows targets"]:
+    """The mixture of what the two say."""
+    return share[None, :] * ridge + (1 - share)[None, :] * raw
+
+
+def best_share(
+    products: Float[Array, " targets"],
+    squares: Float[Array, " targets"],
+    prior: Float[Array, ""],
+) -> Float[Array, " targets"]:
+    """The share of least squares, from the terms of all rows, and `prior` times as many of 1."""
+    best = jnp.where(squares > 0, products / squares, 1)
+    return jnp.clip((best + prior) / (1 + prior), 0, 1)
+
+
+def terms(
+    params: Params,
+    inputs: Float[Array, "rows inputs"],
+    scaled_targets: Float[Array, "rows targets"],
+    config: HeadConfig,
+) -> tuple[Float[Array, "rows targets"], Float[Array, "rows targets"]]:
+    """Row by row, what `best_share` wants the sums of.
+
+    With r the ridge, m the MLP and t the target, Σ (s r + (1 − s) m − t)² is least at
+    s = Σ (r − m)(t − m) / Σ (r − m)².
+    """
+    width = mlp.inputs_of(params)
+    raw = mlp.apply(params, inputs[:, :width], config)
+    apart = inputs[:, width:] - raw
+    return apart * (scaled_targets - raw), jnp.square(apart)
