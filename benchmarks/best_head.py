@@ -31,12 +31,11 @@ from jaxreg.runs.experiment import load_experiment
 Columns = tuple[int, tuple[str, ...], str]  # size in pixels, taps, pool
 
 TRIED: tuple[Columns, ...] = (
-    (150, ("mixed10",), "avg"),
-    (150, ("mixed2",), "grid:1x4"),
     (150, ("mixed2",), "grid:2x4"),
+    (150, ("mixed2",), "grid:1x4"),
     (150, ("mixed3",), "grid:1x4"),
-    (150, ("mixed2", "mixed3"), "grid:1x4"),
 )
+WIDE: tuple[Columns, ...] = ((299, ("mixed10",), "avg"), (299, ("mixed3",), "grid:2x4"))
 QUICK: tuple[Columns, ...] = ((75, ("mixed0",), "grid:1x4"), (75, ("mixed1",), "avg"))
 
 
@@ -48,7 +47,8 @@ class Arguments:
     target: str = "steering"
     weights: str = "random"  # as for extract
     cache: str = "cache"  # folder of features; what is there is used
-    wide: bool = False  # 299x299 too: mixed10 (the original's), mixed2 and mixed3
+    wide: bool = False  # 299x299 too: mixed10, the original's, and mixed3
+    few: bool = False  # only the original head, the ridge and the mix, on the first two columns
     quick: bool = False  # 75x75, few epochs: the figures mean nothing
     picture: str | None = None  # a PNG file: error against seconds
 
@@ -63,26 +63,22 @@ class Result(NamedTuple):
     seconds: float
 
 
-FEW = ("mlp (original)", "ridge", "mix")  # on every column; all others on the first grid
+FEW = ("mlp (original)", "ridge", "mix")  # on every column; all others on the first
 
 
 def main(arguments: Arguments) -> None:
     """Extract what is missing, train everything, print the table, draw the picture."""
-    columns = QUICK if arguments.quick else TRIED
-    if arguments.wide:
-        columns = (
-            (299, ("mixed10",), "avg"), (299, ("mixed2",), "grid:2x4"),
-            (299, ("mixed3",), "grid:2x4"), *columns,
-        )  # fmt: skip
-    full = next(chosen for chosen in columns if chosen[2] != "avg" and chosen[0] < 299)
+    columns = QUICK if arguments.quick else TRIED[:2] if arguments.few else TRIED
+    first = columns[0]
+    columns += WIDE if arguments.wide else ()
     results: list[Result] = []
     for chosen in columns:
         folds = list(_folds(arguments, chosen))
-        if chosen == columns[0]:
+        if chosen == first:
             _say_ceiling(folds[0])
             print("| features | head | R² (95%) | MAE | seconds | watched MAE | chosen |")
             print("|---|---|---|---|---|---|---|", flush=True)
-        for name, candidate in _candidates(chosen == full, len(folds[0].y)):
+        for name, candidate in _candidates(chosen == first and not arguments.few, len(folds[0].y)):
             results.append(_run(_name(chosen), name, candidate, folds))
             print(_line(results[-1], folds, ""), flush=True)
     _print_table(results, folds)

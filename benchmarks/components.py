@@ -2,10 +2,12 @@
 
     python benchmarks/components.py speed
     python benchmarks/components.py score NAME --cache cache --target COLUMN [--test 0.2]
+    python benchmarks/components.py strength NAME --cache cache --target COLUMN --taps T --pool P
 
 `speed` uses synthetic features of 12,800 × 2,048 and prints medians of alternating repetitions;
 `score` trains on a cached dataset with seeds 0 to 4, which also choose the blocks held out, and
-scores the validation rows, or the test rows if there are any.
+scores the validation rows, or the test rows if there are any. `strength` gives the R² of a ridge
+over five folds of blocks, its strength judged on rows left out alone or in blocks.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +38,13 @@ def main() -> None:
     score_parser.add_argument("--target", required=True)
     score_parser.add_argument("--test", type=float, default=0.0)
     score_parser.set_defaults(run=lambda g: score(g.name, g.cache, g.target, g.test))
+    strength_parser = commands.add_parser("strength")
+    strength_parser.add_argument("name")
+    strength_parser.add_argument("--cache", default="cache")
+    strength_parser.add_argument("--target", required=True)
+    strength_parser.add_argument("--taps", required=True)
+    strength_parser.add_argument("--pool", required=True)
+    strength_parser.set_defaults(run=lambda g: strength(g.name, g.cache, g.target, g.taps, g.pool))
     given = parser.parse_args()
     given.run(given)
 
@@ -154,6 +164,55 @@ def score(name: str, cache: str, target: str, test: float) -> None:
             took = statistics.mean(summary["seconds"]["train"] for summary in told)
             spread = f"{statistics.mean(r2):.2f} ({min(r2):.2f} to {max(r2):.2f})"
             print(f"| {head} | {spread} | {mae:.3f} | {took:.2f} |", flush=True)
+
+
+def strength(name: str, cache: str, target: str, tap: str, pool: str) -> None:
+    """R² over all folds for each way to leave rows out; the gap in shares of the recording."""
+    from pathlib import Path
+
+    from sklearn.metrics import r2_score
+
+    from jaxreg.config import TrainConfig
+    from jaxreg.features.cache import Cache
+    from jaxreg.features.datasets import read_dataset
+    from jaxreg.heads import ridge
+    from jaxreg.runs.experiment import load_experiment
+    from jaxreg.splits import Split
+
+    store = Cache(Path(cache))
+    config = TrainConfig(target=(target,), taps=(tap,), pool=pool, split="blocks", folds=5)
+    whole = load_experiment(store, read_dataset(store, name), config)
+    x, y = np.asarray(whole.x), whole.y
+    ways = [
+        ("hash", 0.0),
+        *((f"blocks:{n}", gap) for n in (5, 10, 20, 40, 80) for gap in (0, 0.01)),
+    ]
+    told = {way: np.empty_like(y) for way in ways}
+    for number in range(5):
+        fold = whole.fold(number)
+        rows = np.flatnonzero((fold.split.labels == "train") | (fold.split.labels == "validation"))
+        spectrum = ridge.decompose(scaler := _scaler(x[rows]), x[rows], y[rows])
+        for way in ways:
+            its = replace(fold, split=Split(fold.split.labels, way[0]))
+            solved = ridge.solve(spectrum, x[rows], y[rows], units=its.units(rows, way[1]))
+            told[way][fold.rows("test")] = _told(spectrum, solved, scaler, x[fold.rows("test")])
+    for (kind, gap), predictions in told.items():
+        print(f"{kind}, gap {gap}: R² {r2_score(y, predictions):.3f}", flush=True)
+
+
+def _scaler(x: np.ndarray) -> Any:
+    from jaxreg.heads import scaling
+
+    return scaling.feature_scaler(x)
+
+
+def _told(spectrum: Any, solved: Any, scaler: Any, x: np.ndarray) -> np.ndarray:
+    from jaxreg.config import HeadConfig
+    from jaxreg.heads import scaling
+    from jaxreg.heads.fit import predict_rows
+
+    scalers = scaling.Scalers(scaler, scaling.identity_scaler(1))
+    return predict_rows(spectrum.head(solved, scalers), scalers, HeadConfig(hidden=()), x)
 
 
 if __name__ == "__main__":

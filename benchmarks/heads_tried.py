@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from jaxreg.config import HeadConfig, TrainConfig
 from jaxreg.runs.experiment import Experiment
 from jaxreg.splits.units import some_of
+
+if TYPE_CHECKING:
+    from jaxreg.runs.bar import Bar
 
 
 class Fold(NamedTuple):
@@ -22,10 +25,6 @@ class Fold(NamedTuple):
     test: np.ndarray
     config: HeadConfig
 
-    def as_run(self, config: HeadConfig) -> TrainConfig:
-        """The settings of a run with this head."""
-        return TrainConfig(**vars(config))
-
 
 class Told(NamedTuple):
     """What a candidate comes to in a fold."""
@@ -35,9 +34,19 @@ class Told(NamedTuple):
 
 
 def ridge(fold: Fold) -> Told:
-    """Strength by the units of the split."""
-    both = np.union1d(fold.train, fold.watched)
-    return Told(_watched(fold, _ridge(fold, fold.train)), _ridge(fold, both))
+    """Strength by the units of the split; watched rows told as if it had not seen their unit."""
+    bar = _bar(fold, fold.config)
+    assert bar.honest is not None
+    return Told(_watched(fold, bar.honest), bar.predictions)
+
+
+def _bar(fold: Fold, config: HeadConfig) -> "Bar":
+    from jaxreg.runs.bar import measure
+
+    as_run = TrainConfig(**{**vars(config), "head": "mix"})
+    bar = measure(fold.experiment, as_run, in_fold=True)
+    assert bar is not None
+    return bar
 
 
 def ridge_alone(fold: Fold) -> Told:
@@ -79,14 +88,12 @@ def head(seeds: int = 1, **settings: Any) -> Callable[[Fold], Told]:
 def _head(fold: Fold, config: HeadConfig) -> Told:
     from jaxreg.heads.fit import make_fit, predict_rows
     from jaxreg.heads.state import Data, Rows, init_state, project
-    from jaxreg.runs.bar import measure
 
     columns = fold.x.shape[1]
     config = replace(config, components=config.components_of(len(fold.train), columns))
     watched, honest, solved, units = Rows.of(fold.watched), None, None, None
     if config.head == "mix":
-        bar = measure(fold.experiment, fold.as_run(config), in_fold=True)
-        assert bar is not None
+        bar = _bar(fold, config)
         honest, solved, units = bar.honest, bar.solved, bar.watched_units
     data = Data(fold.x, fold.y, Rows.of(fold.train), watched, np.zeros(1, np.int32))
     state = init_state(config, data, solved, units)
@@ -132,7 +139,7 @@ def _kernel(fold: Fold, rows: np.ndarray, name: str, reach: float) -> np.ndarray
     own, y = products[rows], fold.y[rows].astype(np.float64)
     units = fold.experiment.units(rows, TrainConfig.gap) or []
     errors = {}
-    for strength in np.logspace(-4, 1, 11):
+    for strength in np.logspace(-3, 1, 7):
         wrong = 0.0
         for unit in units:
             rest = np.setdiff1d(np.arange(len(rows)), unit.rows)
@@ -151,7 +158,8 @@ def with_past(frames: int, candidate: Callable[[Fold], Told]) -> Callable[[Fold]
 
     def tell(fold: Fold) -> Told:
         before = np.maximum(np.arange(len(fold.x)) - frames, 0)  # rows are in the source's order
-        return candidate(fold._replace(x=np.concatenate([fold.x, fold.x[before]], axis=1)))
+        x = np.concatenate([fold.x, fold.x[before]], axis=1)
+        return candidate(fold._replace(x=x, experiment=replace(fold.experiment, x=x)))
 
     return tell
 

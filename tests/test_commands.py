@@ -60,6 +60,21 @@ def test_help_is_light_and_fits_two_screens_and_shows_an_example(command: str) -
     assert f"Example: python -m jaxreg.{command}" in " ".join(done.stdout.split())
 
 
+def test_a_preset_of_features_goes_behind_what_is_said() -> None:
+    def parse(*words: str) -> extract.ExtractArguments:
+        given = ["photos.csv", *words]
+        return cli.parse(extract.ExtractArguments, "jaxreg.extract", given, extract._defaults)
+
+    best = parse("--preset", "best")
+    assert (best.source, best.taps, best.pool) == ("photos.csv", ("mixed2",), "grid:2x4")
+    assert best.size == (150, 150)
+    other = parse("--preset", "best", "--size", "native", "--taps", "mixed3")
+    assert (other.taps, other.pool, other.size) == (("mixed3",), "grid:2x4", "native")
+    assert parse().pool == "avg"
+    with pytest.raises(InputError, match="no preset 'bst'"):
+        jaxreg.extract_features("photos.csv", preset="bst")  # pyright: ignore
+
+
 def test_no_public_name_is_a_module_and_each_is_found_twice() -> None:
     for module in pkgutil.walk_packages(jaxreg.__path__, "jaxreg."):
         if not module.name.endswith("__main__"):

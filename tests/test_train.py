@@ -446,6 +446,8 @@ def test_the_presets_are_the_programs_of_the_discussion() -> None:
     assert question.items() >= {**both, "output_activation": "relu", "learning_rate": 0.1}.items()
     answer = vars(parse("--preset", "answer"))
     assert answer.items() >= {**both, "output_activation": "linear", "learning_rate": 1e-4}.items()
+    best = vars(parse("--preset", "best"))
+    assert best.items() >= {"head": "mix", "learning_rate": 1e-3, "min_delta": 0.0}.items()
     original = parse("--preset", "original")
     assert fields_of(TrainConfig, original) == fields_of(TrainConfig, parse())
 

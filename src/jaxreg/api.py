@@ -44,6 +44,7 @@ def extract_features(
     say: Say = _silent,
     on_progress: "Callable[[Progress], None]" = _silent,
     should_stop: Callable[[], bool] = _never,
+    preset: config.FeaturesPreset | None = None,
     **settings: Any,
 ) -> "Extraction":
     """Compute the features of a source that the cache lacks, and write its dataset.
@@ -57,6 +58,7 @@ def extract_features(
         say: gets each line meant for people.
         on_progress: called after every batch.
         should_stop: asked after every image.
+        preset: a key of `jaxreg.config.FEATURES_PRESETS`, for settings that are not given.
         settings: fields of `jaxreg.config.ExtractConfig`.
 
     Raises:
@@ -67,7 +69,9 @@ def extract_features(
     """
     from jaxreg.extracting import Extracting, default_name
 
-    chosen = from_json(ExtractConfig, settings)
+    if preset not in (None, *config.FEATURES_PRESETS):
+        raise InputError(f"no preset {preset!r}", expected=" or ".join(config.FEATURES_PRESETS))
+    chosen = from_json(ExtractConfig, {**config.FEATURES_PRESETS.get(preset or "", {}), **settings})
     options = options or SourceOptions()
     examples = source if isinstance(source, Examples) else open_source(source, options)
     if not examples.ids:

@@ -218,4 +218,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 """What each preset says otherwise than the defaults; docs/keras-parity.md has both programs."""
 
+FEATURES_PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "best": {"taps": ("mixed2",), "pool": "grid:2x4", "size": (150, 150)},
+}
+"""What `extract --preset` says; docs/best-head.md has the reasons."""
+
+FeaturesPreset = Literal["best"]
+
 Preset = Literal["original", "best", "question", "answer"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from jaxreg import cli
-from jaxreg.config import ExtractConfig, SourceOptions
+from jaxreg.config import FEATURES_PRESETS, ExtractConfig, FeaturesPreset, SourceOptions
 from jaxreg.settings import fields_of
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class ExtractArguments(ExtractConfig, SourceOptions):
     """
 
     source: Annotated[str, tyro.conf.Positional] = tyro.MISSING
+    preset: FeaturesPreset | None = None  # best: mixed2 in grid:2x4 at 150x150 (docs/best-head.md)
     name: str | None = None  # of the dataset; by default the source's own
     cache: str = "cache"  # folder of datasets and features
     json: tyro.conf.FlagCreatePairsOff[bool] = False  # print one JSON object at the end
@@ -32,7 +33,7 @@ class ExtractArguments(ExtractConfig, SourceOptions):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, extract, print; returns the exit code."""
-    arguments = cli.parse(ExtractArguments, "jaxreg.extract", argv)
+    arguments = cli.parse(ExtractArguments, "jaxreg.extract", argv, _defaults)
     begin = time.perf_counter()
     from jaxreg.api import extract_features
 
@@ -54,6 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.json:
         cli.print_json(done.to_json())
     return 0
+
+
+def _defaults(argv: Sequence[str]) -> ExtractArguments:
+    """What an option left out means: `--preset`'s value."""
+    preset = FEATURES_PRESETS.get(cli.value_of(argv, "--preset") or "", {})
+    return ExtractArguments(**preset)
 
 
 def _tell(done: "Extraction", cache: str) -> None:
