@@ -103,7 +103,7 @@ def run_epoch(
     if config.head == "mix":
         head = mix.with_share(head, state.best_params, _share(config, state, data))
     errors = _evaluate(config, rates, head, state.scalers, data)
-    return close_epoch(rows.used, data.watched.used, rates, state, head, steps.total, errors)
+    return close_epoch(rows.used, data.watched.used, rates, state, steps.total, errors, head)
 
 
 def order_of(key: Array, epoch: Int[Array, ""], rows: Rows, views: Int[ArrayOf, " views"]) -> Rows:
@@ -129,16 +129,17 @@ def close_epoch(
     watched: Int[ArrayOf, ""],
     rates: Rates,
     state: State,
-    head: mlp.Params,
     total: Float[Array, ""],
     errors: Errors,
+    head: mlp.Params | None = None,
 ) -> tuple[State, History]:
     """Early stopping and the best weights after an epoch's updates, and its history as scalars.
 
     `rows` were trained on and `watched` validated: `total` and `errors` are sums over them. `head`
-    is what was validated.
+    is what was validated, where that is more than the state's parameters.
     """
     loss, val_loss, val_mae = total / rows, errors.loss / watched, errors.absolute / watched
+    head = state.params if head is None else head
     after, stop = stopping.update(state.stopping, val_loss, rates.patience, rates.min_delta)
     epoch, better = state.epoch + 1, val_loss < state.best_loss
     finite = jnp.isfinite(loss) & jnp.isfinite(val_loss)

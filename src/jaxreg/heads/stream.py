@@ -87,7 +87,7 @@ def _run_epoch(
         jax.block_until_ready(errors)
     state = state._replace(params=steps.params, opt_state=steps.opt_state, step=steps.step)
     counts = np.array([blocks.rows, blocks.watched], np.int32)
-    return _close_epoch(*counts, rates, state, state.params, steps.total, errors)
+    return _close_epoch(*counts, rates, state, steps.total, errors)
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=4)
