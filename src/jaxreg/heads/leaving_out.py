@@ -6,6 +6,7 @@ Influence in Regression, 2.2); for a single row that is e / (1 − h).
 """
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,43 +21,44 @@ from jaxreg.splits.units import Unit
 ROWS = 2048  # rows at a time
 
 
+class Fitted(NamedTuple):
+    """Ridges of several strengths on all rows, in the rows' principal directions."""
+
+    scaler: Scaler
+    center: ArrayOf  # (columns,)
+    directions: ArrayOf  # (columns, ranks)
+    shrinkage: ArrayOf  # (ranks, strengths)
+    moments: ArrayOf  # (ranks, targets)
+    leverage_of_mean: ArrayOf  # scalar: a row's leverage by its share in the mean
+
+
 @jax.jit
 def rows_left_out(
-    scaler: Scaler,
-    center: Float[Array, " columns"],
-    directions: Float[Array, "columns ranks"],
-    shrinkage: Float[Array, "ranks strengths"],
-    moments: Float[Array, "ranks targets"],
-    leverage_of_mean: Float[Array, ""],
+    fitted: Fitted,
     x: Float[Array, "rows columns"],
     y: Float[Array, "rows targets"],
     real: Bool[Array, " rows"],
 ) -> Float[Array, "strengths targets"]:
     """Sums of squared errors of some rows, each left out alone."""
-    along = _along(scaler, center, directions, x).astype(jnp.float64)
-    leverage = leverage_of_mean + jnp.square(along) @ shrinkage
-    wrong = _residuals(along, shrinkage, moments, y) / (1 - leverage)[:, :, None]
+    along = _along(fitted, x).astype(jnp.float64)
+    leverage = fitted.leverage_of_mean + jnp.square(along) @ fitted.shrinkage
+    wrong = _residuals(fitted, along, y) / (1 - leverage)[:, :, None]
     return jnp.where(real[:, None, None], jnp.square(wrong), 0).sum(axis=0)
 
 
 @jax.jit
 def hats(
-    scaler: Scaler,
-    center: Float[Array, " columns"],
-    directions: Float[Array, "columns ranks"],
-    shrinkage: Float[Array, "ranks strengths"],
-    moments: Float[Array, "ranks targets"],
-    leverage_of_mean: Float[Array, ""],
+    fitted: Fitted,
     x: Float[Array, "rows columns"],
     y: Float[Array, "rows targets"],
     real: Bool[Array, " rows"],
 ) -> tuple[Float[Array, "strengths rows rows"], Float[Array, "strengths rows targets"]]:
     """The hat matrix of a unit's rows and their residuals, 0 where a row is not real."""
-    along = jnp.where(real[:, None], _along(scaler, center, directions, x), 0)
-    shrunk = shrinkage.T.astype(along.dtype)
+    along = jnp.where(real[:, None], _along(fitted, x), 0)
+    shrunk = fitted.shrinkage.T.astype(along.dtype)
     found = lax.map(lambda one: (along * one[None, :]) @ along.T, shrunk).astype(jnp.float64)
-    found = found + leverage_of_mean * (real[:, None] & real[None, :])[None, :, :]
-    errors = _residuals(along.astype(jnp.float64), shrinkage, moments, y)
+    found = found + fitted.leverage_of_mean * (real[:, None] & real[None, :])[None, :, :]
+    errors = _residuals(fitted, along.astype(jnp.float64), y)
     return found, jnp.where(real[:, None, None], errors, 0).swapaxes(0, 1)
 
 
@@ -66,23 +68,15 @@ def unit_left_out(hats: np.ndarray, errors: np.ndarray, scored: np.ndarray) -> n
     return np.square(wrong[:, scored]).sum(axis=1)
 
 
-def _along(
-    scaler: Scaler,
-    center: Float[Array, " columns"],
-    directions: Float[Array, "columns ranks"],
-    x: Float[Array, "rows columns"],
-) -> Float[Array, "rows ranks"]:
-    centred = (scaling.scale(scaler, x) - center[None, :]).astype(directions.dtype)
-    return centred @ directions
+def _along(fitted: Fitted, x: Float[Array, "rows columns"]) -> Float[Array, "rows ranks"]:
+    centred = scaling.scale(fitted.scaler, x) - fitted.center[None, :]
+    return centred.astype(fitted.directions.dtype) @ fitted.directions
 
 
 def _residuals(
-    along: Float[Array, "rows ranks"],
-    shrinkage: Float[Array, "ranks strengths"],
-    moments: Float[Array, "ranks targets"],
-    y: Float[Array, "rows targets"],
+    fitted: Fitted, along: Float[Array, "rows ranks"], y: Float[Array, "rows targets"]
 ) -> Float[Array, "rows strengths targets"]:
-    coefficients = shrinkage[:, :, None] * moments[:, None, :]
+    coefficients = fitted.shrinkage[:, :, None] * fitted.moments[:, None, :]
     return y[:, None, :] - jnp.einsum("rk,kst->rst", along, coefficients)
 
 

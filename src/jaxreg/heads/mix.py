@@ -13,7 +13,6 @@ trained there is no `mix`; rows then have behind their components what a ridge s
 (`state.project`).
 """
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -22,10 +21,9 @@ from jaxreg.config import HeadConfig
 from jaxreg.heads import mlp, scaling
 from jaxreg.heads.mlp import Params
 from jaxreg.heads.ridge import Solved
-from jaxreg.heads.scaling import ArrayOf, Scalers
+from jaxreg.heads.scaling import ArrayOf, Basis, Scaler, Scalers
 
 PRIOR = 2.0  # units
-_CHUNK = 1024  # rows at a time
 
 
 def start(solved: Solved, scalers: Scalers, watched_units: int) -> Params:
@@ -51,23 +49,20 @@ def ridge_of(
     ridge: Params, scalers: Scalers, x: Float[ArrayOf, "rows columns"]
 ) -> Float[Array, "rows targets"]:
     """What the ridge says of rows of features as stored, in scaled targets."""
-    z = scaling.scale(behind(scalers).features, x)
-    return z @ ridge["kernel"] + ridge["bias"][None, :]
-
-
-_ridge_of = jax.jit(ridge_of)
+    return scaling.scale(_onto(ridge, scalers), x) + ridge["bias"][None, :]
 
 
 def ridge_of_rows(
     ridge: Params, scalers: Scalers, x: Float[ArrayOf, "rows columns"]
 ) -> Float[np.ndarray, "rows targets"]:
-    """`ridge_of` for any number of rows, to the host; a chunk at a time, so x may stay there."""
-    chunks = [np.zeros((0, len(ridge["bias"])), np.float32)]
-    for start in range(0, x.shape[0], _CHUNK):
-        rows = np.asarray(x[start : start + _CHUNK])
-        padded = np.pad(rows, ((0, _CHUNK - len(rows)), (0, 0)))
-        chunks.append(np.asarray(_ridge_of(ridge, scalers, padded))[: len(rows)])
-    return np.concatenate(chunks)
+    """`ridge_of` for any number of rows, to the host; x may stay there."""
+    return scaling.scale_rows(_onto(ridge, scalers), x) + np.asarray(ridge["bias"])[None, :]
+
+
+def _onto(ridge: Params, scalers: Scalers) -> Scaler:
+    """The ridge's directions in place of the components."""
+    basis = Basis(scalers.features.mean * 0, ridge["kernel"])
+    return scalers.features._replace(basis=basis)
 
 
 def with_share(params: Params, before: Params, share: Float[Array, " targets"]) -> Params:

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxreg.errors import InputError
 from jaxreg.heads import scaling
-from jaxreg.heads.leaving_out import blocks, hats, rows_left_out, unit_blocks, unit_left_out
+from jaxreg.heads.leaving_out import Fitted, blocks, hats, rows_left_out, unit_blocks, unit_left_out
 from jaxreg.heads.mlp import Params
 from jaxreg.heads.scaling import ArrayOf, Basis, Scaler
 from jaxreg.splits.units import Unit
@@ -144,19 +144,19 @@ def solve(
     shrinkage = 1 / (squares[:, None] + STRENGTHS[None, :])
     total, rows = np.zeros((len(STRENGTHS), y.shape[1])), spectrum.rows
     with _float64_on_the_host():
-        mean = np.float64(1 / spectrum.rows)
-        fixed = jax.device_put(
-            (spectrum.scaler, spectrum.center, directions, shrinkage, moments, mean)
+        mean = np.array(1 / spectrum.rows)
+        fitted = jax.device_put(
+            Fitted(spectrum.scaler, spectrum.center, directions, shrinkage, moments, mean)
         )
         if units is None:
             for block, targets, real in blocks(x, y):
                 centred = targets - spectrum.target_mean[None, :]
-                total += np.asarray(rows_left_out(*fixed, block, centred, real))
+                total += np.asarray(rows_left_out(fitted, block, centred, real))
         else:
             rows = sum(int(unit.scored.sum()) for unit in units)
             for block, targets, real, scored in unit_blocks(x, y, units):
                 centred = targets - spectrum.target_mean[None, :]
-                matrices, errors = hats(*fixed, block, centred, real)
+                matrices, errors = hats(fitted, block, centred, real)
                 total += unit_left_out(np.asarray(matrices), np.asarray(errors), scored)
     best = total.argmin(axis=0)
     return Ridge(moments * shrinkage[:, best], STRENGTHS[best], total / rows)

@@ -26,7 +26,7 @@ class Bar:
     units: list[Unit] | None  # of these rows, what its strength was judged on
     predictions: np.ndarray  # (rows, targets), target units
     honest: np.ndarray | None  # in a fold: the same, as if it had not seen a watched row's unit
-    watched_units: int  # how many units early stopping watches
+    watched_units: int  # how many units early stopping watches; counted for a mix
     seconds: float
 
 
@@ -42,19 +42,22 @@ def measure(experiment: Experiment, config: TrainConfig, *, in_fold: bool) -> Ba
     scaler = scaling.feature_scaler(x[train])
     both = np.union1d(train, watched)
     rows = both if in_fold else train
-    units = some_of(experiment.units(rows, config.gap))
+    units = experiment.units(rows, config.gap)
     spectrum = decompose(scaler, x[rows], experiment.y[rows])
-    solved = Solved(spectrum, solve(spectrum, x[rows], experiment.y[rows], units=units))
+    solved = Solved(spectrum, solve(spectrum, x[rows], experiment.y[rows], units=some_of(units)))
     scalers = Scalers(scaler, scaling.identity_scaler(experiment.y.shape[1]))
     head = spectrum.head(solved.ridge, scalers)
     predictions = predict_rows(head, scalers, HeadConfig(hidden=()), x)
-    honest, its = None, _watched(experiment.units(both, config.gap), both, watched)
-    if in_fold and config.head == "mix":
+    honest, its = None, []
+    if config.head == "mix":
+        of_both = units if in_fold else experiment.units(both, config.gap)
+        its = _watched(of_both, both, watched)
+    if its and in_fold:
         told = left_out(solved, x[rows], experiment.y[rows], its)
         honest = predictions.copy()
         honest[watched] = told[np.searchsorted(rows, watched)]
     seconds = time.perf_counter() - begin
-    return Bar(solved, rows, units, predictions, honest, len(its), seconds)
+    return Bar(solved, rows, some_of(units), predictions, honest, len(its), seconds)
 
 
 def _watched(units: list[Unit] | None, rows: np.ndarray, watched: np.ndarray) -> list[Unit]:
