@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import tyro
@@ -28,15 +28,25 @@ from jaxreg.features.cache import Cache
 from jaxreg.features.datasets import read_dataset
 from jaxreg.runs.experiment import load_experiment
 
-Columns = tuple[int, tuple[str, ...], str]  # size in pixels, taps, pool
+Preprocess = Literal["keras", "unit"]
+Columns = tuple[int, tuple[str, ...], str, Preprocess]  # size in pixels, taps, pool
 
 TRIED: tuple[Columns, ...] = (
-    (150, ("mixed2",), "grid:2x4"),
-    (150, ("mixed2",), "grid:1x4"),
-    (150, ("mixed3",), "grid:1x4"),
+    (150, ("mixed2",), "grid:2x4", "keras"),
+    (150, ("mixed2",), "grid:1x4", "keras"),
+    (150, ("mixed3",), "grid:1x4", "keras"),
 )
-WIDE: tuple[Columns, ...] = ((299, ("mixed10",), "avg"), (299, ("mixed3",), "grid:2x4"))
-QUICK: tuple[Columns, ...] = ((75, ("mixed0",), "grid:1x4"), (75, ("mixed1",), "avg"))
+WIDE: tuple[Columns, ...] = (
+    (150, ("mixed2",), "grid:2x4", "unit"),
+    (299, ("mixed10",), "avg", "keras"),
+    (299, ("mixed3",), "grid:2x4", "keras"),
+    (299, ("mixed3",), "grid:2x4", "unit"),
+    (299, ("mixed1", "mixed3"), "grid:2x4", "unit"),
+)
+QUICK: tuple[Columns, ...] = (
+    (75, ("mixed0",), "grid:1x4", "keras"),
+    (75, ("mixed1",), "avg", "unit"),
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,7 @@ class Arguments:
     target: str = "steering"
     weights: str = "random"  # as for extract
     cache: str = "cache"  # folder of features; what is there is used
-    wide: bool = False  # 299x299 too: mixed10, the original's, and mixed3
+    wide: bool = False  # 299x299 and x / 255 too: mixed10, the original's, mixed1 and mixed3
     few: bool = False  # only the original head, the ridge and the mix, on the first two columns
     quick: bool = False  # 75x75, few epochs: the figures mean nothing
     picture: str | None = None  # a PNG file: error against seconds
@@ -62,6 +72,8 @@ class Result(NamedTuple):
     told: np.ndarray  # (rows,) of each row's fold
     seconds: float
 
+
+LAGS = (1, 3, 5, 10, 15, 20)
 
 FEW = ("mlp (original)", "ridge", "mix")  # on every column; all others on the first
 
@@ -92,11 +104,11 @@ def _candidates(full: bool, rows: int) -> Iterator[tuple[str, Callable[[Fold], T
 
 
 def _folds(arguments: Arguments, chosen: Columns) -> Iterator[Fold]:
-    size, taps, pool = chosen
-    name = f"best-head-{size}"
+    size, taps, pool, preprocess = chosen
+    name = f"best-head-{size}-{preprocess}"
     jaxreg.extract_features(
         arguments.source, name=name, cache=arguments.cache, weights=arguments.weights,
-        size=(size, size), taps=taps, pool=pool,
+        size=(size, size), taps=taps, pool=pool, preprocess=preprocess,
     )  # fmt: skip
     cache = Cache(Path(arguments.cache))
     config = TrainConfig(
@@ -131,6 +143,7 @@ def _print_table(results: list[Result], folds: list[Fold]) -> None:
         print(_line(results[number], folds, str(int((picks == number).sum()) or "")))
     chosen = Result("chosen in each fold", "", np.array([np.nan]), told, np.nan)
     print(_line(chosen, folds, ""))
+    _say_left(told, folds[0].y[:, 0])
 
 
 def _line(result: Result, folds: list[Fold], chosen: str) -> str:
@@ -170,9 +183,22 @@ def _say_ceiling(fold: Fold) -> None:
     print(flush=True)
 
 
+def _say_left(told: np.ndarray, y: np.ndarray) -> None:
+    """What is left in a recording: what the frame does not tell, or what the driver did anyway."""
+    left = y - told
+    print("\nwhat that leaves, correlated with itself so many frames later:")
+    print(", ".join(f"{lag}: {np.corrcoef(left[:-lag], left[lag:])[0, 1]:.2f}" for lag in LAGS))
+    print("R² against the target's mean over so many frames, and the variance that this mean keeps")
+    for frames in (5, 9, 15, 21):
+        padded = np.pad(y, frames // 2, mode="edge")
+        even = np.convolve(padded, np.full(frames, 1 / frames), mode="valid")
+        print(f"  {frames}: {_r2(told, even):.3f}, {1 - np.var(y - even) / y.var():.3f}")
+
+
 def _name(chosen: Columns) -> str:
-    size, taps, pool = chosen
-    return f"{'+'.join(taps)} {pool} {size}x{size}"
+    size, taps, pool, preprocess = chosen
+    scaled = ", x / 255" if preprocess == "unit" else ""
+    return f"{'+'.join(taps)} {pool} {size}x{size}{scaled}"
 
 
 def _draw(results: list[Result], folds: list[Fold], path: Path) -> None:

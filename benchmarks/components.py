@@ -209,7 +209,7 @@ def _scaler(x: np.ndarray) -> Any:
 def _told(spectrum: Any, solved: Any, scaler: Any, x: np.ndarray) -> np.ndarray:
     from jaxreg.config import HeadConfig
     from jaxreg.heads import scaling
-    from jaxreg.heads.fit import predict_rows
+    from jaxreg.heads.forward import predict_rows
 
     scalers = scaling.Scalers(scaler, scaling.identity_scaler(1))
     return predict_rows(spectrum.head(solved, scalers), scalers, HeadConfig(hidden=()), x)

@@ -11,6 +11,7 @@ from jaxreg.runs.experiment import Experiment
 from jaxreg.splits.units import some_of
 
 if TYPE_CHECKING:
+    from jaxreg.heads.state import Data, State
     from jaxreg.runs.bar import Bar
 
 
@@ -62,7 +63,7 @@ def _watched(fold: Fold, told: np.ndarray) -> float:
 
 def _ridge(fold: Fold, rows: np.ndarray, *, alone: bool = False) -> np.ndarray:
     from jaxreg.heads import scaling
-    from jaxreg.heads.fit import predict_rows
+    from jaxreg.heads.forward import predict_rows
     from jaxreg.heads.ridge import decompose, solve
     from jaxreg.heads.scaling import Scalers
 
@@ -86,7 +87,17 @@ def head(seeds: int = 1, **settings: Any) -> Callable[[Fold], Told]:
 
 
 def _head(fold: Fold, config: HeadConfig) -> Told:
-    from jaxreg.heads.fit import make_fit, predict_rows
+    from jaxreg.heads.fit import make_fit
+    from jaxreg.heads.forward import predict_rows
+
+    config, state, rows = _prepared(fold, config)
+    state, history = make_fit(config)(state, rows, config.epochs)
+    told = predict_rows(state.best_params, state.scalers, config, fold.x)
+    # as it was seen then: the ridge that a mix keeps has seen the watched rows
+    return Told(float(np.asarray(history.val_mae)[int(state.best_epoch) - 1]), told)
+
+
+def _prepared(fold: Fold, config: HeadConfig) -> "tuple[HeadConfig, State, Data]":
     from jaxreg.heads.state import Data, Rows, init_state, project
 
     columns = fold.x.shape[1]
@@ -97,11 +108,22 @@ def _head(fold: Fold, config: HeadConfig) -> Told:
         honest, solved, units = bar.honest, bar.solved, bar.watched_units
     data = Data(fold.x, fold.y, Rows.of(fold.train), watched, np.zeros(1, np.int32))
     state = init_state(config, data, solved, units)
-    rows = project(config, state, data, honest)
-    state, history = make_fit(config)(state, rows, config.epochs)
-    told = predict_rows(state.best_params, state.scalers, config, fold.x)
-    # as it was seen then: the ridge that a mix keeps has seen the watched rows
-    return Told(float(np.asarray(history.val_mae)[int(state.best_epoch) - 1]), told)
+    return config, state, project(config, state, data, honest)
+
+
+def trained(**ways: float) -> Callable[[Fold], Told]:
+    """The MLP on 128 components at a rate of 1e-3, trained in some other way."""
+
+    def tell(fold: Fold) -> Told:
+        from jaxreg.heads.forward import predict_rows
+        from training_tried import Ways, train
+
+        asked = replace(fold.config, components=128, learning_rate=1e-3)
+        config, state, rows = _prepared(fold, asked)
+        lowest, params = train(config, Ways(**ways), state, rows)
+        return Told(lowest, predict_rows(params, state.scalers, config, fold.x))
+
+    return tell
 
 
 def residual(**settings: Any) -> Callable[[Fold], Told]:
@@ -138,17 +160,18 @@ def _kernel(fold: Fold, rows: np.ndarray, name: str, reach: float) -> np.ndarray
     products = pairwise_kernels(z, z[rows], metric=name, gamma=gamma, n_jobs=1)
     own, y = products[rows], fold.y[rows].astype(np.float64)
     units = fold.experiment.units(rows, TrainConfig.gap) or []
+    values, along = np.linalg.eigh(own)
     errors = {}
-    for strength in np.logspace(-3, 1, 7):
-        wrong = 0.0
-        for unit in units:
-            rest = np.setdiff1d(np.arange(len(rows)), unit.rows)
-            some = unit.rows[unit.scored]
-            fitted = KernelRidge(alpha=strength, kernel="precomputed")
-            fitted.fit(own[np.ix_(rest, rest)], y[rest] - y[rest].mean())
-            told = fitted.predict(own[np.ix_(some, rest)]) + y[rest].mean()
-            wrong += float(np.square(told - y[some]).sum())
-        errors[strength] = wrong
+    for strength in np.logspace(-3, 1, 9):
+        hat = along * (values / (values + strength)) @ along.T
+        left = y - y.mean() - hat @ (y - y.mean())
+        # what a fit without the unit leaves of it, as for a ridge: (I - H)^-1 e
+        wrong = [
+            np.linalg.solve(np.eye(len(unit.rows)) - hat[np.ix_(unit.rows, unit.rows)],
+                            left[unit.rows])[unit.scored]
+            for unit in units
+        ]  # fmt: skip
+        errors[strength] = float(np.square(np.concatenate(wrong)).sum())
     best = KernelRidge(alpha=min(errors, key=lambda s: errors[s]), kernel="precomputed")
     return best.fit(own, y - y.mean()).predict(products) + y.mean()
 
@@ -164,6 +187,21 @@ def with_past(frames: int, candidate: Callable[[Fold], Told]) -> Callable[[Fold]
     return tell
 
 
+def smoothed(frames: int) -> Callable[[Fold], Told]:
+    """The mean of what a ridge says of the last frames: for who may look back."""
+
+    def even(told: np.ndarray) -> np.ndarray:
+        before = [np.maximum(np.arange(len(told)) - i, 0) for i in range(frames)]
+        return np.mean([told[rows] for rows in before], axis=0)
+
+    def tell(fold: Fold) -> Told:
+        bar = _bar(fold, fold.config)
+        assert bar.honest is not None
+        return Told(_watched(fold, even(bar.honest)), even(bar.predictions))
+
+    return tell
+
+
 MIX = {"head": "mix", "learning_rate": 1e-3, "min_delta": 0.0}
 HEADS: dict[str, Callable[[Fold], Told]] = {
     "mlp (original)": head(),
@@ -172,6 +210,9 @@ HEADS: dict[str, Callable[[Fold], Told]] = {
     "mlp, 128 components, rate 1e-3": head(components=128, learning_rate=1e-3, min_delta=0.0),
     "ridge, rows alone": ridge_alone,
     "ridge": ridge,
+    "mlp, 128, weight decay 0.1": trained(decay=0.1),
+    "mlp, 128, a fifth of the inputs dropped": trained(dropped=0.2),
+    "mlp, 128, averaged weights": trained(average=0.99),
     "mlp on the ridge's residual": residual(components=128, learning_rate=1e-3, min_delta=0.0),
     "mix": head(**MIX),
     "mix, 32 components": head(**MIX, components=32),
@@ -186,4 +227,5 @@ KERNELS: dict[str, Callable[[Fold], Told]] = {
     "kernel ridge, rbf": kernel("rbf", 0.5),
     "kernel ridge, laplacian": kernel("laplacian", 0.5),
     "ridge, and 5 frames before": with_past(5, ridge),
+    "ridge, mean of the last 3 frames": smoothed(3),
 }

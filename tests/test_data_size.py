@@ -18,6 +18,7 @@ from jaxreg.features.parts import DamagedPart, list_parts
 from jaxreg.features.recipe import Column
 from jaxreg.features.streaming import PartFeatures
 from jaxreg.heads import fit
+from jaxreg.heads.forward import predict_rows
 from jaxreg.heads.state import Data, Rates, Rows, init_state, shape_of
 from jaxreg.runs.blocks import ExperimentBlocks, shuffle
 from jaxreg.runs.experiment import Experiment, load_experiment
@@ -143,7 +144,7 @@ def test_parts_give_what_memory_gives_for_the_same_order_of_rows(wide: Path) -> 
     _, lines = results(told.path)
     history = np.array([[float(v) for v in line.split(",")[1:]] for line in lines[1:]])
     np.testing.assert_allclose(history, np.array(expected), rtol=1e-6)
-    predictions = fit.predict_rows(state.best_params, state.scalers, config, x)[:, 0]
+    predictions = predict_rows(state.best_params, state.scalers, config, x)[:, 0]
     np.testing.assert_allclose(results(told.path)[0], predictions, rtol=1e-4, atol=1e-5)
 
 

@@ -8,6 +8,7 @@ from arrays import Arrays
 from jaxreg.config import HeadConfig
 from jaxreg.errors import InputError
 from jaxreg.heads import fit
+from jaxreg.heads.forward import predict_rows
 from jaxreg.heads.state import History, State, init_state
 
 SMALL = HeadConfig(hidden=(8, 8), batch_size=16, epochs=6, learning_rate=1e-2, dropout=0.25)
@@ -35,7 +36,7 @@ def test_it_learns() -> None:
     config = HeadConfig(hidden=(32,), batch_size=16, epochs=100, learning_rate=1e-2)
     data = make_data(400)
     state, history = train(config, data)
-    pred = fit.predict_rows(state.best_params, state.scalers, config, data.validation_x)
+    pred = predict_rows(state.best_params, state.scalers, config, data.validation_x)
     residual = np.square(pred - data.validation_y).sum()
     total = np.square(data.validation_y - data.validation_y.mean()).sum()
     assert 1 - residual / total > 0.98
@@ -70,10 +71,10 @@ def test_one_compilation_serves_every_chunk_and_every_rate(monkeypatch: pytest.M
 
     def counting(*args):
         traced.append(1)
-        return huber(*args)
+        return losses_of(*args)
 
-    huber = fit.huber
-    monkeypatch.setattr(fit, "huber", counting)
+    losses_of = fit.losses_of
+    monkeypatch.setattr(fit, "losses_of", counting)
     config = HeadConfig(**{**vars(SMALL), "hidden": (7,)})  # a shape that no other test compiled
     arrays = make_data()
     data = arrays.data
@@ -143,7 +144,7 @@ def test_the_best_weights_are_those_of_the_lowest_validation_loss() -> None:
     best = int(np.argmin(history.val_loss))
     assert int(state.best_epoch) == best + 1 < 40
     assert float(state.best_loss) == history.val_loss[best]
-    pred = fit.predict_rows(state.best_params, state.scalers, config, data.validation_x)
+    pred = predict_rows(state.best_params, state.scalers, config, data.validation_x)
     error = np.abs(pred - data.validation_y)
     # both measures again, in NumPy from the predictions
     assert error.mean() == pytest.approx(float(history.val_mae[best]), rel=1e-5)
@@ -209,8 +210,7 @@ def test_scaled_targets_of_different_size_weigh_alike() -> None:
     (state, history), (other, scaled) = train(config, data), train(config, larger)
     np.testing.assert_allclose(scaled.loss, history.loss, rtol=1e-4)
     pred, pred_larger = (
-        fit.predict_rows(s.best_params, s.scalers, config, data.validation_x)
-        for s in (state, other)
+        predict_rows(s.best_params, s.scalers, config, data.validation_x) for s in (state, other)
     )
     np.testing.assert_allclose(pred_larger, pred * factor, rtol=1e-3, atol=1e-3)
 
@@ -229,8 +229,8 @@ def test_relu_acts_in_target_units() -> None:
     data = make_data()
     data = data._replace(y=data.y - data.y.mean())  # half of the targets below 0
     state, _ = train(config, data)
-    pred = fit.predict_rows(state.best_params, state.scalers, config, data.x)
-    linear = fit.predict_rows(state.best_params, state.scalers, SMALL, data.x)
+    pred = predict_rows(state.best_params, state.scalers, config, data.x)
+    linear = predict_rows(state.best_params, state.scalers, SMALL, data.x)
     assert (linear < 0).any()
     np.testing.assert_array_equal(pred, np.maximum(linear, 0))
 
@@ -238,7 +238,7 @@ def test_relu_acts_in_target_units() -> None:
 def test_rows_are_predicted_alike_in_any_number() -> None:
     data = make_data(1100)
     state = init_state(SMALL, data.data)
-    predict = lambda x: fit.predict_rows(state.params, state.scalers, SMALL, x)  # noqa: E731
+    predict = lambda x: predict_rows(state.params, state.scalers, SMALL, x)  # noqa: E731
     pred = predict(data.x)
     assert pred.shape == (1100, 1)
     assert pred.dtype == np.float32

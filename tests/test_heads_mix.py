@@ -8,6 +8,7 @@ from sklearn.linear_model import Ridge
 from jaxreg.config import HeadConfig
 from jaxreg.errors import InputError
 from jaxreg.heads import fit, mix, ridge, scaling
+from jaxreg.heads.forward import predict_rows
 from jaxreg.heads.state import Data, empty_state, init_state, project
 from jaxreg.verdict import network
 
@@ -50,7 +51,7 @@ def test_the_share_is_least_squares_and_the_head_the_mixture(targets: int) -> No
     config, state, history = trained(1, data)
     x, y, watched = np.asarray(data.x), np.asarray(data.y), data.watched.real
     line = by_scikit_learn(data)
-    alone = fit.predict_rows(state.params, state.scalers, config, x)  # the MLP
+    alone = predict_rows(state.params, state.scalers, config, x)  # the MLP
     share = state.best_params["mix"]["share"]
     for i in range(targets):
         apart, left = (line - alone)[watched, i], (y - alone)[watched, i]
@@ -58,7 +59,7 @@ def test_the_share_is_least_squares_and_the_head_the_mixture(targets: int) -> No
         # 50 watched rows, and two more on which the ridge alone is right
         expected = np.clip((best + 2 / 50) / (1 + 2 / 50), 0, 1)
         assert share[i] == pytest.approx(expected, abs=1e-4)
-    told = fit.predict_rows(state.best_params, state.scalers, config, x)
+    told = predict_rows(state.best_params, state.scalers, config, x)
     np.testing.assert_allclose(told, share * line + (1 - share) * alone, rtol=1e-3, atol=1e-3)
     assert history.val_mae[0] == pytest.approx(np.abs(told - y)[watched].mean(), rel=1e-5)
     by_hand = network.activity(state.best_params, state.scalers, x)
@@ -70,13 +71,13 @@ def test_what_is_kept_is_the_best_mixture_and_beats_both() -> None:
     # on all directions, so that the MLP can tell what is not linear
     config, state, history = trained(80, data, components=12, learning_rate=1e-2)
     x, y, watched = np.asarray(data.x), np.asarray(data.y), data.watched.real
-    told = fit.predict_rows(state.best_params, state.scalers, config, x)
+    told = predict_rows(state.best_params, state.scalers, config, x)
     mae = np.abs(told - y)[watched].mean()
     assert mae == pytest.approx(history.val_mae[state.best_epoch - 1], rel=1e-5)
     line = by_scikit_learn(data)
     assert mae < np.abs(line - y)[watched].mean()
     mlp = {name: layer for name, layer in state.best_params.items() if name != "mix"}
-    alone = fit.predict_rows(mlp, state.scalers, config, x)
+    alone = predict_rows(mlp, state.scalers, config, x)
     assert np.square(told - y)[watched].mean() <= np.square(alone - y)[watched].mean()
 
 

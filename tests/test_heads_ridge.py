@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge, RidgeCV
 from jaxreg.config import HeadConfig
 from jaxreg.errors import InputError
 from jaxreg.heads import leaving_out, ridge, scaling
-from jaxreg.heads.fit import predict_rows
+from jaxreg.heads.forward import predict_rows
 from jaxreg.heads.scaling import Scalers
 from jaxreg.heads.state import Data, empty_state, init_state, project
 from jaxreg.splits.units import Unit

@@ -9,7 +9,7 @@ from sklearn.linear_model import RidgeCV
 from faults.made import TUNING, photos, train, video
 from jaxreg.config import HeadConfig
 from jaxreg.heads import scaling
-from jaxreg.heads.fit import predict_rows
+from jaxreg.heads.forward import predict_rows
 from jaxreg.heads.scaling import Scalers
 from jaxreg.runs.metrics import bootstrap_gain, runs_of_rows
 from jaxreg.verdict import choose_rows, network

@@ -118,7 +118,7 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         import jax
 
-        from jaxreg.heads.fit import predict_rows
+        from jaxreg.heads.forward import predict_rows
 
         X = validate_data(self, X, dtype=(np.float32, np.float16), reset=False)
         # In float64 on the host a row's prediction does not depend, to 1e-7, on the rows beside it.

@@ -7,7 +7,8 @@ import numpy as np
 
 from jaxreg.config import HeadConfig, TrainConfig
 from jaxreg.heads import scaling
-from jaxreg.heads.fit import make_fit, predict_rows
+from jaxreg.heads.fit import make_fit
+from jaxreg.heads.forward import predict_rows
 from jaxreg.heads.ridge import Solved, decompose, solve
 from jaxreg.heads.scaling import Scalers
 from jaxreg.heads.state import Data, init_state, project

@@ -36,7 +36,10 @@ def preprocessing(subject: Subject, source: str) -> tuple[dict[str, Any] | None,
     known = subject.cache.space_record(recipe.space)["weights_path"]
     told = mismatches(recipe, find_weights(recipe, None, [known]), images)
     if told is None:
-        answer = "these weights are random: no preprocessing fits them better than another"
+        answer = (
+            "these weights tell nothing of the images they expect: they are random, or the network "
+            "has no batch normalization"
+        )
         return None, Trial("images", QUESTION, answer)
     return compare(
         recipe.preprocess, {str(name): gap for name, gap in told.items()}, len(images), subject

@@ -11,8 +11,8 @@ from jax import lax
 
 from jaxreg.config import HeadConfig
 from jaxreg.heads import optimizer
-from jaxreg.heads.fit import forward, loss_scale, steps_from, train_batch
-from jaxreg.heads.losses import huber
+from jaxreg.heads.fit import steps_from, train_batch
+from jaxreg.heads.forward import forward, losses_of
 from jaxreg.heads.scaling import Scalers, scale_rows
 from jaxreg.heads.state import Rates, first_params, shape_of
 from jaxreg.verdict import Observed
@@ -112,7 +112,7 @@ def _run(config, rates, scalers, key, params, data, order):
     def stage(steps, rows):
         steps, told = lax.scan(step, steps._replace(total=jnp.zeros((), jnp.float32)), rows)
         pred = forward(steps.params, scalers, config, vx)
-        loss = huber(pred, vy, rates.huber_delta, loss_scale(scalers)).mean()
+        loss = losses_of(pred, vy, rates, scalers).mean()
         return steps, (*told, loss, jnp.abs(pred - vy).mean())
 
     return lax.scan(stage, begin, order)[1]

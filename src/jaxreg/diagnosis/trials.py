@@ -187,7 +187,10 @@ def noise(seen: Observed) -> Trial | None:
     apart = _apart(seen, seen.sampled[rows])
     if apart.all():
         return None
-    at = _principal(np.clip(seen.standard[rows], -4, 4).astype(np.float64), max(DIRECTIONS))
+    from sklearn.decomposition import PCA  # late: it takes a second
+
+    z = np.clip(seen.standard[rows], -4, 4).astype(np.float64)
+    at = PCA(min(max(DIRECTIONS), *z.shape), random_state=0).fit_transform(z)
     told = [_neighbours(at[:, :count], y, apart) for count in DIRECTIONS]
     delta, gamma = min(told, key=lambda pair: pair[1][0])
     slope, intercept = np.polyfit(delta, gamma, 1) if np.ptp(delta) > 0 else (0.0, gamma.mean())
@@ -211,15 +214,6 @@ def noise(seen: Observed) -> Trial | None:
     numbers = {"mae": ceiling, "variance": variance, "nearest": float(np.sqrt(2 * gamma[0]))}
     series = {"delta": delta, "gamma": gamma, "line": np.array([float(slope), variance])}
     return Trial("noise", "How good can it get?", answer, numbers, series)
-
-
-def _principal(z: np.ndarray, directions: int) -> np.ndarray:
-    """(rows, directions) places of the rows along their principal directions, strongest first."""
-    z = z - z.mean(axis=0)
-    wide = len(z) < z.shape[1]
-    squares, along = np.linalg.eigh(z @ z.T if wide else z.T @ z)
-    squares, along = squares[::-1][:directions], along[:, ::-1][:, :directions]
-    return along * np.sqrt(np.maximum(squares, 0)) if wide else z @ along
 
 
 def _neighbours(at: np.ndarray, y: np.ndarray, apart: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxreg.config import HeadConfig
 from jaxreg.heads import mix, mlp, optimizer, scaling, stopping
-from jaxreg.heads.losses import huber
+from jaxreg.heads.forward import ROWS, forward, losses_of
 from jaxreg.heads.scaling import ArrayOf, Scalers
 from jaxreg.heads.state import (
     DROPOUT,
@@ -27,8 +27,6 @@ from jaxreg.heads.state import (
     key_for,
     shape_of,
 )
-
-ROWS = 512  # rows at a time where no gradient is taken: bounds the memory, not the result
 
 
 class Steps(NamedTuple):
@@ -196,7 +194,7 @@ def train_batch(
     def mean_loss(params: mlp.Params) -> tuple[Array, Array]:
         dropout = jax.random.fold_in(key_for(key, DROPOUT), steps.step)
         pred = forward(params, scalers, config, x, dropout)
-        loss = huber(pred, y, rates.huber_delta, loss_scale(scalers))
+        loss = losses_of(pred, y, rates, scalers)
         batch_total = jnp.where(real, loss, 0).sum()
         return batch_total / real.sum(), batch_total
 
@@ -253,52 +251,12 @@ def add_errors(
 ) -> Errors:
     """The sums with the rows that are real added."""
     pred = forward(params, scalers, config, x)
-    loss = huber(pred, y, rates.huber_delta, loss_scale(scalers))
+    loss = losses_of(pred, y, rates, scalers)
     error = jnp.abs(pred - y).mean(axis=1)
     return Errors(
         errors.loss + jnp.where(real, loss, 0).sum(),
         errors.absolute + jnp.where(real, error, 0).sum(),
     )
-
-
-def forward(
-    params: mlp.Params,
-    scalers: Scalers,
-    config: HeadConfig,
-    x: Float[ArrayOf, "rows features"],
-    dropout_key: Key[Array, ""] | None = None,
-) -> Float[Array, "rows targets"]:
-    """Rows of `Data` to predictions in target units: un-scaled, then the output activation."""
-    inputs = jnp.asarray(x) if config.components else scaling.scale(scalers.features, x)
-    own = {name: layers for name, layers in params.items() if name != "mix"}
-    width = mlp.inputs_of(own)
-    raw = mlp.apply(own, inputs[:, :width], config, dropout_key)
-    if its := params.get("mix"):
-        given = inputs[:, width:]
-        ridge = given if config.components else mix.ridge_of(its, scalers, x)
-        raw = mix.weighted(its["share"], ridge, raw)
-    pred = scaling.unscale(scalers.target, raw)
-    return jax.nn.relu(pred) if config.output_activation == "relu" else pred
-
-
-def predict_rows(
-    params: mlp.Params, scalers: Scalers, config: HeadConfig, x: ArrayOf
-) -> np.ndarray:
-    """Predictions (rows, targets) in target units and the dtype of `params`, for x of any length.
-
-    x are features as stored, also with `components`: the scaler then has the basis.
-    x is read in blocks of one size, so it may stay on the host, and every length is one program.
-    """
-    static = HeadConfig(hidden=config.layers, output_activation=config.output_activation)
-    blocks = [np.zeros((0, scalers.target.mean.shape[0]), scalers.target.mean.dtype)]
-    for start in range(0, x.shape[0], ROWS):
-        rows = np.asarray(x[start : start + ROWS])
-        padded = np.pad(rows, ((0, ROWS - len(rows)), (0, 0)))
-        blocks.append(np.asarray(_forward(params, scalers, static, padded))[: len(rows)])
-    return np.concatenate(blocks)
-
-
-_forward = jax.jit(forward, static_argnames="config")
 
 
 def _batches(
@@ -314,9 +272,3 @@ def _batches(
     padded = jnp.pad(jnp.asarray(rows.numbers), (0, -capacity % size)).reshape(-1, size)
     real = (jnp.arange(padded.size) < rows.used).reshape(-1, size)
     return padded, real, (jnp.asarray(rows.used) + size - 1) // size
-
-
-def loss_scale(scalers: Scalers) -> ArrayOf | None:
-    """What errors are divided by in the loss, (targets,); None for nothing."""
-    # One target is measured in its own units; deviations are 1 where the target is not scaled.
-    return scalers.target.deviation if scalers.target.deviation.shape[0] > 1 else None

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxreg.config import HeadConfig, TrainConfig
 from jaxreg.heads import scaling
-from jaxreg.heads.fit import predict_rows
+from jaxreg.heads.forward import predict_rows
 from jaxreg.heads.ridge import Solved, decompose, left_out, solve
 from jaxreg.heads.scaling import Scalers
 from jaxreg.runs.experiment import Experiment

@@ -11,7 +11,8 @@ from jaxtyping import Array
 
 from jaxreg.config import TrainConfig
 from jaxreg.features.streaming import PartFeatures, Piece, read_pieces
-from jaxreg.heads.fit import ROWS, order_of
+from jaxreg.heads.fit import order_of
+from jaxreg.heads.forward import ROWS
 from jaxreg.heads.state import Rows
 from jaxreg.heads.stream import Block
 from jaxreg.runs.experiment import Experiment

@@ -16,7 +16,7 @@ from jaxreg.features.extraction import Progress, extract
 from jaxreg.features.recipe import Column, Recipe
 from jaxreg.features.space import find_weights, smallest_image
 from jaxreg.heads import mlp
-from jaxreg.heads.fit import predict_rows
+from jaxreg.heads.forward import predict_rows
 from jaxreg.heads.members import stack
 from jaxreg.heads.scaling import Scalers
 from jaxreg.heads.state import State, empty_state

@@ -11,7 +11,7 @@ import pyarrow as pa
 from jaxreg.config import TrainConfig
 from jaxreg.features.cache import Cache
 from jaxreg.features.streaming import read_pieces
-from jaxreg.heads.fit import predict_rows
+from jaxreg.heads.forward import predict_rows
 from jaxreg.heads.state import State
 from jaxreg.runs import metrics
 from jaxreg.runs.experiment import Experiment

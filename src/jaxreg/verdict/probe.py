@@ -15,8 +15,8 @@ from jax import lax
 
 from jaxreg.config import HeadConfig
 from jaxreg.heads import mlp
-from jaxreg.heads.fit import forward, loss_scale, steps_from, train_batch
-from jaxreg.heads.losses import huber
+from jaxreg.heads.fit import steps_from, train_batch
+from jaxreg.heads.forward import forward, losses_of
 from jaxreg.heads.scaling import Scalers, scale_rows
 from jaxreg.heads.state import Rates, first_params, shape_of
 from jaxreg.verdict import network
@@ -112,4 +112,4 @@ def _steps(config, rates, scalers, key, params, data, order):
 @functools.partial(jax.jit, static_argnums=0)
 def _loss(config, rates, scalers, params, x, y):
     pred = forward(params, scalers, config, x)
-    return huber(pred, y, rates.huber_delta, loss_scale(scalers)).mean()
+    return losses_of(pred, y, rates, scalers).mean()

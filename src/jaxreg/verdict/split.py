@@ -51,14 +51,9 @@ def _neighbours(seen: Observed) -> Evidence | None:
     standard = np.clip(seen.standard, -4, 4)
     here = standard[seen.sample_watched][near]
     there = standard[np.searchsorted(seen.sampled, beside[near])]
-    strangers = standard[seen.sample_train][: len(here)]
-    strangers = np.random.default_rng(0).permutation(
-        standard[seen.sample_train][
-            np.random.default_rng(1).integers(len(seen.sample_train), size=len(here))
-        ]
-    )
+    strangers = standard[np.random.default_rng(0).choice(seen.sample_train, size=len(here))]
     ratio = float(np.median(_distance(here, there)) / (np.median(_distance(here, strangers)) or 1))
-    if ratio > ALIKE or not len(strangers):
+    if ratio > ALIKE:
         return None
     flattered, honest, bar = _in_blocks(seen, standard)
     if honest < FLATTERED * flattered:

@@ -1,11 +1,14 @@
 """What a network's normalizations see of some images, against what they saw in its training."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import replace
+from typing import NamedTuple, get_args
 
 import numpy as np
 
 from jaxreg.features.backbone.network import build_network, start_keras
+from jaxreg.features.backbone.preprocess import preprocessing
+from jaxreg.features.backbones import BACKBONES
 from jaxreg.features.recipe import Preprocess, Recipe
 from jaxreg.features.weights import WeightsSource
 
@@ -36,13 +39,14 @@ def mismatches(
         images: uint8 (height, width, 3).
 
     Returns:
-        None where the weights have seen no images: their moving means are all 0.
+        None where nothing can be told: the network has no normalizations, or their moving means
+        are all 0 since the weights have seen no images.
     """
     start_keras("tensorflow")
     import keras
     import tensorflow as tf
 
-    network = build_network(recipe.backbone, ["mixed0"], weights)
+    network = build_network(recipe.backbone, [BACKBONES[recipe.backbone].last_tap], weights)
     kind = keras.layers.BatchNormalization
     layers = [layer for layer in network.layers if isinstance(layer, kind)][:LAYERS]
     expected = [(np.asarray(x.moving_mean), np.asarray(x.moving_variance)) for x in layers]
@@ -51,8 +55,10 @@ def mismatches(
     before = keras.Model(network.input, [layer.input for layer in layers])
     size = recipe.size or images[0].shape[:2]
     resized = np.stack([tf.image.resize(image, size, "bilinear").numpy() for image in images])
-    kinds: dict[Preprocess, np.ndarray] = {"keras": resized / 127.5 - 1, "unit": resized / 255}
-    return {name: _mismatch(before, pixels, expected) for name, pixels in kinds.items()}
+    return {
+        name: _mismatch(before, preprocessing(replace(recipe, preprocess=name))(resized), expected)
+        for name in get_args(Preprocess)
+    }
 
 
 def _mismatch(before, pixels: np.ndarray, expected: list) -> Mismatch:
