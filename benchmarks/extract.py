@@ -75,7 +75,7 @@ print(json.dumps({"reported": images / wall, "wall": images / wall, "cpu": image
 EXTRACT = """
 import json, sys, time
 begin = time.perf_counter()
-from jaxreg import api, extract
+from jaxreg import api, cli, extract
 from jaxreg.features import computing
 importing = time.perf_counter() - begin
 spent = []
@@ -87,8 +87,10 @@ def first_send(self, batch):
     computing.Computing.send = send
 computing.Computing.send = first_send
 begin = time.process_time()
-extract.main(sys.argv[1:])
-print(json.dumps({"cpu": time.process_time() - begin - spent[0], "importing": importing}))
+try:
+    cli.run_command(extract.main)
+finally:
+    print(json.dumps({"cpu": time.process_time() - begin - spent[0], "importing": importing}))
 """
 
 

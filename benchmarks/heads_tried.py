@@ -50,6 +50,17 @@ def _bar(fold: Fold, config: HeadConfig) -> "Bar":
     return bar
 
 
+def left_by_ridge(fold: Fold) -> float:
+    """Mean squared error of a ridge on units of the training and watched rows it has not seen."""
+    from jaxreg.heads.ridge import left_out
+
+    bar = _bar(fold, fold.config)
+    assert bar.units is not None
+    y = fold.y[bar.rows]
+    told = left_out(bar.solved, fold.x[bar.rows], y, bar.units)
+    return float(np.nanmean(np.square(told - y)))
+
+
 def ridge_alone(fold: Fold) -> Told:
     """Strength by leaving out each row alone."""
     both = np.union1d(fold.train, fold.watched)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import jax
 import numpy as np
+import pyarrow as pa
 
 from jaxreg.config import HeadConfig, TrainConfig
 from jaxreg.heads import scaling
@@ -13,6 +14,7 @@ from jaxreg.heads.ridge import Solved, decompose, solve
 from jaxreg.heads.scaling import Scalers
 from jaxreg.heads.state import Data, init_state, project
 from jaxreg.runs import metrics
+from jaxreg.splits.units import some_of, training_units
 from jaxreg.verdict import Observed, choose_rows
 
 CONFIG = TrainConfig(hidden=(128, 64, 32, 16), learning_rate=1e-3, epochs=60)
@@ -113,7 +115,16 @@ def train(made: Made) -> Observed:
     rows, watched = made.side("train"), made.side("validation")
     data = Data.of(x[rows], y[rows], x[watched], y[watched])
     spectrum = decompose(scaling.feature_scaler(x[rows]), x[rows], y[rows])
-    solved = solve(spectrum, x[rows], y[rows])
+    units = training_units(
+        made.split,
+        rows,
+        order=made.order,
+        group=[str(number) for number in made.sequence],
+        columns=pa.table({}),
+        gap=config.gap,
+        sequential=made.sequential,
+    )
+    solved = solve(spectrum, x[rows], y[rows], units=some_of(units))
     plain = Scalers(spectrum.scaler, scaling.identity_scaler(y.shape[1]))
     ridge = predict_rows(spectrum.head(solved, plain), plain, HeadConfig(hidden=()), x)
     state = init_state(config, data, Solved(spectrum, solved))
