@@ -81,6 +81,7 @@ def report(pictures) -> Report:
         space="inception_v3-1f2e3d4c-299x299-0a1b2c3d",
         columns=["identity.mixed2.grid1x4", "mirror.mixed10.avg"],
         weights="1f2e3d4c (inception_v3_finetuned.weights.h5)",
+        head="MLP 512-256-128-64",
         targets={TARGETS[0]: (-1.0, 0.98765), TARGETS[1]: (0.0, 1.0)},
         epochs=60,
         best_epoch=48,
@@ -161,6 +162,7 @@ def test_page_says_everything(report, tmp_path):
         "kind: tub, where: data/tub, rows: 1000",
         "target user/angle from \N{MINUS SIGN}1 to 0.9877",
         "identity.mixed2.grid1x4, mirror.mixed10.avg",
+        "head MLP 512-256-128-64",
         "40 of 1000 rows lie beside",
         "warning: inputs-unscaled the features deviate by 0.0009 Try: --scale-features",
         "user/throttle: true 0.5, predicted 0.1235",
@@ -212,17 +214,18 @@ def test_names_are_text_and_never_markup(report, tmp_path):
     hostile = dataclasses.replace(
         report,
         run=attack, headline=attack, dataset=attack, source=attack, space=attack, command=attack,
-        weights=attack, split=attack, columns=[attack], notes=[attack], targets={attack: (0, 1)},
-        predicted={attack: report.curves}, residuals={attack: report.curves},
+        weights=attack, head=attack, split=attack, columns=[attack], notes=[attack],
+        targets={attack: (0, 1)}, predicted={attack: report.curves},
+        residuals={attack: report.curves},
         worst=[(attack, jpeg((1, 2, 3)), {attack: (0.0, 1.0)}), ("\udcff.jpg", None, {})],
         findings=[dict.fromkeys(("code", "severity", "evidence", "remedy"), attack)],
         settings={attack: attack}, provenance={attack: {attack: [attack]}},
     )  # fmt: skip
     page = read(hostile, tmp_path)
     assert page.all("script") == []
-    # By hand: title, run, headline, 2 dataset, source, split, target, column, space, weights, note,
-    # id, 4 of the finding, 2 of the setting, 3 of the provenance, command.
-    assert page.text.count(attack) == 23
+    # By hand: title, run, headline, 2 dataset, source, split, target, column, space, weights, head,
+    # note, id, 4 of the finding, 2 of the setting, 3 of the provenance, command.
+    assert page.text.count(attack) == 24
     attributes = {name for _, some in page.elements for name in some}
     assert attributes <= {"lang", "charset", "name", "content", "http-equiv", "class", "role",
                           "scope", "src", "alt"}  # fmt: skip

@@ -139,7 +139,10 @@ def test_the_best_preset_is_a_run_like_any_other(planted: Path) -> None:
     assert 0 <= run.summary["ridge_share"][0] <= 1
     assert run.summary["verdict"]["healthy"]
     assert run.config["settings"]["head"] == "mix"
-    assert run.config["settings"]["components"] is not None
+    components = run.config["settings"]["components"]
+    share = f"{run.summary['ridge_share'][0]:.0%}"
+    told = f"mix: {share} ridge, the rest MLP 16-8 on {components} components"
+    assert told in (run.path / "report.html").read_text()
     _assert_predictions_are_of_raw_features(planted, run)
     with pytest.raises(Stopped, match="stopped after epoch 1"):
         jaxreg.train_head("planted", run="cut", should_stop=lambda: True, **options)

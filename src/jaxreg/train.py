@@ -54,8 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if summary["members"]:
         cli.say(_spread_text(summary))
     if summary["ridge_share"]:
-        shares = ", ".join(f"{share:.0%}" for share in summary["ridge_share"])
-        cli.say(f"mix: {shares} ridge, the rest the MLP")
+        from jaxreg.runs.summary import head_text
+
+        cli.say(head_text(run.settings, summary["ridge_share"]))
     cli.say(summary["verdict"]["headline"])
     cli.say(f"report: {run.path / 'report.html'}")
     if arguments.json:

@@ -11,7 +11,7 @@ from jaxreg.runs import metrics, plots
 from jaxreg.runs.directory import Row, RunDirectory
 from jaxreg.runs.experiment import Experiment
 from jaxreg.runs.report import Report, WorstImage, write_report
-from jaxreg.runs.summary import Told
+from jaxreg.runs.summary import Told, head_text
 from jaxreg.runs.training import Trained
 
 WORST = 12  # images shown
@@ -73,6 +73,7 @@ def present(
             space=recipe.space,
             columns=[column.name for column in experiment.columns],
             weights=f"{recipe.weights_tag} ({recipe.weights[:16]})",
+            head=head_text(config, summary["ridge_share"]),
             targets={
                 name: (float(np.nanmin(column)), float(np.nanmax(column)))
                 for name, column in zip(experiment.targets, experiment.y.T, strict=True)

@@ -51,6 +51,7 @@ class Report:
     columns: Sequence[str]  # of that space, as identity.mixed10.avg
     weights: str  # the backbone's: a name for people, or where they came from
     targets: Mapping[str, tuple[float, float]]  # target → its lowest and highest value
+    head: str  # what it is made of
     epochs: int | None  # trained; None for a head without epochs
     best_epoch: int | None  # lowest validation loss, from 1: the weights that are scored
     stopped_early: bool

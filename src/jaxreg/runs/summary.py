@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jaxreg.config import TrainConfig
+from jaxreg.config import HeadConfig, TrainConfig
 from jaxreg.features.cache import Cache
 from jaxreg.features.streaming import read_pieces
 from jaxreg.heads.forward import predict_rows
@@ -136,6 +136,17 @@ def mean_share(each: Sequence[dict[str, Any]]) -> list[float] | None:
     """The mean over trainings."""
     shares = [one["ridge_share"] for one in each]
     return None if None in shares else np.mean(shares, axis=0).round(4).tolist()
+
+
+def head_text(config: HeadConfig, shares: Sequence[float] | None) -> str:
+    """What a head is made of, in a few words; `shares` are the ridge's in a mix."""
+    on = f" on {config.components} components" if config.components else ""
+    if config.head == "ridge":
+        return f"ridge{on}"
+    mlp = "MLP " + "-".join(str(width) for width in config.hidden) if config.hidden else "linear"
+    if shares is None:
+        return f"{mlp}{on}"
+    return f"mix: {', '.join(f'{share:.0%}' for share in shares)} ridge, the rest {mlp}{on}"
 
 
 def _over_members(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
