@@ -14,6 +14,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from jaxreg.blas import threads_for
 from jaxreg.heads import scaling
 from jaxreg.heads.scaling import ArrayOf, Scaler
 from jaxreg.splits.units import Unit
@@ -64,7 +65,8 @@ def hats(
 
 def unit_left_out(hats: np.ndarray, errors: np.ndarray, scored: np.ndarray) -> np.ndarray:
     """Sums of squared errors (strengths, targets) of the scored rows of a unit left out whole."""
-    wrong = np.linalg.solve(np.eye(hats.shape[1])[None, :, :] - hats, errors)
+    with threads_for(hats.shape[1]):
+        wrong = np.linalg.solve(np.eye(hats.shape[1])[None, :, :] - hats, errors)
     return np.square(wrong[:, scored]).sum(axis=1)
 
 

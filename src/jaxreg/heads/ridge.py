@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from jaxreg.blas import threads_for
 from jaxreg.errors import InputError
 from jaxreg.heads import scaling
 from jaxreg.heads.leaving_out import Fitted, blocks, hats, rows_left_out, unit_blocks, unit_left_out
@@ -182,10 +183,11 @@ def left_out(
     for unit in units:
         places, scored = np.searchsorted(rows, unit.rows), unit.rows[unit.scored]
         some = along[places]
-        for target, strength in enumerate(ridge.strengths):
-            hat = (some / (squares + strength)[None, :]) @ some.T + 1 / spectrum.rows
-            wrong = np.linalg.solve(np.eye(len(some)) - hat, errors[places, target])
-            told[scored, target] = y[scored, target] - wrong[unit.scored]
+        with threads_for(len(some)):
+            for target, strength in enumerate(ridge.strengths):
+                hat = (some / (squares + strength)[None, :]) @ some.T + 1 / spectrum.rows
+                wrong = np.linalg.solve(np.eye(len(some)) - hat, errors[places, target])
+                told[scored, target] = y[scored, target] - wrong[unit.scored]
     return told
 
 
@@ -206,7 +208,8 @@ def _primal(scaler: Scaler, x: ArrayOf, dtype: Any) -> tuple[np.ndarray, np.ndar
         scatter += np.asarray(sums[1])
     center = total / rows
     scatter -= rows * np.outer(center, center)
-    squares, directions = np.linalg.eigh(scatter)
+    with threads_for(columns):
+        squares, directions = np.linalg.eigh(scatter)
     return center, squares, directions
 
 
@@ -215,8 +218,10 @@ def _dual(scaler: Scaler, x: ArrayOf) -> tuple[np.ndarray, np.ndarray, np.ndarra
     z = np.asarray(scaling.scale(scaler, x), np.float64)
     center = z.mean(axis=0)
     z -= center[None, :]
-    squares, along = np.linalg.eigh(z @ z.T)
-    return center, squares, z.T @ (along / np.sqrt(np.where(squares > 0, squares, np.inf))[None, :])
+    with threads_for(len(z)):
+        squares, along = np.linalg.eigh(z @ z.T)
+        along /= np.sqrt(np.where(squares > 0, squares, np.inf))[None, :]
+        return center, squares, z.T @ along
 
 
 @functools.partial(jax.jit, static_argnames="dtype")

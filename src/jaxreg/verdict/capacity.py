@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jaxreg.blas import threads_for
 from jaxreg.verdict.curve import overfit_curve
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observed import Observed
@@ -71,6 +72,7 @@ def _directions(seen: Observed) -> int:
     """How many principal directions hold most of the variance of the sampled training rows."""
     z = np.clip(seen.standard[seen.sample_train], -4, 4)
     z = z[:MOST] - z[:MOST].mean(axis=0)
-    squares = np.maximum(np.linalg.eigvalsh(z @ z.T)[::-1], 0)
+    with threads_for(len(z)):
+        squares = np.maximum(np.linalg.eigvalsh(z @ z.T)[::-1], 0)
     total = squares.sum()
     return int(np.searchsorted(np.cumsum(squares), EXPLAINED * total) + 1) if total else 1

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from jaxreg.blas import threads_for
+
 STRENGTHS = np.logspace(-2, 6, 17)  # on standardized columns
 MOST = 1024  # rows it is fitted on: its time grows with their cube
 
@@ -26,6 +28,10 @@ class Dual:
         """Predictions (asked, targets) of a ridge fitted on the rows of `keep`, or on all."""
         x = self._x if keep is None else self._x[keep]
         y = self._y if keep is None else self._y[keep]
+        with threads_for(len(x)):
+            return self._solved(x, y)
+
+    def _solved(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         center, mean = x.mean(axis=0), y.mean(axis=0)
         z = x - center
         squares, along = np.linalg.eigh(z.astype(np.float64) @ z.T.astype(np.float64))
