@@ -9,7 +9,7 @@ from jaxreg.config import HeadConfig
 from jaxreg.errors import InputError
 from jaxreg.heads import fit
 from jaxreg.heads.forward import predict_rows
-from jaxreg.heads.state import History, State, init_state
+from jaxreg.heads.state import History, Rows, State, init_state
 
 SMALL = HeadConfig(hidden=(8, 8), batch_size=16, epochs=6, learning_rate=1e-2, dropout=0.25)
 
@@ -160,6 +160,19 @@ def test_validation_is_the_mean_over_rows_in_blocks_too(monkeypatch: pytest.Monk
     _, blocks = train(HeadConfig(**{**vars(SMALL), "epochs": 7}), data)
     np.testing.assert_allclose(blocks.val_loss[:6], whole.val_loss, rtol=1e-5)
     np.testing.assert_allclose(blocks.val_mae[:6], whole.val_mae, rtol=1e-5)
+
+
+def test_what_fills_a_batch_up_may_be_a_row_that_has_no_target() -> None:
+    # 49 rows in batches of 16, and capacity for 60; row 0 trains in neither
+    data = make_data().data._replace(train=Rows.of(np.arange(1, 50), capacity=60))
+    lacking = data.y.copy()
+    lacking[0] = np.nan
+    runs = []
+    for y in (data.y, lacking):
+        own = data._replace(y=y)
+        runs.append(fit.make_fit(SMALL)(init_state(SMALL, own), own, SMALL.epochs))
+    assert int(runs[0][0].epoch) == SMALL.epochs
+    assert_same_bits(*runs)
 
 
 @pytest.mark.parametrize("part", ["x", "y", "validation_x", "validation_y"])

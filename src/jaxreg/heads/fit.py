@@ -269,6 +269,7 @@ def _batches(
     """
     capacity = rows.numbers.shape[0]
     size = min(most, capacity)
-    padded = jnp.pad(jnp.asarray(rows.numbers), (0, -capacity % size)).reshape(-1, size)
+    padded = jnp.pad(jnp.asarray(rows.numbers), (0, -capacity % size), mode="edge")
+    padded = padded.reshape(-1, size)
     real = (jnp.arange(padded.size) < rows.used).reshape(-1, size)
     return padded, real, (jnp.asarray(rows.used) + size - 1) // size

@@ -26,14 +26,15 @@ _PIECE = 1024  # rows, as scaling takes them
 class Rows(NamedTuple):
     """Row numbers in an array that may be longer: so sides of different length are one program."""
 
-    numbers: ArrayOf  # (capacity,) int32; from `used` on they only fill the shape
+    numbers: ArrayOf  # (capacity,) int32; from `used` on others again, to fill the shape
     used: ArrayOf  # int32 scalar, at least 1
 
     @classmethod
     def of(cls, numbers: np.ndarray, capacity: int | None = None) -> "Rows":
         """These numbers, with room for `capacity` of them."""
         room = len(numbers) if capacity is None else capacity
-        padded = np.pad(np.asarray(numbers, np.int32), (0, room - len(numbers)))
+        # with rows that are in use: another one may lack a target, and 0 · NaN is NaN
+        padded = np.pad(np.asarray(numbers, np.int32), (0, room - len(numbers)), mode="edge")
         return cls(padded, np.array(len(numbers), np.int32))
 
     @property
