@@ -16,6 +16,7 @@ from PIL import Image
 import jaxreg
 from jaxreg import cli, extract, predict, verify
 from jaxreg.errors import InputError, TooManyFailed, UnavailableError
+from jaxreg.settings import changed_command
 
 COMMANDS = ("extract", "train", "predict", "verify", "demo")
 HEAVY = ("tensorflow", "keras", "jax", "flax", "optax", "orbax", "sklearn", "matplotlib", "pyarrow")
@@ -73,6 +74,13 @@ def test_a_preset_of_features_goes_behind_what_is_said() -> None:
     assert parse().pool == "avg"
     with pytest.raises(InputError, match="no preset 'bst'"):
         jaxreg.extract_features("photos.csv", preset="bst")  # pyright: ignore
+
+
+def test_a_command_with_other_values_of_some_settings() -> None:
+    command = "python -m jaxreg.extract 'my tub' --taps mixed2 mixed4 --pool avg --size 75 75"
+    told = changed_command(command, taps=("mixed1",), pool=None, views=("identity", "mirror"))
+    kept = "python -m jaxreg.extract 'my tub' --size 75 75"
+    assert told == f"{kept} --taps mixed1 --views identity mirror"
 
 
 def test_no_public_name_is_a_module_and_each_is_found_twice() -> None:

@@ -62,6 +62,8 @@ def test_a_mix_with_a_ridge() -> None:
     model = clone(SMALL).set_params(head="mix").fit(X, Y)
     assert model.params_["mix"]["share"].min() > 0.9
     assert model.score(X, Y) > max(0.99, clone(SMALL).fit(X, Y).score(X, Y))
+    with pytest.raises(ValueError, match="minimum of 2 is required"):
+        clone(SMALL).set_params(head="mix").fit(X[:1], Y[:1])
     with pytest.raises(InputError, match="RidgeCV"):
         clone(SMALL).set_params(head="ridge").fit(X, Y)
 

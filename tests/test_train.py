@@ -60,6 +60,7 @@ def test_a_run_holds_all_that_it_promises(planted: Path) -> None:
         "format", "metrics", "test", "by_target", "baselines", "epochs", "best_epoch",
         "stopping_epoch_best", "stopped_early", "seconds", "verdict", "provenance",
     }  # fmt: skip
+    assert [summary[name] for name in ("members", "deviation", "combined")] == [None] * 3
     assert summary["baselines"].keys() == {"mean", "median", "ridge"}
     assert summary["seconds"].keys() == {
         "load", "ridge", "compile", "train", "report", "total",
@@ -128,6 +129,20 @@ def test_a_ridge_is_a_run_like_any_other(planted: Path, components: int | None) 
     assert "Training and validation loss" not in report
     again = jaxreg.train_head(cache=planted, run=run.path, resume=True)
     assert again.summary == summary
+
+
+def test_a_preset_named_again_goes_on_with_its_own_run(
+    planted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ckpts = str(planted.parent / "ckpts")
+    best = ["--cache", str(planted), "--ckpts", ckpts, "--run", "one", "--preset", "best"]
+    assert train.main([*best, "planted", "--hidden", "8", "--split", "tail", "--epochs", "2"]) == 0
+    # planted's column is mixed10.avg, and the preset of features another
+    note = "note: trained on identity.mixed10.avg; what won beside this head is extract --preset"
+    assert note in capsys.readouterr().err
+    assert train.main([*best, "--resume"]) == 0
+    with pytest.raises(InputError, match="--head mix there, mlp now"):
+        train.main([*best, "--resume", "--head", "mlp"])
 
 
 def test_the_best_preset_is_a_run_like_any_other(planted: Path) -> None:
@@ -350,6 +365,20 @@ def test_a_damaged_latest_checkpoint_falls_back_to_the_one_before(planted: Path)
     assert _history(cut) == _history(whole.path)
 
 
+def test_the_only_checkpoint_damaged_begins_again_and_says_so(planted: Path) -> None:
+    whole = run_quick(planted, run="whole")
+    with pytest.raises(Stopped):
+        run_quick(planted, run="cut", should_stop=lambda: True)
+    cut = planted.parent / "ckpts" / "cut"
+    (only,) = (path for path in (cut / "checkpoints").iterdir() if path.is_dir())
+    block = max((p for p in only.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    block.write_bytes(block.read_bytes()[:-1])
+    lines: list[str] = []
+    run_quick(planted, run="cut", resume=True, say=lines.append)
+    assert any("is damaged; training starts again" in line for line in lines)
+    assert _predictions(cut) == _predictions(whole.path)
+
+
 def test_a_checkpoint_of_another_format_is_refused(planted: Path, monkeypatch) -> None:
     with pytest.raises(Stopped):
         run_quick(planted, run="one", should_stop=lambda: True)
@@ -552,7 +581,7 @@ def test_a_relu_output_over_negative_targets_is_named(planted: Path) -> None:
         ({"features": "vgg"}, "--features vgg fits no spaces"),
         (
             {"taps": ("mixed2",)},
-            r"has no identity\.mixed2\.avg .*\n.*\n  try: .*planted.csv \(with --taps mixed2 ",
+            r"has no identity\.mixed2\.avg .*\n.*\n  try: .*planted.csv --taps mixed2 --pool avg",
         ),
         ({"taps": ("mixd10",)}, r"has no identity\.mixd10\.avg .*\n.*\n  try: --taps mixed10$"),
         ({"taps": ("last",)}, r"has no identity\.last\.avg .*\n.*\n  try: --taps mixed10$"),

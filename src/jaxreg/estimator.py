@@ -88,8 +88,9 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         from jaxreg.heads.state import Data, init_state, project
 
         X, y = validate_data(
-            self, X, y, dtype=(np.float32, np.float16), multi_output=True, y_numeric=True
-        )
+            self, X, y, dtype=(np.float32, np.float16), multi_output=True, y_numeric=True,
+            ensure_min_samples=2 if self.head == "mix" else 1,  # one row varies in no direction
+        )  # fmt: skip
         random = check_random_state(self.random_state)
         config = self._config(seed=int(random.randint(2**31)))
         self._one_target = y.ndim == 1

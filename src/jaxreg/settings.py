@@ -5,14 +5,17 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from jaxreg.config import PRESETS, TrainConfig
+from jaxreg.config import PRESETS, HeadConfig
 from jaxreg.errors import InputError, nearest
 
 T = TypeVar("T")
 
 
 def preset_settings(preset: str | None) -> dict[str, Any]:
-    """All settings of a preset, none for None. Raises InputError if there is no such preset."""
+    """What a preset says, nothing for None. Raises InputError if there is no such preset.
+
+    Of the head, what other presets say otherwise is in it too: so a run of another is another run.
+    """
     if preset is None:
         return {}
     if preset not in PRESETS:
@@ -21,7 +24,9 @@ def preset_settings(preset: str | None) -> dict[str, Any]:
             expected=" or ".join(PRESETS),
             remedy=nearest(preset, PRESETS) or "",
         )
-    return {**to_json(TrainConfig()), **PRESETS[preset]}
+    head = fields_of(HeadConfig, HeadConfig())
+    decided = {name for said in PRESETS.values() for name in said if name in head}
+    return {**{name: head[name] for name in decided}, **PRESETS[preset]}
 
 
 def to_json(settings: Any) -> dict[str, Any]:
@@ -91,6 +96,20 @@ def command_line(module: str, words: Sequence[object], *settings: Any) -> str:
             if value != field.default:
                 parts += _words(field.name.replace("_", "-"), value)
     return shlex.join(parts)
+
+
+def changed_command(command: str, **settings: Any) -> str:
+    """What `command_line` made, with other values of some settings; None leaves one out."""
+    words = shlex.split(command)
+    for name, value in settings.items():
+        flag = name.replace("_", "-")
+        if f"--{flag}" in words:
+            start = words.index(f"--{flag}")
+            flags = (i for i in range(start + 1, len(words)) if words[i].startswith("--"))
+            del words[start : next(flags, len(words))]
+        if value is not None:
+            words += _words(flag, value)
+    return shlex.join(words)
 
 
 def _words(flag: str, value: Any) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from jaxreg import cli
-from jaxreg.config import Preset, TrainConfig
+from jaxreg.config import FEATURES_PRESETS, Preset, TrainConfig
 from jaxreg.errors import InputError
 from jaxreg.settings import fields_of, from_json, preset_settings
 
@@ -56,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if summary["ridge_share"]:
         from jaxreg.runs.summary import head_text
 
-        cli.say(head_text(run.settings, summary["ridge_share"]))
+        cli.say(head_text(run.settings, summary, run.config["targets"]))
+    if arguments.preset == "best" and (note := _other_features(run.config)):
+        cli.say(note)
     cli.say(summary["verdict"]["headline"])
     cli.say(f"report: {run.path / 'report.html'}")
     if arguments.json:
@@ -81,10 +83,10 @@ def _defaults(argv: Sequence[str]) -> TrainArguments:
         if not isinstance(found, dict):
             raise InputError(f"the settings in {file} are {found!r}", expected=expected)
         settings |= found
-    elif preset is None and run is not None and "--resume" in argv:
+    elif run is not None and "--resume" in argv:
         directory = RunDirectory(run_path(run, Path(ckpts)))
         if directory.exists:
-            settings = directory.read_config()["settings"]
+            settings = {**directory.read_config()["settings"], **settings}
     return dataclasses.replace(plain, **fields_of(TrainConfig, from_json(TrainConfig, settings)))
 
 
@@ -93,6 +95,18 @@ def _summary_before(arguments: TrainArguments) -> dict[str, Any] | None:
 
     place = run_path(arguments.run or "", Path(arguments.ckpts))
     return RunDirectory(place).read_summary()
+
+
+def _other_features(config: dict[str, Any]) -> str | None:
+    """A sentence, if a run of the best preset has other features than those that go with it."""
+    its = FEATURES_PRESETS["best"]
+    best = {f"identity.{tap}.{its['pool'].replace(':', '')}" for tap in its["taps"]}
+    if set(config["columns"]) == best:
+        return None
+    return (
+        f"note: trained on {', '.join(config['columns'])}; what won beside this head is "
+        "extract --preset best (docs/best-head.md)"
+    )
 
 
 def _spread_text(summary: dict[str, Any]) -> str:

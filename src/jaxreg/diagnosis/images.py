@@ -11,6 +11,7 @@ from jaxreg.errors import InputError
 from jaxreg.features.backbone.statistics import Mismatch, mismatches
 from jaxreg.features.reading import Sample
 from jaxreg.features.space import find_weights, smallest_image
+from jaxreg.settings import changed_command
 from jaxreg.sources import open_source
 from jaxreg.verdict.causes import PREPROCESSING
 from jaxreg.verdict.finding import Finding
@@ -65,16 +66,8 @@ def compare(
         f"deviations {told[used].spread:.2f} and {told[best].spread:.2f} in logarithm"
     )
     severity = PREPROCESSING.severity if subject.seen.learns else PREPROCESSING.failing
-    remedy = _extract(subject.seen.extract, best)
+    preprocess = None if best == "keras" else best
+    remedy = changed_command(subject.seen.extract, preprocess=preprocess)
     flat = {f"{name}_{key}": value for name, gap in numbers.items() for key, value in gap.items()}
     finding = Finding(PREPROCESSING.code, severity, evidence, remedy, flat)
     return asdict(finding), Trial("images", QUESTION, f"{answer}: {best} fits", numbers)
-
-
-def _extract(command: str, best: str) -> str:
-    """The dataset's extract command with another preprocessing."""
-    words = command.split(" --preprocess ")
-    if len(words) == 2:
-        rest = words[1].partition(" ")[2]
-        command = f"{words[0]} {rest}".strip()
-    return command if best == "keras" else f"{command} --preprocess {best}"

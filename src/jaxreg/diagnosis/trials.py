@@ -12,6 +12,7 @@ from jaxreg.verdict import Observed
 from jaxreg.verdict.whatif import MOST, Dual
 
 FEW = 64  # rows to learn by heart
+LEAST = 16  # rows that a learning curve begins with
 LEARNED = 0.05  # of the loss it began with
 LOWEST, HIGHEST = 1e-6, 10.0  # learning rates
 FIRST = 200  # steps whose gradients are shown
@@ -99,10 +100,15 @@ def gradients(bench: Bench) -> Trial:
     return Trial("gradients", "Does every layer move?", answer, numbers, series)
 
 
-def learning_curve(bench: Bench, all_rows: int) -> Trial:
-    """The validation error over the number of training rows, and where it is going."""
+def learning_curve(bench: Bench, all_rows: int) -> Trial | None:
+    """The validation error over the number of training rows, and where it is going.
+
+    None where there are too few for a curve.
+    """
     most = len(bench.x)
-    sizes = np.unique(np.geomspace(max(16, most // 16), most, 5).astype(int))
+    if most < 2 * LEAST:
+        return None
+    sizes = np.unique(np.geomspace(max(LEAST, most // 16), most, 5).astype(int))
     rates = _rates(bench, max(bench.config.learning_rate, 3e-4))
     maes = np.array([bench.run(rows=int(size), rates=rates).mae for size in sizes])
     asked = np.array([all_rows, 2 * all_rows, 10 * all_rows], float)
@@ -164,12 +170,12 @@ def columns(
     if not told:
         return None
     best = min(told, key=lambda name: told[name])
-    answer = f"{best} knows most: a ridge on it alone reaches an MAE of {told[best]:.3g}"
+    answer = f"{best} knows most: a small ridge on it alone reaches an MAE of {told[best]:.3g}"
     if len(told) > 1:
         worst = max(told, key=lambda name: told[name])
         answer += f"; on {worst} {told[worst]:.3g}"
     else:
-        answer += "; it is the only column in the cache (extract --taps mixed2 mixed5 … for others)"
+        answer += "; this space has no other column (extract --taps mixed2 mixed5 … for others)"
     return Trial("columns", "Which column knows the answer?", answer, {"mae": told},
                  {"mae": np.array(list(told.values()))})  # fmt: skip
 

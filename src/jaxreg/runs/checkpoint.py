@@ -100,11 +100,13 @@ class Checkpoints:
             InputError: the checkpoint is of another format of state or of another run, or its
                 arrays are not those of the template; what differs is named.
         """
-        for epoch in reversed(self.epochs()):
+        epochs = self.epochs()
+        for epoch in reversed(epochs):
             path = self._path(epoch)
             record = self._whole_record(epoch)
             if record is None:
-                warn(f"checkpoint {path} is damaged; the one before it is used")
+                use = "the one before it is used" if epoch > epochs[0] else "training starts again"
+                warn(f"checkpoint {path} is damaged; {use}")
                 continue
             _check_format(path, record)
             refuse_differences(record["run"], self.identity, f"checkpoint {path}")

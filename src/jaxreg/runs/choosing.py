@@ -1,6 +1,7 @@
 """Which columns of a dataset are the targets, and which of the cache are the features."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ from jaxreg.errors import InputError, nearest
 from jaxreg.features.cache import Cache
 from jaxreg.features.datasets import Dataset, dataset_names
 from jaxreg.features.recipe import Column, tap_meant
+from jaxreg.settings import changed_command
 
 LARGEST_TARGET = 1e18
 
@@ -63,18 +65,31 @@ def choose_features(
     there = cache.columns(space)
     for column in (dataclasses.replace(c, view=view) for view in config.views for c in columns):
         if column not in there:
-            names = ", ".join(c.name for c in there) or "none"
-            options = f"--taps {column.tap} --pool {column.pool}"
-            if len(config.views) > 1:
-                options += f" --views {' '.join(config.views)}"
-            meant = tap_meant(cache.recipe(space).backbone, column.tap, there)
-            extract = f"{dataset.extract_command} (with {options})"
             raise InputError(
                 f"{space} has no {column.name} features",
-                expected=f"one of its columns: {names}",
-                remedy=f"--taps {meant}" if meant else extract,
+                expected=f"one of its columns: {', '.join(c.name for c in there) or 'none'}",
+                remedy=_how_to_have(cache, dataset, config, space, column, there),
             )
     return space, columns
+
+
+def _how_to_have(
+    cache: Cache,
+    dataset: Dataset,
+    config: TrainConfig,
+    space: str,
+    column: Column,
+    there: Sequence[Column],
+) -> str:
+    """The tap that was meant, a column of a space that was chosen, or the command for this one."""
+    if meant := tap_meant(cache.recipe(space).backbone, column.tap, there):
+        return f"--taps {meant}"
+    if space != dataset.space and there:
+        return f"--taps {there[0].tap} --pool {there[0].pool}"
+    views = config.views if len(config.views) > 1 else None
+    return changed_command(
+        dataset.extract_command, taps=(column.tap,), pool=column.pool, views=views
+    )
 
 
 def numbers(dataset: Dataset, name: str) -> np.ndarray:

@@ -73,7 +73,7 @@ def present(
             space=recipe.space,
             columns=[column.name for column in experiment.columns],
             weights=f"{recipe.weights_tag} ({recipe.weights[:16]})",
-            head=head_text(config, summary["ridge_share"]),
+            head=head_text(config, summary, experiment.targets),
             targets={
                 name: (float(np.nanmin(column)), float(np.nanmax(column)))
                 for name, column in zip(experiment.targets, experiment.y.T, strict=True)

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,7 +95,7 @@ def summarize(
     y, predictions = experiment.y[watched], told.predictions[watched]
     several = len(members) > 1
     return {
-        **(_over_members(each) if several else each[0]),
+        **(_over_members(each) if several else {**each[0], "deviation": None}),
         "by_target": metrics.by_target(experiment.targets, y, predictions, delta),
         "combined": metrics.scores(y, predictions, delta) if several else None,
         "members": each if several else None,
@@ -138,15 +138,19 @@ def mean_share(each: Sequence[dict[str, Any]]) -> list[float] | None:
     return None if None in shares else np.mean(shares, axis=0).round(4).tolist()
 
 
-def head_text(config: HeadConfig, shares: Sequence[float] | None) -> str:
-    """What a head is made of, in a few words; `shares` are the ridge's in a mix."""
+def head_text(config: HeadConfig, summary: Mapping[str, Any], targets: Sequence[str]) -> str:
+    """What a head is made of, in a few words."""
     on = f" on {config.components} components" if config.components else ""
     if config.head == "ridge":
         return f"ridge{on}"
     mlp = "MLP " + "-".join(str(width) for width in config.hidden) if config.hidden else "linear"
+    shares = summary["ridge_share"]
     if shares is None:
         return f"{mlp}{on}"
-    return f"mix: {', '.join(f'{share:.0%}' for share in shares)} ridge, the rest {mlp}{on}"
+    of = [f" for {name}" for name in targets] if len(targets) > 1 else [""]
+    told = ", ".join(f"{share:.0%}{name}" for share, name in zip(shares, of, strict=True))
+    mean = "on average " if summary["members"] else ""
+    return f"mix: {mean}{told} ridge, the rest {mlp}{on}"
 
 
 def _over_members(each: Sequence[dict[str, Any]]) -> dict[str, Any]:

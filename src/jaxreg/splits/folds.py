@@ -64,7 +64,8 @@ def split_folds(
     else:
         raise unknown_kind(kind, name)
     for split in splits:
-        refuse_empty_side(split, test=1 / folds, remedy="fewer --folds, or more rows")
+        more = "fewer --folds, or more rows" if folds > 2 else "more rows"
+        refuse_empty_side(split, test=1 / folds, remedy=more)
     return tuple(splits)
 
 

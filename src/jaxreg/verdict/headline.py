@@ -44,7 +44,11 @@ def headline(seen: Compared, errors: Sequence[Finding], change: str) -> str:
         return f"learning: {compared}"
     if seen.gain < -2 * seen.gain_error:
         return f"not learning: {compared}"
-    return f"not learning: {compared}, within twice the error of that difference"
+    # beside its own error, so that nobody takes a lower MAE for a broken verdict
+    return (
+        f"not learning for certain: {compared}; on these rows that difference may be chance "
+        f"({seen.gain:.2g} ± {seen.gain_error:.2g}), more of them would tell (--folds 5)"
+    )
 
 
 def _compared(seen: Compared) -> str:
