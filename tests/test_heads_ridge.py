@@ -169,8 +169,9 @@ def test_an_unscaled_target_is_solved_in_its_own_units() -> None:
 @pytest.mark.parametrize(("rows", "columns"), [(60, 7), (30, 50)])
 @pytest.mark.parametrize("components", [None, 5])
 def test_a_unit_left_out_errs_as_a_ridge_that_never_saw_it(
-    rows: int, columns: int, components: int | None
+    rows: int, columns: int, components: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(leaving_out, "UNIT_ROWS", 3 * (rows // 2 + 4))  # three units, then one
     x, y = make_rows(rows, columns, 2)
     spectrum = spectrum_of(x, y)
     cuts = [0, rows // 7, rows // 3, rows // 2, rows]  # of unequal length, with gaps of two rows

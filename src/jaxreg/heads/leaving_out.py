@@ -20,6 +20,7 @@ from jaxreg.heads.scaling import ArrayOf, Scaler
 from jaxreg.splits.units import Unit
 
 ROWS = 2048  # rows at a time
+UNIT_ROWS = 512  # of units at a time, unless a single one is longer
 
 
 class Fitted(NamedTuple):
@@ -50,23 +51,29 @@ def rows_left_out(
 @jax.jit
 def hats(
     fitted: Fitted,
-    x: Float[Array, "rows columns"],
-    y: Float[Array, "rows targets"],
-    real: Bool[Array, " rows"],
-) -> tuple[Float[Array, "strengths rows rows"], Float[Array, "strengths rows targets"]]:
-    """The hat matrix of a unit's rows and their residuals, 0 where a row is not real."""
-    along = jnp.where(real[:, None], _along(fitted, x), 0)
+    x: Float[Array, "units rows columns"],
+    y: Float[Array, "units rows targets"],
+    real: Bool[Array, "units rows"],
+) -> tuple[Float[Array, "strengths units rows rows"], Float[Array, "strengths units rows targets"]]:
+    """The hat matrices of some units' rows and their residuals, 0 where a row is not real."""
+    units, rows, columns = x.shape
+    along = _along(fitted, x.reshape(-1, columns))  # of all at once: it reads every direction
+    along = jnp.where(real.reshape(-1, 1), along, 0)
+    errors = _residuals(fitted, along.astype(jnp.float64), y.reshape(units * rows, -1))
+    errors = errors.reshape(units, rows, *errors.shape[1:]).transpose(2, 0, 1, 3)
+    along = along.reshape(units, rows, -1)
     shrunk = fitted.shrinkage.T.astype(along.dtype)
-    found = lax.map(lambda one: (along * one[None, :]) @ along.T, shrunk).astype(jnp.float64)
-    found = found + fitted.leverage_of_mean * (real[:, None] & real[None, :])[None, :, :]
-    errors = _residuals(fitted, along.astype(jnp.float64), y)
-    return found, jnp.where(real[:, None, None], errors, 0).swapaxes(0, 1)
+    found = lax.map(lambda one: (along * one[None, None, :]) @ along.swapaxes(1, 2), shrunk)
+    both = (real[:, :, None] & real[:, None, :])[None, :, :, :]
+    found = found.astype(jnp.float64) + fitted.leverage_of_mean * both
+    return found, jnp.where(real[None, :, :, None], errors, 0)
 
 
-def unit_left_out(hats: np.ndarray, errors: np.ndarray, scored: np.ndarray) -> np.ndarray:
-    """Sums of squared errors (strengths, targets) of the scored rows of a unit left out whole."""
-    with threads_for(hats.shape[1]):
-        wrong = np.linalg.solve(np.eye(hats.shape[1])[None, :, :] - hats, errors)
+def units_left_out(hats: np.ndarray, errors: np.ndarray, scored: np.ndarray) -> np.ndarray:
+    """Sums of squared errors (strengths, targets) of the scored rows of units left out whole."""
+    rows = hats.shape[-1]
+    with threads_for(rows):
+        wrong = np.linalg.solve(np.eye(rows) - hats, errors)
     return np.square(wrong[:, scored]).sum(axis=1)
 
 
@@ -85,11 +92,18 @@ def _residuals(
 def unit_blocks(
     x: ArrayOf, y: ArrayOf, units: Sequence[Unit]
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Unit after unit, padded to the longest; which of its rows are real, which are scored."""
+    """Some units at a time, padded to the longest; which of their rows are real, which scored."""
     longest = max(len(unit.rows) for unit in units)
-    for unit in units:
-        block, targets, real = next(blocks(x[unit.rows], y[unit.rows], longest))
-        yield block, targets, real, np.pad(unit.scored, (0, longest - len(unit.rows)))
+    count = min(max(1, UNIT_ROWS // longest), len(units))
+    for start in range(0, len(units), count):
+        some = units[start : start + count]
+        rows = np.zeros((count, longest), int)
+        real, scored = np.zeros((2, count, longest), bool)
+        for place, unit in enumerate(some):
+            used = len(unit.rows)
+            rows[place, :used], real[place, :used] = unit.rows, True
+            scored[place, :used] = unit.scored
+        yield np.asarray(x[rows]), np.asarray(y[rows]), real, scored
 
 
 def blocks(

@@ -19,7 +19,14 @@ from jaxtyping import Array, Bool, Float
 from jaxreg.blas import threads_for
 from jaxreg.errors import InputError
 from jaxreg.heads import scaling
-from jaxreg.heads.leaving_out import Fitted, blocks, hats, rows_left_out, unit_blocks, unit_left_out
+from jaxreg.heads.leaving_out import (
+    Fitted,
+    blocks,
+    hats,
+    rows_left_out,
+    unit_blocks,
+    units_left_out,
+)
 from jaxreg.heads.mlp import Params
 from jaxreg.heads.scaling import ArrayOf, Basis, Scaler
 from jaxreg.splits.units import Unit
@@ -158,7 +165,7 @@ def solve(
             for block, targets, real, scored in unit_blocks(x, y, units):
                 centred = targets - spectrum.target_mean[None, :]
                 matrices, errors = hats(fitted, block, centred, real)
-                total += unit_left_out(np.asarray(matrices), np.asarray(errors), scored)
+                total += units_left_out(np.asarray(matrices), np.asarray(errors), scored)
     best = total.argmin(axis=0)
     return Ridge(moments * shrinkage[:, best], STRENGTHS[best], total / rows)
 
