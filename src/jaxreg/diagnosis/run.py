@@ -60,6 +60,7 @@ def diagnose(
         say("comparing preprocessing with the weights")
         finding, trial = preprocessing(subject, images)
         told.append(trial)
+        say(f"images: {trial.answer}")
         if finding is not None:
             verdict = _with(verdict, finding)
     place = subject.folder / "diagnosis.html"
