@@ -99,8 +99,10 @@ def _summary_before(arguments: TrainArguments) -> dict[str, Any] | None:
 
 def _other_features(config: dict[str, Any]) -> str | None:
     """A sentence, if a run of the best preset has other features than those that go with it."""
+    from jaxreg.features.recipe import Column
+
     its = FEATURES_PRESETS["best"]
-    best = {f"identity.{tap}.{its['pool'].replace(':', '')}" for tap in its["taps"]}
+    best = {Column(tap=tap, pool=its["pool"]).name for tap in its["taps"]}
     if set(config["columns"]) == best:
         return None
     return (
