@@ -30,7 +30,7 @@ class Arguments:
     few: int = 2_000  # of the small run
     many: int = 20_000  # of the large one
     weights: str = "random"  # what extract takes; any will do for time
-    for_memory: tuple[str, ...] = ("--precision", "bfloat16", "--taps", "mixed2")
+    for_memory: tuple[str, ...] = ("--precision", "bfloat16", "--layers", "mixed2")
 
 
 def main(arguments: Arguments) -> None:

@@ -25,13 +25,13 @@ import tyro
 import jaxreg
 from heads_picture import draw
 from heads_tried import HEADS, KERNELS, Fold, Told, left_by_ridge
-from jaxreg.config import HeadConfig, TrainConfig
-from jaxreg.features.cache import Cache
-from jaxreg.features.datasets import read_dataset
-from jaxreg.runs.experiment import load_experiment
+from jaxreg.cache.datasets import read_dataset
+from jaxreg.cache.store import Cache
+from jaxreg.experiment.arrays import load_experiment
+from jaxreg.train_config import HeadConfig, TrainConfig
 
 Preprocess = Literal["keras", "unit"]
-Columns = tuple[int, tuple[str, ...], str, Preprocess]  # size in pixels, taps, pool
+Columns = tuple[int, tuple[str, ...], str, Preprocess]  # size in pixels, layers, pool
 
 TRIED: tuple[Columns, ...] = (
     (150, ("mixed2",), "grid:2x4", "keras"),
@@ -60,7 +60,7 @@ class Arguments:
     weights: str = "random"  # as for extract
     cache: str = "cache"  # folder of features; what is there is used
     wide: bool = False  # 299x299 and x / 255 too: mixed10, the original's, mixed1 and mixed3
-    few: bool = False  # only the original head, the ridge and the mix, on the first two columns
+    few: bool = False  # only the original head, the ridge and the blend, on the first two columns
     quick: bool = False  # 75x75, few epochs: the figures mean nothing
     picture: str | None = None  # a PNG file: error against seconds
 
@@ -70,14 +70,14 @@ class Result(NamedTuple):
 
     columns: str
     head: str
-    inner: np.ndarray  # (folds,) MAE on the watched rows
+    inner: np.ndarray  # (folds,) MAE on the validation rows
     told: np.ndarray  # (rows,) of each row's fold
     seconds: float
 
 
 LAGS = (1, 3, 5, 10, 15, 20)
 
-FEW = ("mlp (original)", "ridge", "mix")  # on every column; all others on the first
+FEW = ("mlp (original)", "ridge", "blend")  # on every column; all others on the first
 
 
 def main(arguments: Arguments) -> None:
@@ -111,15 +111,15 @@ def _candidates(full: bool, rows: int) -> Iterator[tuple[str, Callable[[Fold], T
 
 
 def _folds(arguments: Arguments, chosen: Columns) -> Iterator[Fold]:
-    size, taps, pool, preprocess = chosen
+    size, layers, pool, preprocess = chosen
     name = f"best-head-{size}-{preprocess}"
     jaxreg.extract_features(
         arguments.source, name=name, cache=arguments.cache, weights=arguments.weights,
-        size=(size, size), taps=taps, pool=pool, preprocess=preprocess,
+        size=(size, size), layers=layers, pool=pool, preprocess=preprocess,
     )  # fmt: skip
     cache = Cache(Path(arguments.cache))
     config = TrainConfig(
-        target=(arguments.target,), taps=taps, pool=pool, split="blocks", folds=5,
+        target=(arguments.target,), layers=layers, pool=pool, split="blocks", folds=5,
         epochs=3 if arguments.quick else TrainConfig.epochs,
     )  # fmt: skip
     experiment = load_experiment(cache, read_dataset(cache, name), config)
@@ -142,11 +142,13 @@ def _run(columns: str, name: str, candidate: Callable[[Fold], Told], folds: list
 
 def _print_table(results: list[Result], left: dict[str, list[float]], folds: list[Fold]) -> None:
     picks = np.argmin([result.inner for result in results], axis=0)
-    print("\nin order of the error on watched rows\n")
+    print("\nin order of the error on validation rows\n")
     for number in np.argsort([result.inner.mean() for result in results]):
         print(_line(results[number], folds, str(int((picks == number).sum()) or "")))
     print(
-        _line(_of_folds("by the watched rows", "", [results[i] for i in picks], folds), folds, "")
+        _line(
+            _of_folds("by the validation rows", "", [results[i] for i in picks], folds), folds, ""
+        )
     )
     best = np.array(list(left))[np.argmin(list(left.values()), axis=0)]
     for head in FEW:
@@ -192,7 +194,7 @@ def _interval(told: np.ndarray, y: np.ndarray, blocks: int = 10) -> tuple[float,
 def _say_ceiling(fold: Fold) -> None:
     """How alike the targets of neighbouring frames are: what no head can be much better than."""
     y = fold.y[:, 0]
-    print(f"{len(y)} rows, deviation {y.std():.3f}; the share of the target's variance that a")
+    print(f"{len(y)} rows, std {y.std():.3f}; the share of the target's variance that a")
     print("frame's neighbours so far before and after it do not tell, if their mean is taken:")
     for reach in (1, 2, 3, 5):
         middle = y[reach:-reach]
@@ -215,9 +217,9 @@ def _say_left(told: np.ndarray, y: np.ndarray) -> None:
 
 
 def _name(chosen: Columns) -> str:
-    size, taps, pool, preprocess = chosen
+    size, layers, pool, preprocess = chosen
     scaled = ", x / 255" if preprocess == "unit" else ""
-    return f"{'+'.join(taps)} {pool} {size}x{size}{scaled}"
+    return f"{'+'.join(layers)} {pool} {size}x{size}{scaled}"
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 
     python benchmarks/components.py speed
     python benchmarks/components.py score NAME --cache cache --target COLUMN [--test 0.2]
-    python benchmarks/components.py strength NAME --cache cache --target COLUMN --taps T --pool P
+    python benchmarks/components.py alpha NAME --cache cache --target COLUMN --layers T --pool P
 
 `speed` uses synthetic features of 12,800 × 2,048 and prints medians of alternating repetitions;
 `score` trains on a cached dataset with seeds 0 to 4, which also choose the blocks held out, and
-scores the validation rows, or the test rows if there are any. `strength` gives the R² of a ridge
-over five folds of blocks, its strength judged on rows left out alone or in blocks.
+scores the validation rows, or the test rows if there are any. `alpha` gives the R² of a ridge
+over five folds of blocks, its alpha judged on rows left out alone or in blocks.
 """
 
 import argparse
@@ -38,13 +38,13 @@ def main() -> None:
     score_parser.add_argument("--target", required=True)
     score_parser.add_argument("--test", type=float, default=0.0)
     score_parser.set_defaults(run=lambda g: score(g.name, g.cache, g.target, g.test))
-    strength_parser = commands.add_parser("strength")
-    strength_parser.add_argument("name")
-    strength_parser.add_argument("--cache", default="cache")
-    strength_parser.add_argument("--target", required=True)
-    strength_parser.add_argument("--taps", required=True)
-    strength_parser.add_argument("--pool", required=True)
-    strength_parser.set_defaults(run=lambda g: strength(g.name, g.cache, g.target, g.taps, g.pool))
+    alpha_parser = commands.add_parser("alpha")
+    alpha_parser.add_argument("name")
+    alpha_parser.add_argument("--cache", default="cache")
+    alpha_parser.add_argument("--target", required=True)
+    alpha_parser.add_argument("--layers", required=True)
+    alpha_parser.add_argument("--pool", required=True)
+    alpha_parser.set_defaults(run=lambda g: alpha(g.name, g.cache, g.target, g.layers, g.pool))
     given = parser.parse_args()
     given.run(given)
 
@@ -57,10 +57,10 @@ def speed() -> None:
 
 
 def against_scikit_learn(x: np.ndarray, y: np.ndarray, repeat: int = 5) -> None:
-    """The ridge, and scikit-learn's with the same strengths."""
+    """The ridge, and scikit-learn's with the same alphas."""
     from sklearn.linear_model import RidgeCV
 
-    from jaxreg.heads import ridge, scaling
+    from jaxreg.head import ridge, scaling
 
     scaler = scaling.feature_scaler(x)
     z, one_target = np.asarray(scaling.scale(scaler, x), np.float64), y[:, 0].astype(np.float64)
@@ -69,7 +69,7 @@ def against_scikit_learn(x: np.ndarray, y: np.ndarray, repeat: int = 5) -> None:
         return ridge.solve(ridge.decompose(scaler, x, y), x, y)
 
     def theirs() -> object:
-        return RidgeCV(ridge.STRENGTHS).fit(z, one_target)
+        return RidgeCV(ridge.ALPHAS).fit(z, one_target)
 
     first = seconds(ours)
     times = [(seconds(ours), seconds(theirs)) for _ in range(repeat)]
@@ -85,21 +85,21 @@ def epochs(data: Any, repeat: int = 5) -> None:
     """The ridge on all rows, then an epoch on all columns and on components, in turn."""
     import jax
 
-    from jaxreg.config import HeadConfig
-    from jaxreg.heads import ridge, scaling
-    from jaxreg.heads.fit import make_fit
-    from jaxreg.heads.state import init_state, project
+    from jaxreg.head import ridge, scaling
+    from jaxreg.head.fit import make_fit
+    from jaxreg.head.state import init_state, project
+    from jaxreg.train_config import HeadConfig
 
     x, y = data.x[:ROWS], data.y[:ROWS]
     scaler = scaling.feature_scaler(x)
     begin = time.perf_counter()
-    spectrum = ridge.decompose(scaler, x, y)
+    eigen = ridge.decompose(scaler, x, y)
     decomposed = time.perf_counter()
-    ready = ridge.Solved(spectrum, ridge.solve(spectrum, x, y))
+    ready = ridge.Solved(eigen, ridge.solve(eigen, x, y))
     solved = time.perf_counter()
     print(
         f"ridge {ROWS} x {COLUMNS}: {solved - begin:.2f} s "
-        f"(decomposition {decomposed - begin:.2f}, strengths {solved - decomposed:.2f})"
+        f"(decomposition {decomposed - begin:.2f}, alphas {solved - decomposed:.2f})"
     )
     runs: dict[int | None, list[Any]] = {}
     for components in (None, 128, 32):
@@ -125,7 +125,7 @@ def epochs(data: Any, repeat: int = 5) -> None:
 
 def synthetic() -> Any:
     """Features of 200 hidden causes and noise, and a target that 20 of them decide."""
-    from jaxreg.heads.state import Data
+    from jaxreg.head.state import Data
 
     rng = np.random.default_rng(0)
     causes = rng.normal(size=(ROWS + WATCHED, 200))
@@ -166,21 +166,21 @@ def score(name: str, cache: str, target: str, test: float) -> None:
             print(f"| {head} | {spread} | {mae:.3f} | {took:.2f} |", flush=True)
 
 
-def strength(name: str, cache: str, target: str, tap: str, pool: str) -> None:
+def alpha(name: str, cache: str, target: str, layer: str, pool: str) -> None:
     """R² over all folds for each way to leave rows out; the gap in shares of the recording."""
     from pathlib import Path
 
     from sklearn.metrics import r2_score
 
-    from jaxreg.config import TrainConfig
-    from jaxreg.features.cache import Cache
-    from jaxreg.features.datasets import read_dataset
-    from jaxreg.heads import ridge
-    from jaxreg.runs.experiment import load_experiment
-    from jaxreg.splits import Split
+    from jaxreg.cache.datasets import read_dataset
+    from jaxreg.cache.store import Cache
+    from jaxreg.experiment.arrays import load_experiment
+    from jaxreg.head import ridge
+    from jaxreg.splits.sides import Split
+    from jaxreg.train_config import TrainConfig
 
     store = Cache(Path(cache))
-    config = TrainConfig(target=(target,), taps=(tap,), pool=pool, split="blocks", folds=5)
+    config = TrainConfig(target=(target,), layers=(layer,), pool=pool, split="blocks", folds=5)
     whole = load_experiment(store, read_dataset(store, name), config)
     x, y = np.asarray(whole.x), whole.y
     ways = [
@@ -191,28 +191,28 @@ def strength(name: str, cache: str, target: str, tap: str, pool: str) -> None:
     for number in range(5):
         fold = whole.fold(number)
         rows = np.flatnonzero((fold.split.labels == "train") | (fold.split.labels == "validation"))
-        spectrum = ridge.decompose(scaler := _scaler(x[rows]), x[rows], y[rows])
+        eigen = ridge.decompose(scaler := _scaler(x[rows]), x[rows], y[rows])
         for way in ways:
             its = replace(fold, split=Split(fold.split.labels, way[0]))
-            solved = ridge.solve(spectrum, x[rows], y[rows], units=its.units(rows, way[1]))
-            told[way][fold.rows("test")] = _told(spectrum, solved, scaler, x[fold.rows("test")])
+            solved = ridge.solve(eigen, x[rows], y[rows], units=its.units(rows, way[1]))
+            told[way][fold.rows("test")] = _told(eigen, solved, scaler, x[fold.rows("test")])
     for (kind, gap), predictions in told.items():
         print(f"{kind}, gap {gap}: R² {r2_score(y, predictions):.3f}", flush=True)
 
 
 def _scaler(x: np.ndarray) -> Any:
-    from jaxreg.heads import scaling
+    from jaxreg.head import scaling
 
     return scaling.feature_scaler(x)
 
 
-def _told(spectrum: Any, solved: Any, scaler: Any, x: np.ndarray) -> np.ndarray:
-    from jaxreg.config import HeadConfig
-    from jaxreg.heads import scaling
-    from jaxreg.heads.forward import predict_rows
+def _told(eigen: Any, solved: Any, scaler: Any, x: np.ndarray) -> np.ndarray:
+    from jaxreg.head import scaling
+    from jaxreg.head.apply import predict_rows
+    from jaxreg.train_config import HeadConfig
 
     scalers = scaling.Scalers(scaler, scaling.identity_scaler(1))
-    return predict_rows(spectrum.head(solved, scalers), scalers, HeadConfig(hidden=()), x)
+    return predict_rows(eigen.head(solved, scalers), scalers, HeadConfig(hidden=()), x)
 
 
 if __name__ == "__main__":

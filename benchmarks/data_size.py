@@ -27,20 +27,20 @@ WIDTH, PART = 2048, 1024
 
 def make_cache(root: Path, name: str, rows: int) -> None:
     """A dataset of `rows` rows whose target hangs on the first eight features."""
-    from jaxreg.features.cache import Cache
-    from jaxreg.features.datasets import make_dataset, write_dataset
-    from jaxreg.features.recipe import Column, Recipe
+    from jaxreg.cache.datasets import make_dataset, write_dataset
+    from jaxreg.cache.recipe import Column, Recipe
+    from jaxreg.cache.store import Cache
     from jaxreg.sources.examples import Examples
 
     cache, column = Cache(root), Column()
     recipe = Recipe(weights="random:0:v1", weights_tag="random0")
-    cache.make_space(recipe, None)
+    cache.make_feature_set(recipe, None)
     rng = np.random.default_rng(0)
     digests, targets = [], []
     for start in range(0, rows, PART):
         x = rng.standard_normal((min(PART, rows - start), WIDTH), np.float32)
         some = [hashlib.sha256(f"{name} {start + i}".encode()).hexdigest() for i in range(len(x))]
-        cache.add(recipe.space, column, some, x)
+        cache.add(recipe.feature_set, column, some, x)
         digests += some
         targets.append(x[:, :8].sum(axis=1))
     examples = Examples(
@@ -52,7 +52,12 @@ def make_cache(root: Path, name: str, rows: int) -> None:
     )
     command = "python benchmarks/data_size.py"
     dataset = make_dataset(
-        name, examples, digests, space=recipe.space, columns=[column], extract_command=command
+        name,
+        examples,
+        digests,
+        feature_set=recipe.feature_set,
+        columns=[column],
+        extract_command=command,
     )
     write_dataset(cache, dataset)
 

@@ -30,18 +30,18 @@ def make_cache(root: Path, x: np.ndarray, y: np.ndarray) -> None:
     """A dataset `synthetic` of these features, as an extract would leave it."""
     import pyarrow as pa
 
-    from jaxreg.features.cache import Cache
-    from jaxreg.features.datasets import make_dataset, write_dataset
-    from jaxreg.features.recipe import Column, Recipe
+    from jaxreg.cache.datasets import make_dataset, write_dataset
+    from jaxreg.cache.recipe import Column, Recipe
+    from jaxreg.cache.store import Cache
     from jaxreg.sources.examples import Examples
 
     cache, column = Cache(root), Column()
     recipe = Recipe(weights="random:0:v1", weights_tag="random0")
-    cache.make_space(recipe, None)
+    cache.make_feature_set(recipe, None)
     digests = [hashlib.sha256(row.tobytes()).hexdigest() for row in x]
     for start in range(0, len(x), 1024):  # rows of a part, as extract writes them
         part = slice(start, start + 1024)
-        cache.add(recipe.space, column, digests[part], x[part])
+        cache.add(recipe.feature_set, column, digests[part], x[part])
     examples = Examples(
         ids=tuple(map(str, range(len(x)))),
         images=[b""] * len(x),
@@ -50,7 +50,12 @@ def make_cache(root: Path, x: np.ndarray, y: np.ndarray) -> None:
         targets=("y",),
     )
     dataset = make_dataset(
-        "synthetic", examples, digests, space=recipe.space, columns=[column], extract_command=""
+        "synthetic",
+        examples,
+        digests,
+        feature_set=recipe.feature_set,
+        columns=[column],
+        extract_command="",
     )
     write_dataset(cache, dataset)
 
@@ -70,10 +75,10 @@ def keras_experiment(folder: Path, epochs: int) -> None:
     from matplotlib import pyplot
     from sklearn.metrics import mean_absolute_error, r2_score
 
-    watched = slice(int(len(x) * (1 - VALIDATION)), None)
+    validation = slice(int(len(x) * (1 - VALIDATION)), None)
     scores = {
-        "mae": mean_absolute_error(y[watched], told[watched]),
-        "r2": r2_score(y[watched], told[watched]),
+        "mae": mean_absolute_error(y[validation], told[validation]),
+        "r2": r2_score(y[validation], told[validation]),
     }
     (folder / "scores.json").write_text(json.dumps(scores))
     np.save(folder / "predictions.npy", told)
@@ -81,7 +86,7 @@ def keras_experiment(folder: Path, epochs: int) -> None:
     for name, values in history.items():
         curves.plot(values, label=name)
     curves.legend()
-    scatter.scatter(y[watched], told[watched])
+    scatter.scatter(y[validation], told[validation])
     figure.savefig(folder / "report.png", dpi=160)
     model.save(folder / "model.keras")
 

@@ -33,14 +33,14 @@ VARIANTS = {  # name: (options of extract, ratio to Keras that is asked for)
     "openvino float32": (["--engine", "openvino"], 1.05),
     "openvino bfloat16": (["--precision", "bfloat16"], 2.0),
     "openvino int8": (["--precision", "int8"], 3.8),
-    "openvino int8, mixed2": (["--precision", "int8", "--taps", "mixed2"], None),
+    "openvino int8, mixed2": (["--precision", "int8", "--layers", "mixed2"], None),
 }
 
 KERAS = """
 import json, sys, time
 import numpy as np
-from jaxreg.features.backbone.network import build_network, start_keras
-from jaxreg.features.weights import identify_weights
+from jaxreg.backbone.network import build_network, start_keras
+from jaxreg.backbone.weights import identify_weights
 start_keras()
 import keras
 base = build_network("inception_v3", ["mixed10"], identify_weights(sys.argv[1]))
@@ -59,7 +59,7 @@ print(json.dumps({"reported": images / wall, "wall": images / wall, "cpu": image
 
 PRODUCT = """
 import json, time
-from jaxreg.features.backbone.network import start_keras
+from jaxreg.backbone.network import start_keras
 start_keras()
 import tensorflow as tf
 a = tf.random.normal((4096, 4096))
@@ -132,8 +132,8 @@ def draw(folder: Path, count: int) -> None:
     """JPEG files of 320x160, of quality 90, drawn and enlarged."""
     from PIL import Image
 
-    from jaxreg.features.pixels import decode, read
     from jaxreg.sources import open_source
+    from jaxreg.sources.pixels import decode, read
 
     folder.mkdir()
     examples = open_source(f"road:{count}")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-COLORS = {"mlp": "#0072B2", "ridge": "#000000", "mix": "#D55E00", "kernel": "#009E73"}
+COLORS = {"mlp": "#0072B2", "ridge": "#000000", "blend": "#D55E00", "kernel": "#009E73"}
 MARKERS = "osD^vPX*"
 
 Point = tuple[str, str, float, float]  # columns, head, seconds, error

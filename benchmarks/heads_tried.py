@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from jaxreg.config import HeadConfig, TrainConfig
-from jaxreg.runs.experiment import Experiment
-from jaxreg.splits.units import some_of
+from jaxreg.experiment.arrays import Experiment
+from jaxreg.splits.held_out_groups import some_of
+from jaxreg.train_config import HeadConfig, TrainConfig
 
 if TYPE_CHECKING:
-    from jaxreg.heads.state import Data, State
-    from jaxreg.runs.bar import Bar
+    from jaxreg.experiment.members import Bar
+    from jaxreg.head.state import Data, State
 
 
 class Fold(NamedTuple):
@@ -22,7 +22,7 @@ class Fold(NamedTuple):
     y: np.ndarray  # (rows, 1)
     experiment: Experiment
     train: np.ndarray
-    watched: np.ndarray
+    validation: np.ndarray
     test: np.ndarray
     config: HeadConfig
 
@@ -30,29 +30,29 @@ class Fold(NamedTuple):
 class Told(NamedTuple):
     """What a candidate comes to in a fold."""
 
-    watched: float  # MAE on the watched rows, of a head that has not seen them
+    validation: float  # MAE on the validation rows, of a head that has not seen them
     kept: np.ndarray  # (rows, 1) predictions of the head to keep
 
 
 def ridge(fold: Fold) -> Told:
-    """Strength by the units of the split; watched rows told as if it had not seen their unit."""
+    """Strength by the units of the split; validation rows told as if it had not seen their unit."""
     bar = _bar(fold, fold.config)
     assert bar.honest is not None
-    return Told(_watched(fold, bar.honest), bar.predictions)
+    return Told(_validation(fold, bar.honest), bar.predictions)
 
 
 def _bar(fold: Fold, config: HeadConfig) -> "Bar":
-    from jaxreg.runs.bar import measure
+    from jaxreg.experiment.members import measure
 
-    as_run = TrainConfig(**{**vars(config), "head": "mix"})
+    as_run = TrainConfig(**{**vars(config), "head": "blend"})
     bar = measure(fold.experiment, as_run, in_fold=True)
     assert bar is not None
     return bar
 
 
 def left_by_ridge(fold: Fold) -> float:
-    """Mean squared error of a ridge on units of the training and watched rows it has not seen."""
-    from jaxreg.heads.ridge import left_out
+    """Mean squared error of a ridge on groups of the training and validation rows, left out."""
+    from jaxreg.head.ridge import left_out
 
     bar = _bar(fold, fold.config)
     assert bar.units is not None
@@ -63,31 +63,31 @@ def left_by_ridge(fold: Fold) -> float:
 
 def ridge_alone(fold: Fold) -> Told:
     """Strength by leaving out each row alone."""
-    both = np.union1d(fold.train, fold.watched)
+    both = np.union1d(fold.train, fold.validation)
     honest = _ridge(fold, fold.train, alone=True)
-    return Told(_watched(fold, honest), _ridge(fold, both, alone=True))
+    return Told(_validation(fold, honest), _ridge(fold, both, alone=True))
 
 
-def _watched(fold: Fold, told: np.ndarray) -> float:
-    return float(np.abs(told[fold.watched] - fold.y[fold.watched]).mean())
+def _validation(fold: Fold, told: np.ndarray) -> float:
+    return float(np.abs(told[fold.validation] - fold.y[fold.validation]).mean())
 
 
 def _ridge(fold: Fold, rows: np.ndarray, *, alone: bool = False) -> np.ndarray:
-    from jaxreg.heads import scaling
-    from jaxreg.heads.forward import predict_rows
-    from jaxreg.heads.ridge import decompose, solve
-    from jaxreg.heads.scaling import Scalers
+    from jaxreg.head import scaling
+    from jaxreg.head.apply import predict_rows
+    from jaxreg.head.ridge import decompose, solve
+    from jaxreg.head.scaling import Scalers
 
     scaler = scaling.feature_scaler(fold.x[fold.train])
-    spectrum = decompose(scaler, fold.x[rows], fold.y[rows])
+    eigen = decompose(scaler, fold.x[rows], fold.y[rows])
     units = None if alone else some_of(fold.experiment.units(rows, TrainConfig.gap))
-    solved = solve(spectrum, fold.x[rows], fold.y[rows], units=units)
+    solved = solve(eigen, fold.x[rows], fold.y[rows], units=units)
     scalers = Scalers(scaler, scaling.identity_scaler(1))
-    return predict_rows(spectrum.head(solved, scalers), scalers, HeadConfig(hidden=()), fold.x)
+    return predict_rows(eigen.head(solved, scalers), scalers, HeadConfig(hidden=()), fold.x)
 
 
 def head(seeds: int = 1, **settings: Any) -> Callable[[Fold], Told]:
-    """The head of `jaxreg.heads` with these settings, the mean of some seeds."""
+    """The head of `jaxreg.head` with these settings, the mean of some seeds."""
 
     def tell(fold: Fold) -> Told:
         each = [_head(fold, replace(fold.config, seed=seed, **settings)) for seed in range(seeds)]
@@ -98,26 +98,26 @@ def head(seeds: int = 1, **settings: Any) -> Callable[[Fold], Told]:
 
 
 def _head(fold: Fold, config: HeadConfig) -> Told:
-    from jaxreg.heads.fit import make_fit
-    from jaxreg.heads.forward import predict_rows
+    from jaxreg.head.apply import predict_rows
+    from jaxreg.head.fit import make_fit
 
     config, state, rows = _prepared(fold, config)
     state, history = make_fit(config)(state, rows, config.epochs)
     told = predict_rows(state.best_params, state.scalers, config, fold.x)
-    # as it was seen then: the ridge that a mix keeps has seen the watched rows
+    # as it was seen then: the ridge that a blend keeps has seen the validation rows
     return Told(float(np.asarray(history.val_mae)[int(state.best_epoch) - 1]), told)
 
 
 def _prepared(fold: Fold, config: HeadConfig) -> "tuple[HeadConfig, State, Data]":
-    from jaxreg.heads.state import Data, Rows, init_state, project
+    from jaxreg.head.state import Data, Rows, init_state, project
 
     columns = fold.x.shape[1]
     config = replace(config, components=config.components_of(len(fold.train), columns))
-    watched, honest, solved, units = Rows.of(fold.watched), None, None, None
-    if config.head == "mix":
+    validation, honest, solved, units = Rows.of(fold.validation), None, None, None
+    if config.head == "blend":
         bar = _bar(fold, config)
-        honest, solved, units = bar.honest, bar.solved, bar.watched_units
-    data = Data(fold.x, fold.y, Rows.of(fold.train), watched, np.zeros(1, np.int32))
+        honest, solved, units = bar.honest, bar.solved, bar.validation_units
+    data = Data(fold.x, fold.y, Rows.of(fold.train), validation, np.zeros(1, np.int32))
     state = init_state(config, data, solved, units)
     return config, state, project(config, state, data, honest)
 
@@ -126,7 +126,7 @@ def trained(**ways: float) -> Callable[[Fold], Told]:
     """The MLP on 128 components at a rate of 1e-3, trained in some other way."""
 
     def tell(fold: Fold) -> Told:
-        from jaxreg.heads.forward import predict_rows
+        from jaxreg.head.apply import predict_rows
         from training_tried import Ways, train
 
         asked = replace(fold.config, components=128, learning_rate=1e-3)
@@ -143,18 +143,18 @@ def residual(**settings: Any) -> Callable[[Fold], Told]:
     def tell(fold: Fold) -> Told:
         line = _ridge(fold, fold.train)
         left = _head(fold._replace(y=fold.y - line), replace(fold.config, **settings))
-        return Told(left.watched, left.kept + line)
+        return Told(left.validation, left.kept + line)
 
     return tell
 
 
 def kernel(name: str, reach: float) -> Callable[[Fold], Told]:
-    """scikit-learn's KernelRidge on the scaled columns, strength by the units of the split."""
+    """scikit-learn's KernelRidge on the scaled columns, alpha by the units of the split."""
 
     def tell(fold: Fold) -> Told:
-        both = np.union1d(fold.train, fold.watched)
+        both = np.union1d(fold.train, fold.validation)
         honest = _kernel(fold, fold.train, name, reach)
-        return Told(_watched(fold, honest), _kernel(fold, both, name, reach))
+        return Told(_validation(fold, honest), _kernel(fold, both, name, reach))
 
     return tell
 
@@ -163,7 +163,7 @@ def _kernel(fold: Fold, rows: np.ndarray, name: str, reach: float) -> np.ndarray
     from sklearn.kernel_ridge import KernelRidge
     from sklearn.metrics.pairwise import pairwise_kernels
 
-    from jaxreg.heads import scaling
+    from jaxreg.head import scaling
 
     z = scaling.scale_rows(scaling.feature_scaler(fold.x[fold.train]), fold.x).astype(np.float64)
     # of a column the expected squared distance is 2: so `reach` is about the exponent of strangers
@@ -173,8 +173,8 @@ def _kernel(fold: Fold, rows: np.ndarray, name: str, reach: float) -> np.ndarray
     units = fold.experiment.units(rows, TrainConfig.gap) or []
     values, along = np.linalg.eigh(own)
     errors = {}
-    for strength in np.logspace(-3, 1, 9):
-        hat = along * (values / (values + strength)) @ along.T
+    for alpha in np.logspace(-3, 1, 9):
+        hat = along * (values / (values + alpha)) @ along.T
         left = y - y.mean() - hat @ (y - y.mean())
         # what a fit without the unit leaves of it, as for a ridge: (I - H)^-1 e
         wrong = [
@@ -182,7 +182,7 @@ def _kernel(fold: Fold, rows: np.ndarray, name: str, reach: float) -> np.ndarray
                             left[unit.rows])[unit.scored]
             for unit in units
         ]  # fmt: skip
-        errors[strength] = float(np.square(np.concatenate(wrong)).sum())
+        errors[alpha] = float(np.square(np.concatenate(wrong)).sum())
     best = KernelRidge(alpha=min(errors, key=lambda s: errors[s]), kernel="precomputed")
     return best.fit(own, y - y.mean()).predict(products) + y.mean()
 
@@ -208,12 +208,12 @@ def smoothed(frames: int) -> Callable[[Fold], Told]:
     def tell(fold: Fold) -> Told:
         bar = _bar(fold, fold.config)
         assert bar.honest is not None
-        return Told(_watched(fold, even(bar.honest)), even(bar.predictions))
+        return Told(_validation(fold, even(bar.honest)), even(bar.predictions))
 
     return tell
 
 
-MIX = {"head": "mix", "learning_rate": 1e-3, "min_delta": 0.0}
+BLEND = {"head": "blend", "learning_rate": 1e-3, "min_delta": 0.0}
 HEADS: dict[str, Callable[[Fold], Told]] = {
     "mlp (original)": head(),
     "mlp, rate 1e-3": head(learning_rate=1e-3, min_delta=0.0),
@@ -225,14 +225,14 @@ HEADS: dict[str, Callable[[Fold], Told]] = {
     "mlp, 128, a fifth of the inputs dropped": trained(dropped=0.2),
     "mlp, 128, averaged weights": trained(average=0.99),
     "mlp on the ridge's residual": residual(components=128, learning_rate=1e-3, min_delta=0.0),
-    "mix": head(**MIX),
-    "mix, 32 components": head(**MIX, components=32),
-    "mix, rate 1e-4": head(**MIX | {"learning_rate": 1e-4}),
-    "mix, batch 128, rate 2e-3": head(**MIX | {"batch_size": 128, "learning_rate": 2e-3}),
-    "mix, 64-64": head(**MIX, hidden=(64, 64)),
-    "mix, 1024": head(**MIX, hidden=(1024,)),
-    "mix, dropout 0.5": head(**MIX, dropout=0.5),
-    "mix, three seeds": head(3, **MIX),
+    "blend": head(**BLEND),
+    "blend, 32 components": head(**BLEND, components=32),
+    "blend, rate 1e-4": head(**BLEND | {"learning_rate": 1e-4}),
+    "blend, batch 128, rate 2e-3": head(**BLEND | {"batch_size": 128, "learning_rate": 2e-3}),
+    "blend, 64-64": head(**BLEND, hidden=(64, 64)),
+    "blend, 1024": head(**BLEND, hidden=(1024,)),
+    "blend, dropout 0.5": head(**BLEND, dropout=0.5),
+    "blend, three seeds": head(3, **BLEND),
 }
 KERNELS: dict[str, Callable[[Fold], Told]] = {
     "kernel ridge, rbf": kernel("rbf", 0.5),

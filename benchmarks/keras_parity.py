@@ -17,11 +17,11 @@ import jax
 import numpy as np
 
 from jaxreg import extract_features
-from jaxreg.config import PRESETS, HeadConfig
-from jaxreg.features.cache import Cache
-from jaxreg.features.datasets import read_dataset
-from jaxreg.heads.fit import make_fit, order_of
-from jaxreg.heads.state import Data, State, init_state
+from jaxreg.cache.datasets import read_dataset
+from jaxreg.cache.store import Cache
+from jaxreg.head.fit import make_fit, order_of
+from jaxreg.head.state import Data, State, init_state
+from jaxreg.train_config import PRESETS, HeadConfig
 
 BLUE, GREY = "#0072B2", "#B0B4BA"
 SIZE = (150, 150)  # pixels: a quarter of the work of 299 x 299
@@ -55,7 +55,7 @@ def programs(cache: Path, weights: str, rows: int) -> list[Program]:
             source, name=preset, cache=cache, weights=weights, size=SIZE, preprocess=preprocess
         )
         dataset = read_dataset(Cache(cache), preset)
-        x = Cache(cache).read(dataset.space, dataset.columns, dataset.digests)
+        x = Cache(cache).read(dataset.feature_set, dataset.columns, dataset.digests)
         y = dataset.table[dataset.targets[0]].to_numpy().astype(np.float32)[:, None]
         cut = int(len(x) * 0.8)  # Keras' validation_split=0.2, and --split tail
         found.append(Program(preset, title, Data.of(x[:cut], y[:cut], x[cut:], y[cut:])))
@@ -88,8 +88,8 @@ def keras_curves(config: HeadConfig, data: Data, state: State | None = None) -> 
         config.learning_rate, config.decay_steps, config.decay_rate
     )
     model.compile(keras.optimizers.Adam(decay), keras.losses.Huber(delta=config.huber_delta))
-    rows, watched = data.train.real, (data.x[data.watched.real], data.y[data.watched.real])
-    common = {"batch_size": config.batch_size, "validation_data": watched, "verbose": 0}
+    rows, validation = data.train.real, (data.x[data.validation.real], data.y[data.validation.real])
+    common = {"batch_size": config.batch_size, "validation_data": validation, "verbose": 0}
     if state is None:
         history = model.fit(data.x[rows], data.y[rows], epochs=config.epochs, **common).history
         return {name: np.array(values) for name, values in history.items()}

@@ -2,11 +2,11 @@
 
     python benchmarks/precision.py TUB --target user/angle --weights FILE
 
-Each variant is extracted by its own `python -m jaxreg.extract`, all taps at once. The relative
+Each variant is extracted by its own `jaxreg extract`, all layers at once. The relative
 error is max|a - b| / max|b| over all images, b being TensorFlow's float32; beside it the 99.9th
 percentile of |a - b| / |b| over the elements that are not 0. R² is the mean over five contiguous
 blocks of the recording: scikit-learn's RidgeCV (leave-one-out on the training rows), features
-standardized with a floor under the deviation of a tenth of the largest and cut at 4.
+standardized with a floor under the std of a tenth of the largest and cut at 4.
 """
 
 import subprocess
@@ -19,9 +19,9 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from jaxreg.features.cache import Cache
-from jaxreg.features.datasets import read_dataset
-from jaxreg.features.recipe import Column
+from jaxreg.cache.datasets import read_dataset
+from jaxreg.cache.recipe import Column
+from jaxreg.cache.store import Cache
 
 FLOOR, LIMIT, FOLDS = 0.1, 4.0, 5
 
@@ -41,7 +41,7 @@ class Arguments:
     source: Annotated[str, tyro.conf.Positional]  # whatever extract takes, in order
     target: str  # the column that a ridge predicts
     weights: str = "imagenet"  # as for extract
-    taps: tuple[str, ...] = ("mixed2", "mixed7", "mixed10")
+    layers: tuple[str, ...] = ("mixed2", "mixed7", "mixed10")
     pool: str = "avg"
     jax: bool = False  # the JAX engine too: slow without an accelerator
 
@@ -56,16 +56,16 @@ def main(arguments: Arguments) -> None:
             rows[name] = _features(arguments, options, Path(folder))
     _, target = rows["tensorflow float32"]
     print(f"{len(target)} images of {arguments.source}, {arguments.pool}, R² of {arguments.target}")
-    print("| | tap | relative error | 99.9% of elements within | R² |")
+    print("| | layer | relative error | 99.9% of elements within | R² |")
     print("|---|---|---|---|---|")
     for name, (features, _) in rows.items():
-        for tap, found in features.items():
-            wanted = rows["tensorflow float32"][0][tap]
+        for layer, found in features.items():
+            wanted = rows["tensorflow float32"][0][layer]
             error = np.abs(found - wanted)
             some = wanted != 0
             most = np.percentile(error[some] / np.abs(wanted[some]), 99.9)
             print(
-                f"| {name} | {tap} | {error.max() / np.abs(wanted).max():.2g} | {most:.2g} "
+                f"| {name} | {layer} | {error.max() / np.abs(wanted).max():.2g} | {most:.2g} "
                 f"| {ridge_r2(found, target):.3f} |"
             )
 
@@ -73,16 +73,16 @@ def main(arguments: Arguments) -> None:
 def _features(
     arguments: Arguments, options: list[str], cache: Path
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """{tap: (images, D)} and the target, rows in the source's order."""
+    """{layer: (images, D)} and the target, rows in the source's order."""
     command = [sys.executable, "-m", "jaxreg.extract", arguments.source, "--name", "measured"]
     command += ["--cache", str(cache), "--weights", arguments.weights, "--pool", arguments.pool]
-    command += ["--taps", *arguments.taps, *options]
+    command += ["--layers", *arguments.layers, *options]
     subprocess.run(command, check=True)
     store = Cache(cache)
     dataset = read_dataset(store, "measured")
-    columns = [Column(tap=tap, pool=arguments.pool) for tap in arguments.taps]
+    columns = [Column(layer=layer, pool=arguments.pool) for layer in arguments.layers]
     digests = dataset.table["digest"].to_pylist()
-    features = {c.tap: store.read(dataset.space, [c], digests) for c in columns}
+    features = {c.layer: store.read(dataset.feature_set, [c], digests) for c in columns}
     return features, dataset.table[arguments.target].to_numpy().astype(np.float64)
 
 
@@ -93,8 +93,8 @@ def ridge_r2(x: np.ndarray, y: np.ndarray) -> float:
 
     scores = []
     for train, test in KFold(FOLDS).split(x):
-        deviation = x[train].std(axis=0)
-        scaled = (x - x[train].mean(axis=0)) / np.maximum(deviation, FLOOR * deviation.max())
+        std = x[train].std(axis=0)
+        scaled = (x - x[train].mean(axis=0)) / np.maximum(std, FLOOR * std.max())
         scaled = np.clip(scaled, -LIMIT, LIMIT).astype(np.float64)
         ridge = RidgeCV(np.logspace(-1, 6, 15)).fit(scaled[train], y[train])
         scores.append(ridge.score(scaled[test], y[test]))

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from jaxreg.features.backbone import load_engine
-from jaxreg.features.recipe import Column, Recipe
-from jaxreg.features.weights import identify_weights
+from jaxreg.backbone.engine import load_engine
+from jaxreg.backbone.weights import identify_weights
+from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.sources.road import open_road
-from jaxreg.splits import split_rows
+from jaxreg.splits.split import split_rows
 
-FLOOR, LIMIT = 1e-2, 4.0  # share of the largest deviation; deviations
+FLOOR, LIMIT = 1e-2, 4.0  # share of the largest std; std
 
 
 def mixed10(images: np.ndarray, spec: str) -> np.ndarray:
@@ -39,12 +39,12 @@ def colour_grid(images: np.ndarray) -> np.ndarray:
 
 
 def ridge_r2(x: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray) -> float:
-    """R² on the rows `test`; the strength is chosen by leave-one-out on the rows `train`."""
+    """R² on the rows `test`; the alpha is chosen by leave-one-out on the rows `train`."""
     from sklearn.linear_model import RidgeCV
 
     x = x.astype(np.float64)
-    deviation = x[train].std(axis=0)
-    x = (x - x[train].mean(axis=0)) / np.maximum(deviation, FLOOR * deviation.max())
+    std = x[train].std(axis=0)
+    x = (x - x[train].mean(axis=0)) / np.maximum(std, FLOOR * std.max())
     x = np.clip(x, -LIMIT, LIMIT)
     return float(RidgeCV(np.logspace(-1, 6, 15)).fit(x[train], y[train]).score(x[test], y[test]))
 

@@ -1,12 +1,12 @@
-"""Which tap, pool and size: R² of a ridge on the features, beside what they cost.
+"""Which layer, pool and size: R² of a ridge on the features, beside what they cost.
 
-    python benchmarks/taps.py TUB --target user/angle --weights FILE     # and the drawn road
-    python benchmarks/taps.py --quick                                    # shows that it works
+    python benchmarks/layers.py TUB --target user/angle --weights FILE     # and the drawn road
+    python benchmarks/layers.py --quick                                    # shows that it works
 
-All taps and pools of a size come from one forward pass. R² is the mean over five contiguous blocks
-(see precision.py). The cost is images/s of a whole extraction that ends at that tap, from decoded
-pixels to parts written, on the engine that `auto` is; pools cost next to nothing. A dash is a grid
-of more cells than the tap has rows or columns at that size.
+All layers and pools of a size come from one forward pass. R² is the mean over five contiguous
+blocks (see precision.py). The cost is images/s of a whole extraction that ends at that layer, from
+decoded pixels to parts written, on the engine that `auto` is; pools cost next to nothing. A dash is
+a grid of more cells than the layer has rows or columns at that size.
 """
 
 import sys
@@ -19,13 +19,13 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import tyro
 
-from jaxreg.config import ExtractConfig
-from jaxreg.features.backbone import load_engine
-from jaxreg.features.cache import Cache
-from jaxreg.features.extraction import Outcome, extract
-from jaxreg.features.recipe import TAPS, Column, Recipe
-from jaxreg.features.space import choose_space
-from jaxreg.features.weights import WeightsSource
+from jaxreg.backbone.engine import load_engine
+from jaxreg.backbone.weights import WeightsSource
+from jaxreg.cache.recipe import INCEPTION_LAYERS, Column, Recipe
+from jaxreg.cache.store import Cache
+from jaxreg.extract_config import ExtractConfig
+from jaxreg.extraction.feature_set import choose_feature_set
+from jaxreg.extraction.pipeline import Outcome, extract
 from jaxreg.sources import open_source
 from precision import ridge_r2
 
@@ -37,14 +37,14 @@ SIZES: tuple[Size, ...] = ((299, 299), (150, 150), "native")
 
 @dataclass(frozen=True)
 class Arguments:
-    """Compare taps, pools and sizes on a recording and on the drawn road."""
+    """Compare layers, pools and sizes on a recording and on the drawn road."""
 
     source: Annotated[str | None, tyro.conf.Positional] = None  # whatever extract takes, in order
     target: str = "steering"  # of the source: the column that a ridge predicts
     weights: str = "imagenet"  # as for extract
     frames: int = 1000  # of the drawn road
     timed: int = 256  # images of each timed extraction
-    quick: bool = False  # 60 images, two taps, random weights: the figures mean nothing
+    quick: bool = False  # 60 images, two layers, random weights: the figures mean nothing
 
 
 def main(arguments: Arguments) -> None:
@@ -52,52 +52,52 @@ def main(arguments: Arguments) -> None:
     sources = [("road:60" if arguments.quick else f"road:{arguments.frames}", "steering")]
     if arguments.source:
         sources.insert(0, (arguments.source, arguments.target))
-    taps = ("mixed2", "mixed10") if arguments.quick else TAPS
+    layers = ("mixed2", "mixed10") if arguments.quick else INCEPTION_LAYERS
     sizes = ((150, 150), "native") if arguments.quick else SIZES
     for source, target in sources:
         examples = open_source(source)
         images = examples.images[: 60 if arguments.quick else len(examples)]
         y = examples.columns[target].to_numpy()[: len(images)].astype(np.float64)
-        print(f"\n{len(y)} images of {source}, R² of {target}, images/s to that tap\n")
-        print("| size | tap |" + "".join(f" {pool} |" for pool in POOLS) + " images/s |")
+        print(f"\n{len(y)} images of {source}, R² of {target}, images/s to that layer\n")
+        print("| size | layer |" + "".join(f" {pool} |" for pool in POOLS) + " images/s |")
         print("|---|---|" + "---|" * len(POOLS) + "---|")
         for size in sizes:
             chosen = ExtractConfig(
                 weights="random" if arguments.quick else arguments.weights, size=size
             )
             timed = images[: 30 if arguments.quick else arguments.timed]
-            _table(chosen, images, y, taps, timed)
+            _table(chosen, images, y, layers, timed)
 
 
 def _table(
-    chosen: ExtractConfig, images: Sequence[Any], y: np.ndarray, taps: Sequence[str], timed: Any
+    chosen: ExtractConfig, images: Sequence[Any], y: np.ndarray, layers: Sequence[str], timed: Any
 ) -> None:
     """The lines of one size."""
     height, width = _seen(chosen, images)
     possible = [
-        Column(tap=tap, pool=pool)
-        for tap in taps
+        Column(layer=layer, pool=pool)
+        for layer in layers
         for pool in POOLS
-        if _fits(Column(tap=tap, pool=pool), height, width)
+        if _fits(Column(layer=layer, pool=pool), height, width)
     ]
     with tempfile.TemporaryDirectory() as folder:
         cache = Cache(Path(folder))
-        recipe, weights = choose_space(chosen, cache, None)
+        recipe, weights = choose_feature_set(chosen, cache, None)
         _run(cache, recipe, weights, images, possible)
-        first = extract(images, cache, recipe.space, possible, _must_not_load)
+        first = extract(images, cache, recipe.feature_set, possible, _must_not_load)
         digests = [digest or "" for digest in first.digests]
-        for tap in taps:
+        for layer in layers:
             scores = [
-                f"{ridge_r2(cache.read(recipe.space, [column], digests), y):.3f}"
+                f"{ridge_r2(cache.read(recipe.feature_set, [column], digests), y):.3f}"
                 if column in possible
                 else "-"
-                for column in (Column(tap=tap, pool=pool) for pool in POOLS)
+                for column in (Column(layer=layer, pool=pool) for pool in POOLS)
             ]
             with tempfile.TemporaryDirectory() as another:
-                done = _run(Cache(Path(another)), recipe, weights, timed, [Column(tap=tap)])
+                done = _run(Cache(Path(another)), recipe, weights, timed, [Column(layer=layer)])
             speed = done.computed / (done.seconds.total - done.seconds.start)
             label = f"{height}x{width}" + (" (native)" if chosen.size == "native" else "")
-            print(f"| {label} | {tap} | {' | '.join(scores)} | {speed:.1f} |", flush=True)
+            print(f"| {label} | {layer} | {' | '.join(scores)} | {speed:.1f} |", flush=True)
 
 
 def _run(
@@ -110,7 +110,7 @@ def _run(
     def engine() -> Any:
         return load_engine("auto", recipe, columns, weights)
 
-    return extract(images, cache, recipe.space, columns, engine)
+    return extract(images, cache, recipe.feature_set, columns, engine)
 
 
 def _must_not_load() -> Any:
@@ -119,7 +119,7 @@ def _must_not_load() -> Any:
 
 def _seen(chosen: ExtractConfig, images: Sequence[Any]) -> tuple[int, int]:
     """Height and width of what the network sees; all images of a source are taken to be alike."""
-    from jaxreg.features.pixels import decode, read
+    from jaxreg.sources.pixels import decode, read
 
     if isinstance(chosen.size, tuple):
         return chosen.size
@@ -129,15 +129,15 @@ def _seen(chosen: ExtractConfig, images: Sequence[Any]) -> tuple[int, int]:
 
 def _fits(column: Column, height: int, width: int) -> bool:
     rows, columns = column.cells or (1, 1)
-    return rows <= _rows(column.tap, height) and columns <= _rows(column.tap, width)
+    return rows <= _rows(column.layer, height) and columns <= _rows(column.layer, width)
 
 
-def _rows(tap: str, pixels: int) -> int:
-    """Rows of an InceptionV3 tap for so many rows of pixels: its convolutions without padding."""
+def _rows(layer: str, pixels: int) -> int:
+    """Rows of an InceptionV3 layer for so many rows of pixels: its convolutions without padding."""
     stem = ((pixels - 3) // 2 + 1 - 2 - 3) // 2 + 1
     rows = (stem - 2 - 3) // 2 + 1  # mixed0 to mixed2: 35 of 299
     for last in ("mixed2", "mixed7"):
-        if TAPS.index(tap) > TAPS.index(last):
+        if INCEPTION_LAYERS.index(layer) > INCEPTION_LAYERS.index(last):
             rows = (rows - 3) // 2 + 1
     return rows
 

@@ -4,11 +4,11 @@
         --original SPACE mixed10 avg --best SPACE mixed2 grid:2x4
 
 Keras' `fit` on TensorFlow with the original's settings and early stopping, on the cached features
-of `--original` (SPACE is a prefix of a space's name): the error is the lowest MAE that it reaches
-on the validation rows, the time that of the epoch where it does. `jaxreg.train --preset best` on
-those of `--best`, the same rows, told apart: when it has a head of no greater error (the ridge, if
-that is enough), and when the process has ended, report and checkpoints written. Runs go in turn;
-medians.
+of `--original` (SPACE is a prefix of a feature set's name): the error is the lowest MAE that it
+reaches on the validation rows, the time that of the epoch where it does. `jaxreg train --preset
+best` on those of `--best`, the same rows, told apart: when it has a head of no greater error (the
+ridge, if that is enough), and when the process has ended, report and checkpoints written. Runs go
+in turn; medians.
 """
 
 import json
@@ -26,7 +26,7 @@ import tyro
 
 from train import BATCH, keras_model
 
-Columns = tuple[str, str, str]  # space, tap, pool
+Columns = tuple[str, str, str]  # feature set, layer, pool
 
 KERAS = "keras-process"  # the first word where this script is the process that is timed
 
@@ -72,15 +72,15 @@ def main(arguments: Arguments) -> None:
 
 def _write(arguments: Arguments, folder: Path) -> None:
     """What the Keras process reads: the same rows on the same sides."""
-    from jaxreg.config import TrainConfig
-    from jaxreg.features.cache import Cache
-    from jaxreg.features.datasets import read_dataset
-    from jaxreg.runs.experiment import load_experiment
+    from jaxreg.cache.datasets import read_dataset
+    from jaxreg.cache.store import Cache
+    from jaxreg.experiment.arrays import load_experiment
+    from jaxreg.train_config import TrainConfig
 
     cache = Cache(Path(arguments.cache))
-    space, tap, pool = arguments.original
+    feature_set, layer, pool = arguments.original
     config = TrainConfig(
-        target=(arguments.target,), features=space, taps=(tap,), pool=pool, split="blocks"
+        target=(arguments.target,), features=feature_set, layers=(layer,), pool=pool, split="blocks"
     )
     experiment = load_experiment(cache, read_dataset(cache, arguments.name), config)
     for side in ("train", "validation"):
@@ -96,25 +96,34 @@ def _keras(folder: Path) -> None:
     data = {name: np.load(folder / f"{name}.npy") for name in
             ("train-x", "train-y", "validation-x", "validation-y")}  # fmt: skip
     model = keras_model()
-    watched = data["validation-x"], data["validation-y"]
+    validation = data["validation-x"], data["validation-y"]
 
     class Tell(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            told = model.predict_on_batch(watched[0])
-            print("epoch", float(np.abs(told - watched[1]).mean()), flush=True)
+            told = model.predict_on_batch(validation[0])
+            print("epoch", float(np.abs(told - validation[1]).mean()), flush=True)
 
     stop = keras.callbacks.EarlyStopping(patience=10, min_delta=3e-4)
     model.fit(
-        data["train-x"], data["train-y"], batch_size=BATCH, epochs=100, validation_data=watched,
+        data["train-x"], data["train-y"], batch_size=BATCH, epochs=100, validation_data=validation,
         verbose=0, callbacks=[Tell(), stop],
     )  # fmt: skip
 
 
 def _jaxreg(arguments: Arguments, folder: Path) -> tuple[float, list[tuple[float, float]]]:
-    space, tap, pool = arguments.best
+    feature_set, layer, pool = arguments.best
     command = ["-m", "jaxreg.train", arguments.name, "--cache", arguments.cache, "--json"]
     command += ["--ckpts", str(folder / "ckpts"), "--run", "run", "--overwrite"]
-    command += ["--target", arguments.target, "--features", space, "--taps", tap, "--pool", pool]
+    command += [
+        "--target",
+        arguments.target,
+        "--feature-set",
+        feature_set,
+        "--layers",
+        layer,
+        "--pool",
+        pool,
+    ]
     return _run([*command, "--split", "blocks", "--preset", "best"], "ridge: MAE")
 
 

@@ -42,9 +42,9 @@ def jaxreg_epochs(x: np.ndarray, y: np.ndarray, components: int | None = None) -
     """As the command trains, with one validation row, for the others here validate nothing."""
     import jax
 
-    from jaxreg.config import HeadConfig
-    from jaxreg.heads.fit import make_fit
-    from jaxreg.heads.state import Data, init_state, project
+    from jaxreg.head.fit import make_fit
+    from jaxreg.head.state import Data, init_state, project
+    from jaxreg.train_config import HeadConfig
 
     config = HeadConfig(epochs=1_000, keep_going=True, components=components)
     data = Data.of(x, y, x[:1], y[:1])

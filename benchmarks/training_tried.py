@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxreg.config import HeadConfig
-from jaxreg.heads.state import Data, Rates, State
+from jaxreg.head.state import Data, Rates, State
+from jaxreg.train_config import HeadConfig
 
 
 class Ways(NamedTuple):
@@ -17,7 +17,7 @@ class Ways(NamedTuple):
 
 
 def train(config: HeadConfig, ways: Ways, state: State, data: Data) -> tuple[float, Any]:
-    """The lowest MAE on the watched rows, and the weights that have it.
+    """The lowest MAE on the validation rows, and the weights that have it.
 
     Batches, decaying rate, dropout and patience are as `make_fit` has them, except that the last
     batch of an epoch is left out where it is not a whole one.
@@ -26,8 +26,8 @@ def train(config: HeadConfig, ways: Ways, state: State, data: Data) -> tuple[flo
     import jax.numpy as jnp
     import optax
 
-    from jaxreg.heads.forward import forward, losses_of
-    from jaxreg.heads.optimizer import decayed_rate
+    from jaxreg.head.apply import forward, losses_of
+    from jaxreg.head.optimizer import decayed_rate
 
     rates, scalers = Rates.of(config), state.scalers
     tx = optax.chain(
@@ -57,11 +57,11 @@ def train(config: HeadConfig, ways: Ways, state: State, data: Data) -> tuple[flo
         order = jax.random.permutation(jax.random.fold_in(key, 0), numbers)
         order = order[: batches * config.batch_size].reshape(batches, config.batch_size)
         carry, _ = jax.lax.scan(step, carry, (order, jax.random.split(key, batches)))
-        pred = forward(carry[2], scalers, config, x[watched])
-        return carry, jnp.abs(pred - y[watched]).mean()
+        pred = forward(carry[2], scalers, config, x[validation])
+        return carry, jnp.abs(pred - y[validation]).mean()
 
     x, y = jnp.asarray(data.x), jnp.asarray(data.y)
-    numbers, watched = jnp.asarray(data.train.real), jnp.asarray(data.watched.real)
+    numbers, validation = jnp.asarray(data.train.real), jnp.asarray(data.validation.real)
     carry = (state.params, tx.init(state.params), state.params)
     lowest, best, waited = np.inf, state.params, 0
     for key in jax.random.split(jax.random.key(config.seed), config.epochs):

@@ -25,7 +25,7 @@ class Arguments:
     source: Annotated[str, tyro.conf.Positional]  # whatever extract takes, in order
     target: str  # the column to predict, which changes its sign in the mirror
     weights: str = "imagenet"  # as for extract
-    columns: tuple[str, ...] = ("mixed2/grid:1x4", "mixed10/avg")  # taps and pools
+    columns: tuple[str, ...] = ("mixed2/grid:1x4", "mixed10/avg")  # layers and pools
     folds: int = 5
     seeds: int = 3
     epochs: int = 100
@@ -38,20 +38,20 @@ def main(arguments: Arguments) -> None:
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for column in arguments.columns:
-            tap, pool = column.split("/")
+            layer, pool = column.split("/")
             jaxreg.extract_features(
                 arguments.source,
                 name="views",
                 cache=folder,
                 weights=arguments.weights,
-                taps=(tap,),
+                layers=(layer,),
                 pool=pool,
                 views=("identity", "mirror"),
             )
             for views in (("identity",), ("identity", "mirror")):
                 scores = _train(arguments, Path(folder), views)
                 cells = " | ".join(_cell([one[name] for one in scores]) for name in ("mae", "r2"))
-                print(f"| {tap} {pool} | {' '.join(views)} | {cells} |", flush=True)
+                print(f"| {layer} {pool} | {' '.join(views)} | {cells} |", flush=True)
 
 
 def _train(arguments: Arguments, folder: Path, views: tuple[str, ...]) -> list[dict[str, float]]:

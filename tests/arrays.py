@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxreg.heads.state import Data
+from jaxreg.head.state import Data
 
 
 class Arrays(NamedTuple):

@@ -7,7 +7,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 # the shapes in annotations are checked wherever tests call the head; before anything imports it
-install_import_hook("jaxreg.heads", "beartype.beartype")
+install_import_hook("jaxreg.head", "beartype.beartype")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -54,12 +54,12 @@ def planted(tmp_path: Path) -> Path:
     import numpy as np
     import pyarrow as pa
 
-    from jaxreg.features.cache import Cache
-    from jaxreg.features.datasets import make_dataset, write_dataset
-    from jaxreg.features.parts import write_part
-    from jaxreg.features.pixels import thumbnail
-    from jaxreg.features.recipe import Column, Recipe
+    from jaxreg.cache.datasets import make_dataset, write_dataset
+    from jaxreg.cache.parts import write_part
+    from jaxreg.cache.recipe import Column, Recipe
+    from jaxreg.cache.store import Cache
     from jaxreg.sources.examples import Examples
+    from jaxreg.sources.pixels import thumbnail
 
     rng = np.random.default_rng(7)
     features = rng.normal(size=(240, 12)).astype(np.float32)
@@ -77,9 +77,9 @@ def planted(tmp_path: Path) -> Path:
     }
     cache, column = Cache(tmp_path / "cache"), Column()
     recipe = Recipe(weights="random:0:v1", weights_tag="random0")
-    cache.make_space(recipe, None)
+    cache.make_feature_set(recipe, None)
     digests = [hashlib.sha256(row.tobytes()).hexdigest() for row in features]
-    cache.add(recipe.space, column, digests, features)
+    cache.add(recipe.feature_set, column, digests, features)
     jpegs = [thumbnail(np.full((4, 6, 3), i, np.uint8)) for i in range(240)]
     write_part(cache.thumbnails, pa.table({"digest": digests, "jpeg": pa.array(jpegs)}))
     examples = Examples(
@@ -96,9 +96,9 @@ def planted(tmp_path: Path) -> Path:
         "planted",
         examples,
         digests,
-        space=recipe.space,
+        feature_set=recipe.feature_set,
         columns=[column],
-        extract_command="python -m jaxreg.extract planted.csv",
+        extract_command="jaxreg extract planted.csv",
     )
     write_dataset(cache, dataset)
     return cache.root

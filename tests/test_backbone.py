@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxreg.backbone.engine import load_engine
+from jaxreg.backbone.network import build_network, set_weights, start_keras
+from jaxreg.backbone.weight_files import Slot, read_arrays
+from jaxreg.backbone.weights import WeightsSource, identify_weights
+from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.errors import InputError
-from jaxreg.features.backbone import load_engine
-from jaxreg.features.backbone.files import Slot, read_arrays
-from jaxreg.features.backbone.network import build_network, set_weights, start_keras
-from jaxreg.features.recipe import Column, Recipe
-from jaxreg.features.weights import WeightsSource, identify_weights
 
 # get_weights and predict of Keras 3.15 on NumPy 2; jaxreg itself calls neither
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -260,8 +260,8 @@ def engine_on(weights: WeightsSource, *columns: Column, **recipe):
 
 READ = (
     Column(),
-    Column(tap="mixed5", pool="max"),
-    Column(tap="mixed5", pool="grid:2x3"),
+    Column(layer="mixed5", pool="max"),
+    Column(layer="mixed5", pool="grid:2x3"),
 )
 
 
@@ -283,12 +283,12 @@ def images() -> list[np.ndarray]:
     ]
 
 
-def outputs(keras, model, pixels: np.ndarray, *taps: str) -> list[np.ndarray]:
+def outputs(keras, model, pixels: np.ndarray, *layers: str) -> list[np.ndarray]:
     """What Keras predicts from pixels in 0..255 at the size of the network's input."""
     prepared = keras.applications.inception_v3.preprocess_input(pixels.astype(np.float32))
-    reader = keras.Model(model.input, {tap: model.get_layer(tap).output for tap in taps})
+    reader = keras.Model(model.input, {layer: model.get_layer(layer).output for layer in layers})
     predicted = reader.predict_on_batch(prepared)
-    return [predicted[tap] for tap in taps]
+    return [predicted[layer] for layer in layers]
 
 
 def test_features_are_keras_outputs_pooled(keras, trained, engine, images):
@@ -310,7 +310,7 @@ def test_features_are_keras_outputs_pooled(keras, trained, engine, images):
 
 
 def test_really_trained_features_are_those_of_keras(keras, trained_weights, images):
-    engine = engine_on(identify_weights(str(trained_weights)), Column(), Column(tap="mixed2"))
+    engine = engine_on(identify_weights(str(trained_weights)), Column(), Column(layer="mixed2"))
     model = keras.applications.InceptionV3(include_top=False, weights=None)
     model.load_weights(trained_weights)
     last, early = outputs(keras, model, images[0][None], "mixed10", "mixed2")
@@ -347,7 +347,7 @@ def test_images_are_resized_as_tensorflow_does(engine, images):
 
 
 def test_one_compilation_serves_every_batch(weights, images):
-    engine = engine_on(weights, Column(tap="mixed0"))
+    engine = engine_on(weights, Column(layer="mixed0"))
     engine.compile(images[1], 5)
     engine.features(images)
     engine.features(images[:1])
@@ -362,8 +362,8 @@ def test_a_gpu_computes_in_float32_too(engine):
     assert not tf.config.experimental.tensor_float_32_execution_enabled()
 
 
-def test_the_network_ends_at_the_last_tap(keras, trained, weights, images):
-    engine = engine_on(weights, Column(tap="mixed0"), preprocess="unit", size=(75, 75))
+def test_the_network_ends_at_the_last_layer(keras, trained, weights, images):
+    engine = engine_on(weights, Column(layer="mixed0"), preprocess="unit", size=(75, 75))
     names = [layer.name for layer in engine.network.layers]
     assert names[-1] == "mixed0"
     assert sum(isinstance(x, keras.layers.Conv2D) for x in engine.network.layers) == 12
@@ -377,7 +377,7 @@ def test_the_network_ends_at_the_last_tap(keras, trained, weights, images):
 
 
 def test_native_size_is_the_images_own(keras, trained, weights, images):
-    engine = engine_on(weights, Column(tap="mixed5", pool="grid:3x4"), size=None)
+    engine = engine_on(weights, Column(layer="mixed5", pool="grid:3x4"), size=None)
     got = engine.features(images)["identity.mixed5.grid3x4"]
     [middle] = outputs(keras, trained, images[3][None], "mixed5")
     assert middle.shape[1:3] == (3, 4)
@@ -394,12 +394,12 @@ def test_native_size_is_the_images_own(keras, trained, weights, images):
 
 
 def test_what_an_engine_cannot_do(weights):
-    with pytest.raises(InputError, match=r"no tap 'mixed11'\n.*mixed0, mixed1, .*mixed10"):
-        engine_on(weights, Column(tap="mixed11"))
+    with pytest.raises(InputError, match=r"no layer 'mixed11'\n.*mixed0, mixed1, .*mixed10"):
+        engine_on(weights, Column(layer="mixed11"))
     with pytest.raises(InputError, match="no backbone 'resnet'"):
         engine_on(weights, Column(), backbone="resnet")
     with pytest.raises(InputError, match=r"grid:5x1 on mixed5\n.*at most 4x5 cells"):
-        engine_on(weights, Column(tap="mixed5", pool="grid:5x1"))
+        engine_on(weights, Column(layer="mixed5", pool="grid:5x1"))
     with pytest.raises(InputError, match=r"--precision int8 with --engine tensorflow\n.*openvino"):
         engine_on(weights, Column(), precision="int8", engine="openvino")
     with pytest.raises(InputError, match="no engine 'abacus'"):
@@ -420,7 +420,7 @@ def in_a_new_process(code: str, **environment: str) -> subprocess.CompletedProce
 
 def test_starting_up_is_quiet_but_errors_are_heard():
     code = (
-        "import os, jaxreg.features.backbone.network as n\n"
+        "import os, jaxreg.backbone.network as n\n"
         "with n._without_start_up_noise():\n"
         "    os.write(2, b'W0000 00:00:1.1 chatter\\nE0000 00:00:1.1 an error\\n')\n"
         "n.start_keras(); import tensorflow as tf, keras\n"
@@ -432,7 +432,7 @@ def test_starting_up_is_quiet_but_errors_are_heard():
 
 def test_one_process_has_one_keras_backend():
     code = (
-        "import keras, jaxreg.features.backbone.network as n\n"
+        "import keras, jaxreg.backbone.network as n\n"
         "try:\n    n.start_keras('tensorflow')\nexcept n.InputError as e:\n    print(e)"
     )
     done = in_a_new_process(code, KERAS_BACKEND="jax")

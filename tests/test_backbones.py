@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 import jaxreg
+from jaxreg.backbone.engine import load_engine
+from jaxreg.backbone.network import build_network, spatial_layers, start_keras
+from jaxreg.backbone.preprocess import preprocessing
+from jaxreg.backbone.registry import BACKBONES, backbone_name
+from jaxreg.backbone.weights import WeightsSource, identify_weights
+from jaxreg.cache.datasets import read_dataset
+from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
-from jaxreg.features.backbone import load_engine
-from jaxreg.features.backbone.network import build_network, spatial_layers, start_keras
-from jaxreg.features.backbone.preprocess import preprocessing
-from jaxreg.features.backbones import BACKBONES, backbone_name
-from jaxreg.features.cache import Cache
-from jaxreg.features.datasets import read_dataset
-from jaxreg.features.recipe import Column, Recipe
-from jaxreg.features.weights import WeightsSource, identify_weights
 from test_backbone import relative_error
 from test_engines import needs_openvino
 
@@ -80,7 +80,7 @@ def check_against_keras(keras, images, monkeypatch, tmp_path, name: str) -> None
     assert weights is not None
     pixels = preprocess(np.stack(images).astype(np.float32))
     wanted = network.predict_on_batch(pixels).mean((1, 2))
-    last = Column(tap=BACKBONES[name].last_tap)
+    last = Column(layer=BACKBONES[name].last_layer)
     for engine in ("tensorflow", "openvino"):
         got = features(engine, name, weights, images, last)[last.name]
         assert relative_error(got, wanted) < 1e-4, engine
@@ -108,18 +108,18 @@ def test_a_whole_extraction_with_another_backbone(keras, monkeypatch, tmp_path) 
     done = jaxreg.extract_features(
         "road:24",
         backbone="MobileNetV2",
-        taps=("out_relu", "block_3_expand_relu"),
+        layers=("out_relu", "block_3_expand_relu"),
         views=("identity", "mirror"),
         **settings,
     )
-    assert done.space.startswith("mobilenet_v2-random1-64x64-")
+    assert done.feature_set.startswith("mobilenet_v2-random1-64x64-")
     assert done.columns == (
         "identity.out_relu.avg",
         "identity.block_3_expand_relu.avg",
         "mirror.out_relu.avg",
         "mirror.block_3_expand_relu.avg",
     )
-    assert cache.recipe(done.space).backbone == "mobilenet_v2"
+    assert cache.recipe(done.feature_set).backbone == "mobilenet_v2"
     assert "--views identity mirror" in read_dataset(cache, "d").extract_command
     # a head looks at the images as they are, whatever else there is
     run = jaxreg.train_head("d", cache=cache.root, ckpts=tmp_path / "c", epochs=1, split="hash")
@@ -127,8 +127,10 @@ def test_a_whole_extraction_with_another_backbone(keras, monkeypatch, tmp_path) 
     assert run.predict([np.full((40, 80, 3), 99, np.uint8)]).shape == (1, 1)
     again = jaxreg.extract_features("road:24", backbone="mobilenet_v2", **settings)
     assert (again.computed, again.columns) == (0, ("identity.out_relu.avg",))
-    with pytest.raises(InputError, match=r"mobilenet_v2 has no tap 'out_rel'\n.*\n  try: out_relu"):
-        jaxreg.extract_features("road:25", backbone="mobilenet_v2", taps=("out_rel",), **settings)
+    with pytest.raises(
+        InputError, match=r"mobilenet_v2 has no layer 'out_rel'\n.*\n  try: out_relu"
+    ):
+        jaxreg.extract_features("road:25", backbone="mobilenet_v2", layers=("out_rel",), **settings)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +226,7 @@ def test_efficientnets_of_imagenet_have_a_layer_more(keras, images, monkeypatch,
     )
     network.save_weights(tmp_path / "imagenet.weights.h5")
     network.save(tmp_path / "imagenet.keras")
-    column = Column(tap="top_activation")
+    column = Column(layer="top_activation")
     pixels = np.stack(images).astype(np.float32)
     for file, model in [
         ("plain.weights.h5", plain),
@@ -241,7 +243,7 @@ def test_efficientnets_of_imagenet_have_a_layer_more(keras, images, monkeypatch,
 
 @pytest.mark.slow
 def test_the_table_of_backbones_is_what_keras_has(keras, monkeypatch) -> None:
-    """Default tap and file of ImageNet weights, by building networks and watching."""
+    """Default layer and file of ImageNet weights, by building networks and watching."""
     from keras.src.utils import file_utils
 
     asked = []
@@ -263,8 +265,8 @@ def test_the_table_of_backbones_is_what_keras_has(keras, monkeypatch) -> None:
         with ThreadPoolExecutor(1) as thread, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             network = thread.submit(constructor, include_top=False, **settings).result()
-        assert list(spatial_layers(network))[-1] == known.last_tap, name
-        assert network.output.shape == network.get_layer(known.last_tap).output.shape
+        assert list(spatial_layers(network))[-1] == known.last_layer, name
+        assert network.output.shape == network.get_layer(known.last_layer).output.shape
         file = known.imagenet
         assert asked[-1] == (file.name, file.url, file.hash), name
     assert len(families) == len(asked) == 15

@@ -4,7 +4,7 @@ import numpy as np  # noqa: F401  loads the library that is asked about
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from jaxreg.blas import LARGE, threads_for
+from jaxreg.common.threads import LARGE, threads_for
 
 
 def threads() -> set[int]:

@@ -1,4 +1,4 @@
-"""Contract 1: parts, columns, spaces and datasets on disk."""
+"""Contract 1: parts, columns, feature sets and datasets on disk."""
 
 import hashlib
 import json
@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from jaxreg.cache.datasets import make_dataset, read_dataset, write_dataset
+from jaxreg.cache.parts import DamagedPart, list_parts, read_part, write_part
+from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
-from jaxreg.features.cache import Cache
-from jaxreg.features.datasets import make_dataset, read_dataset, write_dataset
-from jaxreg.features.parts import DamagedPart, list_parts, read_part, write_part
-from jaxreg.features.recipe import Column, Recipe
 from jaxreg.sources.examples import Examples
 
 RECIPE = Recipe(weights="random:0:v1", weights_tag="random0")
@@ -31,14 +31,14 @@ FEATURES = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
 @pytest.fixture
 def cache(tmp_path) -> Cache:
     cache = Cache(tmp_path / "cache")
-    cache.make_space(RECIPE, None)
-    cache.add(RECIPE.space, AVG, DIGESTS[:3], FEATURES[:3])
-    cache.add(RECIPE.space, AVG, DIGESTS[3:], FEATURES[3:])
+    cache.make_feature_set(RECIPE, None)
+    cache.add(RECIPE.feature_set, AVG, DIGESTS[:3], FEATURES[:3])
+    cache.add(RECIPE.feature_set, AVG, DIGESTS[3:], FEATURES[3:])
     return cache
 
 
 def test_a_part_is_named_by_its_bytes_and_opens_in_any_parquet_reader(cache: Cache) -> None:
-    parts = list_parts(cache.folder(RECIPE.space, AVG))
+    parts = list_parts(cache.folder(RECIPE.feature_set, AVG))
     assert len(parts) == 2
     for path in parts:
         assert path.parent.name == "identity.mixed10.avg"
@@ -51,39 +51,39 @@ def test_a_part_is_named_by_its_bytes_and_opens_in_any_parquet_reader(cache: Cac
 
 def test_rows_come_back_in_the_order_asked_for(cache: Cache) -> None:
     wanted = [5, 0, 3, 0]
-    rows = cache.read(RECIPE.space, [AVG], [DIGESTS[i] for i in wanted])
+    rows = cache.read(RECIPE.feature_set, [AVG], [DIGESTS[i] for i in wanted])
     np.testing.assert_array_equal(rows, FEATURES[wanted])
 
 
 def test_several_columns_stand_side_by_side(cache: Cache) -> None:
-    grid = Column(tap="mixed2", pool="grid:1x4")
-    cache.add(RECIPE.space, grid, DIGESTS, FEATURES[:, :2])
-    rows = cache.read(RECIPE.space, [grid, AVG], DIGESTS)
+    grid = Column(layer="mixed2", pool="grid:1x4")
+    cache.add(RECIPE.feature_set, grid, DIGESTS, FEATURES[:, :2])
+    rows = cache.read(RECIPE.feature_set, [grid, AVG], DIGESTS)
     np.testing.assert_array_equal(rows, np.hstack([FEATURES[:, :2], FEATURES]))
-    assert cache.columns(RECIPE.space) == [AVG, grid]
+    assert cache.columns(RECIPE.feature_set) == [AVG, grid]
 
 
 def test_of_two_parts_with_one_digest_the_first_by_name_counts(cache: Cache) -> None:
-    cache.add(RECIPE.space, AVG, DIGESTS[:1], FEATURES[:1] + 1)
+    cache.add(RECIPE.feature_set, AVG, DIGESTS[:1], FEATURES[:1] + 1)
     first = next(
         path
-        for path in list_parts(cache.folder(RECIPE.space, AVG))
+        for path in list_parts(cache.folder(RECIPE.feature_set, AVG))
         if DIGESTS[0] in read_part(path)["digest"].to_pylist()
     )
     position = read_part(first)["digest"].to_pylist().index(DIGESTS[0])
     expected = read_part(first)["feature"].to_pylist()[position]
-    assert cache.read(RECIPE.space, [AVG], DIGESTS[:1])[0].tolist() == expected
+    assert cache.read(RECIPE.feature_set, [AVG], DIGESTS[:1])[0].tolist() == expected
 
 
 def test_half_precision_comes_back_as_it_was_stored(tmp_path) -> None:
     cache = Cache(tmp_path)
-    cache.add(RECIPE.space, AVG, DIGESTS, FEATURES.astype(np.float16))
-    rows = cache.read(RECIPE.space, [AVG], DIGESTS)
+    cache.add(RECIPE.feature_set, AVG, DIGESTS, FEATURES.astype(np.float16))
+    rows = cache.read(RECIPE.feature_set, [AVG], DIGESTS)
     assert rows.dtype == np.float16
     np.testing.assert_array_equal(rows, FEATURES.astype(np.float16))
-    cache.check_dtype(RECIPE.space, AVG, "float16")
-    with pytest.raises(InputError, match="holds float16, and --store float32 was asked for"):
-        cache.check_dtype(RECIPE.space, AVG, "float32")
+    cache.check_dtype(RECIPE.feature_set, AVG, "float16")
+    with pytest.raises(InputError, match="holds float16, and --dtype float32 was asked for"):
+        cache.check_dtype(RECIPE.feature_set, AVG, "float32")
 
 
 def test_every_byte_flipped_and_every_truncation_of_a_part_is_noticed(tmp_path) -> None:
@@ -99,21 +99,21 @@ def test_every_byte_flipped_and_every_truncation_of_a_part_is_noticed(tmp_path) 
 
 
 def test_a_damaged_part_is_an_error_to_read_and_a_miss_to_extract(cache: Cache) -> None:
-    part = list_parts(cache.folder(RECIPE.space, AVG))[0]
-    lost = read_part(part)["digest"].to_pylist()
+    part = list_parts(cache.folder(RECIPE.feature_set, AVG))[0]
+    dead = read_part(part)["digest"].to_pylist()
     part.write_bytes(part.read_bytes()[:-1])
     with pytest.raises(DamagedPart, match=part.name):
-        cache.read(RECIPE.space, [AVG], DIGESTS)
+        cache.read(RECIPE.feature_set, [AVG], DIGESTS)
     reported = []
-    present = cache.present(cache.folder(RECIPE.space, AVG), reported.append)
-    assert present == set(DIGESTS) - set(lost)
+    present = cache.present(cache.folder(RECIPE.feature_set, AVG), reported.append)
+    assert present == set(DIGESTS) - set(dead)
     assert [path.name for path in reported] == [part.name + ".bad"]
     with pytest.raises(InputError, match=r"3 images have no identity\.mixed10\.avg features"):
-        cache.read(RECIPE.space, [AVG], DIGESTS)
+        cache.read(RECIPE.feature_set, [AVG], DIGESTS)
 
 
-def test_a_space_says_its_whole_recipe_and_holds_no_other(cache: Cache, tmp_path) -> None:
-    path = cache.root / "features" / RECIPE.space / "space.json"
+def test_a_feature_set_says_its_whole_recipe_and_holds_no_other(cache: Cache, tmp_path) -> None:
+    path = cache.root / "features" / RECIPE.feature_set / "feature_set.json"
     record = json.loads(path.read_text())
     assert record["format"] == 1
     assert record["recipe"] == {
@@ -126,18 +126,18 @@ def test_a_space_says_its_whole_recipe_and_holds_no_other(cache: Cache, tmp_path
         "decode": 1,
         "engine": None,
     }
-    assert cache.recipe(RECIPE.space) == RECIPE
+    assert cache.recipe(RECIPE.feature_set) == RECIPE
     record["recipe"]["preprocess"] = "unit"
     path.write_text(json.dumps(record))
     with pytest.raises(InputError, match="preprocess unit instead of keras"):
-        cache.make_space(RECIPE, None)
-    with pytest.raises(InputError, match="is that of another space"):
-        cache.recipe(RECIPE.space)
+        cache.make_feature_set(RECIPE, None)
+    with pytest.raises(InputError, match="is that of another feature set"):
+        cache.recipe(RECIPE.feature_set)
     path.write_text("{")
     with pytest.raises(InputError, match="is damaged"):
-        cache.recipe(RECIPE.space)
-    cache.make_space(RECIPE, None)  # as extract does, which knows the recipe
-    assert cache.recipe(RECIPE.space) == RECIPE
+        cache.recipe(RECIPE.feature_set)
+    cache.make_feature_set(RECIPE, None)  # as extract does, which knows the recipe
+    assert cache.recipe(RECIPE.feature_set) == RECIPE
 
 
 def test_the_fingerprint_is_fixed_for_ever() -> None:
@@ -149,7 +149,7 @@ def test_the_fingerprint_is_fixed_for_ever() -> None:
     )
     expected = hashlib.sha256(text.encode()).hexdigest()
     assert RECIPE.fingerprint == expected
-    assert RECIPE.space == f"inception_v3-random0-299x299-{expected[:8]}"
+    assert RECIPE.feature_set == f"inception_v3-random0-299x299-{expected[:8]}"
     assert Recipe.from_json(RECIPE.to_json(), "random0") == RECIPE
     asked = Recipe("random:0:v1", "random0", precision="int8", engine="openvino")
     int8 = replace(asked, quantized="f" * 64)
@@ -157,14 +157,14 @@ def test_the_fingerprint_is_fixed_for_ever() -> None:
     assert Recipe.from_json(int8.to_json(), "random0") == int8
 
 
-def test_a_space_is_found_by_its_unique_start(cache: Cache) -> None:
+def test_a_feature_set_is_found_by_its_unique_start(cache: Cache) -> None:
     other = Recipe(weights="random:1:v1", weights_tag="random1")
-    cache.make_space(other, None)
-    assert cache.find_space("inception_v3-random1") == other.space
-    with pytest.raises(InputError, match="fits 2 spaces"):
-        cache.find_space("inception")
-    with pytest.raises(InputError, match="fits no spaces"):
-        cache.find_space("vgg")
+    cache.make_feature_set(other, None)
+    assert cache.find_feature_set("inception_v3-random1") == other.feature_set
+    with pytest.raises(InputError, match="fits 2 feature sets"):
+        cache.find_feature_set("inception")
+    with pytest.raises(InputError, match="fits no feature sets"):
+        cache.find_feature_set("vgg")
 
 
 def examples(ids: list[str]) -> Examples:
@@ -182,9 +182,9 @@ def examples(ids: list[str]) -> Examples:
 
 def test_a_dataset_keeps_its_columns_and_says_what_changed(cache: Cache) -> None:
     facts = {
-        "space": RECIPE.space,
+        "feature_set": RECIPE.feature_set,
         "columns": [AVG],
-        "extract_command": "python -m jaxreg.extract x",
+        "extract_command": "jaxreg extract x",
     }
     first = make_dataset("drive", examples(["a", "b", "c"]), [*DIGESTS[:2], None], **facts)
     assert write_dataset(cache, first) == "2 rows"
@@ -197,11 +197,11 @@ def test_a_dataset_keeps_its_columns_and_says_what_changed(cache: Cache) -> None
     metadata = json.loads(
         pq.read_schema(cache.root / "datasets" / "drive.parquet").metadata[b"jaxreg"]
     )
-    assert (metadata["format"], metadata["space"]) == (1, RECIPE.space)
+    assert (metadata["format"], metadata["feature_set"]) == (1, RECIPE.feature_set)
 
 
 def test_an_unknown_dataset_gets_the_nearest_name(cache: Cache) -> None:
-    facts = {"space": RECIPE.space, "columns": [AVG], "extract_command": ""}
+    facts = {"feature_set": RECIPE.feature_set, "columns": [AVG], "extract_command": ""}
     write_dataset(cache, make_dataset("drive", examples(["a"]), DIGESTS[:1], **facts))
     with pytest.raises(InputError, match=r"no dataset 'drvie' in .*\n  expected: one of: drive\n"):
         read_dataset(cache, "drvie")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from jaxreg.features.calibration import measure, read_range, some, write_range
-from jaxreg.features.pixels import thumbnail
+from jaxreg.backbone.int8 import measure, read_range, some, write_range
 from jaxreg.sources import open_source
+from jaxreg.sources.pixels import thumbnail
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def frames(start: int, stop: int, step: int = 1) -> list:
 
 
 def decoded(frame) -> np.ndarray:
-    from jaxreg.features.pixels import decode
+    from jaxreg.sources.pixels import decode
 
     return decode(frame)
 
@@ -30,7 +30,7 @@ def test_measures_of_a_thumbnail() -> None:
     grey = np.full((20, 30, 3), 77, np.uint8)
     np.testing.assert_allclose(measure(thumbnail(grey)), [77, 77, 77, 0, 0, 0, 0], atol=1)
     half = np.zeros((16, 32, 3), np.uint8)
-    half[:, 16:, 0] = 200  # black beside red: mean 100, deviation 100, one step in 31
+    half[:, 16:, 0] = 200  # black beside red: mean 100, std 100, one step in 31
     got = measure(thumbnail(half))
     np.testing.assert_allclose(got, [100, 0, 0, 100, 0, 0, 200 / 3 / 31], atol=12)
 

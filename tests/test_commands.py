@@ -15,8 +15,8 @@ from PIL import Image
 
 import jaxreg
 from jaxreg import cli, extract, predict, verify
+from jaxreg.config_io import changed_command
 from jaxreg.errors import InputError, TooManyFailed, UnavailableError
-from jaxreg.settings import changed_command
 
 COMMANDS = ("extract", "train", "predict", "verify", "demo")
 HEAVY = ("tensorflow", "keras", "jax", "flax", "optax", "orbax", "sklearn", "matplotlib", "pyarrow")
@@ -57,8 +57,8 @@ def test_help_is_light_and_fits_two_screens_and_shows_an_example(command: str) -
         check=True,
         env={**os.environ, "COLUMNS": "80"},
     )
-    assert len(done.stdout.splitlines()) <= 100
-    assert f"Example: python -m jaxreg.{command}" in " ".join(done.stdout.split())
+    assert len(done.stdout.splitlines()) <= 110
+    assert f"Example: jaxreg {command}" in " ".join(done.stdout.split())
 
 
 def test_a_preset_of_features_goes_behind_what_is_said() -> None:
@@ -67,20 +67,20 @@ def test_a_preset_of_features_goes_behind_what_is_said() -> None:
         return cli.parse(extract.ExtractArguments, "jaxreg.extract", given, extract._defaults)
 
     best = parse("--preset", "best")
-    assert (best.source, best.taps, best.pool) == ("photos.csv", ("mixed2",), "grid:2x4")
+    assert (best.source, best.layers, best.pool) == ("photos.csv", ("mixed2",), "grid:2x4")
     assert best.size == (150, 150)
-    other = parse("--preset", "best", "--size", "native", "--taps", "mixed3")
-    assert (other.taps, other.pool, other.size) == (("mixed3",), "grid:2x4", "native")
+    other = parse("--preset", "best", "--size", "native", "--layers", "mixed3")
+    assert (other.layers, other.pool, other.size) == (("mixed3",), "grid:2x4", "native")
     assert parse().pool == "avg"
     with pytest.raises(InputError, match="no preset 'bst'"):
         jaxreg.extract_features("photos.csv", preset="bst")  # pyright: ignore
 
 
 def test_a_command_with_other_values_of_some_settings() -> None:
-    command = "python -m jaxreg.extract 'my tub' --taps mixed2 mixed4 --pool avg --size 75 75"
-    told = changed_command(command, taps=("mixed1",), pool=None, views=("identity", "mirror"))
-    kept = "python -m jaxreg.extract 'my tub' --size 75 75"
-    assert told == f"{kept} --taps mixed1 --views identity mirror"
+    command = "jaxreg extract 'my tub' --layers mixed2 mixed4 --pool avg --size 75 75"
+    told = changed_command(command, layers=("mixed1",), pool=None, views=("identity", "mirror"))
+    kept = "jaxreg extract 'my tub' --size 75 75"
+    assert told == f"{kept} --layers mixed1 --views identity mirror"
 
 
 def test_no_public_name_is_a_module_and_each_is_found_twice() -> None:
@@ -110,7 +110,7 @@ def test_a_flag_and_its_opposite_are_one_option() -> None:
         (["extract", "nowhere.csv"], 2, "error: no"),
         (["extract", "road:10", "--weights", "none.h5"], 2, "none.h5"),
         (["extract", "road:10", "--size", "64", "64"], 2, "at least 75"),
-        (["extract", "road:10", "--weights", "random", "--taps", "mixed11"], 2, "mixed11"),
+        (["extract", "road:10", "--weights", "random", "--layers", "mixed11"], 2, "mixed11"),
         (["train", "nothing", "--cache", "none"], 2, "no dataset 'nothing'"),
         (["train", "--sede", "1"], 2, "--seed"),
         (["predict", "none", "x.jpg", "--out", "p.csv"], 2, "no ckpts/none/config.json"),
@@ -174,7 +174,7 @@ def extracted(photos: Path) -> dict:
 
 def test_extract_says_what_it_did(photos: Path, extracted: dict) -> None:
     assert extracted.keys() == {
-        "dataset", "space", "columns", "images", "computed", "reused", "failed", "engine",
+        "dataset", "feature_set", "columns", "images", "computed", "reused", "failed", "engine",
         "precision", "images_per_second", "seconds",
     }  # fmt: skip
     assert extracted["seconds"].keys() == {"start", "read", "compute", "write", "total"}
@@ -218,9 +218,9 @@ def test_too_many_failed_ends_with_4_after_writing_what_was_good(
 
 
 def test_another_dtype_in_a_column_is_refused(photos: Path, extracted: dict) -> None:
-    words = [str(photos / "photos.csv"), *small(photos, "--store", "float16")]
+    words = [str(photos / "photos.csv"), *small(photos, "--dtype", "float16")]
     with pytest.raises(
-        InputError, match=r"holds float32, and --store float16[\s\S]*--store float32"
+        InputError, match=r"holds float32, and --dtype float16[\s\S]*--dtype float32"
     ):
         extract.main(words)
 
@@ -325,7 +325,7 @@ def test_verify_names_damage_and_repair_sets_it_aside(
     assert verify.main(["--cache", str(cache), "--repair"]) == 0
     assert not part.exists()
     assert part.with_name(part.name + ".bad").exists()
-    (cache / "features" / extracted["space"] / "space.json").write_text("{}")
+    (cache / "features" / extracted["feature_set"] / "feature_set.json").write_text("{}")
     assert verify.main(["--cache", str(cache)]) == verify.DAMAGED
 
 
@@ -335,7 +335,7 @@ def test_sigterm_in_extract_keeps_what_was_computed(tmp_path: Path) -> None:
     cache = str(tmp_path / "cache")
     command = [
         sys.executable, "-m", "jaxreg.extract", "road:4000", "--weights", "random",
-        "--size", "75", "75", "--cache", cache, "--batch", "8",
+        "--size", "75", "75", "--cache", cache, "--batch-size", "8",
     ]  # fmt: skip
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert child.stderr is not None

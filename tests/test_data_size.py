@@ -9,20 +9,20 @@ import pyarrow.parquet as pq
 import pytest
 
 import jaxreg
-from jaxreg import memory
-from jaxreg.config import TrainConfig
+from jaxreg.cache.datasets import read_dataset
+from jaxreg.cache.lazy_features import PartFeatures
+from jaxreg.cache.parts import DamagedPart, list_parts
+from jaxreg.cache.recipe import Column
+from jaxreg.cache.store import Cache
+from jaxreg.common import memory
 from jaxreg.errors import InputError, Stopped
-from jaxreg.features.cache import Cache
-from jaxreg.features.datasets import read_dataset
-from jaxreg.features.parts import DamagedPart, list_parts
-from jaxreg.features.recipe import Column
-from jaxreg.features.streaming import PartFeatures
-from jaxreg.heads import fit
-from jaxreg.heads.forward import predict_rows
-from jaxreg.heads.state import Data, Rates, Rows, init_state, shape_of
-from jaxreg.runs.blocks import ExperimentBlocks, shuffle
-from jaxreg.runs.experiment import Experiment, load_experiment
-from jaxreg.runs.run import Run
+from jaxreg.experiment.arrays import Experiment, load_experiment
+from jaxreg.experiment.batches import ExperimentBlocks, shuffle
+from jaxreg.head import fit
+from jaxreg.head.apply import predict_rows
+from jaxreg.head.state import Data, Rates, Rows, init_state, static_config
+from jaxreg.train_config import TrainConfig
+from jaxreg.trained_run import Run
 
 ROWS, WIDTH, PART = 240, 512, 12
 FEATURES = ROWS * WIDTH * 4  # 492 kB
@@ -34,20 +34,20 @@ QUICK = {"hidden": (16, 8), "epochs": 6, "learning_rate": 0.01, "batch_size": 4}
 def wide(planted: Path) -> Path:
     """The planted cache with 512 features an image, in parts of 12 images of a mixed order."""
     cache = Cache(planted)
-    space, column, digests = cache.spaces()[0], Column(), _digests(planted)
+    feature_set, column, digests = cache.feature_sets()[0], Column(), _digests(planted)
     rng = np.random.default_rng(3)
     features = rng.normal(size=(ROWS, WIDTH)).astype(np.float32)
-    features[:, :12] = cache.read(space, [column], digests)
+    features[:, :12] = cache.read(feature_set, [column], digests)
     _write_parts(planted, column, features, rng.permutation(ROWS))
     return planted
 
 
 def _write_parts(root: Path, column: Column, features: np.ndarray, order: np.ndarray) -> None:
     cache, digests = Cache(root), _digests(root)
-    for part in list_parts(cache.folder(cache.spaces()[0], column)):
+    for part in list_parts(cache.folder(cache.feature_sets()[0], column)):
         part.unlink()
     for rows in np.array_split(order, ROWS // PART):
-        cache.add(cache.spaces()[0], column, [digests[row] for row in rows], features[rows])
+        cache.add(cache.feature_sets()[0], column, [digests[row] for row in rows], features[rows])
 
 
 def _digests(root: Path) -> list[str]:
@@ -104,7 +104,7 @@ def orders(root: Path, epochs: int, **options) -> list[np.ndarray]:
     """The rows of the dataset in the order in which each epoch trains on them in parts."""
     experiment, config = experiment_in_parts(root, **options)
     cache = Cache(root)
-    whole = cache.read(experiment.recipe.space, experiment.columns, _digests(root))
+    whole = cache.read(experiment.recipe.feature_set, experiment.columns, _digests(root))
     row_of = {features.tobytes(): row for row, features in enumerate(whole)}
     blocks = ExperimentBlocks(experiment, config)
     key = jax.random.key_data(jax.random.key(config.seed))
@@ -130,15 +130,17 @@ def test_an_epoch_in_parts_takes_every_row_once_in_an_order_of_its_own(wide: Pat
 
 def test_parts_give_what_memory_gives_for_the_same_order_of_rows(wide: Path) -> None:
     experiment, config = experiment_in_parts(wide)
-    x = Cache(wide).read(experiment.recipe.space, experiment.columns, _digests(wide))
-    rows, watched = experiment.rows("train"), experiment.rows("validation")
-    data = Data.of(x[rows], experiment.y[rows], x[watched], experiment.y[watched])
+    x = Cache(wide).read(experiment.recipe.feature_set, experiment.columns, _digests(wide))
+    rows, validation = experiment.rows("train"), experiment.rows("validation")
+    data = Data.of(x[rows], experiment.y[rows], x[validation], experiment.y[validation])
     state = init_state(config, data)
     one_epoch = jax.jit(fit.run_epoch, static_argnums=0)
     expected = []  # by the path of what fits on the device
     for order in orders(wide, config.epochs):
         places = np.searchsorted(rows, order)
-        state, row = one_epoch(shape_of(config), Rates.of(config), state, data, Rows.of(places))
+        state, row = one_epoch(
+            static_config(config), Rates.of(config), state, data, Rows.of(places)
+        )
         expected.append(row)
     told = run(wide, PARTS)
     _, lines = results(told.path)
@@ -199,15 +201,15 @@ def test_a_resumed_run_in_parts_keeps_its_window(wide: Path) -> None:
 
 def test_columns_of_other_parts_copies_and_half_floats_are_read_alike(wide: Path) -> None:
     cache, digests, rng = Cache(wide), _digests(wide), np.random.default_rng(5)
-    space, grid = cache.spaces()[0], Column(tap="mixed2", pool="grid:1x4")
+    feature_set, grid = cache.feature_sets()[0], Column(layer="mixed2", pool="grid:1x4")
     half = rng.normal(size=(ROWS, 8)).astype(np.float16)
     _write_parts(wide, grid, half, rng.permutation(ROWS))
     for name in "ab":  # digests that are there already, with other numbers: one of them is first
-        cache.add(space, grid, [digests[3]], np.full((1, 8), ord(name), np.float16))
+        cache.add(feature_set, grid, [digests[3]], np.full((1, 8), ord(name), np.float16))
     asked = [digests[row] for row in (*range(ROWS), 3, 3, 77)]
     for columns in ([Column()], [grid], [Column(), grid]):
-        parts = PartFeatures(cache, space, columns, asked)
-        expected = cache.read(space, columns, asked)
+        parts = PartFeatures(cache, feature_set, columns, asked)
+        expected = cache.read(feature_set, columns, asked)
         assert (parts.shape, parts.dtype) == (expected.shape, expected.dtype)
         wanted = rng.permutation(len(asked))[:200]
         seen = []
@@ -219,22 +221,22 @@ def test_columns_of_other_parts_copies_and_half_floats_are_read_alike(wide: Path
 
 def test_what_is_lacking_or_damaged_in_parts_is_named(wide: Path) -> None:
     cache = Cache(wide)
-    space, digests = cache.spaces()[0], _digests(wide)
+    feature_set, digests = cache.feature_sets()[0], _digests(wide)
     with pytest.raises(InputError, match=r"2 images have no identity\.mixed10\.avg features"):
-        PartFeatures(cache, space, [Column()], [*digests, "0" * 64, "1" * 64, "0" * 64])
-    parts = PartFeatures(cache, space, [Column()], digests)
-    part = list_parts(cache.folder(space, Column()))[5]
+        PartFeatures(cache, feature_set, [Column()], [*digests, "0" * 64, "1" * 64, "0" * 64])
+    parts = PartFeatures(cache, feature_set, [Column()], digests)
+    part = list_parts(cache.folder(feature_set, Column()))[5]
     part.write_bytes(part.read_bytes()[:-1])
     with pytest.raises(DamagedPart, match=part.name):
         list(parts.pieces(np.arange(ROWS)))
-    with pytest.raises(InputError, match=rf"{part.name}[\s\S]*jaxreg\.extract planted\.csv"):
+    with pytest.raises(InputError, match=rf"{part.name}[\s\S]*jaxreg extract planted\.csv"):
         run(wide, PARTS)
 
 
 def test_float16_features_train_in_parts(wide: Path) -> None:
     cache = Cache(wide)
-    space = cache.spaces()[0]
-    x = cache.read(space, [Column()], _digests(wide)).astype(np.float16)
+    feature_set = cache.feature_sets()[0]
+    x = cache.read(feature_set, [Column()], _digests(wide)).astype(np.float16)
     _write_parts(wide, Column(), x, np.arange(ROWS))
     told = run(wide, "160kB")
     assert (told.config["store"], told.config["window"] is None) == ("float16", False)

@@ -1,4 +1,4 @@
-"""`python -m jaxreg.diagnose`: the active tests, the page, and images against the weights."""
+"""`jaxreg diagnose`: the active tests, the page, and images against the weights."""
 
 import json
 import shutil
@@ -13,25 +13,25 @@ import pytest
 import jaxreg
 from faults.made import TUNING, photos, train
 from jaxreg import diagnose
-from jaxreg.diagnosis import pictures, plots, trials
-from jaxreg.diagnosis.images import compare
-from jaxreg.diagnosis.page import Page, write_page
+from jaxreg.backbone.norm_statistics import Mismatch
+from jaxreg.diagnosis import pictures, trials
+from jaxreg.diagnosis.preprocess_match import compare
+from jaxreg.diagnosis.run_tests import Page, write_page
 from jaxreg.diagnosis.steps import STAGES, STEPS, Bench
 from jaxreg.errors import InputError
-from jaxreg.features.backbone.statistics import Mismatch
-from jaxreg.verdict.causes import CAUSES
+from jaxreg.verdict.catalogue import CAUSES
 
 NAMES = {"overfit", "range", "gradients", "curve", "seeds", "columns", "noise"}
 
 
 @pytest.fixture(scope="module")
-def seen():
+def obs():
     return train(photos(TUNING, 100))
 
 
 @pytest.fixture(scope="module")
-def bench(seen) -> Bench:
-    return Bench.of(seen)
+def bench(obs) -> Bench:
+    return Bench.of(obs)
 
 
 def test_a_head_that_can_learns_64_rows_by_heart(bench: Bench) -> None:
@@ -41,10 +41,10 @@ def test_a_head_that_can_learns_64_rows_by_heart(bench: Bench) -> None:
 
 
 @pytest.mark.slow
-def test_a_head_that_cannot_says_so(seen) -> None:
+def test_a_head_that_cannot_says_so(obs) -> None:
     from dataclasses import replace
 
-    relu = replace(seen, config=replace(seen.config, output_activation="relu"), y=seen.y - 10)
+    relu = replace(obs, config=replace(obs.config, output_activation="relu"), y=obs.y - 10)
     assert trials.overfit(Bench.of(relu)).answer.startswith("it cannot: in 400 steps")
 
 
@@ -68,11 +68,11 @@ def test_a_gradient_is_that_of_the_first_step(bench: Bench) -> None:
     """Adam's first update is the rate times the gradient's sign (Kingma and Ba 2015, 2.1)."""
     import jax
 
-    from jaxreg.heads import mlp
-    from jaxreg.heads.state import INIT, key_for, shape_of
+    from jaxreg.head import mlp
+    from jaxreg.head.state import INIT, key_for, static_config
 
     key = key_for(jax.random.key_data(jax.random.key(bench.config.seed)), INIT)
-    params = mlp.init(key, bench.x.shape[1], shape_of(bench.config), 1)
+    params = mlp.init(key, bench.x.shape[1], static_config(bench.config), 1)
     kernel = np.asarray(params["output"]["kernel"])
     moved = bench.config.learning_rate * np.sqrt(kernel.size)
     ratio = bench.run().ratios[0, -1]
@@ -94,31 +94,31 @@ def test_more_data_helps_where_it_does(bench: Bench) -> None:
     assert trial.numbers["tenfold"] <= trial.numbers["double"] <= maes[-1] * 1.05
 
 
-def test_the_noise_is_the_noise(seen) -> None:
-    """A target of two columns with noise of deviation 0.5 has an MAE of 0.4 at best (√(2/π) σ)."""
+def test_the_noise_is_the_noise(obs) -> None:
+    """A target of two columns with noise of std 0.5 has an MAE of 0.4 at best (√(2/π) σ)."""
     from dataclasses import replace
 
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(len(seen.y), 4)).astype(np.float32)
+    x = rng.normal(size=(len(obs.y), 4)).astype(np.float32)
     y = (x[:, :1] + 0.5 * rng.normal(size=(len(x), 1))).astype(np.float32)
-    made = replace(seen, x=x[seen.sampled], y=y)
+    made = replace(obs, x=x[obs.sampled], y=y)
     made.__dict__["mae"] = 1.0
     assert trials.noise(made).numbers["mae"] == pytest.approx(0.4, rel=0.25)
 
 
-def test_the_column_that_knows_is_named(seen) -> None:
-    noise = np.random.default_rng(0).normal(size=seen.x.shape)
-    told = trials.columns(seen, ["a", "b"], {"a": noise, "b": seen.x}.__getitem__)
+def test_the_column_that_knows_is_named(obs) -> None:
+    noise = np.random.default_rng(0).normal(size=obs.x.shape)
+    told = trials.columns(obs, ["a", "b"], {"a": noise, "b": obs.x}.__getitem__)
     assert told is not None
     assert told.answer.startswith("b knows most")
 
 
-def test_every_cause_has_a_picture_and_every_test_too(seen) -> None:
+def test_every_cause_has_a_picture_and_every_test_too(obs) -> None:
     assert set(pictures.FINDINGS) == {cause.code for cause in CAUSES}
-    assert set(plots.TRIALS) == NAMES
+    assert set(pictures.TRIALS) == NAMES
     drawn = {draw: code for code, draw in pictures.FINDINGS.items()}
     for code in drawn.values():
-        picture = pictures.of_finding(code, seen)
+        picture = pictures.of_finding(code, obs)
         assert picture is None or picture.startswith(b"\x89PNG")
 
 
@@ -181,8 +181,8 @@ def test_what_cannot_be_diagnosed_says_why(planted: Path) -> None:
 
 
 def test_a_run_on_another_dataset_is_refused(planted: Path) -> None:
-    from jaxreg.features.cache import Cache
-    from jaxreg.features.datasets import read_dataset, write_dataset
+    from jaxreg.cache.datasets import read_dataset, write_dataset
+    from jaxreg.cache.store import Cache
 
     run = _train(planted)
     dataset = read_dataset(Cache(planted), "planted")
@@ -194,9 +194,9 @@ def test_a_run_on_another_dataset_is_refused(planted: Path) -> None:
 def _page(tmp_path: Path) -> Path:
     trial = trials.Trial("overfit", "Can it <learn>?", "it can", {}, {"loss": np.ones(9)})
     finding = {"code": "output-bounded", "severity": "error", "evidence": "a <b> & c " * 20,
-               "remedy": "python -m jaxreg.train " + "x" * 300, "numbers": {}}  # fmt: skip
+               "remedy": "jaxreg train " + "x" * 300, "numbers": {}}  # fmt: skip
     verdict = {"healthy": False, "headline": "not learning: " + "w" * 200, "findings": [finding]}
-    picture = plots.of_trial(trial)
+    picture = pictures.of_trial(trial)
     assert picture is not None
     page = Page("run", "about it", verdict, {"output-bounded": picture}, [(trial, picture)], 1.0)
     write_page(tmp_path / "diagnosis.html", page)
@@ -230,7 +230,7 @@ def test_the_page_fits_a_browser(tmp_path: Path, width: int) -> None:
 
 
 SUBJECT = SimpleNamespace(
-    seen=SimpleNamespace(learns=True, extract="python -m jaxreg.extract a --preprocess unit")
+    obs=SimpleNamespace(learns=True, extract="jaxreg extract a --preprocess unit")
 )
 
 
@@ -239,7 +239,7 @@ def test_another_preprocessing_that_fits_is_named() -> None:
     finding, trial = compare("unit", gaps, 64, SUBJECT)  # pyright: ignore[reportArgumentType]
     assert finding is not None
     assert (finding["code"], finding["severity"]) == ("preprocessing-mismatch", "warning")
-    assert finding["remedy"] == "python -m jaxreg.extract a"
+    assert finding["remedy"] == "jaxreg extract a"
     assert "keras fits" in trial.answer
     assert compare("keras", gaps, 64, SUBJECT)[0] is None  # pyright: ignore[reportArgumentType]
 

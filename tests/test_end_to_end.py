@@ -10,8 +10,8 @@ from sklearn.metrics import r2_score
 
 import jaxreg
 from jaxreg import predict
-from jaxreg.features.cache import Cache
-from jaxreg.features.datasets import read_dataset
+from jaxreg.cache.datasets import read_dataset
+from jaxreg.cache.store import Cache
 
 pytestmark = pytest.mark.slow
 
@@ -47,15 +47,15 @@ def test_the_road_is_a_real_problem(
     jaxreg.extract_features("road:2000", weights=chosen, cache=cache.root)
     run = jaxreg.train_head("road", cache=cache.root, ckpts=tmp_path, epochs=1)
     dataset = read_dataset(cache, "road")
-    x = cache.read(dataset.space, dataset.columns, dataset.digests).astype(np.float64)
+    x = cache.read(dataset.feature_set, dataset.columns, dataset.digests).astype(np.float64)
     y = dataset.table["steering"].to_numpy()
     split = np.array(pq.read_table(run.path / "predictions.parquet")["split"])
-    train, watched = split == "train", split == "validation"
-    deviation = x[train].std(axis=0)
-    z = (x - x[train].mean(axis=0)) / np.maximum(deviation, 0.01 * deviation.max())
+    train, validation = split == "train", split == "validation"
+    std = x[train].std(axis=0)
+    z = (x - x[train].mean(axis=0)) / np.maximum(std, 0.01 * std.max())
     z = z.clip(-4, 4)
     ridge = RidgeCV(np.logspace(0, 6, 25)).fit(z[train], y[train])
-    assert 0.6 < r2_score(y[watched], ridge.predict(z[watched])) < 0.95
+    assert 0.6 < r2_score(y[validation], ridge.predict(z[validation])) < 0.95
 
 
 def test_five_thousand_drawn_frames(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The engines beside each other: the same features from each; which one `auto` is; int8 spaces."""
+"""The engines beside each other: the same features from each, which one `auto` is, and int8."""
 
 import hashlib
 import importlib.util
@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 import jaxreg
+from jaxreg.backbone import engine
+from jaxreg.backbone.engine import choose_engine, load_engine
+from jaxreg.backbone.resize import resize
+from jaxreg.backbone.weights import identify_weights
+from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
-from jaxreg.extracting import Extraction
-from jaxreg.features.backbone import choice, load_engine
-from jaxreg.features.backbone.choice import choose_engine
-from jaxreg.features.backbone.resize import resize
-from jaxreg.features.cache import Cache
-from jaxreg.features.recipe import Column, Recipe
-from jaxreg.features.weights import identify_weights
+from jaxreg.extraction.extract_source import Extraction
 from jaxreg.verify import check, out_of_range
 from test_backbone import bilinear, relative_error
 
@@ -34,16 +34,16 @@ needs_openvino, needs_nncf = needs("openvino"), needs("nncf")
 
 READ = [
     Column(),
-    Column(tap="mixed2", pool="grid:1x4"),
-    Column(tap="mixed5", pool="max"),
+    Column(layer="mixed2", pool="grid:1x4"),
+    Column(layer="mixed5", pool="max"),
 ]
 
 PROGRAM = """
 import json, sys
 import numpy as np
-from jaxreg.features.backbone import load_engine
-from jaxreg.features.recipe import Column, Recipe
-from jaxreg.features.weights import identify_weights
+from jaxreg.backbone.engine import load_engine
+from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.backbone.weights import identify_weights
 
 asked = json.loads(sys.argv[1])
 images = [image for _, image in sorted(np.load(asked["images"]).items())]
@@ -193,7 +193,7 @@ def openvino_engine(monkeypatch, user_cache, *columns: Column, **recipe):
 
 @needs_openvino
 def test_openvino_at_native_size(monkeypatch, user_cache, images) -> None:
-    grid = Column(tap="mixed5", pool="grid:3x3")
+    grid = Column(layer="mixed5", pool="grid:3x3")
     engine = openvino_engine(monkeypatch, user_cache, grid, size=None)
     usable = [image for image in images if min(image.shape[:2]) >= 75]
     together = engine.features(usable)[grid.name]
@@ -207,15 +207,13 @@ def test_openvino_at_native_size(monkeypatch, user_cache, images) -> None:
 def test_what_openvino_cannot_do(monkeypatch, user_cache) -> None:
     with pytest.raises(InputError, match=r"grid:5x1 on mixed10\n.*at most 1x1 cells"):
         openvino_engine(monkeypatch, user_cache, Column(pool="grid:5x1"), size=(75, 75))
-    monkeypatch.setattr(
-        "jaxreg.features.backbone.openvino_engine.computes_bfloat16", lambda core: False
-    )
+    monkeypatch.setattr("jaxreg.backbone.openvino_engine.computes_bfloat16", lambda core: False)
     with pytest.raises(InputError, match="this processor has no such instructions"):
         openvino_engine(monkeypatch, user_cache, Column(), precision="bfloat16", engine="openvino")
 
 
 def test_an_engine_that_is_not_installed_names_its_extra(monkeypatch) -> None:
-    monkeypatch.setattr("jaxreg.features.backbone.openvino_model.find_spec", lambda package: None)
+    monkeypatch.setattr("jaxreg.backbone.openvino_model.find_spec", lambda package: None)
     weights = identify_weights("random")
     assert weights is not None
     with pytest.raises(InputError, match=r"openvino is not installed\n.*'jaxreg\[openvino\]'"):
@@ -238,9 +236,9 @@ def test_what_auto_is(monkeypatch, tmp_path, gpu, plugin, openvino, platforms, e
 
     (tmp_path / "nvidia0").touch()
     monkeypatch.setenv("JAX_PLATFORMS", platforms)
-    monkeypatch.setattr(choice.metadata, "entry_points", lambda group: [Entry] if plugin else [])
-    monkeypatch.setattr(choice, "find_spec", lambda name: openvino or None)
-    monkeypatch.setattr(choice, "GPUS", (tmp_path / ("nvidia0" if gpu else "none"),))
+    monkeypatch.setattr(engine.metadata, "entry_points", lambda group: [Entry] if plugin else [])
+    monkeypatch.setattr(engine, "find_spec", lambda name: openvino or None)
+    monkeypatch.setattr(engine, "GPUS", (tmp_path / ("nvidia0" if gpu else "none"),))
     assert choose_engine("auto")[0] == expected
 
 
@@ -275,12 +273,12 @@ def test_pixels_are_resized_as_tensorflow_does(size) -> None:
 
 
 @needs_nncf
-def test_an_int8_space_keeps_its_network(monkeypatch, user_cache, tmp_path) -> None:
+def test_an_int8_feature_set_keeps_its_network(monkeypatch, user_cache, tmp_path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(user_cache))
     said: list[str] = []
 
-    def extract(source: str, *taps: str) -> Extraction:
-        settings = {"weights": "random:1", "size": (75, 75), "precision": "int8", "taps": taps}
+    def extract(source: str, *layers: str) -> Extraction:
+        settings = {"weights": "random:1", "size": (75, 75), "precision": "int8", "layers": layers}
         return jaxreg.extract_features(
             source, name="d", cache=tmp_path / "cache", say=said.append, **settings
         )
@@ -289,20 +287,20 @@ def test_an_int8_space_keeps_its_network(monkeypatch, user_cache, tmp_path) -> N
     assert not [line for line in said if "warning" in line]  # they are what it was calibrated on
     assert "calibrating int8 on 12 of the images" in said
     cache = Cache(tmp_path / "cache")
-    recipe = cache.recipe(first.space)
-    model = tmp_path / "cache" / "features" / first.space / "quantized.zip"
+    recipe = cache.recipe(first.feature_set)
+    model = tmp_path / "cache" / "features" / first.feature_set / "quantized.zip"
     assert recipe.quantized == hashlib.sha256(model.read_bytes()).hexdigest()
     assert first.seconds["total"] > first.seconds["start"] > 0
     said.clear()
 
-    # more images, one more tap: the same network, not calibrated anew
+    # more images, one more layer: the same network, not calibrated anew
     second = extract("road:20", "mixed2", "mixed10")
-    assert second.space == first.space
+    assert second.feature_set == first.feature_set
     assert not [line for line in said if "calibrating" in line]
     run = jaxreg.train_head("d", cache=cache.root, ckpts=tmp_path / "ckpts", epochs=1)
     image = np.full((90, 80, 3), 99, np.uint8)
     assert run.predict([image]).shape == (1, 1)
-    assert cache.spaces() == [first.space]
+    assert cache.feature_sets() == [first.feature_set]
 
     dark = np.zeros((6, 90, 80, 3), np.uint8) + np.arange(6, dtype=np.uint8)[:, None, None, None]
     np.savez(tmp_path / "dark.npz", images=dark)
@@ -311,7 +309,7 @@ def test_an_int8_space_keeps_its_network(monkeypatch, user_cache, tmp_path) -> N
     [warning] = [line for line in said if line.startswith("warning: ")]
     assert "6 of 6 images are unlike those that int8 was calibrated on" in warning
     [verified] = out_of_range(cache)
-    assert verified.startswith(f"{first.space}: ")
+    assert verified.startswith(f"{first.feature_set}: ")
     assert "of 27 images are unlike" in verified  # 20 drawn ones, one that was predicted, and these
 
     model.write_bytes(model.read_bytes()[:-1])

@@ -57,18 +57,18 @@ def test_components_are_its_input() -> None:
         clone(SMALL).set_params(components=7).fit(X, Y)
 
 
-def test_a_mix_with_a_ridge() -> None:
+def test_a_blend_with_a_ridge() -> None:
     # a linear problem: the ridge has nearly all of it, and the MLP alone is far behind
-    model = clone(SMALL).set_params(head="mix").fit(X, Y)
-    assert model.params_["mix"]["share"].min() > 0.9
+    model = clone(SMALL).set_params(head="blend").fit(X, Y)
+    assert model.params_["blend"]["share"].min() > 0.9
     assert model.score(X, Y) > max(0.99, clone(SMALL).fit(X, Y).score(X, Y))
     with pytest.raises(ValueError, match="minimum of 2 is required"):
-        clone(SMALL).set_params(head="mix").fit(X[:1], Y[:1])
+        clone(SMALL).set_params(head="blend").fit(X[:1], Y[:1])
     with pytest.raises(InputError, match="RidgeCV"):
         clone(SMALL).set_params(head="ridge").fit(X, Y)
 
 
-def test_too_few_rows_to_spare_any_are_watched_themselves() -> None:
+def test_too_few_rows_to_spare_any_are_validation_themselves() -> None:
     model = clone(SMALL).fit(X[:4], Y[:4, 0])
     pred = model.predict(X[:4])
     best = min(model.history_["val_mae"])
@@ -95,7 +95,7 @@ def test_random_state_decides_everything_random() -> None:
     assert not np.allclose(first, other)
 
 
-def test_bad_settings_and_lost_trainings_say_so() -> None:
+def test_bad_settings_and_dead_trainings_say_so() -> None:
     with pytest.raises(InputError, match="dropout is 1"):
         HeadRegressor(dropout=1).fit(X, Y)
     with pytest.raises(FloatingPointError, match="not finite at epoch 1"):

@@ -13,15 +13,16 @@ import pytest
 from PIL import Image
 
 import jaxreg
+from jaxreg.cache.parts import list_parts
+from jaxreg.cache.recipe import Column
+from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
-from jaxreg.features import extraction, pixels
-from jaxreg.features.cache import Cache
-from jaxreg.features.extraction import extract
-from jaxreg.features.parts import list_parts
-from jaxreg.features.reading import Sample
-from jaxreg.features.recipe import Column
+from jaxreg.extraction import pipeline
+from jaxreg.extraction.pipeline import extract
+from jaxreg.extraction.reader import Sample
+from jaxreg.sources import pixels
 
-SPACE = "test-space"
+SPACE = "test-feature set"
 AVG, MAX = Column(), Column(pool="max")
 
 
@@ -58,7 +59,7 @@ def run(images, cache: Cache, columns=(AVG,), **options):
 
 def test_features_belong_to_their_images(tmp_path) -> None:
     images, cache = drawn(150), Cache(tmp_path)
-    outcome, _ = run(images, cache, batch=16)
+    outcome, _ = run(images, cache, batch_size=16)
     assert (outcome.computed, outcome.reused, outcome.failed) == (150, 0, [])
     assert outcome.digests == [pixels.digest(image) for image in images]
     expected = np.stack([image.mean(axis=(0, 1)) for image in images])  # by hand, in NumPy
@@ -111,7 +112,7 @@ def test_each_view_is_a_column_computed_where_it_is_missing(tmp_path) -> None:
 
     def run_views(images, *columns: Column):
         engine = LeftEngine()
-        return extract(images, cache, SPACE, columns, lambda: engine, batch=6), engine
+        return extract(images, cache, SPACE, columns, lambda: engine, batch_size=6), engine
 
     run_views(images[:8], AVG)
     outcome, engine = run_views(images, AVG, mirror)
@@ -134,7 +135,7 @@ def test_views_of_an_image_are_computed_in_one_batch(tmp_path) -> None:
             return super().features(images)
 
     columns = [AVG, Column(view="mirror")]
-    extract(drawn(8), Cache(tmp_path), SPACE, columns, Watching, batch=5)
+    extract(drawn(8), Cache(tmp_path), SPACE, columns, Watching, batch_size=5)
     assert sizes == [4, 4, 4, 4]
 
 
@@ -196,7 +197,7 @@ def test_what_was_computed_before_an_error_is_kept(tmp_path) -> None:
 
     engine = Failing()
     with pytest.raises(InputError, match="on fire"):
-        extract(images, cache, SPACE, [AVG], lambda: engine, batch=8)
+        extract(images, cache, SPACE, [AVG], lambda: engine, batch_size=8)
     outcome, _ = run(images, cache)
     assert (outcome.computed, outcome.reused) == (4, 8)
 
@@ -205,7 +206,13 @@ def test_a_stop_keeps_what_was_computed(tmp_path) -> None:
     images, cache = drawn(40), Cache(tmp_path)
     engine = MeanEngine()
     outcome = extract(
-        images, cache, SPACE, [AVG], lambda: engine, batch=8, should_stop=lambda: bool(engine.seen)
+        images,
+        cache,
+        SPACE,
+        [AVG],
+        lambda: engine,
+        batch_size=8,
+        should_stop=lambda: bool(engine.seen),
     )
     assert outcome.stopped
     assert outcome.computed == len(engine.seen) < 40  # what was under way is kept too
@@ -224,7 +231,7 @@ def test_batches_side_by_side_stay_with_their_images(tmp_path) -> None:
 
     images, cache = drawn(50), Cache(tmp_path)
     first = images[0]
-    outcome = extract(images, cache, SPACE, [AVG], Uneven, batch=8)
+    outcome = extract(images, cache, SPACE, [AVG], Uneven, batch_size=8)
     expected = np.stack([image.mean(axis=(0, 1)) for image in images])
     np.testing.assert_allclose(cache.read(SPACE, [AVG], outcome.digests), expected, rtol=1e-6)
     assert 0 < outcome.seconds.compute <= outcome.seconds.total
@@ -232,22 +239,22 @@ def test_batches_side_by_side_stay_with_their_images(tmp_path) -> None:
 
 def test_a_column_keeps_its_own_dtype(tmp_path) -> None:
     images, cache = drawn(6), Cache(tmp_path)
-    run(images[:3], cache, store="float16")
-    outcome, _ = run(images, cache, columns=(AVG, MAX), store="float32")
+    run(images[:3], cache, dtype="float16")
+    outcome, _ = run(images, cache, columns=(AVG, MAX), dtype="float32")
     assert cache.read(SPACE, [AVG], outcome.digests).dtype == np.float16
     assert cache.read(SPACE, [MAX], outcome.digests).dtype == np.float32
 
 
 def test_a_batch_larger_than_a_part_is_cut(tmp_path) -> None:
     images = [np.full((1, 1 + i // 256, 3), i % 256, np.uint8) for i in range(1500)]
-    run(images, cache := Cache(tmp_path), batch=1500)
+    run(images, cache := Cache(tmp_path), batch_size=1500)
     sizes = [len(_digests(path)) for path in list_parts(cache.folder(SPACE, AVG))]
     assert sorted(sizes) == [476, 1024]
 
 
 def test_large_images_are_read_few_ahead(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("jaxreg.features.reading.AHEAD_BYTES", 1000)
-    monkeypatch.setattr("jaxreg.features.extraction.BATCH_BYTES", 600)
+    monkeypatch.setattr("jaxreg.extraction.reader.AHEAD_BYTES", 1000)
+    monkeypatch.setattr("jaxreg.extraction.pipeline.BATCH_BYTES", 600)
     batches = []
 
     class Watching(MeanEngine):
@@ -261,10 +268,8 @@ def test_large_images_are_read_few_ahead(tmp_path, monkeypatch) -> None:
 
 def test_parts_come_later_and_later(monkeypatch) -> None:
     clock, sizes = [0.0], []
-    monkeypatch.setattr("jaxreg.features.extraction.time.monotonic", lambda: clock[0])
-    writer = extraction._PartWriter(
-        lambda digests, _: sizes.append(len(digests)), extraction.Seconds()
-    )
+    monkeypatch.setattr("jaxreg.extraction.pipeline.time.monotonic", lambda: clock[0])
+    writer = pipeline._PartWriter(lambda digests, _: sizes.append(len(digests)), pipeline.Seconds())
     for number in range(200):  # an image a second
         clock[0] += 1.0
         writer.add(str(number), None)
@@ -296,7 +301,7 @@ def test_a_large_run_is_cut_into_parts_of_1024(tmp_path) -> None:
 
 
 def _digests(path):
-    from jaxreg.features.parts import read_part
+    from jaxreg.cache.parts import read_part
 
     return read_part(path)["digest"].to_pylist()
 
@@ -309,7 +314,7 @@ def test_sigkill_at_random_moments_loses_at_most_the_open_part(tmp_path) -> None
         sys.path.insert(0, sys.argv[2])
         from test_extraction import MeanEngine, SPACE, AVG, drawn
         from jaxreg.features import extraction
-        from jaxreg.features.cache import Cache
+        from jaxreg.cache.store import Cache
         from pathlib import Path
         extraction.FIRST_PART_SECONDS = extraction.LAST_PART_SECONDS = 0.0
         class Slow(MeanEngine):
@@ -317,7 +322,7 @@ def test_sigkill_at_random_moments_loses_at_most_the_open_part(tmp_path) -> None
                 time.sleep(0.01)
                 return super().features(images)
         print("ready", flush=True)
-        extraction.extract(drawn(400), Cache(Path(sys.argv[1])), SPACE, [AVG], Slow, batch=4)
+        extraction.extract(drawn(400), Cache(Path(sys.argv[1])), SPACE, [AVG], Slow, batch_size=4)
         """
     )
     cache = Cache(tmp_path)

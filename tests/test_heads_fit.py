@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from arrays import Arrays
-from jaxreg.config import HeadConfig
 from jaxreg.errors import InputError
-from jaxreg.heads import fit
-from jaxreg.heads.forward import predict_rows
-from jaxreg.heads.state import History, Rows, State, init_state
+from jaxreg.head import fit
+from jaxreg.head.apply import predict_rows
+from jaxreg.head.state import History, Rows, State, init_state
+from jaxreg.train_config import HeadConfig
 
 SMALL = HeadConfig(hidden=(8, 8), batch_size=16, epochs=6, learning_rate=1e-2, dropout=0.25)
 
@@ -130,7 +130,7 @@ def test_early_stopping_ends_it_and_leaves_the_other_epochs_unwritten() -> None:
     state, history = train(config, make_data())
     # nothing improves by 1,000, so: the first epoch, then two without improvement
     assert (int(state.epoch), bool(state.stopped), bool(state.finite)) == (3, True, True)
-    assert int(state.stopping.best_epoch) == 1
+    assert int(state.early_stopping.best_epoch) == 1
     for values in history:
         np.testing.assert_array_equal(np.isnan(values), [False] * 3 + [True] * 3)
     again, _ = fit.make_fit(config)(state, make_data().data, 6)

@@ -10,9 +10,9 @@ import optax
 import pytest
 
 from arrays import Arrays
-from jaxreg.config import HeadConfig
-from jaxreg.heads import fit, mlp, optimizer, stopping
-from jaxreg.heads.state import Rates, Rows, State, init_state
+from jaxreg.head import early_stopping, fit, mlp, optimizer
+from jaxreg.head.state import Rates, Rows, State, init_state
+from jaxreg.train_config import HeadConfig
 
 keras = pytest.importorskip("keras")
 
@@ -59,10 +59,10 @@ def keras_stops(values: list[float], patience: int, min_delta: float) -> tuple[i
 
 @pytest.mark.parametrize("values", SERIES.values(), ids=SERIES)
 def test_stopping_is_keras_early_stopping(values: list[float]) -> None:
-    update = jax.jit(stopping.update)
+    update = jax.jit(early_stopping.update)
     for patience in (0, 1, 2, 3, 10):
         for min_delta in (0.0, 3e-4, 0.25, 100.0):
-            state, stop = stopping.start(), False
+            state, stop = early_stopping.start(), False
             for value in values:
                 state, stop = update(state, jnp.float32(value), patience, min_delta)
                 if stop:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxreg.errors import InputError
-from jaxreg.heads.losses import huber
+from jaxreg.head.losses import huber
 
 PRED = np.array([[0.0, 1.0], [0.3, -2.0], [5.0, 0.5]], np.float32)
 TARGET = np.array([[0.1, -1.0], [0.3, -1.5], [2.0, 0.0]], np.float32)

@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from jaxreg.config import HeadConfig
-from jaxreg.heads import fit, members
-from jaxreg.heads.state import Data, History, Rows, State, init_state, project
+from jaxreg.head import fit, fit_many
+from jaxreg.head.state import Data, History, Rows, State, init_state, project
+from jaxreg.train_config import HeadConfig
 
 SETTINGS = {"hidden": (8, 8), "batch_size": 16, "epochs": 6, "learning_rate": 1e-2}
 NO_VIEWS = np.zeros(1, np.int32)
@@ -17,8 +17,8 @@ def folds(sizes: list[int], seed: int = 0) -> list[Data]:
     rng = np.random.default_rng(seed)
     x = rng.normal(2, 3, (100, 5)).astype(np.float32)
     y = (x @ rng.normal(size=(5, 1)) + rng.normal(size=(100, 1))).astype(np.float32)
-    watched = Rows.of(np.arange(80, 100))
-    return [Data(x, y, Rows.of(np.arange(size)), watched, NO_VIEWS) for size in sizes]
+    validation = Rows.of(np.arange(80, 100))
+    return [Data(x, y, Rows.of(np.arange(size)), validation, NO_VIEWS) for size in sizes]
 
 
 def alone(configs: list[HeadConfig], each: list[Data]) -> list[tuple[State, History]]:
@@ -38,8 +38,8 @@ def as_one(
         project(config, state, data)
         for config, state, data in zip(configs, states, each, strict=True)
     ]
-    run, state = members.make_fit(configs[0], together=together), members.stack(states)
-    data, history = members.stack_data(projected), None
+    run, state = fit_many.make_fit(configs[0], together=together), fit_many.stack(states)
+    data, history = fit_many.stack_data(projected), None
     for until in range(chunk, configs[0].epochs + 1, chunk):
         state, written = run(state, data, until)
         written = jax.device_get(written)
@@ -65,7 +65,7 @@ def test_folds_of_any_length_come_to_what_each_comes_to_alone(
     for i, (own, curve) in enumerate(expected):
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
-            members.member(history, i),
+            fit_many.member(history, i),
             curve,
         )
         np.testing.assert_allclose(state.best_loss[i], own.best_loss, rtol=1e-4)
@@ -91,7 +91,7 @@ def test_one_after_another_a_member_has_the_bits_of_the_run_alone_in_any_chunk()
     for i, own in enumerate(alone([config] * 2, each)):
         jax.tree.map(
             np.testing.assert_array_equal,
-            jax.device_get((members.member(whole[0], i), members.member(whole[1], i))),
+            jax.device_get((fit_many.member(whole[0], i), fit_many.member(whole[1], i))),
             jax.device_get(own),
         )
 
@@ -105,7 +105,7 @@ def test_a_member_that_has_stopped_stands_still_while_others_go_on(together: boo
     broken[5] = np.nan
     y = np.concatenate([data.y, broken])
     x = np.concatenate([data.x, data.x])
-    good = Data(x, y, data.train, data.watched, NO_VIEWS)
+    good = Data(x, y, data.train, data.validation, NO_VIEWS)
     bad = good._replace(train=Rows.of(np.arange(100, 180)))
     state, history = as_one([config] * 2, [good, bad], together)
     assert state.epoch.tolist() == [2, 1]
@@ -125,5 +125,5 @@ def test_a_view_is_drawn_for_each_row_and_epoch() -> None:
     np.testing.assert_array_equal(drawn[0][:400] % 1000, plain[:400])
     np.testing.assert_array_equal(np.sort(plain[:400]), np.arange(3, 403))
     of_row = [dict(zip(d[:400] % 1000, d[:400] // 1000, strict=True)) for d in drawn]
-    assert 150 < sum(of_row[0].values()) < 250  # 200 ± 10 expected: five deviations
+    assert 150 < sum(of_row[0].values()) < 250  # 200 ± 10 expected: five std
     assert 150 < sum(of_row[0][r] != of_row[1][r] for r in of_row[0]) < 250

@@ -1,16 +1,16 @@
-"""The mix of a ridge and the MLP, against scikit-learn's ridge and least squares by NumPy."""
+"""The blend of a ridge and the MLP, against scikit-learn's ridge and least squares by NumPy."""
 
 import jax
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from jaxreg.config import HeadConfig
 from jaxreg.errors import InputError
-from jaxreg.heads import fit, mix, ridge, scaling
-from jaxreg.heads.forward import predict_rows
-from jaxreg.heads.state import Data, empty_state, init_state, project
-from jaxreg.verdict import network
+from jaxreg.head import blend, fit, ridge, scaling
+from jaxreg.head.apply import predict_rows
+from jaxreg.head.state import Data, empty_state, init_state, project
+from jaxreg.train_config import HeadConfig
+from jaxreg.verdict import dead_head
 
 SETTINGS = {"hidden": (16, 8), "batch_size": 16, "learning_rate": 3e-3, "min_delta": 0.0}
 
@@ -25,23 +25,21 @@ def make_data(targets: int = 2) -> Data:
 
 
 def trained(epochs: int, data: Data, **settings):
-    config = HeadConfig(head="mix", epochs=epochs, **{"components": 6} | SETTINGS | settings)
+    config = HeadConfig(head="blend", epochs=epochs, **{"components": 6} | SETTINGS | settings)
     state = init_state(config, data)
     state, history = fit.make_fit(config)(state, project(config, state, data), epochs)
     return config, jax.device_get(state), jax.device_get(history)
 
 
 def by_scikit_learn(data: Data) -> np.ndarray:
-    """(rows, targets): a ridge of the training rows with the strengths that ours chose."""
+    """(rows, targets): a ridge of the training rows with the alphas that ours chose."""
     rows = data.train.real
     x, y = np.asarray(data.x), np.asarray(data.y, np.float64)
     scaler = scaling.feature_scaler(x[rows])
     z = np.asarray(scaling.scale(scaler, x), np.float64)
-    spectrum = ridge.decompose(scaler, x[rows], data.y[rows])
-    strengths = ridge.solve(spectrum, x[rows], data.y[rows]).strengths
-    told = [
-        Ridge(strength).fit(z[rows], y[rows, i]).predict(z) for i, strength in enumerate(strengths)
-    ]
+    eigen = ridge.decompose(scaler, x[rows], data.y[rows])
+    alphas = ridge.solve(eigen, x[rows], data.y[rows]).alphas
+    told = [Ridge(alpha).fit(z[rows], y[rows, i]).predict(z) for i, alpha in enumerate(alphas)]
     return np.stack(told, axis=1)
 
 
@@ -49,20 +47,20 @@ def by_scikit_learn(data: Data) -> np.ndarray:
 def test_the_share_is_least_squares_and_the_head_the_mixture(targets: int) -> None:
     data = make_data(targets)
     config, state, history = trained(1, data)
-    x, y, watched = np.asarray(data.x), np.asarray(data.y), data.watched.real
+    x, y, validation = np.asarray(data.x), np.asarray(data.y), data.validation.real
     line = by_scikit_learn(data)
     alone = predict_rows(state.params, state.scalers, config, x)  # the MLP
-    share = state.best_params["mix"]["share"]
+    share = state.best_params["blend"]["share"]
     for i in range(targets):
-        apart, left = (line - alone)[watched, i], (y - alone)[watched, i]
+        apart, left = (line - alone)[validation, i], (y - alone)[validation, i]
         best = np.linalg.lstsq(apart[:, None], left, rcond=None)[0][0]
-        # 50 watched rows, and two more on which the ridge alone is right
+        # 50 validation rows, and two more on which the ridge alone is right
         expected = np.clip((best + 2 / 50) / (1 + 2 / 50), 0, 1)
         assert share[i] == pytest.approx(expected, abs=1e-4)
     told = predict_rows(state.best_params, state.scalers, config, x)
     np.testing.assert_allclose(told, share * line + (1 - share) * alone, rtol=1e-3, atol=1e-3)
-    assert history.val_mae[0] == pytest.approx(np.abs(told - y)[watched].mean(), rel=1e-5)
-    by_hand = network.activity(state.best_params, state.scalers, x)
+    assert history.val_mae[0] == pytest.approx(np.abs(told - y)[validation].mean(), rel=1e-5)
+    by_hand = dead_head.activity(state.best_params, state.scalers, x)
     np.testing.assert_allclose(by_hand.raw, told, rtol=1e-4, atol=1e-4)
 
 
@@ -70,66 +68,66 @@ def test_what_is_kept_is_the_best_mixture_and_beats_both() -> None:
     data = make_data(1)
     # on all directions, so that the MLP can tell what is not linear
     config, state, history = trained(80, data, components=12, learning_rate=1e-2)
-    x, y, watched = np.asarray(data.x), np.asarray(data.y), data.watched.real
+    x, y, validation = np.asarray(data.x), np.asarray(data.y), data.validation.real
     told = predict_rows(state.best_params, state.scalers, config, x)
-    mae = np.abs(told - y)[watched].mean()
+    mae = np.abs(told - y)[validation].mean()
     assert mae == pytest.approx(history.val_mae[state.best_epoch - 1], rel=1e-5)
     line = by_scikit_learn(data)
-    assert mae < np.abs(line - y)[watched].mean()
-    mlp = {name: layer for name, layer in state.best_params.items() if name != "mix"}
+    assert mae < np.abs(line - y)[validation].mean()
+    mlp = {name: layer for name, layer in state.best_params.items() if name != "blend"}
     alone = predict_rows(mlp, state.scalers, config, x)
-    assert np.square(told - y)[watched].mean() <= np.square(alone - y)[watched].mean()
+    assert np.square(told - y)[validation].mean() <= np.square(alone - y)[validation].mean()
 
 
-def test_a_ridge_that_saw_the_watched_rows_is_not_what_they_are_told() -> None:
+def test_a_ridge_that_saw_the_validation_rows_is_not_what_they_are_told() -> None:
     data = make_data(1)
-    config = HeadConfig(head="mix", components=6, epochs=1, **SETTINGS)
+    config = HeadConfig(head="blend", components=6, epochs=1, **SETTINGS)
     rows = np.arange(len(data.x))  # all: an unfair ridge
     x, y = np.asarray(data.x), np.asarray(data.y)
-    spectrum = ridge.decompose(scaling.feature_scaler(x[data.train.real]), x, y)
-    solved = ridge.Solved(spectrum, ridge.solve(spectrum, x[rows], y[rows]))
+    eigen = ridge.decompose(scaling.feature_scaler(x[data.train.real]), x, y)
+    solved = ridge.Solved(eigen, ridge.solve(eigen, x[rows], y[rows]))
     state = init_state(config, data, solved, 50)
     honest = by_scikit_learn(data).astype(np.float32)
     projected = np.asarray(project(config, state, data, honest).x)[:, 6:]
-    deviation, mean = map(np.asarray, state.scalers.target[1::-1])
-    np.testing.assert_allclose(projected * deviation + mean, honest, rtol=1e-4, atol=1e-4)
+    std, mean = map(np.asarray, state.scalers.target[1::-1])
+    np.testing.assert_allclose(projected * std + mean, honest, rtol=1e-4, atol=1e-4)
     # and what is kept is the other one
-    kept = mix.ridge_of_rows(state.best_params["mix"], state.scalers, x)
+    kept = blend.ridge_of_rows(state.best_params["blend"], state.scalers, x)
     assert np.abs(kept - projected).max() > 1e-3
 
 
-def test_few_units_leave_more_to_the_ridge() -> None:
+def test_few_groups_leave_more_to_the_ridge() -> None:
     data = make_data(1)
-    config = HeadConfig(head="mix", components=6, epochs=1, **SETTINGS)
+    config = HeadConfig(head="blend", components=6, epochs=1, **SETTINGS)
     shares = []
-    for units in (1, 5, 50, 10_000):
-        state = init_state(config, data, None, units)
+    for groups in (1, 5, 50, 10_000):
+        state = init_state(config, data, None, groups)
         state, _ = fit.make_fit(config)(state, project(config, state, data), 1)
-        shares.append(float(state.best_params["mix"]["share"][0]))
+        shares.append(float(state.best_params["blend"]["share"][0]))
     assert shares == sorted(shares, reverse=True)
     best = shares[-1]
-    for share, units in zip(shares, (1, 5, 50), strict=False):
-        assert share == pytest.approx((best + 2 / units) / (1 + 2 / units), abs=1e-3)
+    for share, groups in zip(shares, (1, 5, 50), strict=False):
+        assert share == pytest.approx((best + 2 / groups) / (1 + 2 / groups), abs=1e-3)
 
 
 def test_a_checkpoint_has_the_shapes_of_a_state() -> None:
     data = make_data()
-    config = HeadConfig(head="mix", components=6, **SETTINGS)
+    config = HeadConfig(head="blend", components=6, **SETTINGS)
     shapes = lambda state: jax.tree.map(np.shape, state)  # noqa: E731
     assert shapes(empty_state(config, 12, 2)) == shapes(init_state(config, data))
 
 
 def test_components_are_as_many_as_the_rows_can_bear() -> None:
-    settings = HeadConfig(head="mix")
+    settings = HeadConfig(head="blend")
     assert settings.components_of(10_000, 2048) == 128
     assert settings.components_of(10_000, 60) == 60
     assert settings.components_of(41, 2048) == 20
     assert settings.components_of(2, 2048) == 1
-    assert HeadConfig(head="mix", components=7).components_of(10_000, 2048) == 7
+    assert HeadConfig(head="blend", components=7).components_of(10_000, 2048) == 7
     assert HeadConfig().components_of(10_000, 2048) is None
 
 
 @pytest.mark.parametrize("flag", ["scale_features", "scale_target"])
 def test_it_needs_both_scalers(flag: str) -> None:
     with pytest.raises(InputError, match=f"--no-{flag.replace('_', '-')}"):
-        HeadConfig(head="mix", **{flag: False})
+        HeadConfig(head="blend", **{flag: False})

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxreg.config import HeadConfig
-from jaxreg.heads import mlp
+from jaxreg.head import mlp
+from jaxreg.train_config import HeadConfig
 
 KEY = jax.random.key(0)
 

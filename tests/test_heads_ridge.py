@@ -7,13 +7,13 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge, RidgeCV
 
-from jaxreg.config import HeadConfig
 from jaxreg.errors import InputError
-from jaxreg.heads import leaving_out, ridge, scaling
-from jaxreg.heads.forward import predict_rows
-from jaxreg.heads.scaling import Scalers
-from jaxreg.heads.state import Data, empty_state, init_state, project
-from jaxreg.splits.units import Unit
+from jaxreg.head import leave_out, ridge, scaling
+from jaxreg.head.apply import predict_rows
+from jaxreg.head.scaling import Scalers
+from jaxreg.head.state import Data, empty_state, init_state, project
+from jaxreg.splits.held_out_groups import HeldOutGroup
+from jaxreg.train_config import HeadConfig
 
 
 def make_rows(
@@ -34,7 +34,7 @@ def scaled(x: np.ndarray) -> np.ndarray:
     return np.asarray(scaling.scale(scaling.feature_scaler(x), x), np.float64)
 
 
-def spectrum_of(x: np.ndarray, y: np.ndarray) -> ridge.Spectrum:
+def eigen_of(x: np.ndarray, y: np.ndarray) -> ridge.Eigendecomposition:
     return ridge.decompose(scaling.feature_scaler(x), x, y)
 
 
@@ -53,40 +53,40 @@ def spectrum_of(x: np.ndarray, y: np.ndarray) -> ridge.Spectrum:
 )
 def test_it_is_ridge_cv(rows: int, columns: int, targets: int, constant: int) -> None:
     x, y = make_rows(rows, columns, targets, constant)
-    spectrum = spectrum_of(x, y)
-    found = ridge.solve(spectrum, x, y)
+    eigen = eigen_of(x, y)
+    found = ridge.solve(eigen, x, y)
     # scikit-learn, in float64, on the same scaled rows
-    model = RidgeCV(ridge.STRENGTHS, store_cv_results=True, alpha_per_target=True)
+    model = RidgeCV(ridge.ALPHAS, store_cv_results=True, alpha_per_target=True)
     model.fit(scaled(x), y.astype(np.float64))
-    np.testing.assert_allclose(found.strengths, np.atleast_1d(model.alpha_), rtol=1e-6)
+    np.testing.assert_allclose(found.alphas, np.atleast_1d(model.alpha_), rtol=1e-6)
     errors = model.cv_results_.mean(axis=0).reshape(targets, -1).T
     np.testing.assert_allclose(found.errors, errors, rtol=1e-4)
-    kernel = spectrum.directions @ found.coefficients
+    kernel = eigen.directions @ found.coefficients
     largest = np.abs(model.coef_).max()
     np.testing.assert_allclose(kernel.T, model.coef_.reshape(targets, -1), atol=1e-5 * largest)
     if targets > 1:
-        assert len(set(found.strengths)) > 1  # each target its own
+        assert len(set(found.alphas)) > 1  # each target its own
 
 
 def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = make_rows(100, 20, 2)
-    whole = ridge.solve(spectrum_of(x, y), x, y)
-    monkeypatch.setattr(leaving_out, "ROWS", 30)  # four blocks, the last padded
-    blocks = ridge.solve(spectrum_of(x, y), x, y)
+    whole = ridge.solve(eigen_of(x, y), x, y)
+    monkeypatch.setattr(leave_out, "ROWS", 30)  # four blocks, the last padded
+    blocks = ridge.solve(eigen_of(x, y), x, y)
     np.testing.assert_allclose(blocks.errors, whole.errors, rtol=1e-5)
 
 
 def test_float16_features_are_taken_as_they_are() -> None:
     x, y = make_rows(100, 20)
     half = x.astype(np.float16)
-    one, other = (ridge.solve(spectrum_of(a, y), a, y) for a in (half, half.astype(np.float32)))
+    one, other = (ridge.solve(eigen_of(a, y), a, y) for a in (half, half.astype(np.float32)))
     np.testing.assert_array_equal(one.errors, other.errors)
 
 
 def test_columns_that_tell_nothing_leave_the_mean() -> None:
     x, y = np.full((20, 3), 2.0, np.float32), np.arange(20, dtype=np.float32)[:, None]
-    spectrum = spectrum_of(x, y)
-    head = spectrum.head(ridge.solve(spectrum, x, y), init_state(HeadConfig(), plain(x, y)).scalers)
+    eigen = eigen_of(x, y)
+    head = eigen.head(ridge.solve(eigen, x, y), init_state(HeadConfig(), plain(x, y)).scalers)
     np.testing.assert_array_equal(head["output"]["kernel"], 0)
 
 
@@ -102,24 +102,24 @@ def test_as_a_head_it_predicts_what_scikit_learn_does(
     x, y = make_rows(100, 20, 2)
     y = 50 + 10 * y
     config = HeadConfig(head="ridge", components=components, scale_target=scale_target)
-    spectrum = spectrum_of(x, y)
-    solved = ridge.Solved(spectrum, ridge.solve(spectrum, x, y))
+    eigen = eigen_of(x, y)
+    solved = ridge.Solved(eigen, ridge.solve(eigen, x, y))
     state = init_state(config, plain(x, y), solved)
-    found = ridge.solve(spectrum, x, y, components)
-    told = predict_rows(spectrum.head(found, state.scalers), state.scalers, config, x)
+    found = ridge.solve(eigen, x, y, components)
+    told = predict_rows(eigen.head(found, state.scalers), state.scalers, config, x)
     # a ridge on scikit-learn's own components, all of them being the columns turned round
     z = PCA(components).fit_transform(scaled(x))
-    model = RidgeCV(ridge.STRENGTHS, alpha_per_target=True).fit(z, y.astype(np.float64))
+    model = RidgeCV(ridge.ALPHAS, alpha_per_target=True).fit(z, y.astype(np.float64))
     np.testing.assert_allclose(told, model.predict(z), rtol=1e-4)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(100, 20), (30, 60)])
-def test_components_are_those_of_scikit_learn_over_the_root_of_their_deviation(
+def test_components_are_those_of_scikit_learn_over_the_root_of_their_std(
     rows: int, columns: int
 ) -> None:
     x, y = make_rows(rows, columns)
     scaler = scaling.feature_scaler(x)
-    scaler = scaler._replace(basis=spectrum_of(x, y).basis(6))
+    scaler = scaler._replace(basis=eigen_of(x, y).basis(6))
     expected = PCA(6).fit_transform(scaled(x))
     expected /= np.sqrt(expected.std(axis=0))
     told = scaling.scale_rows(scaler, x)
@@ -156,55 +156,58 @@ def test_rows_are_projected_once_and_only_for_components() -> None:
         assert (rows.x is data.x) == (config.components is None)
 
 
-def test_an_unscaled_target_is_solved_in_its_own_units() -> None:
+def test_an_unscaled_target_is_solved_in_its_own_groups() -> None:
     x, y = make_rows(100, 5)
-    spectrum = spectrum_of(x, y)
-    found = ridge.solve(spectrum, x, y)
+    eigen = eigen_of(x, y)
+    found = ridge.solve(eigen, x, y)
     identity = scaling.identity_scaler(1)
-    head = spectrum.head(found, Scalers(spectrum.scaler, identity))
-    model = Ridge(found.strengths[0]).fit(scaled(x), y)  # scikit-learn
+    head = eigen.head(found, Scalers(eigen.scaler, identity))
+    model = Ridge(found.alphas[0]).fit(scaled(x), y)  # scikit-learn
     np.testing.assert_allclose(head["output"]["bias"], model.intercept_, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(60, 7), (30, 50)])
 @pytest.mark.parametrize("components", [None, 5])
-def test_a_unit_left_out_errs_as_a_ridge_that_never_saw_it(
+def test_a_group_left_out_errs_as_a_ridge_that_never_saw_it(
     rows: int, columns: int, components: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leaving_out, "UNIT_ROWS", 3 * (rows // 2 + 4))  # three units, then one
+    monkeypatch.setattr(leave_out, "UNIT_ROWS", 3 * (rows // 2 + 4))  # three units, then one
     x, y = make_rows(rows, columns, 2)
-    spectrum = spectrum_of(x, y)
+    eigen = eigen_of(x, y)
     cuts = [0, rows // 7, rows // 3, rows // 2, rows]  # of unequal length, with gaps of two rows
-    units = []
+    groups = []
     for a, b in pairwise(cuts):
         some = np.arange(max(0, a - 2), min(rows, b + 2))[::-1]  # and in any order
-        units.append(Unit(some, (some >= a) & (some < b)))
-    found = ridge.solve(spectrum, x, y, components, units)
-    z = (scaled(x) - spectrum.center) @ spectrum.directions[:, :components]
-    for number in (6, 15, 24):  # some of the strengths, each refitted by scikit-learn
-        strength, squares = ridge.STRENGTHS[number], np.zeros(2)
-        for unit in units:
-            rest = np.setdiff1d(np.arange(rows), unit.rows)
-            scored = unit.rows[unit.scored]
-            told = Ridge(strength).fit(z[rest], y[rest]).predict(z[scored])
+        groups.append(HeldOutGroup(some, (some >= a) & (some < b)))
+    found = ridge.solve(eigen, x, y, components, groups)
+    z = (scaled(x) - eigen.center) @ eigen.directions[:, :components]
+    for number in (6, 15, 24):  # some of the alphas, each refitted by scikit-learn
+        alpha, squares = ridge.ALPHAS[number], np.zeros(2)
+        for group in groups:
+            rest = np.setdiff1d(np.arange(rows), group.rows)
+            scored = group.rows[group.scored]
+            told = Ridge(alpha).fit(z[rest], y[rest]).predict(z[scored])
             squares += np.square(told - y[scored]).sum(axis=0)
         np.testing.assert_allclose(found.errors[number], squares / rows, rtol=1e-4)
-    np.testing.assert_array_equal(found.strengths, ridge.STRENGTHS[found.errors.argmin(axis=0)])
+    np.testing.assert_array_equal(found.alphas, ridge.ALPHAS[found.errors.argmin(axis=0)])
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(60, 7), (30, 50)])
 def test_what_is_told_of_rows_left_out_is_what_a_refit_says(rows: int, columns: int) -> None:
     x, y = make_rows(rows, columns, 2)
-    spectrum = spectrum_of(x, y)
-    solved = ridge.Solved(spectrum, ridge.solve(spectrum, x, y))
+    eigen = eigen_of(x, y)
+    solved = ridge.Solved(eigen, ridge.solve(eigen, x, y))
     some = np.arange(10, 22)
-    units = [Unit(some, (some >= 12) & (some < 20)), Unit(np.array([0]), np.array([True]))]
-    told = ridge.left_out(solved, x, y, units)
+    groups = [
+        HeldOutGroup(some, (some >= 12) & (some < 20)),
+        HeldOutGroup(np.array([0]), np.array([True])),
+    ]
+    told = ridge.left_out(solved, x, y, groups)
     z = scaled(x)
-    for unit in units:
-        rest, judged = np.setdiff1d(np.arange(rows), unit.rows), unit.rows[unit.scored]
-        for target, strength in enumerate(solved.ridge.strengths):
-            model = Ridge(strength).fit(z[rest], y[rest, target])  # scikit-learn's
+    for group in groups:
+        rest, judged = np.setdiff1d(np.arange(rows), group.rows), group.rows[group.scored]
+        for target, alpha in enumerate(solved.ridge.alphas):
+            model = Ridge(alpha).fit(z[rest], y[rest, target])  # scikit-learn's
             expected = model.predict(z[judged])
             np.testing.assert_allclose(told[judged, target], expected, rtol=1e-3, atol=1e-4)
     others = np.setdiff1d(np.arange(rows), np.r_[0, 12:20])

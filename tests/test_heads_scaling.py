@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from jaxreg.heads import scaling
+from jaxreg.head import scaling
 
 
 def test_ordinary_columns_are_standardized_as_by_scikit_learn() -> None:
@@ -19,7 +19,7 @@ def test_moments_survive_an_offset_far_larger_than_the_spread() -> None:
     x = (1000 + np.random.default_rng(0).normal(0, 0.1, (5000, 1))).astype(np.float32)
     scaler = scaling.feature_scaler(x)
     # NumPy's own two-pass float64
-    np.testing.assert_allclose(scaler.deviation, x.astype(np.float64).std(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(scaler.std, x.astype(np.float64).std(axis=0), rtol=1e-6)
     np.testing.assert_allclose(scaler.mean, x.astype(np.float64).mean(axis=0), rtol=1e-7)
 
 
@@ -59,8 +59,8 @@ def test_float16_is_measured_and_scaled_in_float32() -> None:
 def test_target_scaling_is_undone_exactly_enough_and_cuts_nothing() -> None:
     y = np.array([[1.0, 7.0], [2.0, 7.0], [900.0, 7.0]], np.float32)
     scaler = scaling.target_scaler(y)
-    assert scaler.deviation[1] == 1
-    np.testing.assert_allclose(scaler.deviation[0], np.std([1, 2, 900]), rtol=1e-6)
+    assert scaler.std[1] == 1
+    np.testing.assert_allclose(scaler.std[0], np.std([1, 2, 900]), rtol=1e-6)
     np.testing.assert_allclose(
         scaling.unscale(scaler, scaling.scale(scaler, jnp.asarray(y * 50))), y * 50, rtol=1e-4
     )

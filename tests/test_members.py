@@ -13,12 +13,12 @@ from sklearn.linear_model import Ridge
 
 import jaxreg
 from jaxreg import train
+from jaxreg.cache.datasets import read_dataset
+from jaxreg.cache.recipe import Column
+from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, Stopped
-from jaxreg.features.cache import Cache
-from jaxreg.features.datasets import read_dataset
-from jaxreg.features.recipe import Column
-from jaxreg.heads.ridge import STRENGTHS
-from jaxreg.runs.run import Run
+from jaxreg.head.ridge import ALPHAS
+from jaxreg.trained_run import Run
 
 QUICK = {"hidden": (16, 8), "epochs": 8, "learning_rate": 0.01}
 
@@ -41,7 +41,7 @@ def history(run: Run) -> list[dict[str, str]]:
 def features(planted: Path, view: str = "identity") -> np.ndarray:
     cache = Cache(planted)
     dataset = read_dataset(cache, "planted")
-    return cache.read(dataset.space, [Column(view=view)], dataset.digests)
+    return cache.read(dataset.feature_set, [Column(view=view)], dataset.digests)
 
 
 @pytest.mark.parametrize(
@@ -61,16 +61,16 @@ def test_folds_predict_every_row_by_a_head_that_did_not_see_it(planted: Path, sp
         one = run.summary["members"][fold]
         assert (one["fold"], one["seed"]) == (fold, 0)
         assert one["metrics"]["mae"] == pytest.approx(error.mean(), rel=1e-5)
-    # mean and sample deviation by NumPy
+    # mean and sample std by NumPy
     assert run.summary["metrics"]["mae"] == pytest.approx(np.mean(each), rel=1e-5)
-    assert run.summary["deviation"]["mae"] == pytest.approx(np.std(each, ddof=1), rel=1e-4)
+    assert run.summary["std"]["mae"] == pytest.approx(np.std(each, ddof=1), rel=1e-4)
     together = np.abs(told["prediction.angle"] - told["target.angle"]).mean()
     assert run.summary["combined"]["mae"] == pytest.approx(together, rel=1e-5)
     assert run.summary["verdict"]["healthy"]
 
 
-@pytest.mark.parametrize("head", ["ridge", "mix"])
-def test_in_a_fold_the_ridge_trains_on_what_is_watched_and_not_on_the_fold(
+@pytest.mark.parametrize("head", ["ridge", "blend"])
+def test_in_a_fold_the_ridge_trains_on_what_is_validation_and_not_on_the_fold(
     planted: Path, head: str
 ) -> None:
     run = run_quick(planted, folds=3, split="hash", head=head)
@@ -80,14 +80,14 @@ def test_in_a_fold_the_ridge_trains_on_what_is_watched_and_not_on_the_fold(
     x = features(planted)
     for fold in range(3):
         rest, scaler = before["fold"] != fold, run.scalers[fold].features
-        z = np.clip((x - scaler.mean) / scaler.deviation, -scaler.limit, scaler.limit)
-        models = [Ridge(a).fit(z[rest], y[rest]).predict(z) for a in STRENGTHS]
+        z = np.clip((x - scaler.mean) / scaler.std, -scaler.limit, scaler.limit)
+        models = [Ridge(a).fit(z[rest], y[rest]).predict(z) for a in ALPHAS]
         if head == "ridge":
             lines = told
         else:
-            mix = run.params[fold]["mix"]
-            lines = (z @ mix["kernel"] + mix["bias"])[:, 0]
-            lines = lines * run.scalers[fold].target.deviation + run.scalers[fold].target.mean
+            blend = run.params[fold]["blend"]
+            lines = (z @ blend["kernel"] + blend["bias"])[:, 0]
+            lines = lines * run.scalers[fold].target.std + run.scalers[fold].target.mean
         apart = [np.abs(model - lines)[~rest].max() for model in models]
         assert min(apart) < 1e-3 * y.std()
 
@@ -140,15 +140,15 @@ def test_the_heads_of_a_run_predict_their_mean(planted: Path) -> None:
         np.testing.assert_allclose(rows["prediction.angle"][chosen], mean, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("head", ["mlp", "mix"])
+@pytest.mark.parametrize("head", ["mlp", "blend"])
 def test_a_resumed_run_of_several_ends_with_the_same_bits(
     planted: Path, monkeypatch, head: str
 ) -> None:
-    from jaxreg.runs import training
+    from jaxreg.training import loop
 
-    monkeypatch.setattr(training, "CHUNK_SECONDS", 0.0)  # one epoch at a time
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 0.0)  # one epoch at a time
     options = {"folds": 2, "seeds": 2, "epochs": 9, "patience": 3, "min_delta": 0.02, "head": head}
-    options |= {"min_delta": 0.0} if head == "mix" else {}
+    options |= {"min_delta": 0.0} if head == "blend" else {}
     whole = run_quick(planted, run="whole", **options)
     asked = iter([False, False, True])
     with pytest.raises(Stopped, match=r"stopped after epoch \d"):
@@ -171,7 +171,7 @@ def test_folds_with_components_and_as_a_ridge(planted: Path, options: dict) -> N
 
 
 def test_features_in_parts_are_folded_as_in_memory(planted: Path, monkeypatch) -> None:
-    from jaxreg.runs import placement
+    from jaxreg.experiment import placement
 
     memory = run_quick(planted, folds=2, split="hash", run="memory")
     monkeypatch.setattr(placement, "_ON_DEVICE", 10**6)
@@ -186,12 +186,12 @@ def test_the_command_tells_the_spread_and_the_report_every_training(planted: Pat
     assert train.main(words) == 0
     out, err = capsys.readouterr()
     summary = json.loads(out.splitlines()[-1])
-    mean, deviation = summary["metrics"]["mae"], summary["deviation"]["mae"]
-    assert f"over 3 trainings: mae {mean:.3g} ± {deviation:.2g}" in err
+    mean, std = summary["metrics"]["mae"], summary["std"]["mae"]
+    assert f"over 3 trainings: mae {mean:.3g} ± {std:.2g}" in err
     assert "epoch 1/2 (mean of 3): loss" in err
     assert "each is scored by a head that neither trained on it" in err
     page = (planted.parent / "ckpts" / "folds" / "report.html").read_text()
-    for text in ("Folds and seeds", "fold 2, seed 0", "all predictions together", "deviation"):
+    for text in ("Folds and seeds", "fold 2, seed 0", "all predictions together", "std"):
         assert text in page
 
 
@@ -230,7 +230,7 @@ def test_what_cannot_be_is_refused_and_leaves_no_run(
 def mirrored(planted: Path) -> Path:
     """`planted` whose mirror view has every feature with the other sign: so has `angle`, then."""
     cache, dataset = Cache(planted), read_dataset(Cache(planted), "planted")
-    cache.add(dataset.space, Column(view="mirror"), dataset.digests, -features(planted))
+    cache.add(dataset.feature_set, Column(view="mirror"), dataset.digests, -features(planted))
     return planted
 
 
@@ -252,13 +252,13 @@ def test_validation_and_prediction_use_identity_alone(mirrored: Path) -> None:
     plain = run_quick(mirrored, split="hash")
     assert plain.summary["rows"] == run.summary["rows"]
     # without --views nothing of the mirror is read
-    shutil.rmtree(Cache(mirrored).folder(run.recipe.space, Column(view="mirror")))
+    shutil.rmtree(Cache(mirrored).folder(run.recipe.feature_set, Column(view="mirror")))
     again = run_quick(mirrored, split="hash")
     assert again.summary["metrics"] == plain.summary["metrics"]
 
 
 def test_views_from_host_memory_draw_as_on_the_device(mirrored: Path, monkeypatch) -> None:
-    from jaxreg.runs import placement
+    from jaxreg.experiment import placement
 
     device = run_quick(mirrored, **BOTH, mirror_targets=("angle",))
     monkeypatch.setattr(placement, "_ON_DEVICE", 10**6)
@@ -294,19 +294,19 @@ def test_a_run_that_is_given_more_epochs_is_unfinished_until_they_are_done(plant
 
 
 def test_a_run_is_read_again_with_its_own_features_after_another_extract(planted: Path) -> None:
-    from jaxreg.config import TrainConfig
-    from jaxreg.runs.execution import as_before
+    from jaxreg.runner import as_before
+    from jaxreg.train_config import TrainConfig
 
-    run = run_quick(planted, run="taps", taps=("mixed10",))
-    was = as_before(TrainConfig(taps=("mixed10",)), run.config)
-    assert (was.features, was.taps, was.pool) == (run.recipe.space, ("mixed10",), "avg")
+    run = run_quick(planted, run="layers", layers=("mixed10",))
+    was = as_before(TrainConfig(layers=("mixed10",)), run.config)
+    assert (was.features, was.layers, was.pool) == (run.recipe.feature_set, ("mixed10",), "avg")
     assert was.target == ("angle",)
 
 
 def test_a_training_that_is_not_finite_is_looked_at_among_many() -> None:
     from types import SimpleNamespace
 
-    from jaxreg.runs.judgement import looked_at
+    from jaxreg.report.run_verdict import looked_at
 
     states = [SimpleNamespace(finite=number != 3) for number in range(8)]
     assert looked_at(states) == [0, 2, 3, 4, 6]

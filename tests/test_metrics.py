@@ -9,7 +9,7 @@ from scipy import stats
 from sklearn.dummy import DummyRegressor
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-from jaxreg.runs.metrics import METRICS, baselines, bootstrap_gain, by_target, scores
+from jaxreg.metrics import METRICS, baselines, bootstrap_gain, by_target, scores
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from PIL import Image
 
 import jaxreg
 from jaxreg import verify
-from jaxreg.features import recompute
-from jaxreg.features.cache import Cache
-from jaxreg.features.parts import list_parts, read_part, write_part
-from jaxreg.features.recipe import Column
+from jaxreg.cache.parts import list_parts, read_part, write_part
+from jaxreg.cache.recipe import Column
+from jaxreg.cache.store import Cache
+from jaxreg.extraction import recompute
 from jaxreg.sources.examples import Examples
 
 
@@ -40,7 +40,7 @@ def cache(tmp_path, monkeypatch) -> Cache:
     def load(name, recipe, columns, weights, **more):
         return EdgeEngine(columns)
 
-    monkeypatch.setattr("jaxreg.extracting.load_engine", load)
+    monkeypatch.setattr("jaxreg.extraction.extract_source.load_engine", load)
     monkeypatch.setattr(recompute, "load_engine", load)
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
@@ -68,8 +68,8 @@ def test_what_is_right_is_found_right(cache: Cache, capsys) -> None:
 
 
 def test_a_wrong_feature_in_a_sound_part_is_named(cache: Cache, capsys) -> None:
-    [space] = cache.spaces()
-    folder = cache.folder(space, Column(view="mirror"))
+    [feature_set] = cache.feature_sets()
+    folder = cache.folder(feature_set, Column(view="mirror"))
     part = list_parts(folder)[0]
     table = read_part(part)
     features = table["feature"].to_pylist()
@@ -81,14 +81,14 @@ def test_a_wrong_feature_in_a_sound_part_is_named(cache: Cache, capsys) -> None:
     assert code == 2
     [wrong] = told["wrong"]
     digest = table["digest"][2].as_py()
-    assert wrong.startswith(f"{space}/mirror.mixed10.avg: the features of ")
+    assert wrong.startswith(f"{feature_set}/mirror.mixed10.avg: the features of ")
     assert digest[:12] in wrong
     assert "differ from those computed now by 0.0039 of the largest; at most 0.0001" in wrong
     assert "recomputed 22 features: 1 differ" in errors
 
 
 def test_features_in_half_precision_may_be_rounded(cache: Cache, capsys) -> None:
-    jaxreg.extract_features("photos", name="half", weights="random:1", store="float16")
+    jaxreg.extract_features("photos", name="half", weights="random:1", dtype="float16")
     code, told, _ = run(capsys, "--recompute", "100")
     assert (code, told["recomputed"]) == (0, 28)
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxreg.files import safe_name
-from jaxreg.runs import plots
-from jaxreg.runs.report import Report, write_report
+from jaxreg.common.files import safe_name
+from jaxreg.report import plots
+from jaxreg.report.page import Report, write_report
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
 TARGETS = ("user/angle", "user/throttle")
@@ -78,7 +78,7 @@ def report(pictures) -> Report:
         rows={"train": 12_760, "validation": 200, "test": 100, "left-out": 40},
         split="blocks:10",
         notes=["40 of 1000 rows lie beside a held-out block and were left out of training."],
-        space="inception_v3-1f2e3d4c-299x299-0a1b2c3d",
+        feature_set="inception_v3-1f2e3d4c-299x299-0a1b2c3d",
         columns=["identity.mixed2.grid1x4", "mirror.mixed10.avg"],
         weights="1f2e3d4c (inception_v3_finetuned.weights.h5)",
         head="MLP 512-256-128-64",
@@ -108,7 +108,7 @@ def report(pictures) -> Report:
         settings={"hidden": (512, 256), "learning_rate": 1e-4, "scale_target": True, "run": None},
         seconds={"load": 0.08123456, "compile": 3.4, "train": 21.25, "report": 0.9, "total": 25.7},
         provenance={"versions": {"jax": "0.10.2", "flax": "0.12.8"}, "device": "cpu", "seed": 0},
-        command="python -m jaxreg.train tub --target user/angle user/throttle",
+        command="jaxreg train tub --target user/angle user/throttle",
     )
 
 
@@ -172,10 +172,10 @@ def test_page_says_everything(report, tmp_path):
         "scale_target yes",
         "load 0.08123",
         "versions jax: 0.10.2, flax: 0.12.8",
-        "python -m jaxreg.train tub --target user/angle user/throttle",
+        "jaxreg train tub --target user/angle user/throttle",
     ]:
         assert part in text
-    for value in (report.space, report.weights, report.split, report.run):
+    for value in (report.feature_set, report.weights, report.split, report.run):
         assert value in text
     assert "Random weights." not in text
     # Two tables of predictors (ridge only where it was scored), one by target.
@@ -213,7 +213,8 @@ def test_names_are_text_and_never_markup(report, tmp_path):
     attack = '<script>alert("1")</script>\'"&'
     hostile = dataclasses.replace(
         report,
-        run=attack, headline=attack, dataset=attack, source=attack, space=attack, command=attack,
+        run=attack, headline=attack, dataset=attack, source=attack, feature_set=attack,
+        command=attack,
         weights=attack, head=attack, split=attack, columns=[attack], notes=[attack],
         targets={attack: (0, 1)}, predicted={attack: report.curves},
         residuals={attack: report.curves},
@@ -223,8 +224,8 @@ def test_names_are_text_and_never_markup(report, tmp_path):
     )  # fmt: skip
     page = read(hostile, tmp_path)
     assert page.all("script") == []
-    # By hand: title, run, headline, 2 dataset, source, split, target, column, space, weights, head,
-    # note, id, 4 of the finding, 2 of the setting, 3 of the provenance, command.
+    # By hand: title, run, headline, 2 dataset, source, split, target, column, feature set,
+    # weights, head, note, id, 4 of the finding, 2 of the setting, 3 of the provenance, command.
     assert page.text.count(attack) == 24
     attributes = {name for _, some in page.elements for name in some}
     assert attributes <= {"lang", "charset", "name", "content", "http-equiv", "class", "role",

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxreg.features import pixels
-from jaxreg.features.cache import Cache
-from jaxreg.features.datasets import read_dataset
-from jaxreg.features.parts import list_parts
-from jaxreg.features.recipe import Column
+from jaxreg.cache.datasets import read_dataset
+from jaxreg.cache.parts import list_parts
+from jaxreg.cache.recipe import Column
+from jaxreg.cache.store import Cache
+from jaxreg.sources import pixels
 from test_shards import PROGRAM, end, places, start
 
 __all__ = ["places"]  # a fixture
@@ -96,7 +96,7 @@ def test_a_full_disk_is_one_message_and_the_next_run_goes_on(places: Path) -> No
     error, left, parts, again = in_own_file_system(places / "shared", FULL)
     assert error[0] == 2
     assert "cannot write cache/" in error[1]
-    assert "No space left on device\n  try: free some space" in error[1]
+    assert "No feature set left on device\n  try: free some space" in error[1]
     assert left == []  # nothing half written takes up room
     assert parts > 2
     images, computed, failed, change = again
@@ -167,7 +167,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "work" / "cache")
     dataset = read_dataset(cache, "photos")
     jpegs = cache.read_thumbnails(dataset.digests)
-    features = cache.read(dataset.space, [Column()], dataset.digests)
+    features = cache.read(dataset.feature_set, [Column()], dataset.digests)
     known = {
         pixels.digest(content): level for content, level in zip(contents, (20, 220), strict=True)
     }
@@ -185,9 +185,11 @@ def test_two_extractions_into_one_cache_at_once(places: Path) -> None:
     single, shared = (Cache(places / name / "cache") for name in ("single", "shared"))
     dataset = read_dataset(shared, "photos")
     assert dataset == read_dataset(single, "photos")
-    features = [c.read(dataset.space, dataset.columns, dataset.digests) for c in (single, shared)]
+    features = [
+        c.read(dataset.feature_set, dataset.columns, dataset.digests) for c in (single, shared)
+    ]
     assert np.array_equal(*features)
     assert not list(shared.root.rglob("*.tmp"))
-    assert list_parts(shared.folder(dataset.space, Column()))
+    assert list_parts(shared.folder(dataset.feature_set, Column()))
     _, computed, _, _ = end(start(places / "shared", 0.0))
     assert computed == 0

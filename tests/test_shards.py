@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxreg.cache.datasets import read_dataset
+from jaxreg.cache.parts import list_parts, read_part
+from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
-from jaxreg.features.cache import Cache
-from jaxreg.features.datasets import read_dataset
-from jaxreg.features.parts import list_parts, read_part
-from jaxreg.shard import Shard
+from jaxreg.extract_config import Shard
 
 PROGRAM = textwrap.dedent(
     """
@@ -39,7 +39,7 @@ PROGRAM = textwrap.dedent(
     shard = sys.argv[3] if len(sys.argv) > 3 else None
     try:
         done = jaxreg.extract_features(
-            "../photos", name="photos", weights="random", batch=4, shard=shard, max_failed=0.1
+            "../photos", name="photos", weights="random", batch_size=4, shard=shard, max_failed=0.1
         )
         print(json.dumps([done.images, done.computed, done.failed, done.change]))
     except JaxregError as error:
@@ -112,7 +112,9 @@ def test_two_shards_killed_and_restarted_equal_a_single_run(places: Path) -> Non
             single.root / "datasets" / file
         ).read_bytes()
     dataset = read_dataset(single, "photos")
-    features = [c.read(dataset.space, dataset.columns, dataset.digests) for c in (single, shared)]
+    features = [
+        c.read(dataset.feature_set, dataset.columns, dataset.digests) for c in (single, shared)
+    ]
     assert np.array_equal(*features)
     thumbnails = [c.read_thumbnails(dataset.digests) for c in (single, shared)]
     assert thumbnails[0] == thumbnails[1]

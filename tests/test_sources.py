@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from jaxreg.errors import InputError, UnavailableError
-from jaxreg.sources import NO_OPTIONS, SourceOptions, open_source
+from jaxreg.sources import SourceOptions, open_source
+from jaxreg.sources.dispatch import NO_OPTIONS
 from jaxreg.sources.naming import unique
 
 

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from jaxreg.errors import InputError
-from jaxreg.splits import Split, split_rows
+from jaxreg.splits.sides import Split
+from jaxreg.splits.split import split_rows
 
 
 def digest(text: object) -> str:

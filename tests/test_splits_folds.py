@@ -6,8 +6,8 @@ import pytest
 from sklearn.model_selection import GroupKFold
 
 from jaxreg.errors import InputError
-from jaxreg.splits import Split
 from jaxreg.splits.folds import split_folds
+from jaxreg.splits.sides import Split
 from test_splits import digest, letters
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jaxreg.splits import split_rows
-from jaxreg.splits import units as module
-from jaxreg.splits.units import training_units
+from jaxreg.splits import held_out_groups as module
+from jaxreg.splits.held_out_groups import training_groups
+from jaxreg.splits.split import split_rows
 
 ROWS = 200
 
@@ -32,26 +32,28 @@ def training(kind: str, told: dict[str, Any]) -> np.ndarray:
     return np.flatnonzero(split.labels == "train")
 
 
-def test_units_are_the_blocks_that_the_split_did_not_hold_out() -> None:
+def test_groups_are_the_blocks_that_the_split_did_not_hold_out() -> None:
     told = rows_of()
     rows = training("blocks:10", told)
-    units = training_units("blocks:10", rows, **told)
-    assert units is not None
-    assert len(units) == 16  # 8 of each sequence's 10
-    judged = np.concatenate([unit.rows[unit.scored] for unit in units])
+    groups = training_groups("blocks:10", rows, **told)
+    assert groups is not None
+    assert len(groups) == 16  # 8 of each sequence's 10
+    judged = np.concatenate([group.rows[group.scored] for group in groups])
     assert sorted(judged) == list(range(len(rows)))  # each row once
-    group, order = np.array(told["group"])[rows], told["order"][rows]
-    for unit in units:
-        scored = unit.rows[unit.scored]
-        assert len(set(group[unit.rows])) == 1
+    sequence, order = np.array(told["group"])[rows], told["order"][rows]
+    for group in groups:
+        scored = group.rows[group.scored]
+        assert len(set(sequence[group.rows])) == 1
         first, last = order[scored].min(), order[scored].max()
-        reach = {"a": 3, "b": 2}[group[scored[0]]]  # ceil(0.02 × moments)
-        near = (group == group[scored[0]]) & (order >= first - reach) & (order <= last + reach)
+        reach = {"a": 3, "b": 2}[sequence[scored[0]]]  # ceil(0.02 × moments)
+        near = (
+            (sequence == sequence[scored[0]]) & (order >= first - reach) & (order <= last + reach)
+        )
         # a block's edge may have gone to the gap of a held-out one: then less lies beside it
-        assert set(unit.rows) <= set(np.flatnonzero(near))
+        assert set(group.rows) <= set(np.flatnonzero(near))
         inside = near & (order >= first) & (order <= last)
         assert set(scored) == set(np.flatnonzero(inside))
-        others = set(unit.rows) - set(scored)
+        others = set(group.rows) - set(scored)
         assert others <= set(np.flatnonzero(near & ~inside))
         assert all(order[row] < first or order[row] > last for row in others)
 
@@ -62,38 +64,38 @@ def test_long_blocks_are_judged_in_pieces_and_many_at_even_distances(
     monkeypatch.setattr(module, "LONGEST", 5)
     told = rows_of()
     rows = training("blocks:4", told)
-    units = training_units("blocks:4", rows, **told)
-    assert units is not None
-    assert max(int(unit.scored.sum()) for unit in units) == 5
-    assert sorted(np.concatenate([u.rows[u.scored] for u in units])) == list(range(len(rows)))
-    monkeypatch.setattr(module, "MOST", sum(len(unit.rows) ** 2 for unit in units) // 3)
-    fewer = module.some_of(units)
+    groups = training_groups("blocks:4", rows, **told)
+    assert groups is not None
+    assert max(int(group.scored.sum()) for group in groups) == 5
+    assert sorted(np.concatenate([u.rows[u.scored] for u in groups])) == list(range(len(rows)))
+    monkeypatch.setattr(module, "MOST", sum(len(group.rows) ** 2 for group in groups) // 3)
+    fewer = module.some_of(groups)
     assert fewer is not None
-    assert len(units) // 5 < len(fewer) <= len(units) // 3
+    assert len(groups) // 5 < len(fewer) <= len(groups) // 3
     monkeypatch.setattr(module, "MOST", 10)  # not even two
-    assert module.some_of(units) is None
+    assert module.some_of(groups) is None
 
 
 def test_groups_are_left_out_whole_and_images_alone() -> None:
     told = rows_of()
     rows = training("group:driver", told)
-    units = training_units("group:driver", rows, **told)
-    assert units is not None
+    groups = training_groups("group:driver", rows, **told)
+    assert groups is not None
     drivers = np.array(told["columns"]["driver"].to_pylist())[rows]
-    assert len(units) == len(set(drivers))
-    for unit in units:
-        assert unit.scored.all()
-        assert set(unit.rows) == set(np.flatnonzero(drivers == drivers[unit.rows[0]]))
-    assert training_units("hash", rows, **told) is None
-    assert training_units("tail", rows, **rows_of(sequential=False)) is None
-    assert training_units("tail", rows, **told) is not None
+    assert len(groups) == len(set(drivers))
+    for group in groups:
+        assert group.scored.all()
+        assert set(group.rows) == set(np.flatnonzero(drivers == drivers[group.rows[0]]))
+    assert training_groups("hash", rows, **told) is None
+    assert training_groups("tail", rows, **rows_of(sequential=False)) is None
+    assert training_groups("tail", rows, **told) is not None
 
 
 def test_the_gap_is_left_out_and_not_judged() -> None:
     told = rows_of(group=None, order=np.arange(ROWS), gap=0.05)
-    units = training_units("blocks:10", np.arange(ROWS), **told)
-    assert units is not None
-    middle = units[4]
+    groups = training_groups("blocks:10", np.arange(ROWS), **told)
+    assert groups is not None
+    middle = groups[4]
     np.testing.assert_array_equal(middle.rows, np.arange(70, 110))  # ten on each side
     np.testing.assert_array_equal(middle.rows[middle.scored], np.arange(80, 100))
-    assert units[0].rows[0] == 0  # nothing before the first
+    assert groups[0].rows[0] == 0  # nothing before the first

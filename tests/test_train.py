@@ -1,4 +1,4 @@
-"""`python -m jaxreg.train` and contract 2: the run directory."""
+"""`jaxreg train` and contract 2: the run directory."""
 
 import contextlib
 import csv
@@ -20,15 +20,16 @@ from sklearn.metrics import mean_absolute_error, r2_score
 
 import jaxreg
 from jaxreg import cli, train
-from jaxreg.config import TrainConfig
+from jaxreg.cache.parts import list_parts
+from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.cache.store import Cache
+from jaxreg.config_io import fields_of
 from jaxreg.errors import InputError, Stopped
-from jaxreg.features.cache import Cache
-from jaxreg.features.parts import list_parts
-from jaxreg.features.recipe import Column, Recipe
-from jaxreg.runs import bar, checkpoint, training
-from jaxreg.runs.identity import SAME
-from jaxreg.runs.run import Run
-from jaxreg.settings import fields_of
+from jaxreg.experiment import members
+from jaxreg.train_config import TrainConfig
+from jaxreg.trained_run import Run
+from jaxreg.training import checkpoint, loop
+from jaxreg.training.resume import SAME
 
 QUICK = {"hidden": (16, 8), "epochs": 12, "learning_rate": 0.01}
 
@@ -60,7 +61,7 @@ def test_a_run_holds_all_that_it_promises(planted: Path) -> None:
         "format", "metrics", "test", "by_target", "baselines", "epochs", "best_epoch",
         "stopping_epoch_best", "stopped_early", "seconds", "verdict", "provenance",
     }  # fmt: skip
-    assert [summary[name] for name in ("members", "deviation", "combined")] == [None] * 3
+    assert [summary[name] for name in ("members", "std", "combined")] == [None] * 3
     assert summary["baselines"].keys() == {"mean", "median", "ridge"}
     assert summary["seconds"].keys() == {
         "load", "ridge", "compile", "train", "report", "total",
@@ -98,14 +99,14 @@ def test_it_learns_what_is_there_to_be_learned(planted: Path) -> None:
 def test_the_ridge_comes_first_as_the_bar_to_beat(planted: Path) -> None:
     lines: list[str] = []
     run = run_quick(planted, test=0.1, epochs=60, say=lines.append)
-    bar = run.summary["baselines"]["ridge"]
+    members = run.summary["baselines"]["ridge"]
     assert any(
-        re.fullmatch(rf"ridge: MAE {bar['mae']:.3g} \(validation\), strength \d\S*, \S+ s", line)
+        re.fullmatch(rf"ridge: MAE {members['mae']:.3g} \(validation\), alpha \d\S*, \S+ s", line)
         for line in lines
     )
-    assert bar.keys() == run.summary["metrics"].keys()
-    assert bar["r2"] > 0.98  # the planted relation is linear, with little noise
-    assert run.summary["verdict"]["headline"].endswith(f", ridge reaches {bar['mae']:.3g}")
+    assert members.keys() == run.summary["metrics"].keys()
+    assert members["r2"] > 0.98  # the planted relation is linear, with little noise
+    assert run.summary["verdict"]["headline"].endswith(f", ridge reaches {members['mae']:.3g}")
     report = (run.path / "report.html").read_text()
     # among the predictors of both the validation and the test rows
     assert report.count('<th scope="row">ridge</th>') == 2
@@ -120,8 +121,8 @@ def test_a_ridge_is_a_run_like_any_other(planted: Path, components: int | None) 
         "epoch,loss,val_loss,val_mae,learning_rate,seconds"
     ]
     if components is None:
-        bar = summary["baselines"]["ridge"]
-        assert summary["metrics"] == pytest.approx(bar, rel=1e-4)
+        members = summary["baselines"]["ridge"]
+        assert summary["metrics"] == pytest.approx(members, rel=1e-4)
         assert summary["verdict"]["healthy"]
         assert "ridge reaches" not in summary["verdict"]["headline"]
     _assert_predictions_are_of_raw_features(planted, run)
@@ -141,22 +142,22 @@ def test_a_preset_named_again_goes_on_with_its_own_run(
     note = "note: trained on identity.mixed10.avg; what won beside this head is extract --preset"
     assert note in capsys.readouterr().err
     assert train.main([*best, "--resume"]) == 0
-    with pytest.raises(InputError, match="--head mix there, mlp now"):
+    with pytest.raises(InputError, match="--head blend there, mlp now"):
         train.main([*best, "--resume", "--head", "mlp"])
 
 
 def test_the_best_preset_is_a_run_like_any_other(planted: Path) -> None:
-    # the mix of docs/best-head.md: through checkpoints, resume, predictions and the verdict
+    # the blend of docs/best-head.md: through checkpoints, resume, predictions and the verdict
     preset = {"preset": "best", "hidden": (16, 8)}
     options = {"cache": planted, "ckpts": planted.parent / "ckpts", "epochs": 6, **preset}
     run = jaxreg.train_head("planted", run="whole", **options)
-    assert run.summary["ridge_share"] is not None
-    assert 0 <= run.summary["ridge_share"][0] <= 1
+    assert run.summary["blend_share"] is not None
+    assert 0 <= run.summary["blend_share"][0] <= 1
     assert run.summary["verdict"]["healthy"]
-    assert run.config["settings"]["head"] == "mix"
+    assert run.config["settings"]["head"] == "blend"
     components = run.config["settings"]["components"]
     share = f"{run.summary['ridge_share'][0]:.0%}"
-    told = f"mix: {share} ridge, the rest MLP 16-8 on {components} components"
+    told = f"blend: {share} ridge, the rest MLP 16-8 on {components} components"
     assert told in (run.path / "report.html").read_text()
     _assert_predictions_are_of_raw_features(planted, run)
     with pytest.raises(Stopped, match="stopped after epoch 1"):
@@ -185,7 +186,7 @@ def test_components_are_part_of_the_run(planted: Path) -> None:
 
 
 def _assert_predictions_are_of_raw_features(planted: Path, run) -> None:
-    features = Cache(planted).read(run.config["space"], run.columns, _digests(planted))
+    features = Cache(planted).read(run.config["feature_set"], run.columns, _digests(planted))
     told = run.predict_features(features)
     np.testing.assert_array_equal(told[:, 0], _predictions(run.path))
 
@@ -193,7 +194,7 @@ def _assert_predictions_are_of_raw_features(planted: Path, run) -> None:
 def test_a_ridge_too_wide_to_wait_for_is_left_out(
     planted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bar, "WIDEST", 11)
+    monkeypatch.setattr(members, "WIDEST", 11)
     lines: list[str] = []
     run = run_quick(planted, say=lines.append)
     assert "ridge: left out, slow or large here (--head ridge solves it)" in lines
@@ -220,7 +221,7 @@ def test_several_targets_each_get_scores_and_pictures(planted: Path) -> None:
     assert run.summary["by_target"].keys() == {"angle", "speed"}
     assert run.summary["by_target"]["speed"]["r2"] > 0.5
     assert (run.path / "plots" / "residuals-speed.png").exists()
-    features = Cache(planted).read(run.config["space"], run.columns, _digests(planted))
+    features = Cache(planted).read(run.config["feature_set"], run.columns, _digests(planted))
     told = run.predict_features(features)
     table = pq.read_table(run.path / "predictions.parquet")
     np.testing.assert_array_equal(told[:, 1], table["prediction.speed"].to_numpy())
@@ -406,12 +407,16 @@ def test_a_run_on_another_recipe_is_refused(planted: Path) -> None:
         run_quick(planted, run="one", should_stop=lambda: True)
     cache, digests = Cache(planted), _digests(planted)
     other = Recipe(weights="random:1:v1", weights_tag="random1")
-    cache.make_space(other, None)
+    cache.make_feature_set(other, None)
     column = Column()
-    cache.add(other.space, column, digests, cache.read(cache.spaces()[0], [column], digests))
+    cache.add(
+        other.feature_set, column, digests, cache.read(cache.feature_sets()[0], [column], digests)
+    )
     path = planted.parent / "ckpts" / "one" / "config.json"
-    path.write_text(path.read_text().replace(cache.spaces()[0], other.space))
-    with pytest.raises(InputError, match=rf"space {cache.spaces()[0]} there, {other.space} now"):
+    path.write_text(path.read_text().replace(cache.feature_sets()[0], other.feature_set))
+    with pytest.raises(
+        InputError, match=rf"feature_set {cache.feature_sets()[0]} there, {other.feature_set} now"
+    ):
         run_quick(planted, run="one", resume=True)
 
 
@@ -485,7 +490,7 @@ def test_the_presets_are_the_programs_of_the_discussion() -> None:
     answer = vars(parse("--preset", "answer"))
     assert answer.items() >= {**both, "output_activation": "linear", "learning_rate": 1e-4}.items()
     best = vars(parse("--preset", "best"))
-    assert best.items() >= {"head": "mix", "learning_rate": 1e-3, "min_delta": 0.0}.items()
+    assert best.items() >= {"head": "blend", "learning_rate": 1e-3, "min_delta": 0.0}.items()
     original = parse("--preset", "original")
     assert fields_of(TrainConfig, original) == fields_of(TrainConfig, parse())
 
@@ -506,11 +511,11 @@ def test_a_flag_goes_before_config_before_preset_before_default(tmp_path: Path) 
 def test_the_question_does_not_learn_and_keep_going_shows_all_of_it(planted: Path) -> None:
     quick = {"cache": planted, "ckpts": planted.parent / "ckpts", "epochs": 30, "patience": 2}
     stopped = jaxreg.train_head("planted", preset="question", **quick)
-    assert stopped.summary["lost"]
+    assert stopped.summary["dead"]
     assert stopped.summary["epochs"] < 30
     whole = jaxreg.train_head("planted", preset="question", keep_going=True, run="whole", **quick)
     assert (whole.summary["epochs"], whole.summary["stopped_early"]) == (30, False)
-    assert whole.summary["lost"] is None
+    assert whole.summary["dead"] is None
     history = _history(whole.path)
     assert history[: len(_history(stopped.path))] == _history(stopped.path)
     assert len({line[2] for line in history[-10:]}) == 1  # val_loss does not move
@@ -542,9 +547,9 @@ def test_how_epochs_are_cut_does_not_change_where_a_dead_training_ends(
     quick = {"cache": planted, "ckpts": planted.parent / "ckpts", "patience": 50}
     ends = []
     for seconds in (1e-9, 1e9):  # one epoch at a time; as many as there may be
-        monkeypatch.setattr(training, "CHUNK_SECONDS", seconds)
+        monkeypatch.setattr(loop, "CHUNK_SECONDS", seconds)
         run = jaxreg.train_head("planted", preset="question", **quick)
-        ends.append((run.summary["epochs"], run.summary["lost"], _history(run.path)))
+        ends.append((run.summary["epochs"], run.summary["dead"], _history(run.path)))
     assert ends[0] == ends[1]
 
 
@@ -581,13 +586,13 @@ def test_a_relu_output_over_negative_targets_is_named(planted: Path) -> None:
         ({"target": ("mixed",)}, "the target mixed holds string, not numbers: 'fast' in row-17"),
         ({"target": ("nothing",)}, "no row of planted has a number for nothing"),
         ({"target": ("angle", "angle")}, "expected: each column once"),
-        ({"features": "vgg"}, "--features vgg fits no spaces"),
+        ({"feature_set": "vgg"}, "--feature-set vgg fits no feature sets"),
         (
-            {"taps": ("mixed2",)},
-            r"has no identity\.mixed2\.avg .*\n.*\n  try: .*planted.csv --taps mixed2 --pool avg",
+            {"layers": ("mixed2",)},
+            r"has no identity\.mixed2\.avg .*\n.*\n  try: .*planted.csv --layers mixed2 --pool avg",
         ),
-        ({"taps": ("mixd10",)}, r"has no identity\.mixd10\.avg .*\n.*\n  try: --taps mixed10$"),
-        ({"taps": ("last",)}, r"has no identity\.last\.avg .*\n.*\n  try: --taps mixed10$"),
+        ({"layers": ("mixd10",)}, r"has no identity\.mixd10\.avg .*\n.*\n  try: --layers mixed10$"),
+        ({"layers": ("last",)}, r"has no identity\.last\.avg .*\n.*\n  try: --layers mixed10$"),
         ({"pool": "grid:0x4"}, "no pool 'grid:0x4'"),
         ({"split": "blokcs"}, "blocks"),
         ({"split": "group:nope"}, "nope"),
@@ -627,32 +632,32 @@ def test_one_row_cannot_be_split(planted: Path) -> None:
 
 
 def test_a_damaged_part_names_the_file_and_the_command_that_mends_it(planted: Path) -> None:
-    space = Cache(planted).spaces()[0]
-    part = list_parts(planted / "features" / space / "identity.mixed10.avg")[0]
+    feature_set = Cache(planted).feature_sets()[0]
+    part = list_parts(planted / "features" / feature_set / "identity.mixed10.avg")[0]
     part.write_bytes(part.read_bytes()[:-1])
-    with pytest.raises(InputError, match=rf"{part.name}[\s\S]*jaxreg\.extract planted\.csv"):
+    with pytest.raises(InputError, match=rf"{part.name}[\s\S]*jaxreg extract planted\.csv"):
         run_quick(planted)
 
 
 def test_a_part_of_another_recipe_is_refused(planted: Path) -> None:
-    space = Cache(planted).spaces()[0]
-    record = planted / "features" / space / "space.json"
+    feature_set = Cache(planted).feature_sets()[0]
+    record = planted / "features" / feature_set / "feature_set.json"
     changed = json.loads(record.read_text())
     changed["recipe"]["preprocess"] = "unit"
     record.write_text(json.dumps(changed))
-    with pytest.raises(InputError, match="is that of another space"):
+    with pytest.raises(InputError, match="is that of another feature set"):
         run_quick(planted)
 
 
 def test_features_that_are_not_finite_are_named(planted: Path) -> None:
     cache = Cache(planted)
-    space, column = cache.spaces()[0], cache.columns(cache.spaces()[0])[0]
+    feature_set, column = cache.feature_sets()[0], cache.columns(cache.feature_sets()[0])[0]
     digests = _digests(planted)
-    features = cache.read(space, [column], digests)
+    features = cache.read(feature_set, [column], digests)
     features[5, 0] = np.nan
-    for part in list_parts(cache.folder(space, column)):
+    for part in list_parts(cache.folder(feature_set, column)):
         part.unlink()
-    cache.add(space, column, digests, features)
+    cache.add(feature_set, column, digests, features)
     with pytest.raises(InputError, match="the features of 1 images are not finite, first row-5"):
         run_quick(planted)
 
@@ -672,7 +677,7 @@ def test_resume_goes_on_with_the_features_it_began_with(planted: Path) -> None:
     path = planted / "datasets" / "planted.parquet"
     table = pq.read_table(path)
     metadata = json.loads(table.schema.metadata[b"jaxreg"])
-    metadata |= {"space": "another-space", "columns": ["identity.mixed2.avg"]}
+    metadata |= {"feature_set": "another-feature set", "columns": ["identity.mixed2.avg"]}
     pq.write_table(table.replace_schema_metadata({"jaxreg": json.dumps(metadata)}), path)
     run = jaxreg.train_head(cache=planted, run=planted.parent / "ckpts" / "cut", resume=True)
     assert run.summary["epochs"] == 12
@@ -747,7 +752,7 @@ def test_a_read_only_compilation_cache_does_not_fail(planted: Path, tmp_path: Pa
 
 
 def test_a_gpu_that_jax_does_not_see_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from jaxreg.runs import device
+    from jaxreg.common import device
 
     monkeypatch.setattr(device.shutil, "which", lambda name: f"/bin/{name}")
     assert "jaxreg[cuda]" in str(device.device_warning("cpu: 2 cores"))

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from faults.made import TUNING, photos, train
-from jaxreg.verdict import Observed, judge
-from jaxreg.verdict.causes import CAUSES, PREPROCESSING
-from jaxreg.verdict.document import document
+from jaxreg.verdict.catalogue import CAUSES, PREPROCESSING
+from jaxreg.verdict.catalogue_page import document
+from jaxreg.verdict.judge import judge
+from jaxreg.verdict.observation import Observed
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -26,11 +27,11 @@ def told(good: Observed, **changes: object) -> dict:
     """The verdict of a run that predicts the validation rows as well as is said."""
     mae, median = changes.pop("mae", 0.11), changes.pop("median_mae", 0.3)
     gain = np.nan if mae is None else median - mae
-    seen = dataclasses.replace(good, **{"gain": gain, "gain_error": 0.01, **changes})
+    obs = dataclasses.replace(good, **{"gain": gain, "gain_error": 0.01, **changes})
     for name, value in [("mae", mae), ("median_mae", median), ("probe", None)]:
-        seen.__dict__[name] = value  # what is measured is remembered there
-    seen.__dict__.setdefault("ridge_mae", None)
-    return judge(seen)
+        obs.__dict__[name] = value  # what is measured is remembered there
+    obs.__dict__.setdefault("ridge_mae", None)
+    return judge(obs)
 
 
 def test_a_clear_gain_is_learning(good: Observed) -> None:
@@ -67,7 +68,7 @@ def test_a_bounded_output_is_an_error_even_where_it_learns(good: Observed) -> No
         "(MAE 0.11, 63% below the median predictor (0.3))"
     )
     remedy = verdict["findings"][0]["remedy"]
-    assert remedy.startswith("python -m jaxreg.train made ")
+    assert remedy.startswith("jaxreg train made ")
     assert "relu" not in remedy
     assert "--learning-rate 0.001" in remedy  # the run's own settings are kept
 
@@ -94,9 +95,9 @@ def test_random_weights_are_a_note_and_no_fault(good: Observed) -> None:
 
 
 def test_the_ridge_is_the_bar_beside_it(good: Observed) -> None:
-    seen = dataclasses.replace(good, gain=0.19, gain_error=0.01)
-    seen.__dict__.update(mae=0.11, median_mae=0.3, ridge_mae=0.134)
-    assert judge(seen)["headline"] == (
+    obs = dataclasses.replace(good, gain=0.19, gain_error=0.01)
+    obs.__dict__.update(mae=0.11, median_mae=0.3, ridge_mae=0.134)
+    assert judge(obs)["headline"] == (
         "learning: MAE 0.11, 63% below the median predictor (0.3), ridge reaches 0.134"
     )
 
@@ -126,7 +127,7 @@ def test_what_the_errors_ask_for_is_asked_for_at_once(good: Observed) -> None:
 
 
 def _unscaled(good: Observed):
-    from jaxreg.heads import scaling
+    from jaxreg.head import scaling
 
     plain = scaling.identity_scaler(good.x.shape[1])
     return good.scalers._replace(features=plain)
@@ -145,11 +146,11 @@ def test_errors_that_the_design_fixes_are_errors() -> None:
 
 
 def test_the_page_of_findings_is_up_to_date() -> None:
-    remedy = "python -m jaxreg.verdict.document > docs/verdict.md"
+    remedy = "python -m jaxreg.verdict.catalogue_page > docs/verdict.md"
     assert (DOCS / "verdict.md").read_text() == document(), remedy
 
 
 def test_the_page_is_what_the_command_prints() -> None:
-    command = [sys.executable, "-m", "jaxreg.verdict.document"]
+    command = [sys.executable, "-m", "jaxreg.verdict.catalogue_page"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert printed == document()

@@ -11,10 +11,10 @@ from faults.kinds import KINDS
 from faults.made import HELD_OUT, TUNING, Made, train
 from faults.scoring import SEEDS, Outcome, outcome, outcomes, table
 from jaxreg import cli
-from jaxreg.config import TrainConfig
-from jaxreg.settings import fields_of
+from jaxreg.config_io import fields_of
 from jaxreg.train import TrainArguments
-from jaxreg.verdict import judge
+from jaxreg.train_config import TrainConfig
+from jaxreg.verdict.judge import judge
 
 SEED = SEEDS["held-out"][0]
 QUICK = (
@@ -73,12 +73,12 @@ def cannot_learn(one: Outcome) -> bool:
 
 def _assert_healthy(made: Made) -> None:
     """No error, and each warning's remedy helps."""
-    seen = train(made)
-    verdict = judge(seen)
+    obs = train(made)
+    verdict = judge(obs)
     assert verdict["healthy"], verdict["headline"]
     for finding in verdict["findings"]:
         if finding["severity"] == "warning":
-            assert _follow(made, finding["remedy"]) < seen.mae, finding
+            assert _follow(made, finding["remedy"]) < obs.mae, finding
 
 
 def _follow(made: Made, remedy: str) -> float:

@@ -7,32 +7,32 @@ import pytest
 from sklearn.linear_model import RidgeCV
 
 from faults.made import TUNING, photos, train, video
-from jaxreg.config import HeadConfig
-from jaxreg.heads import scaling
-from jaxreg.heads.forward import predict_rows
-from jaxreg.heads.scaling import Scalers
-from jaxreg.runs.metrics import bootstrap_gain, runs_of_rows
-from jaxreg.verdict import choose_rows, network
-from jaxreg.verdict.sampling import nearest_in_time
-from jaxreg.verdict.watching import Watch, next_look
-from jaxreg.verdict.whatif import STRENGTHS, Dual
+from jaxreg.head import scaling
+from jaxreg.head.apply import predict_rows
+from jaxreg.head.scaling import Scalers
+from jaxreg.metrics import bootstrap_gain, runs_of_rows
+from jaxreg.train_config import HeadConfig
+from jaxreg.verdict import dead_head
+from jaxreg.verdict.dead_head import Watch, next_look
+from jaxreg.verdict.observation import STRENGTHS, Dual
+from jaxreg.verdict.sampling import choose_rows, nearest_in_time
 
 
 @pytest.fixture(scope="module")
-def seen():
+def obs():
     return train(photos(TUNING, 100))
 
 
-def test_the_head_by_hand_is_the_head(seen) -> None:
-    by_hand = network.activity(seen.params, seen.scalers, seen.x)
-    head = predict_rows(seen.params, seen.scalers, seen.config, seen.x)  # Flax
+def test_the_head_by_hand_is_the_head(obs) -> None:
+    by_hand = dead_head.activity(obs.params, obs.scalers, obs.x)
+    head = predict_rows(obs.params, obs.scalers, obs.config, obs.x)  # Flax
     np.testing.assert_allclose(by_hand.raw, head, rtol=1e-4, atol=1e-5)
-    assert [layer.shape[1] for layer in by_hand.hidden] == list(seen.config.hidden)
+    assert [layer.shape[1] for layer in by_hand.hidden] == list(obs.config.hidden)
 
 
 def test_dead_units_are_those_that_are_zero_for_every_row() -> None:
     hidden = np.array([[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0]])
-    assert network.dead_share(hidden) == 0.5  # the first and the last of four
+    assert dead_head.dead_share(hidden) == 0.5  # the first and the last of four
 
 
 def _head(bias: float, output: float):
@@ -46,7 +46,7 @@ def _head(bias: float, output: float):
 
 
 @pytest.mark.parametrize(
-    ("bias", "output", "activation", "lost"),
+    ("bias", "output", "activation", "dead"),
     [
         (0.0, 0.0, "linear", False),
         (-9.0, 0.0, "linear", True),  # the hidden layer is 0 for inputs up to 3
@@ -54,16 +54,16 @@ def _head(bias: float, output: float):
         (0.0, -9.0, "linear", False),
     ],
 )
-def test_a_watch_knows_a_dead_head(bias: float, output: float, activation: str, lost: bool) -> None:
+def test_a_watch_knows_a_dead_head(bias: float, output: float, activation: str, dead: bool) -> None:
     x = np.array([[1.0], [2.0], [3.0]], np.float32)
     config = HeadConfig(hidden=(2,), dropout=0.0, output_activation=activation)
     params, scalers = _head(bias, output)
-    says, is_lost = Watch(config, scalers, x).look(params, [1.0, 1.0])
-    assert is_lost is lost
-    assert bool(says) is lost
+    says, is_dead = Watch(config, scalers, x).look(params, [1.0, 1.0])
+    assert is_dead is dead
+    assert bool(says) is dead
 
 
-def test_a_relu_is_not_lost_while_the_loss_moves() -> None:
+def test_a_relu_is_not_dead_while_the_loss_moves() -> None:
     params, scalers = _head(0.0, -9.0)
     config = HeadConfig(hidden=(2,), dropout=0.0, output_activation="relu")
     watch = Watch(config, scalers, np.ones((3, 1), np.float32))
@@ -82,9 +82,9 @@ def test_looks_do_not_hang_on_where_one_begins() -> None:
         assert next_look(begin) == min(look for look in looks if look > begin)
 
 
-def test_what_if_is_scikit_learns_ridge(seen) -> None:
-    x, y = seen.standard[seen.sample_train], seen.sample_y[seen.sample_train]
-    asked = seen.standard[seen.sample_watched]
+def test_what_if_is_scikit_learns_ridge(obs) -> None:
+    x, y = obs.standard[obs.sample_train], obs.sample_y[obs.sample_train]
+    asked = obs.standard[obs.sample_validation]
     ridge = RidgeCV(alphas=STRENGTHS).fit(x, y)
     ours = Dual(x, y, asked).predict()
     np.testing.assert_allclose(ours[:, 0], np.ravel(ridge.predict(asked)), rtol=1e-3, atol=1e-3)

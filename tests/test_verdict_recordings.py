@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 import jaxreg
-from jaxreg.features.cache import Cache
-from jaxreg.features.datasets import read_dataset, write_dataset
+from jaxreg.cache.datasets import read_dataset, write_dataset
+from jaxreg.cache.store import Cache
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ FAULTS: dict[str, tuple[str, dict[str, Any], Change]] = {
 def recordings(tmp_path_factory: pytest.TempPathFactory, request) -> Path:
     """A cache of both, with random weights at 75 pixels: seconds, and nothing to download."""
     cache = tmp_path_factory.mktemp("recordings") / "cache"
-    options = {"cache": cache, "weights": "random", "size": (75, 75), "taps": ("mixed5",)}
+    options = {"cache": cache, "weights": "random", "size": (75, 75), "layers": ("mixed5",)}
     jaxreg.extract_features("road:1000", name="road", **options)
     jaxreg.extract_features(request.getfixturevalue("tub"), name="tub", **options)
     return cache

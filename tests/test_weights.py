@@ -11,15 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxreg.backbone.download import download_imagenet
+from jaxreg.backbone.registry import KerasFile
+from jaxreg.backbone.weights import IMAGENET, identify_weights, keras_weights_file, random_kernels
 from jaxreg.errors import InputError, UnavailableError
-from jaxreg.features.backbone import download_imagenet
-from jaxreg.features.backbones import KerasFile
-from jaxreg.features.weights import (
-    IMAGENET,
-    identify_weights,
-    keras_weights_file,
-    random_kernels,
-)
 
 
 def test_a_file_is_known_by_its_bytes(tmp_path):

@@ -6,21 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxreg import config
-from jaxreg.config import ExtractConfig, SourceOptions, TrainConfig
+from jaxreg.cache.datasets import dataset_names, read_dataset
+from jaxreg.cache.store import Cache
+from jaxreg.common.files import safe_name
+from jaxreg.config_io import from_json, preset_settings, to_json
 from jaxreg.errors import InputError
-from jaxreg.features.cache import Cache
-from jaxreg.features.datasets import dataset_names, read_dataset
-from jaxreg.files import safe_name
-from jaxreg.settings import from_json, preset_settings, to_json
+from jaxreg.extract_config import FEATURES_PRESETS, ExtractConfig, FeaturesPreset, SourceOptions
 from jaxreg.sources import open_source
 from jaxreg.sources.examples import Examples
+from jaxreg.train_config import Preset, TrainConfig
 
 if TYPE_CHECKING:
-    from jaxreg.extracting import Extraction
-    from jaxreg.features.extraction import Progress
-    from jaxreg.runs.directory import Row
-    from jaxreg.runs.run import Run
+    from jaxreg.extraction.extract_source import Extraction
+    from jaxreg.extraction.pipeline import Progress
+    from jaxreg.trained_run import Run
+    from jaxreg.training.run_directory import Row
 
 StrPath = str | os.PathLike[str]
 Say = Callable[[str], None]
@@ -44,13 +44,13 @@ def extract_features(
     say: Say = _silent,
     on_progress: "Callable[[Progress], None]" = _silent,
     should_stop: Callable[[], bool] = _never,
-    preset: config.FeaturesPreset | None = None,
+    preset: FeaturesPreset | None = None,
     **settings: Any,
 ) -> "Extraction":
     """Compute the features of a source that the cache lacks, and write its dataset.
 
     Args:
-        source: what `python -m jaxreg.extract` takes, or examples made in Python.
+        source: what `jaxreg extract` takes, or examples made in Python.
         name: of the dataset; by default made from the source.
         cache: the folder of datasets and features.
         options: what a source may need to be told (columns, steering correction).
@@ -58,8 +58,8 @@ def extract_features(
         say: gets each line meant for people.
         on_progress: called after every batch.
         should_stop: asked after every image.
-        preset: a key of `jaxreg.config.FEATURES_PRESETS`, for settings that are not given.
-        settings: fields of `jaxreg.config.ExtractConfig`.
+        preset: a key of `jaxreg.extract_config.FEATURES_PRESETS`, for settings that are not given.
+        settings: fields of `jaxreg.extract_config.ExtractConfig`.
 
     Raises:
         InputError: the source, a setting, the cache or the weights file is wrong.
@@ -67,11 +67,11 @@ def extract_features(
         TooManyFailed: a greater share than `max_failed` failed; what was good is written.
         Stopped: `should_stop` said so; features are kept, the dataset is as it was.
     """
-    from jaxreg.extracting import Extracting, default_name
+    from jaxreg.extraction.extract_source import Extracting, default_name
 
-    if preset not in (None, *config.FEATURES_PRESETS):
-        raise InputError(f"no preset {preset!r}", expected=" or ".join(config.FEATURES_PRESETS))
-    chosen = from_json(ExtractConfig, {**config.FEATURES_PRESETS.get(preset or "", {}), **settings})
+    if preset not in (None, *FEATURES_PRESETS):
+        raise InputError(f"no preset {preset!r}", expected=" or ".join(FEATURES_PRESETS))
+    chosen = from_json(ExtractConfig, {**FEATURES_PRESETS.get(preset or "", {}), **settings})
     options = options or SourceOptions()
     examples = source if isinstance(source, Examples) else open_source(source, options)
     if not examples.ids:
@@ -98,7 +98,7 @@ def train_head(
     ckpts: StrPath = "ckpts",
     resume: bool = False,
     overwrite: bool = False,
-    preset: config.Preset | None = None,
+    preset: Preset | None = None,
     say: Say = _silent,
     on_epoch: "Callable[[Row], None]" = _silent,
     should_stop: Callable[[], bool] = _never,
@@ -113,11 +113,11 @@ def train_head(
         ckpts: the folder of runs.
         resume: go on where a run of these settings was stopped or killed.
         overwrite: replace a run of that name.
-        preset: a key of `jaxreg.config.PRESETS`, for settings that are not given.
+        preset: a key of `jaxreg.train_config.PRESETS`, for settings that are not given.
         say: gets each line meant for people.
         on_epoch: gets each line of history.csv.
         should_stop: asked about twice a second.
-        settings: fields of `jaxreg.config.TrainConfig`; with `resume`, the run's own by default.
+        settings: fields of `jaxreg.train_config.TrainConfig`; with `resume` the run's own.
 
     Raises:
         InputError: the dataset, a setting, the cache or the run is wrong.
@@ -127,8 +127,8 @@ def train_head(
     has the finding `non-finite`.
     """
     begin = time.perf_counter()
-    from jaxreg.runs.directory import RunDirectory, new_run, run_path
-    from jaxreg.runs.execution import execute
+    from jaxreg.runner import execute
+    from jaxreg.training.run_directory import RunDirectory, new_run, run_path
 
     settings = {**preset_settings(preset), **settings}
     store = Cache(Path(cache))
@@ -166,9 +166,9 @@ def load_run(path: StrPath) -> "Run":
     Raises:
         InputError: no such run, not finished, damaged, or of another format.
     """
-    from jaxreg.runs import run
+    from jaxreg import trained_run
 
-    return run.load_run(Path(path))
+    return trained_run.load_run(Path(path))
 
 
 def _only_dataset(cache: Cache) -> str:
@@ -179,5 +179,5 @@ def _only_dataset(cache: Cache) -> str:
     raise InputError(
         f"which dataset of {cache.root}?" + listed if names else f"no dataset in {cache.root}",
         expected="its name as the first word",
-        remedy=f"python -m jaxreg.train {names[0]}" if names else "python -m jaxreg.extract SOURCE",
+        remedy=f"jaxreg train {names[0]}" if names else "jaxreg extract SOURCE",
     )

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 from jaxreg.errors import InputError, JaxregError, Stopped
 
 if TYPE_CHECKING:
-    from jaxreg.features.extraction import Progress
+    from jaxreg.extraction.pipeline import Progress
 
 Arguments = TypeVar("Arguments")
 
 
 def parse(
     arguments: type[Arguments],
-    module: str,
+    command: str,
     argv: Sequence[str] | None = None,
     defaults: Callable[[Sequence[str]], Arguments] | None = None,
 ) -> Arguments:
@@ -38,7 +38,7 @@ def parse(
     given: dict[str, Any] = {} if defaults is None else {"default": defaults(words)}
     return tyro.cli(
         arguments,
-        prog=f"python -m {module}",
+        prog=f"jaxreg {command}",
         args=words,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.PositionalMetavarFromFieldName),
         **given,

@@ -1,4 +1,4 @@
-"""`python -m jaxreg.demo`: extract the built-in road, train a head on it, show what came out."""
+"""`jaxreg demo`: extract the built-in road, train a head on it, show what came out."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ DOWNLOAD_SECONDS = 10  # a demonstration must not wait for a network that is not
 class DemoArguments:
     """Extract features of 2,000 drawn road views, train a head, and name the report.
 
-    Example: python -m jaxreg.demo
+    Example: jaxreg demo
     """
 
     images: int = 2000  # to draw
@@ -26,7 +26,7 @@ class DemoArguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run both commands and say each one; returns the exit code of the one that ended it."""
-    arguments = cli.parse(DemoArguments, "jaxreg.demo", argv)
+    arguments = cli.parse(DemoArguments, "demo", argv)
     source, common = f"road:{arguments.images}", ["--cache", arguments.cache]
     weights = weights_to_use(Path(arguments.cache))
     words = ["extract", source, "--name", "road", *common, "--weights", weights]
@@ -35,22 +35,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     """Say a command and run it in its own process: TensorFlow and JAX would share a GPU badly."""
-    cli.say(f"\n$ python -m jaxreg.{' '.join(words)}")
+    cli.say(f"\n$ jaxreg {' '.join(words)}")
     return subprocess.call([sys.executable, "-m", f"jaxreg.{words[0]}", *words[1:]])
 
 
 def weights_to_use(cache: Path) -> str:
     """`imagenet` if it can be had within ten seconds, else `random`, and it says so."""
-    from jaxreg.config import ExtractConfig
-    from jaxreg.features.cache import Cache
-    from jaxreg.features.datasets import dataset_names, read_dataset
-    from jaxreg.features.space import choose_space
+    from jaxreg.cache.datasets import dataset_names, read_dataset
+    from jaxreg.cache.store import Cache
+    from jaxreg.extract_config import ExtractConfig
+    from jaxreg.extraction.feature_set import choose_feature_set
 
     store = Cache(cache)
-    if "road" in dataset_names(store) and "-random0-" in read_dataset(store, "road").space:
+    if "road" in dataset_names(store) and "-random0-" in read_dataset(store, "road").feature_set:
         return "random"  # an earlier demonstration's, so that this one is quick
     try:
-        choose_space(ExtractConfig(), store, DOWNLOAD_SECONDS)
+        choose_feature_set(ExtractConfig(), store, DOWNLOAD_SECONDS)
     except UnavailableError:
         cli.say(
             "ImageNet weights cannot be downloaded here, so this demo uses random ones (seed 0)"

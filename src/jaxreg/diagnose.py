@@ -1,4 +1,4 @@
-"""`python -m jaxreg.diagnose`: is it not training? The long answer, on one page."""
+"""`jaxreg diagnose`: is it not training? The long answer, on one page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class DiagnoseArguments:
 
     With the name of a dataset a head is trained on a sample of it; the page is then written here.
 
-    Example: python -m jaxreg.diagnose track-1
+    Example: jaxreg diagnose track-1
     """
 
     name: Annotated[str | None, tyro.conf.Positional] = None  # run (name or path) or dataset
@@ -30,10 +30,10 @@ class DiagnoseArguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, diagnose, print; returns the exit code."""
-    arguments = cli.parse(DiagnoseArguments, "jaxreg.diagnose", argv)
+    arguments = cli.parse(DiagnoseArguments, "diagnose", argv)
     if arguments.name is None:
         raise InputError("diagnose what?", expected="a run or a dataset as the first word")
-    from jaxreg.diagnosis.run import diagnose
+    from jaxreg.diagnosis.run_tests import diagnose
 
     told = diagnose(
         arguments.name,

@@ -9,8 +9,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from jaxreg.config import HeadConfig
 from jaxreg.errors import InputError
+from jaxreg.train_config import HeadConfig
 
 _FEWEST_TO_SPLIT = 5  # rows; below this the validation rows are the training rows
 
@@ -18,12 +18,12 @@ _FEWEST_TO_SPLIT = 5  # rows; below this the validation rows are the training ro
 class HeadRegressor(RegressorMixin, BaseEstimator):
     """The jitted head with early stopping, for features of any origin, in pipelines and searches.
 
-    The settings are those of `HeadConfig`, with `random_state` for its seed; `head` is mlp or mix
+    The settings are those of `HeadConfig`, with `random_state` for its seed; `head` is mlp or blend
     (a ridge and the MLP, weighted): for a ridge alone there is scikit-learn's own. The settings of
-    `--preset best` are `head="mix", learning_rate=1e-3, min_delta=0.0`. Early stopping and the
+    `--preset best` are `head="blend", learning_rate=1e-3, min_delta=0.0`. Early stopping and the
     choice of the best epoch watch a random `validation_fraction` of the rows (rounded up); with
     fewer than 5 rows, too few to spare any, they watch the training rows themselves. For frames of
-    a video, where random rows flatter, use `python -m jaxreg.train`, which splits by blocks.
+    a video, where random rows flatter, use `jaxreg train`, which splits by blocks.
 
     Feature scaling is meant for columns of one unit, as a network's features: quiet columns stay
     quieter than loud ones. Put a StandardScaler before it where columns differ in unit.
@@ -84,19 +84,19 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         """
         import jax
 
-        from jaxreg.heads import fit
-        from jaxreg.heads.state import Data, init_state, project
+        from jaxreg.head import fit
+        from jaxreg.head.state import Data, init_state, project
 
         X, y = validate_data(
             self, X, y, dtype=(np.float32, np.float16), multi_output=True, y_numeric=True,
-            ensure_min_samples=2 if self.head == "mix" else 1,  # one row varies in no direction
+            ensure_min_samples=2 if self.head == "blend" else 1,  # one row varies in no direction
         )  # fmt: skip
         random = check_random_state(self.random_state)
         config = self._config(seed=int(random.randint(2**31)))
         self._one_target = y.ndim == 1
         targets = y.reshape(len(y), -1).astype(np.float32)
-        rows, watched = self._split(len(y), random)
-        data = Data.of(X[rows], targets[rows], X[watched], targets[watched])
+        rows, validation = self._split(len(y), random)
+        data = Data.of(X[rows], targets[rows], X[validation], targets[validation])
         config = replace(config, components=config.components_of(len(rows), X.shape[1]))
         state = init_state(config, data)
         data = jax.device_put(project(config, state, data))
@@ -119,7 +119,7 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         import jax
 
-        from jaxreg.heads.forward import predict_rows
+        from jaxreg.head.apply import predict_rows
 
         X = validate_data(self, X, dtype=(np.float32, np.float16), reset=False)
         # In float64 on the host a row's prediction does not depend, to 1e-7, on the rows beside it.
@@ -131,7 +131,7 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
     def _config(self, seed: int) -> HeadConfig:
         if self.head == "ridge":
             raise InputError(
-                "head='ridge'", expected="mlp or mix", remedy="sklearn.linear_model.RidgeCV"
+                "head='ridge'", expected="mlp or blend", remedy="sklearn.linear_model.RidgeCV"
             )
         settings: dict[str, Any] = self.get_params()
         del settings["validation_fraction"], settings["random_state"]
@@ -141,8 +141,8 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         if rows < _FEWEST_TO_SPLIT:
             return np.arange(rows), np.arange(rows)
         share = float(self.validation_fraction)
-        kept, watched = train_test_split(np.arange(rows), test_size=share, random_state=random)
-        return kept, watched
+        kept, validation = train_test_split(np.arange(rows), test_size=share, random_state=random)
+        return kept, validation
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -1,4 +1,4 @@
-"""`python -m jaxreg.extract`: run the network once over a source and keep its features."""
+"""`jaxreg extract`: run the network once over a source and keep its features."""
 
 import time
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from jaxreg import cli
-from jaxreg.config import FEATURES_PRESETS, ExtractConfig, FeaturesPreset, SourceOptions
-from jaxreg.settings import fields_of
+from jaxreg.config_io import fields_of
+from jaxreg.extract_config import FEATURES_PRESETS, ExtractConfig, FeaturesPreset, SourceOptions
 
 if TYPE_CHECKING:
-    from jaxreg.extracting import Extraction
+    from jaxreg.extraction.extract_source import Extraction
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class ExtractArguments(ExtractConfig, SourceOptions):
 
     SOURCE: road[:N] (drawn, needs nothing), mnist, a .csv or .parquet table, a .npz, a DonkeyCar
     tub, a Udacity driving_log.csv; a folder, a glob or one image.
-    Example: python -m jaxreg.extract tub/ --name track --weights imagenet
+    Example: jaxreg extract tub/ --name track --weights imagenet
     """
 
     source: Annotated[str, tyro.conf.Positional] = tyro.MISSING
@@ -33,7 +33,7 @@ class ExtractArguments(ExtractConfig, SourceOptions):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, extract, print; returns the exit code."""
-    arguments = cli.parse(ExtractArguments, "jaxreg.extract", argv, _defaults)
+    arguments = cli.parse(ExtractArguments, "extract", argv, _defaults)
     begin = time.perf_counter()
     from jaxreg.api import extract_features
 
@@ -64,7 +64,7 @@ def _defaults(argv: Sequence[str]) -> ExtractArguments:
 
 
 def _tell(done: "Extraction", cache: str) -> None:
-    where = f"{', '.join(done.columns)} in {cache}/features/{done.space}"
+    where = f"{', '.join(done.columns)} in {cache}/features/{done.feature_set}"
     seconds = done.seconds
     if done.computed:
         cli.say(

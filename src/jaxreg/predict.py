@@ -1,4 +1,4 @@
-"""`python -m jaxreg.predict`: raw images through a run's recipe and head to a table."""
+"""`jaxreg predict`: raw images through a run's recipe and head to a table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from jaxreg import cli
-from jaxreg.config import SourceOptions
+from jaxreg.config_io import fields_of
 from jaxreg.errors import InputError
-from jaxreg.settings import fields_of
+from jaxreg.extract_config import SourceOptions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +23,7 @@ class PredictArguments(SourceOptions):
     """Predict from raw images with a trained RUN, through its own recipe and the cache.
 
     SOURCE is what jaxreg.extract takes, and a folder, a glob or one image.
-    Example: python -m jaxreg.predict ckpts/track-1 photos/ --out predictions.csv
+    Example: jaxreg predict ckpts/track-1 photos/ --out predictions.csv
     """
 
     run: Annotated[str, tyro.conf.Positional] = tyro.MISSING
@@ -37,13 +37,13 @@ class PredictArguments(SourceOptions):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, predict, write; returns the exit code."""
-    arguments = cli.parse(PredictArguments, "jaxreg.predict", argv)
+    arguments = cli.parse(PredictArguments, "predict", argv)
     out = Path(arguments.out)
     if out.suffix not in FORMATS:
         raise InputError(f"--out {out}", expected=f"a name that ends in {', '.join(FORMATS)}")
     from jaxreg.api import load_run
-    from jaxreg.runs.directory import run_path
     from jaxreg.sources import open_source
+    from jaxreg.training.run_directory import run_path
 
     run = load_run(run_path(arguments.run, Path(arguments.ckpts)))
     examples = open_source(arguments.source, SourceOptions(**fields_of(SourceOptions, arguments)))
@@ -80,7 +80,7 @@ def write_table(out: Path, table: "pa.Table") -> None:
     import pyarrow as pa
     from pyarrow import csv, parquet
 
-    from jaxreg.files import write_whole
+    from jaxreg.common.files import write_whole
 
     sink = pa.BufferOutputStream()
     if out.suffix == ".csv":

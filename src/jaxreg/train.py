@@ -1,4 +1,4 @@
-"""`python -m jaxreg.train`: train a head on cached features, in seconds, again and again."""
+"""`jaxreg train`: train a head on cached features, in seconds, again and again."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import tyro
 
 from jaxreg import cli
-from jaxreg.config import FEATURES_PRESETS, Preset, TrainConfig
+from jaxreg.config_io import fields_of, from_json, preset_settings
 from jaxreg.errors import InputError
-from jaxreg.settings import fields_of, from_json, preset_settings
+from jaxreg.extract_config import FEATURES_PRESETS
+from jaxreg.train_config import Preset, TrainConfig
 
 LOST = 5  # the exit code of a training that cannot recover
 
@@ -20,7 +21,7 @@ LOST = 5  # the exit code of a training that cannot recover
 class TrainArguments(TrainConfig):
     """Train a head on the cached features of the dataset NAME; without it, of the only one.
 
-    Example: python -m jaxreg.train track --target user/angle --split blocks
+    Example: jaxreg train track --target user/angle --split blocks
     """
 
     name: Annotated[str | None, tyro.conf.Positional] = None  # dataset
@@ -37,7 +38,7 @@ class TrainArguments(TrainConfig):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, train, print; returns the exit code."""
-    arguments = cli.parse(TrainArguments, "jaxreg.train", argv, _defaults)
+    arguments = cli.parse(TrainArguments, "train", argv, _defaults)
     from jaxreg.api import train_head
 
     before = _summary_before(arguments) if arguments.resume else None
@@ -53,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     summary = run.summary
     if summary["members"]:
         cli.say(_spread_text(summary))
-    if summary["ridge_share"]:
-        from jaxreg.runs.summary import head_text
+    if summary["blend_share"]:
+        from jaxreg.report.summary import head_text
 
         cli.say(head_text(run.settings, summary, run.config["targets"]))
     if arguments.preset == "best" and (note := _other_features(run.config)):
@@ -64,13 +65,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.json:
         cli.print_json({**summary, "run": str(run.path)})
     codes = [finding["code"] for finding in summary["verdict"]["findings"]]
-    lost = summary.get("lost") or "non-finite" in codes
-    return LOST if lost and summary != before else 0  # the same again: nothing was trained
+    dead = summary.get("dead") or "non-finite" in codes
+    return LOST if dead and summary != before else 0  # the same again: nothing was trained
 
 
 def _defaults(argv: Sequence[str]) -> TrainArguments:
     """What an option left out means: `--config`'s value, `--preset`'s, or the resumed run's."""
-    from jaxreg.runs.directory import RunDirectory, read_json, run_path
+    from jaxreg.training.run_directory import RunDirectory, read_json, run_path
 
     plain = TrainArguments()
     file = cli.value_of(argv, "--config")
@@ -91,7 +92,7 @@ def _defaults(argv: Sequence[str]) -> TrainArguments:
 
 
 def _summary_before(arguments: TrainArguments) -> dict[str, Any] | None:
-    from jaxreg.runs.directory import RunDirectory, run_path
+    from jaxreg.training.run_directory import RunDirectory, run_path
 
     place = run_path(arguments.run or "", Path(arguments.ckpts))
     return RunDirectory(place).read_summary()
@@ -99,10 +100,10 @@ def _summary_before(arguments: TrainArguments) -> dict[str, Any] | None:
 
 def _other_features(config: dict[str, Any]) -> str | None:
     """A sentence, if a run of the best preset has other features than those that go with it."""
-    from jaxreg.features.recipe import Column
+    from jaxreg.cache.recipe import Column
 
     its = FEATURES_PRESETS["best"]
-    best = {Column(tap=tap, pool=its["pool"]).name for tap in its["taps"]}
+    best = {Column(layer=layer, pool=its["pool"]).name for layer in its["layers"]}
     if set(config["columns"]) == best:
         return None
     return (
@@ -112,9 +113,9 @@ def _other_features(config: dict[str, Any]) -> str | None:
 
 
 def _spread_text(summary: dict[str, Any]) -> str:
-    mean, deviation = summary["metrics"], summary["deviation"]
-    known = [name for name in mean if mean[name] is not None and deviation[name] is not None]
-    parts = ", ".join(f"{name} {mean[name]:.3g} ± {deviation[name]:.2g}" for name in known)
+    mean, std = summary["metrics"], summary["std"]
+    known = [name for name in mean if mean[name] is not None and std[name] is not None]
+    parts = ", ".join(f"{name} {mean[name]:.3g} ± {std[name]:.2g}" for name in known)
     return f"over {len(summary['members'])} trainings: {parts}"
 
 

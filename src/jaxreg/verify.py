@@ -1,4 +1,4 @@
-"""`python -m jaxreg.verify`: read all that the cache holds and name what is damaged."""
+"""`jaxreg verify`: read all that the cache holds and name what is damaged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ DAMAGED = 2  # exit code
 class VerifyArguments:
     """Check every part of the cache against the hash in its name, and every recipe and dataset.
 
-    Example: python -m jaxreg.verify --repair
+    Example: jaxreg verify --repair
     """
 
     cache: str = "cache"  # folder of datasets and features
@@ -27,9 +27,9 @@ class VerifyArguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, check, print; returns the exit code: 2 if something is damaged and stays so."""
-    arguments = cli.parse(VerifyArguments, "jaxreg.verify", argv)
-    from jaxreg.features.cache import Cache
-    from jaxreg.features.parts import set_aside
+    arguments = cli.parse(VerifyArguments, "verify", argv)
+    from jaxreg.cache.parts import set_aside
+    from jaxreg.cache.store import Cache
 
     root = Path(arguments.cache)
     if not root.is_dir():
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _recompute(cache, count: int, wrong: list[str]) -> dict[str, object]:
     """Compare a sample with what is computed now; what differs is added to `wrong`."""
-    from jaxreg.features.recompute import recompute
+    from jaxreg.extraction.recompute import recompute
 
     done = recompute(cache, count, cli.say)
     for text in done.wrong:
@@ -76,8 +76,8 @@ def _recompute(cache, count: int, wrong: list[str]) -> dict[str, object]:
 
 def check(cache) -> tuple[int, list[Path], list[str]]:
     """The number of sound parts, the damaged ones, and what else is wrong, in sentences."""
-    from jaxreg.features.datasets import dataset_names, read_dataset
-    from jaxreg.features.parts import DamagedPart, read_part
+    from jaxreg.cache.datasets import dataset_names, read_dataset
+    from jaxreg.cache.parts import DamagedPart, read_part
 
     sound, damaged, wrong = 0, [], []
     for path in sorted(cache.root.rglob("part-*.parquet")):
@@ -87,7 +87,8 @@ def check(cache) -> tuple[int, list[Path], list[str]]:
         except DamagedPart:
             damaged.append(path)
     checks = [
-        (lambda space: cache.quantized_model(cache.recipe(space)), name) for name in cache.spaces()
+        (lambda feature_set: cache.quantized_model(cache.recipe(feature_set)), name)
+        for name in cache.feature_sets()
     ]
     checks += [(lambda name: read_dataset(cache, name), name) for name in dataset_names(cache)]
     for read, name in checks:
@@ -99,16 +100,18 @@ def check(cache) -> tuple[int, list[Path], list[str]]:
 
 
 def out_of_range(cache) -> list[str]:
-    """For each int8 space a sentence if images in it are unlike those of its calibration."""
-    from jaxreg.features.calibration import VERIFIED, read_range, some
+    """For each int8 feature set a sentence if images in it are unlike those of its calibration."""
+    from jaxreg.backbone.int8 import VERIFIED, read_range, some
 
     found = []
-    for space in cache.spaces():
-        if limits := read_range(cache.calibration_path(space)):
-            digests = set().union(*(cache.digests(space, c) for c in cache.columns(space)))
+    for feature_set in cache.feature_sets():
+        if limits := read_range(cache.calibration_path(feature_set)):
+            digests = set().union(
+                *(cache.digests(feature_set, c) for c in cache.columns(feature_set))
+            )
             jpegs = cache.read_thumbnails(some(sorted(digests), VERIFIED))
             if told := limits.warning(jpegs.values()):
-                found.append(f"{space}: {told}")
+                found.append(f"{feature_set}: {told}")
     return found
 
 

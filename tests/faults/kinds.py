@@ -7,10 +7,10 @@ import jax
 import numpy as np
 
 from faults.made import Made, Shape, photos, smooth, train, video
-from jaxreg.heads import mlp, scaling
-from jaxreg.heads.scaling import Scalers
-from jaxreg.heads.state import INIT, key_for, shape_of
-from jaxreg.verdict import network
+from jaxreg.head import mlp, scaling
+from jaxreg.head.scaling import Scalers
+from jaxreg.head.state import INIT, key_for, static_config
+from jaxreg.verdict import dead_head
 
 Plant = Callable[[Made, int, np.random.Generator], Made]
 Base = Callable[[Shape, int], Made]
@@ -73,8 +73,8 @@ def relu_dead_from_the_start(made: Made, strength: int, rng) -> Made:
     plain = Scalers(scaling.identity_scaler(x.shape[1]), scaling.identity_scaler(1))
     for seed in range(100, 200):
         key = key_for(jax.random.key_data(jax.random.key(seed)), INIT)
-        params = mlp.init(key, x.shape[1], shape_of(made.config), 1)
-        if network.activity(params, plain, x).raw.max() < -0.2:
+        params = mlp.init(key, x.shape[1], static_config(made.config), 1)
+        if dead_head.activity(params, plain, x).raw.max() < -0.2:
             return made.set(seed=seed)
     raise AssertionError("no first weights of that kind")
 
@@ -251,8 +251,8 @@ def frames_of_a_video_shuffled(made: Made, strength: int, rng) -> Made:
     rows, memory = len(made.y), (0.98, 0.99, 0.995)[strength]
     half = rows // 2
     cause = np.concatenate([smooth(rng, half, 20, memory) for _ in range(2)])
-    mix = rng.normal(size=(20, made.x.shape[1])) / np.sqrt(20)
-    x = np.maximum(cause @ mix + 0.3, 0) + 0.02 * rng.normal(size=made.x.shape)
+    blend = rng.normal(size=(20, made.x.shape[1])) / np.sqrt(20)
+    x = np.maximum(cause @ blend + 0.3, 0) + 0.02 * rng.normal(size=made.x.shape)
     own = np.concatenate([smooth(rng, half, 1, memory) for _ in range(2)])
     y = own + (0.5, 0.3, 0.0)[strength] * cause[:, :1]
     labels = np.full(rows, "train", dtype=object)
@@ -265,8 +265,8 @@ def copies_across_the_split(made: Made, strength: int, rng) -> Made:
     """Validation images that train too; the others say nothing of their target."""
     x, y, digests = made.x.copy(), rng.normal(size=made.y.shape).astype(np.float32), made.digests
     digests = list(digests)
-    watched = made.side("validation")
-    copies = watched[: int((0.3, 0.6, 0.9)[strength] * len(watched))]
+    validation = made.side("validation")
+    copies = validation[: int((0.3, 0.6, 0.9)[strength] * len(validation))]
     for row, of in zip(copies, rng.permutation(made.side("train")), strict=False):
         x[row], y[row], digests[row] = x[of], y[of], digests[of]
     config = {"keep_going": True, "dropout": 0.0}
@@ -275,9 +275,9 @@ def copies_across_the_split(made: Made, strength: int, rng) -> Made:
 
 @fault("validation-shift")
 def another_camera(made: Made, strength: int, rng) -> Made:
-    x, watched = made.x.copy(), made.side("validation")
+    x, validation = made.x.copy(), made.side("validation")
     signs = rng.choice([-1, 1], size=x.shape[1])
-    x[watched] += (signs * (0.7, 1.5, 3.0)[strength] * x.std(axis=0)).astype(np.float32)
+    x[validation] += (signs * (0.7, 1.5, 3.0)[strength] * x.std(axis=0)).astype(np.float32)
     return made.but(x=x)
 
 
@@ -297,8 +297,8 @@ def sorted_by_target(made: Made, strength: int, rng) -> Made:
 def rows_few(made: Made, strength: int, rng) -> Made:
     """Noisy features that vary in many directions, and few rows."""
     rows = (80, 50, 30)[strength]
-    watched, train = made.side("validation"), made.side("train")
-    kept = np.sort(np.concatenate([watched, train[:rows]]))
+    validation, train = made.side("validation"), made.side("train")
+    kept = np.sort(np.concatenate([validation, train[:rows]]))
     x = (made.x + 0.8 * rng.normal(size=made.x.shape)).astype(np.float32)
     return made.but(
         x=x[kept], y=made.y[kept], labels=made.labels[kept],
@@ -326,13 +326,13 @@ def min_delta_large(made: Made, strength: int, rng) -> Made:
 @fault("stopping-eager", video)
 def patience_short(made: Made, strength: int, rng) -> Made:
     """A few validation rows whose loss goes up once while there is still much to learn."""
-    watched = made.side("validation")
+    validation = made.side("validation")
     for attempt in range(200):
         labels = made.labels.copy()
-        labels[rng.permutation(watched)[(20, 16, 12)[strength] :]] = "left-out"
+        labels[rng.permutation(validation)[(20, 16, 12)[strength] :]] = "left-out"
         rate = (3e-4, 2e-4)[attempt % 2]
         noisy = made.but(labels=labels).set(patience=1, min_delta=0.003, learning_rate=rate)
-        seen = train(noisy)
-        if seen.epochs <= 10 and seen.behind:
+        obs = train(noisy)
+        if obs.epochs <= 10 and obs.behind:
             return noisy
     raise AssertionError("no such validation rows")

@@ -6,16 +6,17 @@ import jax
 import numpy as np
 import pyarrow as pa
 
-from jaxreg.config import HeadConfig, TrainConfig
-from jaxreg.heads import scaling
-from jaxreg.heads.fit import make_fit
-from jaxreg.heads.forward import predict_rows
-from jaxreg.heads.ridge import Solved, decompose, solve
-from jaxreg.heads.scaling import Scalers
-from jaxreg.heads.state import Data, init_state, project
-from jaxreg.runs import metrics
-from jaxreg.splits.units import some_of, training_units
-from jaxreg.verdict import Observed, choose_rows
+from jaxreg import metrics
+from jaxreg.head import scaling
+from jaxreg.head.apply import predict_rows
+from jaxreg.head.fit import make_fit
+from jaxreg.head.ridge import Solved, decompose, solve
+from jaxreg.head.scaling import Scalers
+from jaxreg.head.state import Data, init_state, project
+from jaxreg.splits.held_out_groups import some_of, training_units
+from jaxreg.train_config import HeadConfig, TrainConfig
+from jaxreg.verdict.observation import Observed
+from jaxreg.verdict.sampling import choose_rows
 
 CONFIG = TrainConfig(hidden=(128, 64, 32, 16), learning_rate=1e-3, epochs=60)
 
@@ -87,7 +88,7 @@ def video(shape: Shape, seed: int) -> Made:
 
 
 def smooth(rng: np.random.Generator, rows: int, columns: int, memory: float) -> np.ndarray:
-    """Columns of deviation 1 in which each row is `memory` times the one before, and noise."""
+    """Columns of std 1 in which each row is `memory` times the one before, and noise."""
     told = np.empty((rows, columns))
     told[0] = rng.normal(size=columns)
     for i in range(1, rows):
@@ -96,8 +97,8 @@ def smooth(rng: np.random.Generator, rows: int, columns: int, memory: float) -> 
 
 
 def _made(shape: Shape, cause: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Made:
-    mix = rng.normal(size=(shape.causes, shape.columns)) / np.sqrt(shape.causes)
-    x = np.maximum(cause @ mix + 0.3, 0) + 0.05 * rng.normal(size=(shape.rows, shape.columns))
+    blend = rng.normal(size=(shape.causes, shape.columns)) / np.sqrt(shape.causes)
+    x = np.maximum(cause @ blend + 0.3, 0) + 0.05 * rng.normal(size=(shape.rows, shape.columns))
     y = np.tanh(cause[:, 0]) + 0.6 * cause[:, 1] + shape.noise * rng.normal(size=shape.rows)
     return Made(
         x=x.astype(np.float32),
@@ -112,9 +113,9 @@ def _made(shape: Shape, cause: np.ndarray, labels: np.ndarray, rng: np.random.Ge
 def train(made: Made) -> Observed:
     """Train as a run does, and observe."""
     config, x, y = made.config, made.x, made.y
-    rows, watched = made.side("train"), made.side("validation")
-    data = Data.of(x[rows], y[rows], x[watched], y[watched])
-    spectrum = decompose(scaling.feature_scaler(x[rows]), x[rows], y[rows])
+    rows, validation = made.side("train"), made.side("validation")
+    data = Data.of(x[rows], y[rows], x[validation], y[validation])
+    eigen = decompose(scaling.feature_scaler(x[rows]), x[rows], y[rows])
     units = training_units(
         made.split,
         rows,
@@ -124,27 +125,27 @@ def train(made: Made) -> Observed:
         gap=config.gap,
         sequential=made.sequential,
     )
-    solved = solve(spectrum, x[rows], y[rows], units=some_of(units))
-    plain = Scalers(spectrum.scaler, scaling.identity_scaler(y.shape[1]))
-    ridge = predict_rows(spectrum.head(solved, plain), plain, HeadConfig(hidden=()), x)
-    state = init_state(config, data, Solved(spectrum, solved))
+    solved = solve(eigen, x[rows], y[rows], units=some_of(units))
+    plain = Scalers(eigen.scaler, scaling.identity_scaler(y.shape[1]))
+    ridge = predict_rows(eigen.head(solved, plain), plain, HeadConfig(hidden=()), x)
+    state = init_state(config, data, Solved(eigen, solved))
     data = project(config, state, data)
     state, history = make_fit(config)(state, data, config.epochs)
     state = jax.device_get(state)
     epochs = int(state.epoch)
     told = predict_rows(state.best_params, state.scalers, config, x)
     gain, error = np.nan, np.inf
-    if np.isfinite(told[watched]).all():
-        median = np.broadcast_to(np.median(y[rows], axis=0), y[watched].shape)
+    if np.isfinite(told[validation]).all():
+        median = np.broadcast_to(np.median(y[rows], axis=0), y[validation].shape)
         blocks = None
         if made.sequential:
-            blocks = metrics.runs_of_rows(made.sequence[watched], made.order[watched])
-        gain, error = metrics.bootstrap_gain(y[watched], told[watched], median, blocks=blocks)
+            blocks = metrics.runs_of_rows(made.sequence[validation], made.order[validation])
+        gain, error = metrics.bootstrap_gain(y[validation], told[validation], median, blocks=blocks)
     sampled = choose_rows(made.labels, made.sequence, made.order)
     return Observed(
         config=config,
         words=("made",),
-        extract="python -m jaxreg.extract made.csv",
+        extract="jaxreg extract made.csv",
         y=y,
         predictions=told,
         labels=made.labels,

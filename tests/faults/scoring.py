@@ -9,7 +9,7 @@ import numpy as np
 
 from faults.kinds import KINDS, Kind
 from faults.made import HELD_OUT, TUNING, Shape, train
-from jaxreg.verdict import judge
+from jaxreg.verdict.judge import judge
 
 STRENGTHS = 3
 SEEDS = {"tuning": (100, 101, 102), "held-out": (11, 12, 13)}
@@ -36,8 +36,8 @@ class Outcome(NamedTuple):
 
 def outcome(kind: Kind, strength: int, seed: int, shape: Shape) -> Outcome:
     rng = np.random.default_rng([seed, strength])
-    seen = train(kind.plant(kind.base(shape, seed), strength, rng))
-    verdict = judge(seen)
+    obs = train(kind.plant(kind.base(shape, seed), strength, rng))
+    verdict = judge(obs)
     return Outcome(
         kind,
         strength,

@@ -1,1 +1,1 @@
-"""What `python -m jaxreg.diagnose` does: active tests, and one page that tells it all."""
+"""What `jaxreg diagnose` does: active tests, and one page that tells it all."""

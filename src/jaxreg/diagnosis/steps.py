@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxreg.config import HeadConfig
-from jaxreg.heads import optimizer
-from jaxreg.heads.fit import steps_from, train_batch
-from jaxreg.heads.forward import forward, losses_of
-from jaxreg.heads.scaling import Scalers, scale_rows
-from jaxreg.heads.state import Rates, first_params, shape_of
-from jaxreg.verdict import Observed
+from jaxreg.head import optimizer
+from jaxreg.head.apply import forward, losses_of
+from jaxreg.head.fit import steps_from, train_batch
+from jaxreg.head.scaling import Scalers, scale_rows
+from jaxreg.head.state import Rates, first_params, static_config
+from jaxreg.train_config import HeadConfig
+from jaxreg.verdict.observation import Observed
 
 STAGES, STEPS = 8, 50  # validation rows are looked at after each stage of so many steps
 
@@ -43,21 +43,21 @@ class Bench:
     scalers: Scalers
     x: np.ndarray  # (rows, inputs) as `fit` takes them
     y: np.ndarray
-    watched_x: np.ndarray
-    watched_y: np.ndarray
+    validation_x: np.ndarray
+    validation_y: np.ndarray
 
     @classmethod
-    def of(cls, seen: Observed) -> "Bench":
+    def of(cls, obs: Observed) -> "Bench":
         """The head and the sampled rows of a training."""
-        train, watched = seen.sample_train, seen.sample_watched
-        x, vx = seen.x[train], seen.x[watched]
-        if seen.config.components is not None:
-            x, vx = scale_rows(seen.scalers.features, x), scale_rows(seen.scalers.features, vx)
+        train, validation = obs.sample_train, obs.sample_validation
+        x, vx = obs.x[train], obs.x[validation]
+        if obs.config.components is not None:
+            x, vx = scale_rows(obs.scalers.features, x), scale_rows(obs.scalers.features, vx)
         x, vx = x.astype(np.float32), vx.astype(np.float32)
-        config = seen.config
+        config = obs.config
         if config.head == "ridge":
             config = replace(config, head="mlp")
-        return cls(config, seen.scalers, x, seen.sample_y[train], vx, seen.sample_y[watched])
+        return cls(config, obs.scalers, x, obs.sample_y[train], vx, obs.sample_y[validation])
 
     def run(
         self,
@@ -76,7 +76,7 @@ class Bench:
             dropout: likewise.
         """
         seed = self.config.seed if seed is None else seed
-        static = replace(shape_of(self.config), epochs=1)
+        static = replace(static_config(self.config), epochs=1)
         if dropout is not None:
             static = replace(static, dropout=dropout)
         key = jax.random.key_data(jax.random.key(seed))
@@ -86,7 +86,7 @@ class Bench:
         some = np.random.default_rng(0).permutation(len(self.x))[:rows]
         order = some[random.integers(len(some), size=(STAGES, STEPS, size))].astype(np.int32)
         chosen = Rates.of(self.config) if rates is None else rates
-        data = (self.x, self.y, self.watched_x, self.watched_y)
+        data = (self.x, self.y, self.validation_x, self.validation_y)
         told = jax.device_get(_run(static, chosen, self.scalers, key, params, data, order))
         losses, gradients, ratios = (part.reshape(-1, *part.shape[2:]) for part in told[:3])
         return Watched(losses, gradients, ratios, *told[3:])

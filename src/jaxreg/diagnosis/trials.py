@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from jaxreg.diagnosis.steps import STAGES, STEPS, Bench
-from jaxreg.heads.state import Rates
-from jaxreg.verdict import Observed
-from jaxreg.verdict.whatif import MOST, Dual
+from jaxreg.head.state import Rates
+from jaxreg.verdict.observation import MOST, Dual, Observed
 
 FEW = 64  # rows to learn by heart
 LEAST = 16  # rows that a learning curve begins with
@@ -36,12 +35,12 @@ def overfit(bench: Bench) -> Trial:
     """Learn 64 rows by heart."""
     rows = min(FEW, len(bench.x))
     own = bench.run(rows=rows, dropout=0.0)
-    rate, watched = bench.config.learning_rate, own
+    rate, validation = bench.config.learning_rate, own
     left = _left(own.losses)
     if left > LEARNED and rate != 1e-3:
         other = bench.run(rows=rows, dropout=0.0, rates=_rates(bench, 1e-3))
         if _left(other.losses) < left:
-            rate, watched, left = 1e-3, other, _left(other.losses)
+            rate, validation, left = 1e-3, other, _left(other.losses)
     can = "can" if left <= LEARNED else "cannot"
     answer = (
         f"it {can}: in {STAGES * STEPS} steps at a rate of {rate:g}, without dropout, the loss "
@@ -51,7 +50,7 @@ def overfit(bench: Bench) -> Trial:
         answer += "; the output, the scaling or the features are in its way"
     numbers = {"rows": rows, "left": left, "learning_rate": rate}
     return Trial("overfit", f"Can the head learn {rows} rows by heart?", answer, numbers,
-                 {"loss": watched.losses})  # fmt: skip
+                 {"loss": validation.losses})  # fmt: skip
 
 
 def range_test(bench: Bench) -> Trial:
@@ -82,9 +81,9 @@ def range_test(bench: Bench) -> Trial:
 
 def gradients(bench: Bench) -> Trial:
     """Gradients and updates of the first steps, layer by layer."""
-    watched = bench.run()
-    sizes = np.median(watched.gradients[:FIRST], axis=0)
-    ratios = np.median(watched.ratios[:FIRST], axis=0)
+    validation = bench.run()
+    sizes = np.median(validation.gradients[:FIRST], axis=0)
+    ratios = np.median(validation.ratios[:FIRST], axis=0)
     listed = ", ".join(f"{ratio:.1g}" for ratio in ratios)
     if ratios.max() > 0.1:
         told = "large steps: a lower learning rate"
@@ -96,7 +95,7 @@ def gradients(bench: Bench) -> Trial:
         told = "a layer without gradient: it cannot learn"
     answer = f"updates over weights, from the first layer to the output: {listed}: {told}"
     numbers = {"gradients": sizes.tolist(), "ratios": ratios.tolist()}
-    series = {"gradients": watched.gradients[:FIRST], "ratios": watched.ratios[:FIRST]}
+    series = {"gradients": validation.gradients[:FIRST], "ratios": validation.ratios[:FIRST]}
     return Trial("gradients", "Does every layer move?", answer, numbers, series)
 
 
@@ -155,18 +154,16 @@ def seeds(bench: Bench) -> Trial:
     return Trial("seeds", "How much is luck?", answer, {"mae": maes.tolist()}, {"mae": maes})
 
 
-def columns(
-    seen: Observed, names: Sequence[str], read: Callable[[str], np.ndarray]
-) -> Trial | None:
+def columns(obs: Observed, names: Sequence[str], read: Callable[[str], np.ndarray]) -> Trial | None:
     """A small ridge on each cached column. `read` gives the sampled rows' features of one."""
-    train, watched = seen.sample_train, seen.sample_watched
-    y = seen.sample_y.astype(np.float64)
+    train, validation = obs.sample_train, obs.sample_validation
+    y = obs.sample_y.astype(np.float64)
     told = {}
     for name in names:
-        x = replace(seen, x=read(name)).standard
+        x = replace(obs, x=read(name)).standard
         x = np.clip(x, -4, 4)
-        pred = Dual(x[train], y[train], x[watched]).predict()
-        told[name] = float(np.abs(pred - y[watched]).mean())
+        pred = Dual(x[train], y[train], x[validation]).predict()
+        told[name] = float(np.abs(pred - y[validation]).mean())
     if not told:
         return None
     best = min(told, key=lambda name: told[name])
@@ -175,27 +172,29 @@ def columns(
         worst = max(told, key=lambda name: told[name])
         answer += f"; on {worst} {told[worst]:.3g}"
     else:
-        answer += "; this space has no other column (extract --taps mixed2 mixed5 … for others)"
+        answer += (
+            "; this feature set has no other column (extract --layers mixed2 mixed5 … for others)"
+        )
     return Trial("columns", "Which column knows the answer?", answer, {"mae": told},
                  {"mae": np.array(list(told.values()))})  # fmt: skip
 
 
-def noise(seen: Observed) -> Trial | None:
+def noise(obs: Observed) -> Trial | None:
     """How much the targets of rows differ whose features hardly do: no head can do better.
 
     The Gamma test (Stefánsson, Končar and Jones 1997): half the mean squared difference of the
     targets of k-th neighbours, over the squared distance; its intercept is the noise's variance.
     None where all rows are frames that follow one another.
     """
-    rows = np.union1d(seen.sample_train, seen.sample_watched)
+    rows = np.union1d(obs.sample_train, obs.sample_validation)
     rows = np.sort(np.random.default_rng(0).permutation(rows)[:MOST])
-    y = seen.sample_y[rows].astype(np.float64)
-    apart = _apart(seen, seen.sampled[rows])
+    y = obs.sample_y[rows].astype(np.float64)
+    apart = _apart(obs, obs.sampled[rows])
     if apart.all():
         return None
     from sklearn.decomposition import PCA  # late: it takes a second
 
-    z = np.clip(seen.standard[rows], -4, 4).astype(np.float64)
+    z = np.clip(obs.standard[rows], -4, 4).astype(np.float64)
     at = PCA(min(max(DIRECTIONS), *z.shape), random_state=0).fit_transform(z)
     told = [_neighbours(at[:, :count], y, apart) for count in DIRECTIONS]
     delta, gamma = min(told, key=lambda pair: pair[1][0])
@@ -207,9 +206,9 @@ def noise(seen: Observed) -> Trial | None:
         f"rows with the most similar features have targets {np.sqrt(2 * gamma[0]):.2g} apart (root "
         "mean square)"
     )
-    if seen.mae is not None and ceiling > seen.mae:
+    if obs.mae is not None and ceiling > obs.mae:
         answer += (
-            f", more than the head's MAE of {seen.mae:.3g} would suggest: neighbours are too far "
+            f", more than the head's MAE of {obs.mae:.3g} would suggest: neighbours are too far "
             "apart to tell what is noise"
         )
     else:
@@ -240,13 +239,13 @@ def _neighbours(at: np.ndarray, y: np.ndarray, apart: np.ndarray) -> tuple[np.nd
     )
 
 
-def _apart(seen: Observed, rows: np.ndarray) -> np.ndarray:
+def _apart(obs: Observed, rows: np.ndarray) -> np.ndarray:
     """Which pairs do not count: a row and itself, and frames that follow one another."""
     same = np.eye(len(rows), dtype=bool)
-    if not seen.sequential:
+    if not obs.sequential:
         return same
-    close = np.abs(seen.order[rows][:, None] - seen.order[rows][None, :]) <= 10
-    return same | (close & (seen.sequence[rows][:, None] == seen.sequence[rows][None, :]))
+    close = np.abs(obs.order[rows][:, None] - obs.order[rows][None, :]) <= 10
+    return same | (close & (obs.sequence[rows][:, None] == obs.sequence[rows][None, :]))
 
 
 def _rates(bench: Bench, rate: float) -> Rates:

@@ -5,8 +5,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxreg.config import SourceOptions
 from jaxreg.errors import InputError
+from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.columns import no_columns
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.naming import IMAGE_SUFFIXES, is_image_name, listed

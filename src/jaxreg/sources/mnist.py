@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from jaxreg.config import SourceOptions
 from jaxreg.errors import UnavailableError
+from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.npz import read_archive
 

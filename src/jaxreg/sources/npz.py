@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from jaxreg.config import SourceOptions
 from jaxreg.errors import InputError, nearest
+from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.columns import no_columns
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.naming import listed, row_id

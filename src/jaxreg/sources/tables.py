@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jaxreg.config import SourceOptions
 from jaxreg.errors import InputError, nearest
+from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.columns import (
     bookkeeping,
     missing,

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxreg.config import SourceOptions
 from jaxreg.errors import InputError
+from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.columns import bookkeeping, from_rows, scalar_columns, without_reserved
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.naming import listed, one_column, unique

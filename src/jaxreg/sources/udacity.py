@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from jaxreg.config import SourceOptions
 from jaxreg.errors import InputError
+from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.columns import bookkeeping, missing, scalar_columns, take, without_reserved
 from jaxreg.sources.csvfile import CsvFile
 from jaxreg.sources.examples import Examples

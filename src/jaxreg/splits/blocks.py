@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxreg.errors import InputError
-from jaxreg.splits.side import LABEL, LEFT_OUT, TEST, TRAIN, VALIDATION, Split, places_of, share_of
+from jaxreg.splits.sides import LABEL, LEFT_OUT, TEST, TRAIN, VALIDATION, Split, places_of, share_of
 
 DEFAULT_RUNS = 10
 
@@ -58,9 +58,9 @@ def fold_blocks(
     for number in range(folds):
         held_out = fold == number
         nth, rest = _places_among(~held_out, cut)
-        watched = share_of(validation, rest)
-        chosen, _ = _spread(nth, watched, np.maximum(rest, 1))
-        chosen &= ~held_out & (watched < rest)  # else nothing would be left to train on
+        stopping = share_of(validation, rest)
+        chosen, _ = _spread(nth, stopping, np.maximum(rest, 1))
+        chosen &= ~held_out & (stopping < rest)  # else nothing would be left to train on
         labels = cut.labels(chosen, held_out, gap)
         splits.append(Split(labels, f"blocks:{runs}", _notes(labels, gap, 0)))
     return splits
@@ -77,13 +77,13 @@ class Runs(NamedTuple):
     start: np.ndarray  # (groups,) the first moment
     names: list[str]  # of the groups
 
-    def labels(self, watched: np.ndarray, held_out: np.ndarray, gap: float) -> np.ndarray:
+    def labels(self, stopping: np.ndarray, held_out: np.ndarray, gap: float) -> np.ndarray:
         """Every row's side, from which moments validate and test; what lies beside is left out."""
         labels = np.full(len(self.of), TRAIN, dtype=LABEL)
-        labels[watched], labels[held_out] = VALIDATION, TEST
+        labels[stopping], labels[held_out] = VALIDATION, TEST
         reach = np.maximum(share_of(gap, self.moments), 1)
-        away = _distance_to(watched | held_out, self.of, self.start)
-        labels[~watched & ~held_out & (away <= reach[self.of])] = LEFT_OUT
+        away = _distance_to(stopping | held_out, self.of, self.start)
+        labels[~stopping & ~held_out & (away <= reach[self.of])] = LEFT_OUT
         return labels[self.moment_of_row]
 
 

@@ -1,4 +1,4 @@
-"""Folds: every row is held out once, and a slice of what trains is watched for stopping."""
+"""Folds: every row is held out once, and a slice of what trains is stopping for stopping."""
 
 from collections.abc import Sequence
 
@@ -6,15 +6,15 @@ import numpy as np
 import pyarrow as pa
 
 from jaxreg.errors import InputError
-from jaxreg.splits import (
+from jaxreg.splits.blocks import DEFAULT_RUNS, fold_blocks, number_of_runs
+from jaxreg.splits.sides import LABEL, TEST, TRAIN, VALIDATION, Split, places_of, share_of
+from jaxreg.splits.split import (
     FEWEST_DIGESTS,
     dense_ranks,
     group_values,
     refuse_empty_side,
     unknown_kind,
 )
-from jaxreg.splits.blocks import DEFAULT_RUNS, fold_blocks, number_of_runs
-from jaxreg.splits.side import LABEL, TEST, TRAIN, VALIDATION, Split, places_of, share_of
 
 
 def split_folds(
@@ -98,9 +98,9 @@ def _by_group(
         others = len(np.unique(inner))
         watch = min(int(share_of(validation, others)), others - 1)
         drawing = GroupShuffleSplit(1, test_size=watch, random_state=seed)
-        _, watched = next(drawing.split(rest, groups=inner))
+        _, stopping = next(drawing.split(rest, groups=inner))
         labels = np.full(len(values), TRAIN, dtype=LABEL)
-        labels[held_out], labels[rest[watched]] = TEST, VALIDATION
+        labels[held_out], labels[rest[stopping]] = TEST, VALIDATION
         splits.append(Split(labels, f"group:{name}"))
     return splits
 
@@ -108,15 +108,15 @@ def _by_group(
 def _by_hash(
     folds: int, digests: Sequence[str], ids: Sequence[str], validation: float
 ) -> list[Split]:
-    """A row's fold, and whether it is watched in the others, follow from its image alone."""
+    """A row's fold, and whether it is stopping in the others, follow from its image alone."""
     few = len(set(digests)) < FEWEST_DIGESTS
     names = ids if few else digests
     fold = (places_of(names) * folds).astype(np.int64)
-    watched = places_of(f"watched:{name}" for name in names) < validation
+    stopping = places_of(f"watched:{name}" for name in names) < validation
     notes = ("There are so few distinct images that rows were split by their id.",) if few else ()
     splits = []
     for number in range(folds):
-        labels = np.where(watched, VALIDATION, TRAIN).astype(LABEL)
+        labels = np.where(stopping, VALIDATION, TRAIN).astype(LABEL)
         labels[fold == number] = TEST
         splits.append(Split(labels, "hash", notes))
     return splits

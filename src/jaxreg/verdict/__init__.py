@@ -4,10 +4,10 @@
 table of findings. docs/verdict.md is made from that table.
 """
 
-from jaxreg.verdict.finding import Cause, Evidence, Finding
-from jaxreg.verdict.headline import headline
-from jaxreg.verdict.judging import judge
-from jaxreg.verdict.observed import Observed
+from jaxreg.verdict.catalogue import Cause
+from jaxreg.verdict.finding import Evidence, Finding
+from jaxreg.verdict.judge import headline, judge
+from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.sampling import choose_rows
 
 __all__ = ["Cause", "Evidence", "Finding", "Observed", "choose_rows", "headline", "judge"]

@@ -1,11 +1,11 @@
 """What a verdict is made of: findings, and the causes that they are findings of."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from jaxreg.verdict.observed import Observed
+    pass
 
 Severity = Literal["error", "warning", "note"]
 
@@ -24,21 +24,6 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Cause:
-    """One line of the table of findings; the checks are pure functions of what was observed."""
-
-    code: str  # kebab-case, fixed once used
-    severity: Severity  # where the run learns
-    failing: Severity  # where it does not
-    measures: str  # in words
-    threshold: str  # from where on it is a finding
-    origin: str  # where the threshold comes from
-    remedy: str  # what to do, in words
-    check: "Callable[[Observed], Evidence | None] | None"  # None: not measured on a run
-    symptom: bool = False  # what others cause: its remedy is not joined to theirs
-
-
-@dataclass(frozen=True)
 class Finding:
     """One named cause, what shows it, and what to do about it."""
 
@@ -47,3 +32,19 @@ class Finding:
     evidence: str  # a sentence with the numbers
     remedy: str  # a command to copy, "" if there is nothing to do
     numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a training, or several together, are judged by on the validation rows; target units."""
+
+    mae: float | None  # None if a prediction is not finite
+    median_mae: float  # of the training median
+    ridge_mae: float | None  # None if there is none to compare with
+    gain: float  # median_mae - mae
+    gain_error: float  # its std over bootstrap draws
+
+    @property
+    def learns(self) -> bool:
+        """The error is below the median predictor's by more than twice the gain's own error."""
+        return self.mae is not None and self.gain > 2 * self.gain_error

@@ -14,8 +14,8 @@ def choose_rows(labels: np.ndarray, sequence: np.ndarray, order: np.ndarray) -> 
         order: (rows,) its place in that.
     """
     random = np.random.default_rng(0)
-    train, watched = (np.flatnonzero(labels == side) for side in ("train", "validation"))
-    some = _draw(random, watched, WATCHED)
+    train, validation = (np.flatnonzero(labels == side) for side in ("train", "validation"))
+    some = _draw(random, validation, WATCHED)
     beside = nearest_in_time(some, train, sequence, order)
     beside = _draw(random, np.unique(beside[beside >= 0]), NEIGHBOURS)
     return np.unique(np.concatenate([some, beside, _draw(random, train, TRAINED)]))

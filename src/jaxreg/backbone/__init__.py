@@ -1,0 +1,17 @@
+"""uint8 images to pooled features of a frozen network. The only package that loads Keras."""
+
+from jaxreg.backbone.download import download_imagenet
+from jaxreg.backbone.engine import ENGINES, Engine, choose_engine, load_engine
+from jaxreg.backbone.int8 import CALIBRATION_IMAGES, quantized_network
+from jaxreg.backbone.network import check_layers
+
+__all__ = [
+    "CALIBRATION_IMAGES",
+    "ENGINES",
+    "Engine",
+    "check_layers",
+    "choose_engine",
+    "download_imagenet",
+    "load_engine",
+    "quantized_network",
+]

@@ -1,0 +1,141 @@
+"""uint8 images → pooled features of a Keras network. The only place that loads Keras."""
+
+import os
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from jaxreg.backbone.download import download_imagenet
+from jaxreg.backbone.int8 import CALIBRATION_IMAGES, quantized_network
+from jaxreg.backbone.network import check_layers
+from jaxreg.backbone.registry import backbone_name
+from jaxreg.backbone.weights import WeightsSource
+from jaxreg.cache.recipe import Column, Precision, Recipe
+from jaxreg.errors import InputError
+
+__all__ = [
+    "CALIBRATION_IMAGES",
+    "ENGINES",
+    "Engine",
+    "check_layers",
+    "choose_engine",
+    "download_imagenet",
+    "load_engine",
+    "quantized_network",
+]
+
+
+class Engine(Protocol):
+    """The network on one framework, with the recipe's weights in it."""
+
+    name: str
+    parallel: int  # calls of `features` at once that keep the processor busy
+
+    def compile(self, image: np.ndarray, batch: int) -> None:
+        """Run once, so that compiling for `batch` images such as this counts as start-up."""
+        ...
+
+    def features(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """{identity column's name: float32 (len(images), D)}, in the columns' order.
+
+        `images` holds at least one, uint8 (height, width, 3); sizes may differ.
+
+        Raises:
+            InputError: at native size, an image too small for the network or for a grid.
+        """
+        ...
+
+
+def load_engine(
+    name: str,
+    recipe: Recipe,
+    columns: Sequence[Column],
+    weights: WeightsSource | None,
+    *,
+    quantized: bytes | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Engine:
+    """Build the network with its weights on an engine: seconds, most of them importing.
+
+    Args:
+        name: one of ENGINES, or `auto`.
+        recipe: how pixels become features.
+        columns: what is read, at least one, whatever their views; the network ends at the
+            last layer among them.
+        weights: what `recipe.weights` names; an int8 network needs none.
+        quantized: of an int8 recipe, what `quantized_network` made.
+        say: is told which engine it is, and why.
+
+    Raises:
+        InputError: an engine, backbone, layer, precision or grid that cannot be, or a file that
+            does not fill every array of the backbone.
+    """
+    chosen, why = choose_engine(name, recipe.precision)
+    if weights is not None and recipe.weights != weights.identity:
+        raise ValueError("load_engine: weights are not those of the recipe")
+    backbone_name(recipe.backbone)
+    check_layers(recipe.backbone, [column.layer for column in columns])
+    say(f"engine: {chosen} ({why})")
+    if chosen == "openvino":
+        from jaxreg.backbone.openvino_engine import OpenVINOEngine
+
+        return OpenVINOEngine(recipe, columns, weights, quantized)
+    if weights is None:
+        raise ValueError("load_engine: only an int8 network does without weights")
+    if chosen == "jax":
+        from jaxreg.backbone.jax_engine import JaxEngine
+
+        return JaxEngine(recipe, columns, weights)
+    from jaxreg.backbone.tensorflow_engine import TensorFlowEngine
+
+    return TensorFlowEngine(recipe, columns, weights)
+
+
+ENGINES = ("tensorflow", "jax", "openvino")
+
+GPUS = (Path("/dev/nvidia0"), Path("/dev/kfd"))
+TPUS = (Path("/dev/accel0"), Path("/dev/vfio/0"))
+
+
+def choose_engine(asked: str, precision: Precision = "float32") -> tuple[str, str]:
+    """The engine, and why it is that one.
+
+    `auto` is JAX where it has an accelerator, OpenVINO where that is installed, else TensorFlow.
+
+    Raises:
+        InputError: there is no such engine, or it has no such precision.
+    """
+    if asked not in ("auto", *ENGINES):
+        raise InputError(f"no engine {asked!r}", expected=" or ".join(("auto", *ENGINES)))
+    if precision != "float32":
+        if asked not in ("auto", "openvino"):
+            raise InputError(
+                f"--precision {precision} with --engine {asked}",
+                expected="--engine openvino below float32",
+            )
+        return "openvino", f"the one that computes in {precision}"
+    if asked != "auto":
+        return asked, "as asked for"
+    if accelerator := _accelerator():
+        return "jax", f"there is a {accelerator}"
+    if find_spec("openvino") is not None:
+        return "openvino", "installed, and JAX has no accelerator"
+    return "tensorflow", "JAX has no accelerator, and OpenVINO is not installed"
+
+
+def _accelerator() -> str | None:
+    """What JAX would compute on, if not the CPU: the hardware is there and so is its plugin."""
+    allowed = os.environ.get("JAX_PLATFORMS", "").lower()
+    if allowed and set(allowed.split(",")) <= {"cpu"}:
+        return None
+    plugins = {entry.name for entry in metadata.entry_points(group="jax_plugins")}
+    gpu = any(path.exists() for path in GPUS)
+    if gpu and any(name.startswith(("xla_cuda", "xla_rocm")) for name in plugins):
+        return "GPU"
+    if any(path.exists() for path in TPUS) and find_spec("libtpu") is not None:
+        return "TPU"
+    return None

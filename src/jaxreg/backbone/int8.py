@@ -1,0 +1,159 @@
+"""The network in int8: NNCF's post-training quantization, calibrated on the user's own images."""
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxreg.backbone.openvino_model import converted_network, import_openvino, pack, unpack
+from jaxreg.backbone.preprocess import preprocessing
+from jaxreg.backbone.registry import BACKBONES
+from jaxreg.backbone.resize import resize
+from jaxreg.backbone.weights import WeightsSource
+from jaxreg.cache.recipe import Recipe
+from jaxreg.common.files import write_whole
+from jaxreg.errors import InputError
+from jaxreg.sources.pixels import thumbnail
+
+CALIBRATION_IMAGES = 200
+"""Enough for the ranges of activations to settle; twice as many take twice the time."""
+
+
+def quantized_network(
+    recipe: Recipe, weights: WeightsSource, images: Iterable[np.ndarray]
+) -> bytes:
+    """The whole network in int8, packed: preprocessed pixels in, the last layer out, others inside.
+
+    Args:
+        recipe: says size and preprocessing.
+        weights: of the float32 network.
+        images: to calibrate on, at least one, uint8 (height, width, 3); gone through several
+            times.
+
+    Raises:
+        InputError: there is no image; OpenVINO or NNCF is not installed.
+    """
+    if next(iter(images), None) is None:
+        raise InputError("no usable image to calibrate int8 on", expected="at least one")
+    ov = import_openvino()
+    nncf = _quiet_nncf()
+    network = unpack(ov.Core(), converted_network(recipe.backbone, weights, recipe.size))
+    _end_at_the_last_layer(network, BACKBONES[recipe.backbone].last_layer)
+
+    prepared = preprocessing(recipe)
+
+    def prepare(image: np.ndarray) -> np.ndarray:
+        pixels = np.empty((1, *(recipe.size or image.shape[:2]), 3), np.float32)
+        resize(image, pixels[0])
+        return prepared(pixels)
+
+    with redirect_stdout(io.StringIO()), warnings.catch_warnings():  # progress bars
+        warnings.simplefilter("ignore")
+        dataset = nncf.Dataset(images, prepare)
+        return pack(nncf.quantize(network, dataset, subset_size=CALIBRATION_IMAGES))
+
+
+def _end_at_the_last_layer(network: Any, last: str) -> None:
+    """Let other layers be layers within the network, not ends of it.
+
+    NNCF leaves a layer at which a network ends in float32, and what follows it in part: 5% slower.
+    """
+    for result in network.get_results():
+        if last not in result.input_value(0).get_names():
+            network.remove_result(result)
+
+
+def _quiet_nncf() -> Any:
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        nncf = import_openvino("nncf")
+    nncf.set_log_level(logging.ERROR)
+    return nncf
+
+
+NAMES = (
+    *(f"mean {colour}" for colour in ("red", "green", "blue")),
+    *(f"contrast in {colour}" for colour in ("red", "green", "blue")),
+    "detail",
+)
+"""Mean and std of each channel, and the mean step from pixel to pixel: all in 0..255."""
+
+MARGIN = 0.5  # of the calibration's own span, on either side
+STEPS = 4.0  # of 0..255, on either side: the least that counts as another kind of image
+WORTH_SAYING = 0.01  # share of images outside from which it is said
+LOOKED_AT = 500  # images of an extraction, spread evenly: more would cost time and say the same
+VERIFIED = 5000  # images of a feature set that `verify` looks at; it has the time
+
+
+@dataclass(frozen=True)
+class Range:
+    """The least and greatest of each measure among the images of a calibration."""
+
+    low: np.ndarray  # (measures,)
+    high: np.ndarray
+
+    def warning(self, jpegs: Iterable[bytes]) -> str | None:
+        """A sentence if more than a few of these thumbnails are outside; None otherwise."""
+        measures = np.array([measure(jpeg) for jpeg in jpegs])
+        if not len(measures):
+            return None
+        margin = MARGIN * (self.high - self.low) + STEPS
+        beyond = (measures < self.low - margin) | (measures > self.high + margin)
+        outside = int(beyond.any(axis=1).sum())
+        if outside <= WORTH_SAYING * len(measures):
+            return None
+        worst = int(beyond.sum(axis=0).argmax())
+        values = measures[beyond[:, worst], worst]
+        return (
+            f"{outside} of {len(measures)} images are unlike those that int8 was calibrated on "
+            f"({NAMES[worst]} {values.min():.0f} to {values.max():.0f}, there "
+            f"{self.low[worst]:.0f} to {self.high[worst]:.0f}); their features may be coarse: "
+            "--precision bfloat16, or int8 calibrated on them in another --cache"
+        )
+
+
+def measure(jpeg: bytes) -> np.ndarray:
+    """The measures of a thumbnail, in the order of NAMES."""
+    from PIL import Image as pillow
+    from PIL import ImageStat
+
+    with pillow.open(io.BytesIO(jpeg)) as picture:
+        rgb = picture.convert("RGB")
+    told = ImageStat.Stat(rgb)
+    grey = np.asarray(rgb).sum(axis=2, dtype=np.int16)
+    detail = np.abs(np.diff(grey, axis=1)).mean() / 3 if rgb.width > 1 else 0.0
+    return np.array([*told.mean, *told.stddev, detail], np.float32)
+
+
+def write_range(path: Path, images: Iterable[np.ndarray]) -> None:
+    """Write the range of decoded images, uint8 (height, width, 3)."""
+    measures = np.array([measure(thumbnail(np.ascontiguousarray(image))) for image in images])
+    limits = {
+        name: [float(low), float(high)]
+        for name, low, high in zip(NAMES, measures.min(axis=0), measures.max(axis=0), strict=True)
+    }
+    write_whole(path, json.dumps(limits, indent=2).encode() + b"\n")
+
+
+def read_range(path: Path) -> Range | None:
+    """The range in a file; None if there is none that can be read, as beside older networks."""
+    try:
+        limits = json.loads(path.read_bytes())
+        low, high = zip(*(limits[name] for name in NAMES), strict=True)
+        return Range(np.array(low, np.float32), np.array(high, np.float32))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def some(digests: Sequence[str], count: int = LOOKED_AT) -> list[str]:
+    """At most `count` of them, spread evenly."""
+    places = np.linspace(0, len(digests) - 1, min(count, len(digests))).round().astype(int)
+    return [digests[int(place)] for place in places]

@@ -1,0 +1,130 @@
+"""The engine that runs the network in OpenVINO: the fastest on a CPU, and the one below float32."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+
+from jaxreg.backbone.openvino_model import (
+    check_model_layers,
+    converted_network,
+    import_openvino,
+    output_sizes,
+    pooled_model,
+    unpack,
+)
+from jaxreg.backbone.pooling import ReadingEngine, check_size, in_order
+from jaxreg.backbone.resize import resize
+from jaxreg.backbone.weights import WeightsSource
+from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.errors import InputError
+
+STEP = 8
+"""Images that one core computes at a time: as fast as more, and little is left over at the end."""
+
+SIZES_KEPT = 16  # compiled models, one per size of image
+
+# said even for float32: some processors would take bfloat16; what int8 leaves over is float32
+_HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
+
+
+class OpenVINOEngine(ReadingEngine):
+    """Features of uint8 images on the CPU, in the recipe's precision.
+
+    Every core takes a few images at a time, resizes them and sends them through the network by
+    itself; so cores never wait for each other, nor for the last image of a batch.
+    """
+
+    name = "openvino"
+    parallel = 2  # the next batch begins while the last images of this one are under way
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        columns: Sequence[Column],
+        weights: WeightsSource | None,
+        quantized: bytes | None = None,
+    ) -> None:
+        """`quantized` is the packed model of an int8 recipe; other precisions need the weights."""
+        super().__init__(recipe, columns)
+        self._core = import_openvino().Core()
+        if recipe.precision == "bfloat16" and not computes_bfloat16(self._core):
+            raise InputError(
+                "--precision bfloat16, and this processor has no such instructions",
+                expected="a processor with AVX512_BF16, AMX or their like",
+                remedy="--precision float32 or int8",
+            )
+        if quantized is not None:
+            self._packed = quantized
+        elif weights is not None:
+            self._packed = converted_network(recipe.backbone, weights, recipe.size)
+        else:
+            raise ValueError("OpenVINOEngine: neither a quantized model nor weights")
+        self._compiled = lru_cache(SIZES_KEPT)(self._compile)
+        first = self._compiled(*recipe.size) if recipe.size else None
+        streams = first.qsize() if first else 1
+        self._workers = ThreadPoolExecutor(max(1, streams), "openvino")
+
+    def compile(self, image: np.ndarray, batch: int) -> None:
+        """Run the network once, so that this can be counted as start-up."""
+        self.features([image])
+
+    def read(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """One array per read, rows in the order of the images."""
+        places, steps = [], []
+        for (height, width), group in self.groups(images).items():
+            requests = self._compiled(height, width)
+            for at in range(0, len(group), STEP):
+                some = group[at : at + STEP]
+                places += some
+                shown = [images[place] for place in some]
+                steps.append(self._workers.submit(_run, requests, shown))
+        return in_order(places, [step.result() for step in steps])
+
+    def _compile(self, height: int, width: int) -> SimpleQueue:
+        """The model for images of one size: a queue of as many requests as run at once.
+
+        Each comes with memory for the resized pixels of a step.
+        """
+        check_size(self.recipe.backbone, height, width)
+        model = unpack(self._core, self._packed)
+        check_model_layers(model, self.recipe.backbone, self.layers)
+        sizes = output_sizes(model, self.layers, height, width)
+        self.check_grids(height, width, sizes)
+        pooled = pooled_model(model, self.recipe, self.reads, sizes)
+        # a step of a fixed number is quicker; at native size a step may be one image
+        pooled.reshape([STEP if self.recipe.size else -1, height, width, 3])
+        compiled = self._core.compile_model(
+            pooled,
+            "CPU",
+            {
+                "PERFORMANCE_HINT": "THROUGHPUT",  # images side by side, few cores for each
+                "INFERENCE_PRECISION_HINT": _HINTS[self.recipe.precision],
+            },
+        )
+        requests: SimpleQueue = SimpleQueue()
+        for _ in range(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")):
+            pixels = np.zeros((STEP, height, width, 3), np.float32)
+            requests.put((compiled.create_infer_request(), pixels))
+        return requests
+
+
+def computes_bfloat16(core: Any) -> bool:
+    """Whether the processor has instructions for it: without them OpenVINO takes float32."""
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _run(requests: SimpleQueue, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    request, pixels = requests.get()
+    try:
+        for image, resized in zip(images, pixels, strict=False):
+            resize(image, resized)
+        fixed = request.get_compiled_model().input().partial_shape.is_static
+        shown = pixels if fixed else pixels[: len(images)]
+        reads = request.infer([shown], share_inputs=True)
+        return [read[: len(images)] for read in reads.values()]
+    finally:
+        requests.put((request, pixels))

@@ -1,0 +1,188 @@
+"""The Keras network as an OpenVINO model: converted once, kept, cut to what is read, pooled."""
+
+import hashlib
+import io
+import json
+import re
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxreg.backbone.network import Size, build_network, check_layers, start_keras
+from jaxreg.backbone.pooling import grid_cells
+from jaxreg.backbone.preprocess import preprocessing
+from jaxreg.backbone.weights import WeightsSource
+from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.common.files import write_whole
+from jaxreg.common.user_cache import user_cache
+from jaxreg.errors import InputError
+
+CONVERSION = 1
+"""Version of how a network is converted: another number, and it is converted anew."""
+
+_FILES = ("model.xml", "model.bin")
+
+
+def import_openvino(package: str = "openvino") -> Any:
+    """Import OpenVINO, or NNCF, without the telemetry that they bring.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    if find_spec(package) is None:
+        extra = "int8" if package == "nncf" else package
+        raise InputError(
+            f"{package} is not installed", remedy=f"pip install 'jaxreg[{extra}]', or --engine auto"
+        )
+    # both take a failing import for "no telemetry"; no setting of theirs says so without a file
+    sys.modules["openvino_telemetry"] = None  # pyright: ignore[reportArgumentType]
+    return __import__(package)
+
+
+def converted_network(backbone: str, weights: WeightsSource, size: Size = None) -> bytes:
+    """The whole network, packed: preprocessed pixels in, every layer out.
+
+    `size` counts where `build_network` says so.
+
+    It is kept in the user's cache directory, 87 MB for InceptionV3; if it is there, neither Keras
+    nor TensorFlow is loaded.
+
+    Raises:
+        InputError: OpenVINO is not installed; weights that do not fill every array.
+    """
+    import_openvino()
+    key = {
+        "backbone": backbone,
+        "weights": weights.identity,
+        "conversion": CONVERSION,
+        **({} if backbone == "inception_v3" else {"size": size}),
+        **{name: metadata.version(name) for name in ("openvino", "keras", "tensorflow")},
+    }
+    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    path = user_cache() / "openvino" / f"{backbone}-{weights.tag}-{name}.zip"
+    try:
+        content = path.read_bytes()
+        _unpack(content)  # checks it against its own checksums
+        return content
+    except (OSError, zipfile.BadZipFile, KeyError):
+        pass  # absent or damaged: converted anew
+    content = pack(_convert(backbone, weights, size))
+    with suppress(InputError):  # a cache that cannot be written costs the next start its time
+        write_whole(path, content)
+    return content
+
+
+def _convert(backbone: str, weights: WeightsSource, size: Size) -> Any:
+    start_keras("tensorflow", hide_gpu=True)
+    import tensorflow as tf
+
+    ov = import_openvino()
+    network = build_network(backbone, None, weights, size)
+    pixels = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)  # pyright: ignore[reportCallIssue]
+    function = tf.function(lambda x: network(x, training=False), input_signature=[pixels])
+    return ov.convert_model(function.get_concrete_function())
+
+
+def pack(model: Any) -> bytes:
+    """An OpenVINO model as one file: a zip, nothing compressed, the same bytes each time."""
+    ov = import_openvino()
+    packed = io.BytesIO()
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(packed, "w") as archive:
+        ov.save_model(model, str(Path(folder, _FILES[0])), compress_to_fp16=False)
+        for name in _FILES:
+            archive.writestr(zipfile.ZipInfo(name), Path(folder, name).read_bytes())
+    return packed.getvalue()
+
+
+def unpack(core: Any, content: bytes) -> Any:
+    """The inverse of `pack`."""
+    return core.read_model(*_unpack(content))
+
+
+def _unpack(content: bytes) -> list[bytes]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return [archive.read(name) for name in _FILES]
+
+
+def layer_outputs(model: Any, layers: Sequence[str]) -> dict[str, Any]:
+    """The outputs (batch, rows, columns, channels) of some layers, by name.
+
+    They are found inside the network: it need not end at every layer.
+    """
+    return {
+        layer: output
+        for node in model.get_ops()
+        for output in node.outputs()
+        for layer in set(layers) & output.get_names()
+        if node.get_type_name() != "Result"
+    }
+
+
+def check_model_layers(model: Any, backbone: str, layers: Sequence[str]) -> None:
+    """Raise InputError for a layer that is no layer of a converted network."""
+    found = layer_outputs(model, layers)
+    if len(found) < len(set(layers)):
+        names = [name for op in model.get_ops() for out in op.outputs() for name in out.get_names()]
+        check_layers(backbone, layers, [name for name in names if re.fullmatch(r"\w+", name)])
+
+
+def output_sizes(
+    model: Any, layers: Sequence[str], height: int, width: int
+) -> dict[str, list[int]]:
+    """Rows and columns of each layer for images of that size; the model keeps it as its own."""
+    model.reshape([-1, height, width, 3])
+    return {
+        layer: [output.partial_shape[axis].get_length() for axis in (1, 2)]
+        for layer, output in layer_outputs(model, layers).items()
+    }
+
+
+def pooled_model(
+    model: Any,
+    recipe: Recipe,
+    reads: Sequence[tuple[str, str]],
+    sizes: dict[str, list[int]],
+) -> Any:
+    """Pixels in 0..255 in, one output per read: preprocessing before the network, pools after it.
+
+    It ends at the last layer that is read. `model` is changed and must not be used again; `sizes`
+    are its layers' rows and columns.
+    """
+    ov = import_openvino()
+    from openvino import opset13 as ops
+
+    [network_input] = model.get_parameters()
+    pixels = ops.parameter(network_input.get_partial_shape(), ov.Type.f32, name="pixels")
+    users = network_input.output(0).get_target_inputs()
+    prepared = preprocessing(recipe).openvino(ops, pixels)
+    for user in users:
+        user.replace_source_output(prepared.output(0))
+    outputs = layer_outputs(model, list(sizes))
+    results = [
+        ops.result(_pool(ops, outputs[layer], Column(layer=layer, pool=pool), sizes[layer]))
+        for layer, pool in reads
+    ]
+    return ov.Model(results, [pixels], "features")
+
+
+def _pool(ops: Any, output: Any, column: Column, size: Sequence[int]) -> Any:
+    """(batch, H, W, channels) -> (batch, D)."""
+    both = np.array([1, 2])
+    if column.pool == "max":
+        return ops.reduce_max(output, both, False)
+    if column.cells is None:
+        return ops.reduce_mean(output, both, False)
+    means = []
+    for rows, places in grid_cells(column, *size):
+        start, stop = np.array([rows.start, places.start]), np.array([rows.stop, places.stop])
+        cell = ops.slice(output, start, stop, np.array([1, 1]), both)
+        means.append(ops.reduce_mean(cell, both, False))
+    return ops.concat(means, 1)

@@ -1,0 +1,111 @@
+"""What all engines share: which layers and pools are read, batches of mixed sizes."""
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxreg.backbone.preprocess import preprocessing
+from jaxreg.backbone.registry import BACKBONES
+from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.errors import InputError
+
+Cell = tuple[slice, slice]
+
+
+class ReadingEngine(ABC):
+    """Turns images into columns; a subclass runs the network.
+
+    It knows nothing of views: a flipped image is one more image to it.
+    """
+
+    def __init__(self, recipe: Recipe, columns: Sequence[Column]) -> None:
+        self.recipe = recipe
+        self.prepared = preprocessing(recipe)
+        self.columns = tuple(dict.fromkeys(column.identity for column in columns))
+        self.reads = sorted({(column.layer, column.pool) for column in columns})
+        self.layers = sorted({layer for layer, _ in self.reads})
+
+    def features(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Pooled features of a batch.
+
+        Args:
+            images: at least one, uint8 (height, width, 3); sizes may differ.
+
+        Returns:
+            Per name of an identity column, in the columns' order, float32 (len(images), D).
+
+        Raises:
+            InputError: at native size, an image too small for the network or for a grid.
+        """
+        found = dict(zip(self.reads, self.read(images), strict=True))
+        return {column.name: found[column.layer, column.pool] for column in self.columns}
+
+    def groups(self, images: Sequence[np.ndarray]) -> dict[tuple[int, int], list[int]]:
+        """The places of the images that the network will see at each height and width."""
+        if self.recipe.size is not None:
+            return {self.recipe.size: list(range(len(images)))}
+        return same_size(images)
+
+    @abstractmethod
+    def read(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """float32 (len(images), D) per read."""
+
+    def check_grids(self, height: int, width: int, outputs: Mapping[str, Sequence[int]]) -> None:
+        """Refuse a grid that is finer than the output of its layer.
+
+        `outputs` has (rows, columns) of each layer for images of `height` x `width` pixels.
+        """
+        for layer, pool in self.reads:
+            rows, columns = Column(layer=layer, pool=pool).cells or (1, 1)
+            if rows > outputs[layer][0] or columns > outputs[layer][1]:
+                raise InputError(
+                    f"--pool {pool} on {layer}",
+                    expected=f"at most {outputs[layer][0]}x{outputs[layer][1]} cells, its "
+                    f"output for images of {height} x {width} pixels",
+                    remedy="fewer cells, an earlier layer or a larger --size",
+                )
+
+
+def check_size(backbone: str, height: int, width: int) -> None:
+    """Refuse images that are too small for the network."""
+    smallest = BACKBONES[backbone].smallest
+    if min(height, width) < smallest:
+        raise InputError(
+            f"an image of {height} x {width} pixels at native size",
+            expected=f"at least {smallest} pixels each way",
+            remedy=f"--size {BACKBONES[backbone].size} {BACKBONES[backbone].size}",
+        )
+
+
+def same_size(images: Sequence[np.ndarray]) -> dict[tuple[int, int], list[int]]:
+    """The places of the images of each height and width."""
+    places: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for place, image in enumerate(images):
+        places[image.shape[:2]].append(place)
+    return places
+
+
+def in_order(places: Sequence[int], parts: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
+    """Per read the rows of all parts, sorted by their images' places."""
+    order = np.argsort(places)
+    return [np.concatenate(read)[order] for read in zip(*parts, strict=True)]
+
+
+def grid_cells(column: Column, height: Any, width: Any) -> list[Cell]:
+    """The parts of a (height, width) output that a grid averages; both may be tensors.
+
+    Cell r of R covers the rows from floor(r H / R) to ceil((r + 1) H / R), like PyTorch's adaptive
+    pooling; cells are flattened row by row, each with all its channels.
+    """
+    rows, columns = column.cells or (1, 1)
+    return [
+        (
+            slice(row * height // rows, -(-(row + 1) * height // rows)),
+            slice(place * width // columns, -(-(place + 1) * width // columns)),
+        )
+        for row in range(rows)
+        for place in range(columns)
+    ]

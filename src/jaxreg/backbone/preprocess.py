@@ -1,0 +1,59 @@
+"""Pixels in 0..255 → what the network wants, by one description for every framework."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jaxreg.backbone.registry import BACKBONES
+from jaxreg.cache.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """(x / divisor - mean) / std, channels reversed first if `bgr`; None: left out."""
+
+    divisor: float | None = None
+    mean: np.ndarray | None = None  # float32, one or one per channel
+    std: np.ndarray | None = None  # float32, one per channel
+    bgr: bool = False
+
+    def __call__(self, pixels: Any) -> Any:
+        """Of float32 (..., 3) in NumPy, TensorFlow or JAX."""
+        if self.bgr:
+            pixels = pixels[..., ::-1]
+        if self.divisor is not None:
+            pixels = pixels / self.divisor
+        if self.mean is not None:
+            pixels = pixels - self.mean
+        return pixels if self.std is None else pixels / self.std
+
+    def openvino(self, ops: Any, pixels: Any) -> Any:
+        """The same as nodes of an OpenVINO model, shape (batch, rows, columns, 3)."""
+        if self.bgr:
+            pixels = ops.gather(pixels, np.array([2, 1, 0]), np.array(3))
+        if self.divisor is not None:
+            pixels = ops.divide(pixels, np.float32(self.divisor))
+        if self.mean is not None:
+            pixels = ops.subtract(pixels, self.mean)
+        return pixels if self.std is None else ops.divide(pixels, self.std)
+
+
+def _float32(*values: float) -> np.ndarray:
+    return np.array(values[0] if len(values) == 1 else values, np.float32)
+
+
+# the numbers are those of keras/src/applications/imagenet_utils.py
+_KERAS = {
+    "tf": Preprocessing(127.5, _float32(1.0)),
+    "torch": Preprocessing(255.0, _float32(0.485, 0.456, 0.406), _float32(0.229, 0.224, 0.225)),
+    "caffe": Preprocessing(mean=_float32(103.939, 116.779, 123.68), bgr=True),
+    "none": Preprocessing(),
+}
+
+
+def preprocessing(recipe: Recipe) -> Preprocessing:
+    """What a recipe does to pixels: the backbone's own `preprocess_input`, or x / 255."""
+    if recipe.preprocess == "unit":
+        return Preprocessing(255.0)
+    return _KERAS[BACKBONES[recipe.backbone].range]

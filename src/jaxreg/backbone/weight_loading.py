@@ -1,0 +1,132 @@
+"""Weights of any network of keras.applications: drawn, or loaded by Keras with proof.
+
+InceptionV3's files are read by files.py instead, which takes more kinds of them.
+"""
+
+import hashlib
+import io
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from jaxreg.backbone.registry import Backbone
+from jaxreg.backbone.weights import WeightsSource
+from jaxreg.errors import InputError
+
+_NEUTRAL = {
+    **dict.fromkeys(("bias", "beta", "moving_mean", "mean", "count"), 0.0),
+    **dict.fromkeys(("gamma", "moving_variance", "variance"), 1.0),
+}
+
+# what Keras' EfficientNets divide by the square root of, if and only if the weights are ImageNet's
+_IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
+
+
+def leaves(model: Any) -> Iterator[Any]:
+    """The layers with weights, in the order of `model.layers`, those of inner models in place."""
+    for layer in model.layers:
+        if getattr(layer, "layers", None):
+            yield from leaves(layer)
+        elif layer.weights:
+            yield layer
+
+
+def fill_random(model: Any, seed: int) -> None:
+    """Random weights, version 1 (docs/weights.md): glorot kernels in layer order, the rest neutral.
+
+    Raises:
+        InputError: a layer of a kind that has no such weights.
+    """
+    generator = np.random.Generator(np.random.PCG64(seed))
+    for layer in leaves(model):
+        kind = type(layer).__name__
+        for variable in layer.weights:
+            variable.assign(_drawn(generator, kind, variable.name, tuple(variable.shape)))
+        _settle(layer)
+
+
+def _drawn(
+    generator: np.random.Generator, kind: str, name: str, shape: tuple[int, ...]
+) -> np.ndarray:
+    if name in _NEUTRAL:
+        return np.full(shape, _NEUTRAL[name], np.float32)
+    if kind == "LayerScale":
+        return np.ones(shape, np.float32)
+    if not name.endswith("kernel") or len(shape) not in (2, 4):
+        raise InputError(
+            f"no random weights for {name} of a {kind}",
+            remedy="--weights imagenet or a file, or another --backbone",
+        )
+    area = int(np.prod(shape[:-2]))
+    fan_in, fan_out = area * shape[-2], area * shape[-1]
+    if kind == "DepthwiseConv2D" or name == "depthwise_kernel":
+        fan_in = area  # each channel by itself: (h, w, channels, multiplier)
+    limit = np.sqrt(6 / (fan_in + fan_out))
+    return generator.uniform(-limit, limit, shape).astype(np.float32)
+
+
+def load_file(model: Any, backbone: Backbone, weights: WeightsSource) -> None:
+    """Let Keras load a file, and prove that every array came from it: all were NaN before.
+
+    Raises:
+        InputError: the file has changed, is damaged or lacks an array.
+    """
+    assert weights.path is not None
+    path = weights.path
+    floats = [v for v in model.weights if np.issubdtype(np.dtype(v.dtype), np.floating)]
+    for variable in floats:
+        variable.assign(np.full(variable.shape, np.nan, np.float32))
+    reason = "the rest are absent or of another shape"
+    try:
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != weights.identity:
+            raise ValueError("it has changed since it was identified")
+        with warnings.catch_warnings():  # Keras says what it passed over; the count says more
+            warnings.simplefilter("ignore")
+            model.load_weights(path)
+    except Exception as error:  # Keras raises anything
+        reason = " ".join(str(error).split())[:200]
+        content = b""
+    empty = sum(not np.isfinite(np.asarray(variable)).all() for variable in floats)
+    if empty or not content:
+        raise InputError(
+            f"{path} supplies {len(floats) - empty} of the {len(floats)} arrays of "
+            f"{backbone.constructor}: {reason}",
+            expected=f"{backbone.constructor} as Keras saves it (.weights.h5, .h5, .keras), "
+            "without its top",
+            remedy='save the backbone alone: backbone.save_weights("x.weights.h5")',
+        )
+    for layer in leaves(model):
+        if type(layer).__name__ == "Normalization" and _made_for_imagenet(path, content, backbone):
+            # Keras then adds a layer that divides by sqrt(std); it is no array of the file
+            layer.adapt_variance.assign(layer.adapt_variance * _IMAGENET_STD)
+        _settle(layer)
+
+
+def _settle(layer: Any) -> None:
+    """A Normalization computes with constants that it makes of its weights."""
+    if hasattr(layer, "finalize_state"):
+        layer.finalize_state()
+
+
+def _made_for_imagenet(path: Path, content: bytes, backbone: Backbone) -> bool:
+    """Whether an EfficientNet was built with weights="imagenet", which gives it one layer more.
+
+    Either it is Keras' own file, or the layers that the file lists have a second Rescaling.
+    """
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() == backbone.imagenet.hash:
+        return True
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            content = archive.read("model.weights.h5")
+    names: list[str] = []
+    with h5py.File(io.BytesIO(content), "r") as file:
+        file.visit(names.append)
+    rescaling = {name for name in names if re.fullmatch(r"(.*/)?rescaling(_\d+)?", name)}
+    return len(rescaling) > 1

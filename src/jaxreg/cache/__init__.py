@@ -1,0 +1,1 @@
+"""Features on disk: recipes, immutable parts, columns, datasets (docs/cache.md)."""

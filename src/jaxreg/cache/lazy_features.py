@@ -1,0 +1,122 @@
+"""Features that stay in their parts and are read a part at a time, as often as they are needed."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jaxreg.cache.parts import Layout, list_parts, read_features, read_part
+from jaxreg.cache.recipe import Column
+from jaxreg.cache.store import Cache, lacking_features
+
+Piece = tuple[np.ndarray, np.ndarray]
+"""Row numbers, and the features of those rows (rows, columns)."""
+
+PIECE = 1024  # rows that are handled together where all are in memory
+
+
+class _Located(NamedTuple):
+    """Where the features of each row are in one column."""
+
+    paths: list[Path]
+    layout: Layout
+    part: np.ndarray  # (rows,) which of paths
+    at: np.ndarray  # (rows,) which row of that part
+
+
+class PartFeatures:
+    """The features of `digests` in the cache: `shape` and `dtype` as of an array, read in pieces.
+
+    Every part is checked against its name each time it is read.
+
+    Raises:
+        DamagedPart: a part is not what its name says; also while pieces are read.
+        InputError: a digest has no features in one of the columns.
+    """
+
+    def __init__(
+        self, cache: Cache, feature_set: str, columns: Sequence[Column], digests: Sequence[str]
+    ) -> None:
+        wanted = pa.array(digests, pa.string())
+        self._columns = [
+            _locate(
+                list_parts(cache.folder(feature_set, c)),
+                cache.layout(feature_set, c, digests),
+                wanted,
+            )
+            for c in columns
+        ]
+        for column, located in zip(columns, self._columns, strict=True):
+            if lacking := set(np.array(digests, object)[located.at < 0]):
+                raise lacking_features(len(lacking), feature_set, column)
+        layouts = [located.layout for located in self._columns]
+        self.shape = len(digests), sum(layout.size for layout in layouts)
+        self.dtype = np.result_type(*(layout.dtype for layout in layouts))
+
+    def pieces(self, rows: np.ndarray, order: np.random.Generator | None = None) -> Iterator[Piece]:
+        """`rows` in pieces, one for each part of the first column that has any of them.
+
+        Columns that were extracted together have parts with the same images; where they have not,
+        a piece needs several parts of the others, and each is read again for it.
+
+        Args:
+            rows: distinct row numbers; within a piece they keep their order.
+            order: draws the order of the parts, which otherwise is that of their names.
+        """
+        part = self._columns[0].part[rows]
+        by_part = np.argsort(part, kind="stable")
+        groups = np.split(rows[by_part], np.flatnonzero(np.diff(part[by_part])) + 1)
+        for i in range(len(groups)) if order is None else order.permutation(len(groups)):
+            yield groups[i], self._read(groups[i])
+
+    def _read(self, rows: np.ndarray) -> np.ndarray:
+        features = np.empty((len(rows), self.shape[1]), self.dtype)
+        start = 0
+        for paths, layout, part, at in self._columns:
+            place = features[:, start : start + layout.size]
+            for number in np.unique(part[rows]):
+                here = np.flatnonzero(part[rows] == number)
+                _, block = read_features(paths[number], layout)
+                place[here] = block[at[rows[here]]]
+            start += layout.size
+        return features
+
+
+Features = np.ndarray | PartFeatures
+
+
+def read_pieces(x: Features, rows: np.ndarray) -> Iterator[Piece]:
+    """`rows` of x, each once, in the order that costs least."""
+    if isinstance(x, PartFeatures):
+        yield from x.pieces(rows)
+        return
+    for start in range(0, len(rows), PIECE):
+        some = rows[start : start + PIECE]
+        yield some, x[some]
+
+
+def read_rows(x: Features, rows: np.ndarray) -> np.ndarray:
+    """Features (rows, columns) of distinct rows, in their order, wherever they are kept."""
+    if isinstance(x, np.ndarray):
+        return x[rows]
+    told = np.empty((len(rows), x.shape[1]), x.dtype)
+    place = np.full(x.shape[0], -1)
+    place[rows] = np.arange(len(rows))
+    for some, features in x.pieces(rows):
+        told[place[some]] = features
+    return told
+
+
+def _locate(paths: list[Path], layout: Layout, wanted: pa.Array) -> _Located:
+    """The first place of each wanted digest by the names of the parts; -1 where there is none."""
+    digests = [read_part(path, ["digest"])["digest"].combine_chunks() for path in paths]
+    ends = np.cumsum([len(some) for some in digests])
+    everywhere = pa.concat_arrays(digests)
+    place = pc.call_function("index_in", [wanted], pc.SetLookupOptions(value_set=everywhere))
+    place = pc.fill_null(place, -1).to_numpy()
+    part = np.searchsorted(ends, place, side="right").astype(np.int32)
+    begins = np.concatenate([[0], ends[:-1]])
+    return _Located(paths, layout, part, np.where(place < 0, -1, place - begins[part]))

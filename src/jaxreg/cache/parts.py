@@ -1,0 +1,122 @@
+"""Parts: small immutable Parquet files, each named by the hash of its own bytes.
+
+A part is written whole or not at all and is checked against its name whenever it is read, so any
+number of writers may add parts to one folder at once, and damage is noticed.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jaxreg.common.files import write_whole
+from jaxreg.errors import InputError
+
+
+class DamagedPart(InputError):
+    """A part whose bytes are not those that its name promises."""
+
+
+def write_part(folder: Path, table: pa.Table) -> Path:
+    """Add `table` to `folder` as one part; the same table twice is one file."""
+    sink = pa.BufferOutputStream()
+    # features are noise to a compressor: it would cost time and save nothing
+    pq.write_table(table, sink, compression="none", use_dictionary=False, write_page_checksum=True)
+    content = sink.getvalue().to_pybytes()
+    path = folder / f"part-{_name(content)}.parquet"
+    if not path.exists():
+        write_whole(path, content)
+    return path
+
+
+def list_parts(folder: Path) -> list[Path]:
+    """The parts of a folder by name; the first one with a digest is the one that counts."""
+    return sorted(folder.glob("part-*.parquet"))
+
+
+def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """The table of a part.
+
+    Raises:
+        DamagedPart: the bytes do not match the name.
+        FileNotFoundError: another process has set it aside in the meantime.
+        InputError: it cannot be read at all.
+    """
+    try:
+        content = b""
+        if path.stat().st_size:  # an empty file cannot be mapped
+            with pa.memory_map(str(path)) as file:
+                content = file.read_buffer()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    if _name(content) == path.stem.removeprefix("part-"):
+        # read_table would import pyarrow.dataset, and that pandas where it is installed
+        return pq.ParquetFile(pa.BufferReader(content)).read(columns)
+    raise DamagedPart(
+        f"{path} is damaged: its bytes are not those that its name stands for",
+        remedy="jaxreg verify --repair, then extract again: only that part is computed",
+    )
+
+
+class Layout(NamedTuple):
+    """What the features of one image are in a column."""
+
+    size: int  # numbers
+    dtype: np.dtype  # float32 or float16
+
+
+def read_layout(path: Path) -> Layout:
+    """The layout of a part of features, which is that of its column. Raises DamagedPart."""
+    block = _to_numpy(read_part(path, ["feature"])["feature"])
+    return Layout(block.shape[1], block.dtype)
+
+
+def read_features(path: Path, layout: Layout) -> tuple[list[str], np.ndarray]:
+    """The digests of a part, and their features (digests, layout.size).
+
+    Raises:
+        DamagedPart: the bytes do not match the name.
+        InputError: the layout is another one.
+    """
+    table = read_part(path)
+    block = _to_numpy(table["feature"])
+    if (block.shape[1], block.dtype) != layout:
+        raise InputError(
+            f"{path} holds {block.dtype} features of size {block.shape[1]}",
+            expected=f"{layout.dtype} of {layout.size}, as the parts before it",
+        )
+    return table["digest"].to_pylist(), block
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged part to `.bad`, where no reader looks; another process may have done so.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    aside = path.with_name(path.name + ".bad")
+    try:
+        path.rename(aside)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise InputError(
+            f"{path} is damaged, and cannot be set aside: {error.strerror or error}",
+            remedy="where the cache can be written: jaxreg verify --repair",
+        ) from error
+    return aside
+
+
+def _name(content: bytes | pa.Buffer) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _to_numpy(lists: pa.ChunkedArray) -> np.ndarray:
+    """Shape (rows, size) of a column of fixed-size lists."""
+    size = lists.type.list_size
+    return lists.combine_chunks().flatten().to_numpy().reshape(-1, size)

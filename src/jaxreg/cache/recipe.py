@@ -1,0 +1,139 @@
+"""Everything that decides a feature's value, and the names made from it. Knows nothing of Keras."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from jaxreg.errors import InputError, nearest
+from jaxreg.settings import VIEWS
+
+FORMAT = 1
+"""Version of the files that jaxreg writes."""
+
+INCEPTION_LAYERS = tuple(f"mixed{i}" for i in range(11))
+"""InceptionV3's concatenations, first to last; 0 is nearest to the image."""
+
+Preprocess = Literal["keras", "unit"]
+Precision = Literal["float32", "bfloat16", "int8"]
+
+
+@dataclass(frozen=True, order=True)
+class Column:
+    """One kind of feature: which view of the image, which layer is read, how it is pooled."""
+
+    view: str = "identity"  # identity or mirror
+    layer: str = "mixed10"  # a layer of the backbone
+    pool: str = "avg"  # avg, max or grid:RxC
+
+    def __post_init__(self) -> None:
+        if self.view not in VIEWS:
+            raise InputError(f"no view {self.view!r}", expected=" or ".join(VIEWS))
+        if not re.fullmatch(r"avg|max|grid:[1-9]\d*x[1-9]\d*", self.pool):
+            raise InputError(f"no pool {self.pool!r}", expected="avg, max or grid:RxC")
+        if not re.fullmatch(r"\w+", self.layer):
+            raise InputError(f"no layer {self.layer!r}", expected="a layer's name, as mixed10")
+
+    @property
+    def name(self) -> str:
+        """The directory's name, as `identity.mixed2.grid1x4`."""
+        return f"{self.view}.{self.layer}.{self.pool.replace(':', '')}"
+
+    @staticmethod
+    def is_name(name: str) -> bool:
+        """Whether a folder's name is one that `name` gives."""
+        return re.fullmatch(r"(identity|mirror)\.\w+\.(avg|max|grid\d+x\d+)", name) is not None
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """The inverse of `name`."""
+        view, layer, pool = name.split(".")
+        return cls(view, layer, pool.replace("grid", "grid:"))
+
+    @property
+    def identity(self) -> "Column":
+        """The column of the same layer and pool of the image as it is."""
+        return dataclasses.replace(self, view="identity")
+
+    @property
+    def cells(self) -> tuple[int, int] | None:
+        """Rows and columns of the grid, None for avg and max."""
+        if not self.pool.startswith("grid:"):
+            return None
+        rows, columns = self.pool.removeprefix("grid:").split("x")
+        return int(rows), int(columns)
+
+
+def layer_meant(backbone: str, layer: str, there: Iterable[Column]) -> str | None:
+    """Which layer was meant by one that InceptionV3 has not: the nearest of the columns there.
+
+    None for a layer that exists, and for other backbones, whose layers only Keras knows.
+    """
+    if backbone != "inception_v3" or layer in INCEPTION_LAYERS:
+        return None
+    return (
+        nearest(layer, sorted({column.layer for column in there}))
+        or nearest(layer, INCEPTION_LAYERS)
+        or INCEPTION_LAYERS[-1]
+    )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a feature's value; another recipe is another feature set."""
+
+    weights: str  # identity: 64 hex of a file's SHA-256, or random:<seed>:v1
+    weights_tag: str  # imagenet, random<seed>, or the first 8 hex: a name for people
+    backbone: str = "inception_v3"
+    size: tuple[int, int] | None = (299, 299)  # pixels, height and width; None: the image's own
+    resize: str = "bilinear-half-pixel"  # as tf.image.resize: no antialias, float result
+    preprocess: Preprocess = "keras"  # keras: the backbone's own preprocess_input; unit: x / 255
+    precision: Precision = "float32"
+    decode: int = 1  # version of the rules in pixels.py
+    engine: str | None = None  # below float32 engines differ, so it counts; None at float32
+    quantized: str | None = None  # int8: SHA-256 of the quantized model that the feature set keeps
+
+    def __post_init__(self) -> None:
+        if (self.precision == "float32") != (self.engine is None):
+            raise ValueError("recipe: the engine counts below float32, and only there")
+        if self.quantized is not None and self.precision != "int8":
+            raise ValueError("recipe: only int8 has a quantized model")
+
+    @property
+    def fingerprint(self) -> str:
+        """64 hex digits; depends on the fields' values alone, never on a path or a time."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def feature_set(self) -> str:
+        """The name of the directory in `cache/features`."""
+        size = "native" if self.size is None else f"{self.size[0]}x{self.size[1]}"
+        return f"{self.backbone}-{self.weights_tag}-{size}-{self.fingerprint[:8]}"
+
+    @property
+    def random_seed(self) -> int | None:
+        """The seed of random weights, None for trained ones."""
+        match = re.fullmatch(r"random:(\d+):v1", self.weights)
+        return int(match[1]) if match else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields that the fingerprint hashes; the tag is a name for the weights, not one."""
+        fields = dataclasses.asdict(self)
+        fields["size"] = "native" if self.size is None else list(self.size)
+        del fields["weights_tag"]
+        if (
+            self.quantized is None
+        ):  # younger than the others: feature sets without it keep their names
+            del fields["quantized"]
+        return fields
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any], weights_tag: str) -> Self:
+        """The inverse of `to_json`."""
+        size = fields["size"]
+        return cls(
+            **{**fields, "size": None if size == "native" else tuple(size)}, weights_tag=weights_tag
+        )

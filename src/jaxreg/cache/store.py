@@ -1,0 +1,296 @@
+"""The feature cache (docs/cache.md): which digests are missing, add a part, read columns."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from jaxreg.cache.parts import (
+    DamagedPart,
+    Layout,
+    list_parts,
+    read_features,
+    read_layout,
+    read_part,
+    set_aside,
+    write_part,
+)
+from jaxreg.cache.recipe import FORMAT, Column, Recipe
+from jaxreg.common.files import is_json, write_whole
+from jaxreg.errors import InputError, nearest
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder of datasets, features and thumbnails. Nothing is created before it is written."""
+
+    root: Path
+
+    def folder(self, feature_set: str, column: Column) -> Path:
+        """Where the parts of one column are."""
+        return self.root / "features" / feature_set / column.name
+
+    @property
+    def thumbnails(self) -> Path:
+        """Where the parts with small JPEGs are."""
+        return self.root / "thumbnails"
+
+    # ---- feature sets
+
+    def feature_sets(self) -> list[str]:
+        """The names of all feature sets."""
+        return sorted(file.parent.name for file in self.root.glob("features/*/feature_set.json"))
+
+    def columns(self, feature_set: str) -> list[Column]:
+        """The columns that a feature set has parts of."""
+        folders = sorted((self.root / "features" / feature_set).glob("*.*.*/"))
+        names = [folder.name for folder in folders if list_parts(folder)]
+        return [Column.parse(name) for name in names if Column.is_name(name)]
+
+    def make_feature_set(self, recipe: Recipe, weights_path: Path | None) -> None:
+        """Write feature_set.json, or check that the one that is there has this very recipe.
+
+        `weights_path` is kept beside the recipe, outside the fingerprint, so that `predict` finds
+        the weights again.
+        """
+        record = {
+            "format": FORMAT,
+            "recipe": recipe.to_json(),
+            "weights_tag": recipe.weights_tag,
+            "weights_path": str(weights_path.resolve()) if weights_path else None,
+        }
+        path = self.root / "features" / recipe.feature_set / "feature_set.json"
+        if is_json(path):  # a damaged one is written anew: its folder's name says what it held
+            there = self.feature_set_record(recipe.feature_set)
+            if there["recipe"] != record["recipe"]:
+                differences = _differences(there["recipe"], record["recipe"])
+                raise InputError(
+                    f"{path} holds another recipe: {differences}",
+                    expected="the recipe that the folder's name stands for",
+                    remedy=f"move {path.parent} away; its features cannot be told apart any more",
+                )
+            if there["weights_path"] == record["weights_path"] or weights_path is None:
+                return
+        write_whole(path, json.dumps(record, indent=2).encode() + b"\n")
+
+    def feature_set_record(self, feature_set: str) -> dict[str, Any]:
+        """What feature_set.json says: format, recipe, weights_tag, weights_path.
+
+        Raises:
+            InputError: it is absent, unreadable or of another format.
+        """
+        path = self.root / "features" / feature_set / "feature_set.json"
+        try:
+            record = json.loads(path.read_bytes())
+            if record["format"] == FORMAT and record.keys() >= {
+                "recipe",
+                "weights_path",
+                "weights_tag",
+            }:
+                return record
+            found = f"{path} has format {record['format']}"
+        except FileNotFoundError:
+            found = f"no feature set {feature_set} in {self.root}"
+        except (ValueError, KeyError, TypeError):
+            found = f"{path} is damaged"
+        raise InputError(found, expected=f"format {FORMAT}, as jaxreg.extract writes it")
+
+    def recipe(self, feature_set: str) -> Recipe:
+        """The recipe of a feature set; InputError if the folder's name does not stand for it."""
+        record = self.feature_set_record(feature_set)
+        try:
+            recipe = Recipe.from_json(record["recipe"], record["weights_tag"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"the recipe in {feature_set}/feature_set.json cannot be read: {error!r}",
+                remedy=f"move {self.root / 'features' / feature_set} away and extract again",
+            ) from error
+        if recipe.feature_set != feature_set:
+            raise InputError(
+                f"the recipe in {feature_set}/feature_set.json is that of another feature set",
+                expected=recipe.feature_set,
+                remedy="extract again: features of two recipes must not be mixed",
+            )
+        return recipe
+
+    def quantized_model(self, recipe: Recipe) -> bytes | None:
+        """The quantized network that an int8 feature set keeps; None at other precisions.
+
+        Raises:
+            InputError: it is absent, or not the one that the features were made with.
+        """
+        if recipe.quantized is None:
+            return None
+        path = self.quantized_path(recipe)
+        content = path.read_bytes() if path.is_file() else b""
+        if hashlib.sha256(content).hexdigest() != recipe.quantized:
+            raise InputError(
+                f"{path} is {'damaged' if content else 'absent'}",
+                expected=f"a file of SHA-256 {recipe.quantized}",
+                remedy=f"copy it from another cache with this feature set, or move {path.parent} "
+                "away: extract then calibrates a new one",
+            )
+        return content
+
+    def quantized_path(self, recipe: Recipe) -> Path:
+        """Where an int8 feature set keeps its quantized network."""
+        return self.root / "features" / recipe.feature_set / "quantized.zip"
+
+    def calibration_path(self, feature_set: str) -> Path:
+        """Where an int8 feature set says what the images were like that it was calibrated on."""
+        return self.root / "features" / feature_set / "calibration.json"
+
+    def find_feature_set(self, prefix: str) -> str:
+        """The one feature set of that name or unique prefix."""
+        feature_sets = self.feature_sets()
+        found = [name for name in feature_sets if name == prefix] or [
+            name for name in feature_sets if name.startswith(prefix)
+        ]
+        if len(found) == 1:
+            return found[0]
+        raise InputError(
+            f"--feature-set {prefix} fits {len(found) or 'no'} feature sets of {self.root}",
+            expected="the unique start of one of: "
+            + (", ".join(feature_sets) or "none is there yet"),
+            remedy=nearest(prefix, feature_sets) or "",
+        )
+
+    # ---- what is there
+
+    def present(self, folder: Path, on_damage: Callable[[Path], None]) -> set[str]:
+        """The digests in the sound parts of a folder; damaged ones are set aside and reported."""
+        digests: set[str] = set()
+        for path in list_parts(folder):
+            try:
+                digests.update(read_part(path, ["digest"])["digest"].to_pylist())
+            except DamagedPart:
+                on_damage(set_aside(path))
+            except FileNotFoundError:
+                continue  # another extraction has just set it aside
+        return digests
+
+    def digests(self, feature_set: str, column: Column) -> set[str]:
+        """The digests in the sound parts of a column; damaged ones stay where they are."""
+        found: set[str] = set()
+        for path in list_parts(self.folder(feature_set, column)):
+            with suppress(DamagedPart, FileNotFoundError):
+                found.update(read_part(path, ["digest"])["digest"].to_pylist())
+        return found
+
+    def add(
+        self, feature_set: str, column: Column, digests: Sequence[str], features: np.ndarray
+    ) -> Path:
+        """Write one part of features, shape (len(digests), D), float32 or float16."""
+        values = pa.array(np.ascontiguousarray(features).reshape(-1))
+        lists = pa.FixedSizeListArray.from_arrays(values, features.shape[1])
+        table = pa.table({"digest": pa.array(digests, pa.string()), "feature": lists})
+        return write_part(self.folder(feature_set, column), table)
+
+    def dtype(self, feature_set: str, column: Column) -> str | None:
+        """`float32` or `float16`: what the column's first sound part holds; None if it has none."""
+        for path in list_parts(self.folder(feature_set, column)):
+            try:
+                return str(read_layout(path).dtype)
+            except (DamagedPart, FileNotFoundError):
+                continue
+        return None
+
+    def check_dtype(self, feature_set: str, column: Column, dtype: str) -> None:
+        """Raise InputError if the column holds features of another dtype than `dtype`."""
+        there = self.dtype(feature_set, column)
+        if there not in (None, dtype):
+            raise InputError(
+                f"{column.name} of {feature_set} holds {there}, and --dtype {dtype} was asked for",
+                remedy=f"--dtype {there}, or another --cache",
+            )
+
+    # ---- reading
+
+    def read(
+        self, feature_set: str, columns: Sequence[Column], digests: Sequence[str]
+    ) -> np.ndarray:
+        """The features of `digests`, shape (len(digests), sum of the columns' sizes).
+
+        float16 if every column is, else float32. Only sound parts are read.
+
+        Raises:
+            DamagedPart: a part is not what its name says.
+            InputError: a digest has no features in one of the columns.
+        """
+        layouts = [self.layout(feature_set, column, digests) for column in columns]
+        sizes, dtypes = zip(*layouts, strict=True)
+        features = np.empty((len(digests), sum(sizes)), np.result_type(*dtypes))
+        for column, layout, last in zip(columns, layouts, np.cumsum(sizes), strict=True):
+            place = features[:, last - layout.size : last]
+            self._read_column(feature_set, column, layout, digests, place)
+        return features
+
+    def layout(self, feature_set: str, column: Column, digests: Iterable[str]) -> Layout:
+        """What the features of one of `digests` are in a column.
+
+        Raises:
+            DamagedPart: the first part is not what its name says.
+            InputError: the column has no parts.
+        """
+        parts = list_parts(self.folder(feature_set, column))
+        if not parts:
+            raise lacking_features(len(set(digests)), feature_set, column)
+        return read_layout(parts[0])
+
+    def read_thumbnails(self, digests: Iterable[str]) -> dict[str, bytes]:
+        """Small JPEGs by digest; absent or damaged ones are left out: nothing hangs on them."""
+        wanted, found = set(digests), dict[str, bytes]()
+        for path in list_parts(self.thumbnails):
+            if not wanted - found.keys():
+                break
+            try:
+                table = read_part(path)
+            except DamagedPart:
+                continue
+            for at, digest in enumerate(table["digest"].to_pylist()):
+                if digest in wanted and digest not in found:
+                    found[digest] = table["jpeg"][at].as_py()
+        return found
+
+    def _read_column(
+        self,
+        feature_set: str,
+        column: Column,
+        layout: Layout,
+        digests: Sequence[str],
+        place: np.ndarray,
+    ) -> None:
+        rows_of: dict[str, list[int]] = {}
+        for row, digest in enumerate(digests):
+            rows_of.setdefault(digest, []).append(row)
+        for path in list_parts(self.folder(feature_set, column)):
+            there, block = read_features(path, layout)
+            # taken out of the dictionary: the first part with a digest is the one that counts
+            hits = [(at, rows_of.pop(digest, ())) for at, digest in enumerate(there)]
+            source = [at for at, rows in hits for _ in rows]
+            place[[row for _, rows in hits for row in rows]] = block[source]
+        if rows_of:
+            raise lacking_features(len(rows_of), feature_set, column)
+
+
+def lacking_features(count: int, feature_set: str, column: Column) -> InputError:
+    """The error for images that a column has no features of."""
+    return InputError(
+        f"{count} images have no {column.name} features in {feature_set}",
+        remedy="extract them: what is there already is not computed again",
+    )
+
+
+def _differences(there: dict[str, Any], wanted: dict[str, Any]) -> str:
+    names = sorted(there.keys() | wanted.keys())
+    return ", ".join(
+        f"{name} {there.get(name)} instead of {wanted.get(name)}"
+        for name in names
+        if there.get(name) != wanted.get(name)
+    )

@@ -1,0 +1,1 @@
+"""What everything stands on: whole files, memory, threads, devices, caches of the user."""

@@ -1,0 +1,123 @@
+"""What there is to diagnose: a run as it was left, or a dataset and a head for it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxreg.cache.datasets import Dataset, read_dataset
+from jaxreg.cache.lazy_features import PartFeatures, read_rows
+from jaxreg.cache.store import Cache
+from jaxreg.errors import InputError
+from jaxreg.experiment.arrays import Experiment, load_experiment
+from jaxreg.experiment.members import Member, first_member
+from jaxreg.head.fit import make_fit
+from jaxreg.head.state import Data, History, init_state, project
+from jaxreg.report.run_verdict import observe
+from jaxreg.report.summary import predict_all
+from jaxreg.runner import as_before
+from jaxreg.train_config import TrainConfig
+from jaxreg.trained_run import load_states
+from jaxreg.training.loop import Trained
+from jaxreg.training.run_directory import RunDirectory
+from jaxreg.verdict.observation import Observed
+from jaxreg.verdict.sampling import choose_rows
+
+Say = Callable[[str], None]
+
+EPOCHS = 60  # of the head that is trained to diagnose a dataset, on the sampled rows
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is diagnosed."""
+
+    name: str
+    folder: Path  # where the page goes
+    cache: Cache
+    experiment: Experiment
+    obs: Observed
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the feature set that all of the dataset's images have."""
+        return [column.name for column in self.cache.columns(self.experiment.recipe.feature_set)]
+
+    def read(self, name: str) -> np.ndarray:
+        """One column's features of the sampled rows. Raises InputError where some have none."""
+        found = [
+            c for c in self.cache.columns(self.experiment.recipe.feature_set) if c.name == name
+        ]
+        features = PartFeatures(
+            self.cache, self.experiment.recipe.feature_set, found, self.experiment.dataset.digests
+        )
+        return read_rows(features, self.obs.sampled)
+
+
+def of_run(path: Path, cache: Path | None, say: Say) -> Subject:
+    """A finished run, its features read again.
+
+    Raises:
+        InputError: it is not finished, has no whole checkpoint, or its dataset is another now.
+    """
+    directory = RunDirectory(path)
+    record, settings = directory.read_config(), directory.settings()
+    if directory.read_summary() is None:
+        again = f"jaxreg train --run {path} --resume"
+        raise InputError(f"{path} is not finished", remedy=again)
+    store = Cache(Path(record["cache"]) if cache is None else cache)
+    dataset = read_dataset(store, record["dataset"])
+    if dataset.fingerprint != record["data"]:
+        raise InputError(
+            f"the dataset {dataset.name} is not what {path} was trained on",
+            remedy=f"train again, or: jaxreg diagnose {dataset.name}",
+        )
+    config = as_before(settings, record)
+    say(f"reading {len(dataset)} rows")
+    experiment = load_experiment(store, dataset, config, resumed=True, window=record.get("window"))
+    states = load_states(directory, say)
+    member, history = first_member(experiment, config), list(directory.read_history())
+    if len(states) > 1:
+        say(f"the first of its {len(states)} trainings is looked at")
+    obs = _look(store, member, Trained(states[:1], history, 0.0, 0.0, interrupted=False), say)
+    return Subject(path.name, path, store, experiment, obs)
+
+
+def of_dataset(name: str, cache: Path, target: tuple[str, ...], say: Say) -> Subject:
+    """A dataset, with a head of default settings trained on a sample of its rows."""
+    store = Cache(cache)
+    dataset: Dataset = read_dataset(store, name)
+    config = TrainConfig(epochs=EPOCHS, target=target)
+    say(f"reading {len(dataset)} rows")
+    experiment = load_experiment(store, dataset, config)
+    say("training a head on a sample of them")
+    trained = _train_on_some(experiment, config)
+    obs = _look(store, first_member(experiment, config), trained, say)
+    return Subject(dataset.name, Path(), store, experiment, obs)
+
+
+def _look(store: Cache, member: Member, trained: Trained, say: Say) -> Observed:
+    say("predicting, and solving a ridge")
+    told = predict_all(member.experiment, [member], member.config, trained)
+    history = trained.history_of(member)
+    return observe(member, trained.states[0], history, told.predictions, store)
+
+
+def _train_on_some(experiment: Experiment, config: TrainConfig) -> Trained:
+    labels = experiment.split.labels
+    sampled = choose_rows(labels, *experiment.places)
+    x, y = read_rows(experiment.x, sampled), experiment.y[sampled]
+    rows, validation = labels[sampled] == "train", labels[sampled] == "validation"
+    data = Data.of(x[rows], y[rows], x[validation], y[validation])
+    config = replace(config, components=None)
+    state = init_state(config, data)
+    data = jax.device_put(project(config, state, data))
+    state, history = make_fit(config)(state, data, config.epochs)
+    columns = {name: np.asarray(getattr(history, name)) for name in History._fields}
+    told = [
+        {"epoch": i + 1, **{name: values[i] for name, values in columns.items()}, "seconds": 0.0}
+        for i in range(int(state.epoch))
+    ]
+    return Trained((state,), told, 0.0, 0.0, interrupted=False)

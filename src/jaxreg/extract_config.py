@@ -1,0 +1,146 @@
+"""The settings of `extract`: the source, the features and the computation.
+
+The group of each field is its box in `--help`. config_io.py reads and writes settings.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from jaxreg.errors import InputError
+from jaxreg.settings import check_views, require, require_choice, setting
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What a user may say about a source; each option belongs to some kinds of source only."""
+
+    image_column: str | None = setting(
+        None, "Data", "column of a table that holds the path or the bytes of each image"
+    )
+    id_column: str | None = setting(None, "Data", "column of a table that names each example")
+    group_column: str | None = setting(
+        None, "Data", "column of a table that names the sequence (drive, patient) of each row"
+    )
+    order_column: str | None = setting(
+        None, "Data", "column of a table that holds the place of each row in its sequence"
+    )
+    steering_correction: float | None = setting(
+        None, "Data", "number added to the steering of the left camera (Udacity logs)"
+    )
+
+    def refuse_all_but(self, kind: str, *allowed: str) -> None:
+        """Raise InputError if an option was given that a source of this kind has no use for."""
+        for name, value in vars(self).items():
+            if value is not None and name not in allowed:
+                flag = "--" + name.replace("_", "-")
+                raise InputError(
+                    f"{flag} was given, but it means nothing for {kind}", remedy=f"leave {flag} out"
+                )
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Share `index` of `count`, by the images' digests: the same on every machine."""
+
+    index: int = 0
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str | None) -> Self:
+        """From `I/N`, I from 0; None is the whole. Raises InputError for anything else."""
+        if text is None:
+            return cls()
+        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+        index, count = (int(match[1]), int(match[2])) if match else (0, 0)
+        if index >= count:
+            raise InputError(
+                f"--shard is {text}",
+                expected="I/N: share I of N, counted from 0, as 0/4, 1/4, 2/4 and 3/4",
+            )
+        return cls(index, count)
+
+    @property
+    def whole(self) -> bool:
+        """Whether there are no other shares."""
+        return self.count == 1
+
+    def has(self, digest: str) -> bool:
+        """Whether the image of that digest belongs to this share."""
+        return int(digest[:16], 16) % self.count == self.index
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+WHOLE = Shard()
+"""All images."""
+
+
+@dataclass(frozen=True)
+class ExtractConfig:
+    """How images become features.
+
+    The recipe holds every setting except engine, dtype, batch_size, max_failed and shard.
+    """
+
+    backbone: str = setting(
+        "inception_v3", "Features", "name of a keras.applications network, such as mobilenet_v2"
+    )
+    weights: str = setting(
+        "imagenet", "Features", "imagenet, random[:SEED] or a .weights.h5, .h5 or .keras file"
+    )
+    size: tuple[int, int] | Literal["native"] | None = setting(
+        None, "Features", "image height and width in pixels, or native for each image's own size; "
+        "by default the size of the backbone",
+    )  # fmt: skip
+    preprocess: Literal["keras", "unit"] = setting(
+        "keras", "Features", "keras for the preprocessing of the backbone, unit for x / 255"
+    )
+    layers: tuple[str, ...] = setting(
+        (), "Features", "layers to read, such as mixed0 to mixed10; by default the last one"
+    )
+    pool: str = setting("avg", "Features", "how each layer is pooled: avg, max or grid:RxC")
+    views: tuple[str, ...] = setting(
+        ("identity",), "Features", "identity, or identity mirror for the flipped image as well"
+    )
+    engine: Literal["auto", "tensorflow", "jax", "openvino"] = setting(
+        "auto", "Computation", "framework that runs the network"
+    )
+    precision: Literal["float32", "bfloat16", "int8"] = setting(
+        "float32", "Computation", "precision of the network; below float32 openvino is needed"
+    )
+    dtype: Literal["float32", "float16"] = setting(
+        "float32", "Computation", "type of the numbers that the cache stores"
+    )
+    batch_size: int = setting(64, "Computation", "number of images computed together")
+    max_failed: float = setting(
+        0.01, "Computation", "share of images that may fail before the exit code is 4"
+    )
+    shard: str | None = setting(
+        None, "Computation", "I/N: extract only share I (from 0) of N, so that N machines fill "
+        "one cache",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        if self.size is not None and self.size != "native":
+            require(min(self.size) >= 1, "size", self.size, "pixels: height and width")
+        require(0 <= self.max_failed <= 1, "max_failed", self.max_failed, "from 0 to 1")
+        for name in ("preprocess", "engine", "precision", "dtype"):
+            require_choice(self, name)
+        able = self.precision == "float32" or self.engine in ("auto", "openvino")
+        needs = f"openvino (or auto) with --precision {self.precision}"
+        require(able, "engine", self.engine, needs)
+        require(len(set(self.layers)) == len(self.layers), "layers", self.layers, "each layer once")
+        check_views(self.views)
+        Shard.parse(self.shard)
+
+
+FEATURES_PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "best": {"layers": ("mixed2",), "pool": "grid:2x4", "size": (150, 150)},
+}
+"""What `extract --preset` says; docs/best-head.md has the reasons."""
+
+FeaturesPreset = Literal["best"]

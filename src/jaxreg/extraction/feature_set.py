@@ -1,0 +1,163 @@
+"""Which feature set: from settings to a recipe and the weights that it needs."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from jaxreg.backbone.download import download_imagenet
+from jaxreg.backbone.int8 import quantized_network, write_range
+from jaxreg.backbone.network import check_layers
+from jaxreg.backbone.registry import BACKBONES, backbone_name
+from jaxreg.backbone.weights import WeightsSource, identify_weights, keras_weights_file
+from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.cache.store import Cache
+from jaxreg.common.files import write_whole
+from jaxreg.errors import InputError, UnavailableError
+from jaxreg.extract_config import ExtractConfig
+
+
+def choose_columns(chosen: ExtractConfig) -> tuple[Column, ...]:
+    """The columns that the settings ask for: each view of each layer.
+
+    Raises:
+        InputError: no such backbone, or InceptionV3 has no such layer; others' show when built.
+    """
+    backbone = backbone_name(chosen.backbone)
+    layers = chosen.layers or (BACKBONES[backbone].last_layer,)
+    check_layers(backbone, layers)
+    return tuple(
+        Column(view=view, layer=layer, pool=chosen.pool)
+        for view in chosen.views
+        for layer in layers
+    )
+
+
+def choose_feature_set(
+    chosen: ExtractConfig,
+    cache: Cache,
+    download_limit: float | None,
+    calibration: Callable[[Recipe], Iterable[np.ndarray]] = lambda recipe: (),
+) -> tuple[Recipe, WeightsSource]:
+    """The recipe that the settings amount to, and its weights.
+
+    Weights `imagenet` are downloaded by Keras if they are not on this machine and the cache has no
+    feature set made with them by this very recipe; if it has, the weights come without a file,
+    which `fetch_weights` gets when something must be computed. For int8 an existing feature set is
+    used; if there is none, the network is quantized now and put where the feature set will be.
+
+    Args:
+        chosen: the settings.
+        cache: the feature sets that are there.
+        download_limit: seconds that a download may take in all.
+        calibration: gives the decoded images that an int8 network is calibrated on.
+
+    Raises:
+        InputError: the weights file is wrong; int8, and nothing to calibrate on.
+        UnavailableError: the imagenet weights cannot be had.
+    """
+    backbone = backbone_name(chosen.backbone)
+    _size(chosen, backbone)  # before anything is downloaded
+    weights = identify_weights(chosen.weights, backbone)
+    if weights is None or chosen.precision == "int8":
+        tag = weights.tag if weights else "imagenet"
+        for feature_set in cache.feature_sets():
+            if f"-{tag}-" not in feature_set:
+                continue
+            there = cache.recipe(feature_set)
+            theirs = weights or WeightsSource(there.weights, tag)
+            if replace(there, quantized=None) == _recipe(chosen, theirs):
+                return there, theirs
+    weights = weights or download_imagenet(backbone, download_limit)
+    recipe = _recipe(chosen, weights)
+    if recipe.precision == "int8":
+        images = calibration(recipe)
+        model = quantized_network(recipe, weights, images)
+        recipe = replace(recipe, quantized=hashlib.sha256(model).hexdigest())
+        write_range(cache.calibration_path(recipe.feature_set), images)
+        write_whole(cache.quantized_path(recipe), model)
+    return recipe, weights
+
+
+def fetch_weights(
+    backbone: str, weights: WeightsSource, download_limit: float | None
+) -> WeightsSource:
+    """The same weights with their file at hand.
+
+    Raises:
+        UnavailableError: they cannot be had, or Keras now publishes others.
+    """
+    if weights.path is not None or weights.seed is not None:
+        return weights
+    fetched = download_imagenet(backbone, download_limit)
+    if fetched.identity != weights.identity:
+        raise UnavailableError(
+            f"Keras' imagenet weights are not those of the cache ({weights.identity[:8]})",
+            remedy="--weights FILE with the old ones, or another --cache",
+        )
+    return fetched
+
+
+def smallest_image(recipe: Recipe) -> int:
+    """Pixels that an image needs each way: all are resized, but for those of native size."""
+    return BACKBONES[recipe.backbone].smallest if recipe.size is None else 1
+
+
+def find_weights(recipe: Recipe, asked: str | None, places: Sequence[str | None]) -> WeightsSource:
+    """The weights of a recipe, known by their identity wherever they are now.
+
+    Args:
+        recipe: of the feature set or run.
+        asked: what the user said with `--weights`, None if nothing.
+        places: files where they were last found.
+
+    Raises:
+        InputError: what the user named has another identity.
+        UnavailableError: they are in none of the places.
+    """
+    if recipe.random_seed is not None:
+        return WeightsSource(recipe.weights, recipe.weights_tag, None, recipe.random_seed)
+    if asked is not None:
+        weights = identify_weights(asked, recipe.backbone)
+        if weights is not None and weights.identity == recipe.weights:
+            return weights
+        raise InputError(
+            f"--weights {asked} is another file than the features were made with",
+            expected=f"SHA-256 {recipe.weights}",
+        )
+    for place in [*places, str(keras_weights_file(recipe.backbone))]:
+        if place is not None and Path(place).is_file():
+            weights = identify_weights(place, recipe.backbone)
+            if weights is not None and weights.identity == recipe.weights:
+                return weights
+    raise UnavailableError(
+        f"the weights that the features were made with ({recipe.weights_tag}) are not to be found",
+        expected=f"a file of SHA-256 {recipe.weights}",
+        remedy="--weights FILE",
+    )
+
+
+def _size(chosen: ExtractConfig, backbone: str) -> tuple[int, int] | None:
+    """Pixels, height and width; None: the image's own."""
+    if chosen.size == "native":
+        return None
+    known = BACKBONES[backbone]
+    size = chosen.size or (known.size, known.size)
+    if min(size) < known.smallest:
+        raise InputError(f"--size is {size}", expected=f"at least {known.smallest} pixels each way")
+    return size
+
+
+def _recipe(chosen: ExtractConfig, weights: WeightsSource) -> Recipe:
+    backbone = backbone_name(chosen.backbone)
+    return Recipe(
+        weights=weights.identity,
+        weights_tag=weights.tag,
+        backbone=backbone,
+        size=_size(chosen, backbone),
+        preprocess=chosen.preprocess,
+        precision=chosen.precision,
+        engine=None if chosen.precision == "float32" else "openvino",
+    )

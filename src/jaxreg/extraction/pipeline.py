@@ -1,0 +1,262 @@
+"""Examples → parts: compute what is missing, write as it goes."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from jaxreg.backbone.engine import Engine
+from jaxreg.cache.parts import write_part
+from jaxreg.cache.recipe import Column
+from jaxreg.cache.store import Cache
+from jaxreg.extract_config import WHOLE, Shard
+from jaxreg.extraction.engine_queue import Batch, Computing, Features, Shown
+from jaxreg.extraction.reader import Reader, ReadImage, read_ahead
+from jaxreg.sources import pixels
+from jaxreg.sources.examples import Image
+
+PART_IMAGES = 1024  # a part is closed at so many images,
+FIRST_PART_SECONDS = 5.0  # or so long after its first one: at most this much work is lost;
+LAST_PART_SECONDS = 60.0  # the wait doubles from part to part up to this
+BATCH_BYTES = 2**27  # decoded pixels: a batch of large photographs is cut by this
+
+
+@dataclass
+class Seconds:
+    """Where the time went; reading and decoding is the sum over its threads."""
+
+    start: float = 0.0  # imports, weights and compilation
+    read: float = 0.0
+    compute: float = 0.0  # in which the engine had something to do
+    write: float = 0.0
+    total: float = 0.0
+
+
+@dataclass
+class Progress:
+    """How far an extraction has come; handed to `on_progress` after every batch."""
+
+    images: int  # examples in all
+    seen: int = 0  # examples read
+    computed: int = 0  # distinct digests computed
+    seconds: Seconds = field(default_factory=Seconds)
+
+
+@dataclass
+class Outcome:
+    """What an extraction found out about each example, and what it did for its share of them."""
+
+    digests: list[str | None]  # one per example; None: it could not be used
+    failed: list[tuple[int, str]]  # example's number, reason
+    computed_digests: list[str]  # distinct ones, computed now
+    reused: int  # distinct digests that were there
+    seconds: Seconds
+    stopped: bool  # by `should_stop`, before all were read
+
+    @property
+    def computed(self) -> int:
+        """How many distinct images were computed now."""
+        return len(self.computed_digests)
+
+
+class _PartWriter:
+    """Gathers rows of one folder and writes them as parts, early ones sooner than later ones."""
+
+    def __init__(self, write: Callable[[list[str], list], Path], seconds: Seconds) -> None:
+        self.write, self.seconds = write, seconds
+        self.digests: list[str] = []
+        self.values: list = []
+        self.wait = FIRST_PART_SECONDS
+        self.deadline = 0.0
+
+    def add(self, digest: str, value: object) -> None:
+        if not self.digests:
+            self.deadline = time.monotonic() + self.wait
+        self.digests.append(digest)
+        self.values.append(value)
+
+    def flush(self, *, force: bool = False) -> None:
+        late = time.monotonic() > self.deadline
+        if not self.digests or not (force or late or len(self.digests) >= PART_IMAGES):
+            return
+        begin = time.perf_counter()
+        for start in range(0, len(self.digests), PART_IMAGES):
+            part = slice(start, start + PART_IMAGES)
+            self.write(self.digests[part], self.values[part])
+        self.seconds.write += time.perf_counter() - begin
+        self.digests, self.values = [], []
+        self.wait = min(2 * self.wait, LAST_PART_SECONDS)
+
+
+class _Extraction:
+    """The state of one extraction: examples come in one by one, parts go out."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        writers: dict[Column, _PartWriter],
+        pictures: _PartWriter,
+        load_engine: Callable[[], Engine],
+        progress: Progress,
+        batch_size: int,
+    ) -> None:
+        self.batch_size = batch_size
+        self.reader, self.writers, self.pictures = reader, writers, pictures
+        self.progress = progress
+        self.computing = Computing(load_engine, self._keep)
+        self.pending: list[Shown] = []  # all views of an image, or none
+        self.digests: list[str | None] = []
+        self.failed: list[tuple[int, str]] = []
+        self.computed: list[str] = []
+        self.reasons: dict[str, str] = {}  # by digest: a copy of a broken image is broken too
+
+    def take(self, item: ReadImage) -> None:
+        """Note what became of the next example, and keep what must be computed or written."""
+        row = len(self.digests)
+        self.progress.seen += 1
+        self.progress.seconds.read += item.seconds
+        self.digests.append(item.digest)
+        if item.reason is not None:
+            self.failed.append((row, item.reason))
+        if item.digest is None:
+            return
+        if item.reason is not None:
+            self.reasons[item.digest] = item.reason
+        if item.thumbnail is not None:
+            self.pictures.add(item.digest, item.thumbnail)
+        if item.rgb is not None:
+            self._show(item.digest, item.rgb)
+
+    def _show(self, digest: str, rgb: np.ndarray) -> None:
+        """Let the network see the views of an image that lack features."""
+        views = dict.fromkeys(column.view for column in self.reader.lacking(digest))
+        if len(self.pending) + len(views) > self.batch_size:
+            self.compute()
+        self.pending += [Shown(digest, view, pixels.viewed(rgb, view)) for view in views]
+
+    @property
+    def full(self) -> bool:
+        """Whether the pending images make a batch."""
+        pixels_pending = sum(shown.rgb.nbytes for shown in self.pending)
+        return len(self.pending) >= self.batch_size or pixels_pending >= BATCH_BYTES
+
+    def compute(self) -> None:
+        """Send the pending images to the engine; the first call loads and compiles it."""
+        if self.pending:
+            batch, self.pending = self.pending, []
+            self.computing.send(batch)
+            self._time()
+
+    def finish(self) -> None:
+        """Wait for what the engine has under way."""
+        self.computing.finish()
+        self._time()
+
+    def _keep(self, batch: Batch, features: Features) -> None:
+        for row, shown in enumerate(batch):
+            for column in self.reader.lacking(shown.digest):
+                if column.view == shown.view:
+                    value = features[column.identity.name][row]
+                    self.writers[column].add(shown.digest, value)
+        self.computed += dict.fromkeys(shown.digest for shown in batch)
+        self.progress.computed = len(self.computed)
+
+    def _time(self) -> None:
+        self.progress.seconds.start = self.computing.start_seconds
+        self.progress.seconds.compute = self.computing.busy_seconds
+
+    def flush(self, *, force: bool = False) -> None:
+        """Write the parts that are due, or all of them."""
+        for writer in (*self.writers.values(), self.pictures):
+            writer.flush(force=force)
+
+    def outcome(self, *, stopped: bool) -> Outcome:
+        """Give every copy of a broken image its reason, and count distinct digests."""
+        known = {row for row, _ in self.failed}
+        copies = [
+            (row, self.reasons[digest])
+            for row, digest in enumerate(self.digests)
+            if digest in self.reasons and row not in known
+        ]
+        failed = sorted(self.failed + copies)
+        broken = {row for row, _ in failed}
+        digests = [None if row in broken else digest for row, digest in enumerate(self.digests)]
+        share = self.reader.shard
+        distinct = len({digest for digest in digests if digest is not None and share.has(digest)})
+        reused = distinct - len(self.computed)
+        return Outcome(digests, failed, self.computed, reused, self.progress.seconds, stopped)
+
+
+def extract(
+    images: Sequence[Image],
+    cache: Cache,
+    feature_set: str,
+    columns: Sequence[Column],
+    load_engine: Callable[[], Engine],
+    *,
+    dtype: str = "float32",
+    batch_size: int = 64,
+    smallest: int = 1,
+    shard: Shard = WHOLE,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_damage: Callable[[Path], None] = lambda path: None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Outcome:
+    """Compute the features that `columns` of `feature set` lack, and add them to the cache.
+
+    `load_engine` is called only if something must be computed. What has been computed is written
+    even when an error ends the loop. Of an image that stands in the source twice, one is computed.
+    An image with a side of fewer than `smallest` pixels fails. `dtype` is the dtype of new columns;
+    one that is there keeps its own. Images of other shares than `shard` get their digest and
+    nothing more.
+    """
+    begin = time.perf_counter()
+    present = {c: cache.present(cache.folder(feature_set, c), on_damage) for c in columns}
+    reader = Reader(present, cache.present(cache.thumbnails, on_damage), smallest, shard)
+    progress = Progress(images=len(images))
+    writers = {
+        c: _feature_writer(
+            cache, feature_set, c, cache.dtype(feature_set, c) or dtype, progress.seconds
+        )
+        for c in columns
+    }
+    pictures = _PartWriter(partial(_write_thumbnails, cache), progress.seconds)
+    work = _Extraction(reader, writers, pictures, load_engine, progress, batch_size)
+    stopped = False
+    try:
+        for item in read_ahead(reader, images, 3 * batch_size):
+            work.take(item)
+            if work.full:
+                work.compute()
+            work.flush()
+            if progress.seen % batch_size == 0:
+                on_progress(progress)
+            if stopped := should_stop():
+                break
+        else:
+            work.compute()
+        work.finish()
+    finally:
+        work.computing.close()
+        work.flush(force=True)
+        progress.seconds.total = time.perf_counter() - begin
+    on_progress(progress)
+    return work.outcome(stopped=stopped)
+
+
+def _feature_writer(
+    cache: Cache, feature_set: str, column: Column, dtype: str, seconds: Seconds
+) -> _PartWriter:
+    def write(digests: list[str], rows: list) -> Path:
+        return cache.add(feature_set, column, digests, np.stack(rows).astype(dtype))
+
+    return _PartWriter(write, seconds)
+
+
+def _write_thumbnails(cache: Cache, digests: list[str], jpegs: list[bytes]) -> Path:
+    table = pa.table({"digest": digests, "jpeg": pa.array(jpegs, pa.binary())})
+    return write_part(cache.thumbnails, table)

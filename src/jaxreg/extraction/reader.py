@@ -1,0 +1,117 @@
+"""Reading images ahead of the network: bytes, digest and, where something is missing, pixels."""
+
+import itertools
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxreg.cache.recipe import Column
+from jaxreg.extract_config import Shard
+from jaxreg.sources import pixels
+from jaxreg.sources.examples import Image
+
+AHEAD_BYTES = 2**27  # decoded pixels that wait for the network
+
+
+@dataclass(frozen=True)
+class ReadImage:
+    """One example after reading."""
+
+    digest: str | None
+    rgb: np.ndarray | None  # only where something must be computed
+    thumbnail: bytes | None  # only where it is missing
+    reason: str | None
+    seconds: float
+
+
+class Reader:
+    """Reads, hashes and, where features are missing, decodes; each distinct image once.
+
+    Images of other shares are read and hashed only: their digest is what tells them apart.
+    """
+
+    def __init__(
+        self, present: dict[Column, set[str]], thumbnails: set[str], smallest: int, shard: Shard
+    ) -> None:
+        self.present, self.thumbnails, self.smallest = present, thumbnails, smallest
+        self.shard = shard
+        self.claimed: set[str] = set()
+        self.lock = threading.Lock()
+
+    def lacking(self, digest: str) -> list[Column]:
+        """The columns that have no features of this image."""
+        return [column for column, digests in self.present.items() if digest not in digests]
+
+    def __call__(self, images: Sequence[Image], row: int) -> ReadImage:
+        begin = time.perf_counter()
+        digest = rgb = small = reason = None
+        try:
+            content = pixels.read(images[row])
+            digest = pixels.digest(content)
+            with self.lock:
+                mine = self.shard.has(digest) and digest not in self.claimed
+                self.claimed.add(digest)
+            needs_thumbnail = digest not in self.thumbnails
+            if mine and (needs_thumbnail or self.lacking(digest)):
+                decoded = pixels.decode(content)
+                pixels.refuse_small(decoded, self.smallest)
+                rgb = decoded if self.lacking(digest) else None
+                small = pixels.thumbnail(decoded) if needs_thumbnail else None
+        except pixels.UnusableImage as error:
+            reason = str(error)
+        return ReadImage(digest, rgb, small, reason, time.perf_counter() - begin)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """At most `count` of the images, spread evenly, decoded anew whenever they are gone through.
+
+    Those that cannot be used, or have a side of fewer than `smallest` pixels, are left out. With
+    several views each image is shown in one of them, in turn.
+    """
+
+    images: Sequence[Image]
+    count: int
+    smallest: int = 1
+    views: Sequence[str] = ("identity",)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        last = len(self.images) - 1
+        rows = np.linspace(0, last, min(self.count, len(self.images))).round().astype(int)
+        for row, view in zip(rows, itertools.cycle(self.views), strict=False):
+            try:
+                rgb = pixels.decode(pixels.read(self.images[row]))
+                pixels.refuse_small(rgb, self.smallest)
+            except pixels.UnusableImage:
+                continue
+            yield pixels.viewed(rgb, view)
+
+
+def read_ahead(reader: Reader, images: Sequence[Image], ahead: int) -> Iterator[ReadImage]:
+    """Every example in order, while threads read at most `ahead` examples further.
+
+    Large images are read fewer ahead, so that their pixels stay within about AHEAD_BYTES.
+    """
+    workers = min(8, (os.cpu_count() or 1) + 1)
+    with ThreadPoolExecutor(workers, "reader") as threads:
+        waiting: deque[Future[ReadImage]] = deque()
+        limit = workers + 1  # until the size of the first image is known
+        try:
+            for row in range(len(images)):
+                waiting.append(threads.submit(reader, images, row))
+                while len(waiting) >= limit:
+                    item = waiting.popleft().result()
+                    size = item.rgb.nbytes if item.rgb is not None else 1
+                    limit = max(workers + 1, min(ahead, AHEAD_BYTES // size))
+                    yield item
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

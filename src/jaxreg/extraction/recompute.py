@@ -1,0 +1,207 @@
+"""`verify --recompute`: features of a sample made again from their images, and compared."""
+
+import random
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+
+from jaxreg.backbone.engine import Engine, load_engine
+from jaxreg.cache.datasets import Dataset, dataset_names, read_dataset
+from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.cache.store import Cache
+from jaxreg.errors import InputError, JaxregError
+from jaxreg.extract_config import SourceOptions
+from jaxreg.extraction.feature_set import find_weights
+from jaxreg.sources import open_source, pixels
+from jaxreg.sources.examples import Image
+
+TOLERANCE = {"float32": 1e-4, "bfloat16": 0.02, "int8": 0.05}
+"""Relative error, max|a - b| / max|b| over a column's sample: float32 is the same on every engine;
+below it another processor may round otherwise. Those of two images differ by far more.
+"""
+
+HALF = 1e-3  # the same for float16 in the cache, which keeps 11 bits
+
+_BATCH = 16  # images computed together
+
+
+@dataclass
+class Recomputed:
+    """What came of it: a sentence for each fault, and for each column that was not looked at."""
+
+    images: int = 0  # features compared, counted per column
+    wrong: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Where an image is to be had again."""
+
+    dataset: Dataset
+    row: int
+
+
+def recompute(cache: Cache, count: int, say: Callable[[str], None]) -> Recomputed:
+    """Compute `count` images per column again, drawn anew each time, and compare."""
+    work = _Recomputing(cache, count, say, _known_images(cache))
+    for feature_set in cache.feature_sets():
+        for columns in _by_view(cache, feature_set):
+            try:
+                work.check(feature_set, columns)
+            except JaxregError as error:  # no weights, no such engine here, a damaged recipe
+                work.done.skipped += (f"{feature_set}: {error.found}",)
+    return work.done
+
+
+def _by_view(cache: Cache, feature_set: str) -> Iterator[list[Column]]:
+    """A feature set's columns of one view each, which one engine computes in one pass."""
+    columns = cache.columns(feature_set)
+    for view in dict.fromkeys(column.view for column in columns):
+        yield [column for column in columns if column.view == view]
+
+
+def _known_images(cache: Cache) -> dict[str, _Known]:
+    known: dict[str, _Known] = {}
+    for name in dataset_names(cache):
+        try:
+            dataset = read_dataset(cache, name)
+        except InputError:
+            continue  # verify names it
+        for row, digest in enumerate(dataset.digests):
+            known.setdefault(digest, _Known(dataset, row))
+    return known
+
+
+class Images:
+    """Images by their ids, read when they are asked for."""
+
+    def __init__(self, ids: Sequence[str], images: Sequence[Image]) -> None:
+        self.rows = {name: row for row, name in enumerate(ids)}
+        self.images = images
+
+    def get(self, name: str) -> Image | None:
+        """The image of that id, if there still is one."""
+        return self.images[self.rows[name]] if name in self.rows else None
+
+
+@dataclass
+class _Recomputing:
+    cache: Cache
+    count: int
+    say: Callable[[str], None]
+    known: dict[str, _Known]  # by digest
+    opened: dict[str, Images | str] = field(default_factory=dict)  # sources, or why there is none
+    done: Recomputed = field(default_factory=Recomputed)
+
+    def check(self, feature_set: str, columns: list[Column]) -> None:
+        """Compare columns of one view of a feature set."""
+        samples = {c: self._sample(self.cache.digests(feature_set, c)) for c in columns}
+        found: dict[str, np.ndarray] = {}
+        reasons: dict[str, str] = {}
+        for digest in sorted(set().union(*samples.values())):
+            try:
+                found[digest] = self._image(digest)
+            except pixels.UnusableImage as error:
+                reasons[digest] = str(error)
+        recipe = self.cache.recipe(feature_set)
+        anew = _compute(self.cache, recipe, columns, found, self.say) if found else {}
+        for column, sample in samples.items():
+            lost = [reasons[digest] for digest in sample if digest in reasons]
+            if lost or not sample:
+                why = lost[0] if lost else "no dataset has its images"
+                self.done.skipped += (f"{feature_set}/{column.name}: {why}",)
+            if digests := [digest for digest in sample if digest in found]:
+                values = np.stack([anew[digest][column.identity.name] for digest in digests])
+                self.done.images += len(digests)
+                self.done.wrong += tuple(self._differences(recipe, column, digests, values))
+
+    def _sample(self, digests: set[str]) -> list[str]:
+        usable = sorted(digests & self.known.keys())
+        return random.sample(usable, min(self.count, len(usable)))
+
+    def _image(self, digest: str) -> np.ndarray:
+        """The decoded image of a digest: from its path, else from its source opened again.
+
+        Raises:
+            UnusableImage: it is not to be had any more, or has changed.
+        """
+        dataset, row = self.known[digest].dataset, self.known[digest].row
+        if "path" in dataset.table.column_names:
+            with suppress(pixels.UnusableImage):
+                content = pixels.read(Path(dataset.table["path"][row].as_py() or ""))
+                if pixels.digest(content) == digest:
+                    return pixels.decode(content)
+        if dataset.name not in self.opened:
+            self.opened[dataset.name] = _open_again(dataset)
+        images = self.opened[dataset.name]
+        if isinstance(images, str):
+            raise pixels.UnusableImage(images)
+        image = images.get(dataset.table["id"][row].as_py())
+        if image is None:
+            raise pixels.UnusableImage(f"the source of {dataset.name} has lost images")
+        content = pixels.read(image)
+        if pixels.digest(content) != digest:
+            raise pixels.UnusableImage(f"images of {dataset.name} have changed since")
+        return pixels.decode(content)
+
+    def _differences(
+        self, recipe: Recipe, column: Column, digests: list[str], anew: np.ndarray
+    ) -> Iterator[str]:
+        """A sentence for each image whose cached features are not those computed now."""
+        kept = self.cache.read(recipe.feature_set, [column], digests)
+        allowed = TOLERANCE[recipe.precision] + (HALF if kept.dtype == np.float16 else 0)
+        errors = np.abs(kept.astype(np.float32) - anew).max(axis=1) / np.abs(anew).max()
+        for digest, error in zip(digests, errors, strict=True):
+            if not error <= allowed:  # also of a number that is none
+                dataset, row = self.known[digest].dataset, self.known[digest].row
+                yield (
+                    f"{recipe.feature_set}/{column.name}: the features of "
+                    f"{dataset.table['id'][row].as_py()} of {dataset.name} ({digest[:12]}…) differ "
+                    f"from those computed now by {error:.2g} of the largest; at most {allowed:.2g} "
+                    "is rounding"
+                )
+
+
+def _open_again(dataset: Dataset) -> Images | str:
+    """The images of a dataset's source by id, or why there is none: from its extract command."""
+    words = shlex.split(dataset.extract_command)
+    if dataset.source["kind"] not in ("road", "mnist") and "location" not in dataset.source:
+        return f"{dataset.name} was made from images in memory, which cannot be read again"
+    given = {}
+    for option in fields(SourceOptions):
+        flag = "--" + option.name.replace("_", "-")
+        if flag in words:
+            value = words[words.index(flag) + 1]
+            given[option.name] = float(value) if option.name == "steering_correction" else value
+    try:
+        examples = open_source(words[2], SourceOptions(**given))
+    except (JaxregError, IndexError) as error:
+        return f"the source of {dataset.name} cannot be opened: {error}".splitlines()[0]
+    return Images(examples.ids, examples.images)
+
+
+def _compute(
+    cache: Cache,
+    recipe: Recipe,
+    columns: list[Column],
+    found: dict[str, np.ndarray],
+    say: Callable[[str], None],
+) -> dict[str, dict[str, np.ndarray]]:
+    """{digest: {identity column's name: features}} of images in the view of the columns."""
+    model = cache.quantized_model(recipe)
+    places = [cache.feature_set_record(recipe.feature_set)["weights_path"]]
+    weights = None if model else find_weights(recipe, None, places)
+    engine: Engine = load_engine("auto", recipe, columns, weights, quantized=model, say=say)
+    digests, view = list(found), columns[0].view
+    anew: dict[str, dict[str, np.ndarray]] = {}
+    for at in range(0, len(digests), _BATCH):
+        some = digests[at : at + _BATCH]
+        features = engine.features([pixels.viewed(found[digest], view) for digest in some])
+        for row, digest in enumerate(some):
+            anew[digest] = {name: values[row] for name, values in features.items()}
+    return anew

@@ -1,0 +1,1 @@
+"""The head: pure functions. The only package that imports Flax and Optax."""

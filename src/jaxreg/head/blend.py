@@ -1,0 +1,106 @@
+"""`--head blend`: a ridge on all columns and the MLP on components, as one head.
+
+The ridge is solved before the first epoch and stays. The MLP learns the target by itself, for two
+predictors that err differently are better together than one that mends the other. After each epoch
+the share of the ridge minimizes the squared error on the validation rows and on PRIOR more groups
+for which the ridge alone is right. Two blocks of a video decide little, and no epoch of a ridge was
+chosen on them. Early stopping and the best weights use that blend. docs/best-head.md has the
+measurements.
+
+Its parameters are the MLP's and `blend`: `kernel` (columns, targets) and `bias`, from scaled
+columns to scaled targets, `share` (targets,), and `prior`, PRIOR over the validation groups. While
+it is trained there is no `blend`; rows then have behind their components what a ridge says of them
+(`state.project`).
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxreg.head import mlp, scaling
+from jaxreg.head.mlp import Params
+from jaxreg.head.ridge import Solved
+from jaxreg.head.scaling import ArrayOf, Basis, Scaler, Scalers
+from jaxreg.train_config import HeadConfig
+
+PRIOR = 2.0  # units
+
+
+def start(solved: Solved, scalers: Scalers, validation_groups: int) -> Params:
+    """`blend` before the first epoch, behind these scalers."""
+    layer = solved.eigen.head(solved.ridge, behind(scalers))["output"]
+    prior = jnp.float32(PRIOR / validation_groups)
+    return {**layer, "share": jnp.zeros_like(layer["bias"]), "prior": prior}
+
+
+def empty(columns: int, targets: int) -> Params:
+    """`blend` of the right shapes."""
+    nothing = jnp.zeros((), jnp.float32)
+    layer = {"kernel": jnp.zeros((columns, targets)), "bias": jnp.zeros(targets)}
+    return {**layer, "share": jnp.zeros(targets), "prior": nothing}
+
+
+def behind(scalers: Scalers) -> Scalers:
+    """The scalers that the ridge stands behind: those of the head, without components."""
+    return scalers._replace(features=scalers.features._replace(basis=None))
+
+
+def ridge_of(
+    ridge: Params, scalers: Scalers, x: Float[ArrayOf, "rows columns"]
+) -> Float[Array, "rows targets"]:
+    """What the ridge says of rows of features as stored, in scaled targets."""
+    return scaling.scale(_onto(ridge, scalers), x) + ridge["bias"][None, :]
+
+
+def ridge_of_rows(
+    ridge: Params, scalers: Scalers, x: Float[ArrayOf, "rows columns"]
+) -> Float[np.ndarray, "rows targets"]:
+    """`ridge_of` for any number of rows, to the host; x may stay there."""
+    return scaling.scale_rows(_onto(ridge, scalers), x) + np.asarray(ridge["bias"])[None, :]
+
+
+def _onto(ridge: Params, scalers: Scalers) -> Scaler:
+    """The ridge's directions in place of the components."""
+    basis = Basis(scalers.features.mean * 0, ridge["kernel"])
+    return scalers.features._replace(basis=basis)
+
+
+def with_share(params: Params, before: Params, share: Float[Array, " targets"]) -> Params:
+    """The MLP's parameters with the ridge of `before`, those of a blend, and its share."""
+    return {**params, "blend": {**before["blend"], "share": share}}
+
+
+def weighted(
+    share: Float[Array, " targets"],
+    ridge: Float[Array, "rows targets"],
+    raw: Float[Array, "rows targets"],
+) -> Float[Array, "rows targets"]:
+    """The blend of what the two say."""
+    return share[None, :] * ridge + (1 - share)[None, :] * raw
+
+
+def best_share(
+    products: Float[Array, " targets"],
+    squares: Float[Array, " targets"],
+    prior: Float[Array, ""],
+) -> Float[Array, " targets"]:
+    """The share of least squares, from the terms of all rows, and `prior` times as many of 1."""
+    best = jnp.where(squares > 0, products / squares, 1)
+    return jnp.clip((best + prior) / (1 + prior), 0, 1)
+
+
+def terms(
+    params: Params,
+    inputs: Float[Array, "rows inputs"],
+    scaled_targets: Float[Array, "rows targets"],
+    config: HeadConfig,
+) -> tuple[Float[Array, "rows targets"], Float[Array, "rows targets"]]:
+    """Row by row, what `best_share` wants the sums of.
+
+    With r the ridge, m the MLP and t the target, Σ (s r + (1 − s) m − t)² is least at
+    s = Σ (r − m)(t − m) / Σ (r − m)².
+    """
+    width = mlp.inputs_of(params)
+    raw = mlp.apply(params, inputs[:, :width], config)
+    apart = inputs[:, width:] - raw
+    return apart * (scaled_targets - raw), jnp.square(apart)

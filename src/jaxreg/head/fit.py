@@ -1,0 +1,277 @@
+"""A whole training as one pure, jitted function: epochs, steps, early stopping, best weights."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxreg.head import blend, early_stopping, mlp, optimizer, scaling
+from jaxreg.head.apply import ROWS, forward, losses_of
+from jaxreg.head.scaling import ArrayOf, Scalers
+from jaxreg.head.state import (
+    DROPOUT,
+    SHUFFLE,
+    VIEW,
+    Data,
+    History,
+    Rates,
+    Rows,
+    State,
+    key_for,
+    static_config,
+)
+from jaxreg.train_config import HeadConfig
+
+
+class Steps(NamedTuple):
+    """What moves within an epoch."""
+
+    params: mlp.Params
+    opt_state: optax.OptState
+    step: jax.Array  # int32, updates done
+    total: jax.Array  # float32, the sum of the losses of the epoch's rows so far
+
+
+class Errors(NamedTuple):
+    """Sums over the validation rows so far, float32."""
+
+    loss: jax.Array
+    absolute: jax.Array
+
+
+def make_fit(config: HeadConfig) -> Callable[[State, Data, int], tuple[State, History]]:
+    """`fit(state, data, until_epoch) -> (state, history)`, which consumes the state it is given.
+
+    It trains from `state.epoch` to `until_epoch` or `config.epochs` and ends before that when early
+    stopping says so or a loss is not finite (that epoch is recorded, and `state.finite` is False).
+    How many epochs a call does never changes the result, to the bit. It compiles once per
+    architecture, batch size, `epochs` and shapes of data; `until_epoch=0` compiles and no more.
+    """
+    static, rates = static_config(config), Rates.of(config)
+
+    def fit(state: State, data: Data, until_epoch: int) -> tuple[State, History]:
+        return _fit(static, rates, state, data, np.int32(min(until_epoch, config.epochs)))
+
+    return fit
+
+
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=2)
+def _fit(
+    config: HeadConfig, rates: Rates, state: State, data: Data, until: Int[Array, ""]
+) -> tuple[State, History]:
+    return train_until(config, rates, state, data, until)
+
+
+def train_until(
+    config: HeadConfig, rates: Rates, state: State, data: Data, until: Int[ArrayOf, ""]
+) -> tuple[State, History]:
+    """What `make_fit` jits."""
+
+    def goes_on(carry: tuple[State, History]) -> Bool[Array, ""]:
+        state, _ = carry
+        return (state.epoch < until) & ~state.stopped & state.finite
+
+    def epoch(carry: tuple[State, History]) -> tuple[State, History]:
+        state, history = carry
+        rows = order_of(state.key, state.epoch, data.train, data.views)
+        after, row = run_epoch(config, rates, state, data, rows)
+        return after, jax.tree.map(lambda all, one: all.at[state.epoch].set(one), history, row)
+
+    unwritten = History(*(jnp.full(config.epochs, jnp.nan, jnp.float32) for _ in History._fields))
+    return lax.while_loop(goes_on, epoch, (state, unwritten))
+
+
+def run_epoch(
+    config: HeadConfig, rates: Rates, state: State, data: Data, rows: Rows
+) -> tuple[State, History]:
+    """One epoch over these rows in their order, then validation.
+
+    Returns:
+        The state after it, and its history as scalars.
+    """
+    steps = _train(config, rates, state, data, rows)
+    state = state._replace(params=steps.params, opt_state=steps.opt_state, step=steps.step)
+    head = state.params
+    if config.head == "blend":
+        head = blend.with_share(head, state.best_params, _share(config, state, data))
+    errors = _evaluate(config, rates, head, state.scalers, data)
+    return close_epoch(rows.used, data.validation.used, rates, state, steps.total, errors, head)
+
+
+def order_of(key: Array, epoch: Int[Array, ""], rows: Rows, views: Int[ArrayOf, " views"]) -> Rows:
+    """The rows in the order of an epoch, where all of them can be reached at once.
+
+    Sorted by a number drawn for each; what only fills the shape comes last. Of several views one
+    is drawn for each row. Neither depends on the capacity: a draw's bits are its place's own.
+    """
+    capacity = rows.numbers.shape[0]
+    key_of = lambda purpose: jax.random.fold_in(key_for(key, purpose), epoch)  # noqa: E731
+    drawn = jax.random.bits(key_of(SHUFFLE), (capacity,), jnp.uint32)
+    last = jnp.uint32(2**32 - 1)
+    order = jnp.argsort(jnp.where(jnp.arange(capacity) < rows.used, drawn, last))
+    numbers = jnp.asarray(rows.numbers)[order]
+    if views.shape[0] == 1:
+        return Rows(numbers, rows.used)
+    view = jax.random.bits(key_of(VIEW), (capacity,), jnp.uint32) % views.shape[0]
+    return Rows(numbers + jnp.asarray(views)[view], rows.used)
+
+
+def close_epoch(
+    rows: Int[ArrayOf, ""],
+    validation: Int[ArrayOf, ""],
+    rates: Rates,
+    state: State,
+    total: Float[Array, ""],
+    errors: Errors,
+    head: mlp.Params | None = None,
+) -> tuple[State, History]:
+    """Early stopping and the best weights after an epoch's updates, and its history as scalars.
+
+    `rows` counts the training rows of `total`, `validation` the validation rows of `errors`. `head`
+    are the parameters that were validated, where they are more than the state's.
+    """
+    loss, val_loss, val_mae = total / rows, errors.loss / validation, errors.absolute / validation
+    head = state.params if head is None else head
+    after, stop = early_stopping.update(
+        state.early_stopping, val_loss, rates.patience, rates.min_delta
+    )
+    epoch, better = state.epoch + 1, val_loss < state.best_loss
+    finite = jnp.isfinite(loss) & jnp.isfinite(val_loss)
+    state = state._replace(
+        epoch=epoch,
+        early_stopping=after,
+        best_params=jax.tree.map(
+            lambda new, old: jnp.where(better, new, old), head, state.best_params
+        ),
+        best_loss=jnp.where(better, val_loss, state.best_loss),
+        best_epoch=jnp.where(better, epoch, state.best_epoch),
+        stopped=stop & finite,
+        finite=finite,
+    )
+    rate = optimizer.decayed_rate(state.step - 1, *rates[:3])
+    return state, History(loss, val_loss, val_mae, rate)
+
+
+def _train(config: HeadConfig, rates: Rates, state: State, data: Data, rows: Rows) -> Steps:
+    """Every one of the rows once, in batches; the last may be a partial one."""
+    indices, real, batches = _batches(rows, config.batch_size)
+
+    def step(i: Array, steps: Steps) -> Steps:
+        x, y = data.x[indices[i]], data.y[indices[i]]
+        return train_batch(config, rates, state.scalers, state.key, steps, x, y, real[i])
+
+    return lax.fori_loop(0, batches, step, first_steps(state))
+
+
+def first_steps(state: State) -> Steps:
+    """Where an epoch starts."""
+    return Steps(state.params, state.opt_state, state.step, jnp.zeros((), jnp.float32))
+
+
+def steps_from(params: mlp.Params) -> Steps:
+    """The same with new weights, before any update."""
+    opt_state = optimizer.adam(0.0, 1, 1.0).init(params)
+    return Steps(params, opt_state, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32))
+
+
+def train_batch(
+    config: HeadConfig,
+    rates: Rates,
+    scalers: Scalers,
+    key: Array,
+    steps: Steps,
+    x: Float[ArrayOf, "rows features"],
+    y: Float[ArrayOf, "rows targets"],
+    real: Bool[Array, " rows"],
+) -> Steps:
+    """One update on the mean loss of the rows that are real; at least one has to be."""
+    adam = optimizer.adam(rates.learning_rate, rates.decay_steps, rates.decay_rate)
+
+    def mean_loss(params: mlp.Params) -> tuple[Array, Array]:
+        dropout = jax.random.fold_in(key_for(key, DROPOUT), steps.step)
+        pred = forward(params, scalers, config, x, dropout)
+        loss = losses_of(pred, y, rates, scalers)
+        batch_total = jnp.where(real, loss, 0).sum()
+        return batch_total / real.sum(), batch_total
+
+    gradient, batch_total = jax.grad(mean_loss, has_aux=True)(steps.params)
+    updates, opt_state = adam.update(gradient, steps.opt_state)
+    params: Any = optax.apply_updates(steps.params, updates)
+    return Steps(params, opt_state, steps.step + 1, steps.total + batch_total)
+
+
+def _share(config: HeadConfig, state: State, data: Data) -> Float[Array, " targets"]:
+    """The ridge's share in a blend, by the validation rows."""
+    indices, real, batches = _batches(data.validation, ROWS)
+    target = state.scalers.target
+
+    def add(i: Array, so_far: tuple[Array, Array]) -> tuple[Array, Array]:
+        x, y = jnp.asarray(data.x[indices[i]]), data.y[indices[i]]
+        scaled = scaling.scale(target, y)
+        each = blend.terms(state.params, x, scaled, config)
+        products, squares = (jnp.where(real[i][:, None], term, 0).sum(axis=0) for term in each)
+        return so_far[0] + products, so_far[1] + squares
+
+    none = jnp.zeros(target.mean.shape, jnp.float32)
+    products, squares = lax.fori_loop(0, batches, add, (none, none))
+    return blend.best_share(products, squares, state.best_params["blend"]["prior"])
+
+
+def _evaluate(
+    config: HeadConfig, rates: Rates, params: mlp.Params, scalers: Scalers, data: Data
+) -> Errors:
+    """The errors over all validation rows, without dropout."""
+    indices, real, batches = _batches(data.validation, ROWS)
+
+    def add(i: Array, errors: Errors) -> Errors:
+        x, y = data.x[indices[i]], data.y[indices[i]]
+        return add_errors(config, rates, params, scalers, errors, x, y, real[i])
+
+    return lax.fori_loop(0, batches, add, no_errors())
+
+
+def no_errors() -> Errors:
+    """Before the first validation row."""
+    return Errors(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.float32))
+
+
+def add_errors(
+    config: HeadConfig,
+    rates: Rates,
+    params: mlp.Params,
+    scalers: Scalers,
+    errors: Errors,
+    x: Float[ArrayOf, "rows features"],
+    y: Float[ArrayOf, "rows targets"],
+    real: Bool[Array, " rows"],
+) -> Errors:
+    """The sums with the rows that are real added."""
+    pred = forward(params, scalers, config, x)
+    loss = losses_of(pred, y, rates, scalers)
+    error = jnp.abs(pred - y).mean(axis=1)
+    return Errors(
+        errors.loss + jnp.where(real, loss, 0).sum(),
+        errors.absolute + jnp.where(real, error, 0).sum(),
+    )
+
+
+def _batches(
+    rows: Rows, most: int
+) -> tuple[Int[Array, "batches size"], Bool[Array, "batches size"], Int[Array, ""]]:
+    """The rows cut into batches of at most `most`, which entries are real, and how many batches.
+
+    The last batch is filled up, and where rows are fewer than their capacity, more follow that are
+    not to be used.
+    """
+    capacity = rows.numbers.shape[0]
+    size = min(most, capacity)
+    padded = jnp.pad(jnp.asarray(rows.numbers), (0, -capacity % size), mode="edge")
+    padded = padded.reshape(-1, size)
+    real = (jnp.arange(padded.size) < rows.used).reshape(-1, size)
+    return padded, real, (jnp.asarray(rows.used) + size - 1) // size

@@ -1,0 +1,46 @@
+"""The Huber loss, one value per row so that a padded batch can be masked."""
+
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from jaxreg.errors import InputError
+from jaxreg.head.scaling import ArrayOf
+
+
+def huber(
+    pred: Float[ArrayOf, "..."],
+    target: Float[ArrayOf, "..."],
+    delta: ArrayLike,
+    scale: Float[ArrayOf, " targets"] | None = None,
+) -> Float[Array, " rows"]:
+    """Huber loss of each row, the mean over its targets.
+
+    `0.5 e²` if `|e| <= delta`, else `delta |e| − 0.5 delta²`, as `keras.losses.Huber`.
+
+    Args:
+        pred: (rows, targets) in target units.
+        target: (rows, targets) in target units.
+        delta: target units, where the loss turns from square to straight.
+        scale: target units by which the error and the delta of each target are divided, so that
+            targets of different size weigh alike.
+
+    Raises:
+        InputError: the two shapes differ or are not (rows, targets); broadcasting (rows, 1) against
+            (rows,) would train every prediction towards the mean.
+    """
+    if pred.shape != target.shape or pred.ndim != 2:
+        raise InputError(
+            f"loss of predictions {pred.shape} against targets {target.shape}",
+            expected="two equal shapes (rows, targets)",
+            remedy="give targets one column per output, as targets[:, None] for one",
+        )
+    error, limit = pred - target, jnp.asarray(delta)
+    if scale is not None:
+        error, limit = error / scale[None, :], limit / scale[None, :]
+    size = jnp.abs(error)
+    # Not optax.huber_loss: its gradient is (size − delta) + delta in disguise, which float32 rounds
+    # to nothing where the error is far below delta.
+    return jnp.where(
+        size <= limit, 0.5 * jnp.square(error), limit * size - 0.5 * jnp.square(limit)
+    ).mean(axis=1)

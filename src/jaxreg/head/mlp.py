@@ -1,0 +1,77 @@
+"""The Flax head: a multilayer perceptron behind two pure functions on plain dicts of arrays."""
+
+import functools
+from itertools import pairwise
+from typing import Any
+
+import jax
+from flax import nnx
+from jaxtyping import Array, Float, Key
+
+from jaxreg.train_config import HeadConfig
+
+Params = dict[str, Any]
+"""Nested dict of arrays: `hidden.layer_<i>` and `output`, each `kernel` (in, out) and `bias`."""
+
+
+class MLP(nnx.Module):
+    """Hidden relu layers with dropout after every second one, and a linear output.
+
+    Kernels are glorot-uniform and biases zero, as in Keras' Dense.
+    """
+
+    def __init__(
+        self, inputs: int, hidden: tuple[int, ...], outputs: int, dropout: float, rngs: nnx.Rngs
+    ) -> None:
+        linear = functools.partial(
+            nnx.Linear, kernel_init=nnx.initializers.glorot_uniform(), rngs=rngs
+        )
+        sizes = (inputs, *hidden)
+        self.hidden = nnx.Dict(
+            {f"layer_{i}": linear(*pair) for i, pair in enumerate(pairwise(sizes))}
+        )
+        self.output = linear(sizes[-1], outputs)
+        self.dropout = nnx.Dropout(dropout)
+
+    def __call__(
+        self, x: Float[Array, "rows inputs"], dropout_key: Key[Array, ""] | None = None
+    ) -> Float[Array, "rows outputs"]:
+        for i, layer in enumerate(self.hidden.values()):
+            x = nnx.relu(layer(x))
+            if i % 2 == 1 and dropout_key is not None:
+                x = self.dropout(x, rngs=jax.random.fold_in(dropout_key, i))
+        return self.output(x)
+
+
+def init(key: Key[Array, ""], inputs: int, config: HeadConfig, outputs: int) -> Params:
+    """Fresh float32 parameters of a head from `inputs` features to `outputs` numbers."""
+    model = MLP(inputs, config.hidden, outputs, config.dropout, nnx.Rngs(key))
+    return nnx.to_pure_dict(nnx.state(model, nnx.Param))
+
+
+def apply(
+    params: Params,
+    x: Float[Array, "rows inputs"],
+    config: HeadConfig,
+    dropout_key: Key[Array, ""] | None = None,
+) -> Float[Array, "rows outputs"]:
+    """The head's raw output; with a key units are dropped, without one none are.
+
+    Computes in the wider of the dtypes of `params` and `x`.
+    """
+    outputs = params["output"]["bias"].shape[0]
+    graph = _graph(x.shape[1], config.hidden, outputs, config.dropout)
+    return nnx.merge(graph, params)(x, dropout_key)
+
+
+def inputs_of(params: Params) -> int:
+    """How many columns its first layer takes."""
+    hidden = params.get("hidden")
+    return (hidden["layer_0"] if hidden else params["output"])["kernel"].shape[0]
+
+
+@functools.lru_cache
+def _graph(inputs: int, hidden: tuple[int, ...], outputs: int, dropout: float) -> nnx.GraphDef[MLP]:
+    # Built from shapes alone: merging it with a dict is all that Flax does while a step is traced.
+    model = nnx.eval_shape(lambda: MLP(inputs, hidden, outputs, dropout, nnx.Rngs(0)))
+    return nnx.graphdef(model)

@@ -1,0 +1,244 @@
+"""Ridge regression in closed form: one eigendecomposition, then every alpha by leaving out.
+
+With rows Z (scaled, centred) and Z = U S Vᵀ, the fit of alpha a is Σ u s²/(s² + a) uᵀy (Hastie,
+Tibshirani and Friedman, The Elements of Statistical Learning, 3.4). What it errs by on rows that
+are left out: leaving_out.py. The same V are the principal components that a head may have as its
+input.
+"""
+
+import functools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from jaxreg.common.threads import threads_for
+from jaxreg.errors import InputError
+from jaxreg.head import scaling
+from jaxreg.head.leave_out import Fitted, blocks, group_blocks, groups_left_out, hats, rows_left_out
+from jaxreg.head.mlp import Params
+from jaxreg.head.scaling import ArrayOf, Basis, Scaler
+from jaxreg.splits.held_out_groups import HeldOutGroup
+
+ALPHAS = np.logspace(-2, 7, 28)  # three in each factor of ten, on scaled columns
+
+
+class Eigendecomposition(NamedTuple):
+    """Scaled training rows in their principal directions, the strongest first; NumPy, on the host.
+
+    Directions in which the rows do not vary are not among them.
+    """
+
+    scaler: Scaler  # of the raw features, without a basis
+    center: np.ndarray  # (columns,) float64, mean of the scaled rows
+    directions: np.ndarray  # (columns, ranks) orthonormal
+    squares: np.ndarray  # (ranks,) float64, sum of squares of the centred rows along each
+    moments: np.ndarray  # (ranks, targets) float64, the centred rows along each, times the targets
+    target_mean: np.ndarray  # (targets,) float64, target units
+    rows: int
+
+    def basis(self, components: int) -> Basis:
+        """The first directions, each divided by the root of the std along it.
+
+        Raises:
+            InputError: the rows vary in fewer directions.
+        """
+        self.check(components)
+        directions = self.directions[:, :components] / self._roots(components)[None, :]
+        return Basis(self.center.astype(np.float32), directions.astype(np.float32))
+
+    def check(self, components: int) -> None:
+        """Raise InputError if the rows vary in fewer directions."""
+        if components > len(self.squares):
+            raise InputError(
+                f"--components {components}, but {self.rows} training rows of "
+                f"{len(self.center)} columns vary in {len(self.squares)} directions",
+                expected=f"at most {len(self.squares)}",
+            )
+
+    def _roots(self, components: int) -> np.ndarray:
+        return (self.squares[:components] / self.rows) ** 0.25
+
+    def head(self, ridge: "Ridge", scalers: scaling.Scalers) -> Params:
+        """The ridge as the parameters of a head without hidden layers behind these scalers."""
+        if scalers.features.basis is None:
+            kernel = self.directions @ ridge.coefficients
+            bias = self.target_mean - self.center @ kernel
+        else:
+            kernel = ridge.coefficients * self._roots(len(ridge.coefficients))[:, None]
+            bias = self.target_mean
+        std = np.asarray(scalers.target.std, np.float64)
+        kernel, bias = kernel / std[None, :], (bias - scalers.target.mean) / std
+        return {"output": {"kernel": jnp.float32(kernel), "bias": jnp.float32(bias)}}
+
+
+class Ridge(NamedTuple):
+    """A solved ridge: for each target the alpha of the lowest error on rows left out."""
+
+    coefficients: np.ndarray  # (directions, targets) float64, target units along a direction
+    alphas: np.ndarray  # (targets,), of STRENGTHS
+    errors: np.ndarray  # (alphas, targets), mean squared error on rows left out, target units²
+
+
+class Solved(NamedTuple):
+    """A ridge and the spectrum that it was solved in."""
+
+    eigen: Eigendecomposition
+    ridge: Ridge
+
+
+def decompose(
+    scaler: Scaler, x: Float[ArrayOf, "rows columns"], y: Float[ArrayOf, "rows targets"]
+) -> Eigendecomposition:
+    """The spectrum of the scaled rows: of columns by columns, or of rows by rows if fewer.
+
+    Rows are read a block at a time. Products are in float32 where there are twice as many rows as
+    columns, so that no leverage is near 1, else in float64; the eigendecomposition always is.
+    """
+    rows, columns = x.shape
+    dtype = np.float32 if rows >= 2 * columns else np.float64
+    target_mean = np.asarray(y, np.float64).mean(axis=0)
+    with _float64_on_the_host():
+        if rows < columns:
+            center, squares, directions = _dual(scaler, x)
+        else:
+            center, squares, directions = _primal(scaler, x, dtype)
+        strong = squares > max(rows, columns) * np.finfo(np.float64).eps * squares.max(initial=0)
+        order = np.flatnonzero(strong)[::-1]
+        directions = directions[:, order].astype(dtype)
+        moments = np.zeros((columns, y.shape[1]))
+        for block, targets, real in blocks(x, y):
+            centred = targets - target_mean[None, :]
+            moments += np.asarray(_moments(scaler, block, centred, real))
+    return Eigendecomposition(
+        scaler, center, directions, squares[order], directions.T @ moments, target_mean, rows
+    )
+
+
+def solve(
+    eigen: Eigendecomposition,
+    x: Float[ArrayOf, "rows columns"],
+    y: Float[ArrayOf, "rows targets"],
+    components: int | None = None,
+    groups: Sequence[HeldOutGroup] | None = None,
+) -> Ridge:
+    """The ridge on all directions of the rows that made the spectrum, or on the first few.
+
+    Args:
+        spectrum: of the rows.
+        x, y: the rows.
+        components: how many directions; None: all.
+        units: rows that are left out together while alphas are compared; None: each alone.
+            With a frame's near twins among the rest, alone prefers far too small a alpha.
+
+    Raises:
+        InputError: more components than the rows vary in.
+    """
+    if components is not None:
+        eigen.check(components)
+    squares, moments = eigen.squares[:components], eigen.moments[:components]
+    directions = eigen.directions[:, :components]
+    shrinkage = 1 / (squares[:, None] + ALPHAS[None, :])
+    total, rows = np.zeros((len(ALPHAS), y.shape[1])), eigen.rows
+    with _float64_on_the_host():
+        mean = np.array(1 / eigen.rows)
+        fitted = jax.device_put(
+            Fitted(eigen.scaler, eigen.center, directions, shrinkage, moments, mean)
+        )
+        if groups is None:
+            for block, targets, real in blocks(x, y):
+                centred = targets - eigen.target_mean[None, :]
+                total += np.asarray(rows_left_out(fitted, block, centred, real))
+        else:
+            rows = sum(int(group.scored.sum()) for group in groups)
+            for block, targets, real, scored in group_blocks(x, y, groups):
+                centred = targets - eigen.target_mean[None, :]
+                matrices, errors = hats(fitted, block, centred, real)
+                total += groups_left_out(np.asarray(matrices), np.asarray(errors), scored)
+    best = total.argmin(axis=0)
+    return Ridge(moments * shrinkage[:, best], ALPHAS[best], total / rows)
+
+
+def left_out(
+    solved: Solved,
+    x: Float[ArrayOf, "rows columns"],
+    y: Float[ArrayOf, "rows targets"],
+    groups: Sequence[HeldOutGroup],
+) -> np.ndarray:
+    """(rows, targets): what the ridge would say of the units' scored rows had it not had the unit.
+
+    In closed form, as in leaving_out.py, at the alpha of all rows. NaN where no unit scores a
+    row.
+    """
+    (eigen, ridge), told = solved, np.full(y.shape, np.nan)
+    rows = np.unique(np.concatenate([group.rows for group in groups]))
+    z = scaling.scale_rows(eigen.scaler, x[rows]) - eigen.center[None, :]
+    along = z @ eigen.directions[:, : len(ridge.coefficients)].astype(np.float64)
+    errors = np.asarray(y)[rows] - eigen.target_mean[None, :] - along @ ridge.coefficients
+    squares = eigen.squares[: len(ridge.coefficients)]
+    for group in groups:
+        places, scored = np.searchsorted(rows, group.rows), group.rows[group.scored]
+        some = along[places]
+        with threads_for(len(some)):
+            for target, alpha in enumerate(ridge.alphas):
+                hat = (some / (squares + alpha)[None, :]) @ some.T + 1 / eigen.rows
+                wrong = np.linalg.solve(np.eye(len(some)) - hat, errors[places, target])
+                told[scored, target] = y[scored, target] - wrong[group.scored]
+    return told
+
+
+@contextmanager
+def _float64_on_the_host() -> Iterator[None]:
+    # Not every accelerator has float64, and with the host's every one gives the same bits.
+    with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
+        yield
+
+
+def _primal(scaler: Scaler, x: ArrayOf, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean of the scaled rows, and eigenvalues (rising) and -vectors of their scatter."""
+    rows, columns = x.shape
+    total, scatter = np.zeros(columns), np.zeros((columns, columns))
+    for block, _, real in blocks(x, x[:, :0]):
+        sums = _scatter(scaler, block, real, dtype)
+        total += np.asarray(sums[0])
+        scatter += np.asarray(sums[1])
+    center = total / rows
+    scatter -= rows * np.outer(center, center)
+    with threads_for(columns):
+        squares, directions = np.linalg.eigh(scatter)
+    return center, squares, directions
+
+
+def _dual(scaler: Scaler, x: ArrayOf) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As `_primal`, from the products of the rows among themselves."""
+    z = np.asarray(scaling.scale(scaler, x), np.float64)
+    center = z.mean(axis=0)
+    z -= center[None, :]
+    with threads_for(len(z)):
+        squares, along = np.linalg.eigh(z @ z.T)
+        along /= np.sqrt(np.where(squares > 0, squares, np.inf))[None, :]
+        return center, squares, z.T @ along
+
+
+@functools.partial(jax.jit, static_argnames="dtype")
+def _scatter(
+    scaler: Scaler, x: Float[Array, "rows columns"], real: Bool[Array, " rows"], dtype: Any
+) -> tuple[Float[Array, " columns"], Float[Array, "columns columns"]]:
+    z = jnp.where(real[:, None], scaling.scale(scaler, x), 0).astype(dtype)
+    return z.sum(axis=0, dtype=jnp.float64), z.T @ z
+
+
+@jax.jit
+def _moments(
+    scaler: Scaler,
+    x: Float[Array, "rows columns"],
+    y: Float[Array, "rows targets"],
+    real: Bool[Array, " rows"],
+) -> Float[Array, "columns targets"]:
+    # The targets are centred, so the rows need not be.
+    z = jnp.where(real[:, None], scaling.scale(scaler, x), 0)
+    return z.T.astype(jnp.float64) @ y

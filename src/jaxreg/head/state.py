@@ -1,0 +1,278 @@
+"""What a training is made of: its data, its state between two epochs, its history, its rates."""
+
+import functools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Key
+
+from jaxreg.errors import InputError
+from jaxreg.head import blend, early_stopping, mlp, optimizer, scaling
+from jaxreg.head.early_stopping import Stopping
+from jaxreg.head.ridge import Solved, decompose, solve
+from jaxreg.head.scaling import ArrayOf, Basis, Pieces, Scalers
+from jaxreg.train_config import HeadConfig
+
+INIT, SHUFFLE, DROPOUT, VIEW = range(4)  # what a key folded into the run's own is for
+
+
+_PIECE = 1024  # rows, as scaling takes them
+
+
+class Rows(NamedTuple):
+    """Row numbers in an array that may be longer: so sides of different length are one program."""
+
+    numbers: ArrayOf  # (capacity,) int32; from `used` on others again, to fill the shape
+    used: ArrayOf  # int32 scalar, at least 1
+
+    @classmethod
+    def of(cls, numbers: np.ndarray, capacity: int | None = None) -> "Rows":
+        """These numbers, with room for `capacity` of them."""
+        room = len(numbers) if capacity is None else capacity
+        # with rows that are in use: another one may lack a target, and 0 · NaN is NaN
+        padded = np.pad(np.asarray(numbers, np.int32), (0, room - len(numbers)), mode="edge")
+        return cls(padded, np.array(len(numbers), np.int32))
+
+    @property
+    def real(self) -> np.ndarray:
+        """The numbers that count, on the host."""
+        return np.asarray(self.numbers)[: int(self.used)]
+
+
+class Data(NamedTuple):
+    """Features and targets, and which rows train and which validate.
+
+    `jax.device_put` it once, or each call copies it anew. With `components`, `fit` wants the rows
+    projected already: what `project` makes of the features.
+    """
+
+    x: ArrayOf  # (rows, features) float32 or float16; those of a second view follow the first's
+    y: ArrayOf  # (rows, targets) float32, target units
+    train: Rows
+    validation: Rows
+    views: ArrayOf  # (views,) int32: how far behind a row of the first view its others stand
+
+    @classmethod
+    def of(cls, x: ArrayOf, y: ArrayOf, validation_x: ArrayOf, validation_y: ArrayOf) -> "Data":
+        """Rows to train on and rows to watch that come as arrays of their own.
+
+        Raises:
+            InputError: shapes that do not belong together, or no rows.
+        """
+        _check(x, y, validation_x, validation_y)
+        rows, validation = len(x), len(validation_x)
+        return cls(
+            np.concatenate([x, validation_x]),
+            np.concatenate([y, validation_y]),
+            Rows.of(np.arange(rows)),
+            Rows.of(np.arange(rows, rows + validation)),
+            np.zeros(1, np.int32),
+        )
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        """The features of the rows to train on, some at a time."""
+        rows = self.train.real
+        for start in range(0, len(rows), _PIECE):
+            yield np.asarray(self.x[rows[start : start + _PIECE]])
+
+
+class State(NamedTuple):
+    """All that a training is between two epochs: arrays only. Saving it is saving the run."""
+
+    params: mlp.Params
+    opt_state: optax.OptState
+    step: jax.Array  # int32, updates done
+    epoch: jax.Array  # int32, epochs done
+    key: jax.Array  # uint32 key data; with step and epoch it gives every random draw
+    scalers: Scalers
+    early_stopping: Stopping
+    best_params: mlp.Params  # of the lowest validation loss so far; a blend has `blend` beside them
+    best_loss: jax.Array  # float32, infinite before the first finite one
+    best_epoch: jax.Array  # int32, from 1; 0 before the first finite loss
+    stopped: jax.Array  # bool, by early stopping; False where a loss was not finite
+    finite: jax.Array  # bool, no loss was NaN or infinite
+
+
+class History(NamedTuple):
+    """One value per epoch, (config.epochs,) float32; NaN for epochs the call did not run."""
+
+    loss: ArrayOf  # training: running mean, dropout on, weights moving
+    val_loss: ArrayOf  # at the epoch's end
+    val_mae: ArrayOf  # target units, mean over rows and targets
+    learning_rate: ArrayOf  # of the epoch's last update
+
+
+class Rates(NamedTuple):
+    """The settings that are numbers to the compiled program: another value compiles nothing."""
+
+    learning_rate: np.float32
+    decay_steps: np.float32
+    decay_rate: np.float32
+    huber_delta: np.float32
+    patience: np.int32
+    min_delta: np.float32
+
+    @classmethod
+    def of(cls, config: HeadConfig) -> "Rates":
+        # The first epoch always improves, so patience as long as the training never runs out.
+        patience = config.epochs if config.keep_going else min(config.patience, config.epochs)
+        return cls(
+            learning_rate=np.float32(config.learning_rate),
+            decay_steps=np.float32(config.decay_steps),
+            decay_rate=np.float32(config.decay_rate),
+            huber_delta=np.float32(config.huber_delta),
+            patience=np.int32(patience),
+            min_delta=np.float32(config.min_delta),
+        )
+
+
+def init_state(
+    config: HeadConfig,
+    data: Data,
+    solved: Solved | None = None,
+    validation_groups: int | None = None,
+) -> State:
+    """The state before the first epoch; scalers from the training rows (hand those in as NumPy).
+
+    Args:
+        config: the head.
+        data: features as stored, also with `components`.
+        solved: the ridge, where it is known; else solved on the training rows if `components` or a
+            blend asks for it.
+        validation_groups: number of groups of the validation rows, for a blend; None: one per
+            row.
+
+    Raises:
+        InputError: too many components.
+    """
+    rows = data.train.real
+    x = data.pieces if config.components is None or solved is not None else data.x[rows]
+    groups = int(data.validation.used) if validation_groups is None else validation_groups
+    return first_state(config, x, data.y[rows], data.x.shape[1], solved, groups)
+
+
+def first_state(
+    config: HeadConfig,
+    x: ArrayOf | Pieces,
+    y: ArrayOf,
+    features: int,
+    solved: Solved | None = None,
+    validation_groups: int = 1,
+) -> State:
+    """`init_state` from the training rows alone; x, of `features` columns, may come in pieces.
+
+    With `components` and nothing solved, x must be an array.
+    """
+    target = scaling.target_scaler(y) if config.scale_target else None
+    target = target or scaling.identity_scaler(y.shape[1])
+    scaler = scaling.identity_scaler(features)
+    if config.scale_features:
+        scaler = scaling.feature_scaler(x) if solved is None else solved.eigen.scaler
+    if config.components is None:
+        return _init(static_config(config), Scalers(scaler, target), _key(config), None)
+    if solved is None:
+        if callable(x):
+            raise ValueError("first_state: components of features in pieces")
+        eigen = decompose(scaler, x, y)
+        solved = Solved(eigen, solve(eigen, x, y))
+    scaler = scaler._replace(basis=solved.eigen.basis(config.components))
+    scalers = Scalers(scaler, target)
+    ridge = blend.start(solved, scalers, validation_groups) if config.head == "blend" else None
+    return _init(static_config(config), scalers, _key(config), ridge)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def first_params(config: HeadConfig, inputs: int, targets: int, key: Array) -> mlp.Params:
+    """The weights that a training of this key begins with."""
+    return mlp.init(key_for(key, INIT), inputs, config, targets)
+
+
+def empty_state(config: HeadConfig, features: int, targets: int) -> State:
+    """A state of the right shapes, for a checkpoint to be read into."""
+    scaler = scaling.identity_scaler(features)
+    if config.components is not None:
+        directions = np.zeros((features, config.components), np.float32)
+        scaler = scaler._replace(basis=Basis(scaler.mean, directions))
+    scalers = Scalers(scaler, scaling.identity_scaler(targets))
+    ridge = blend.empty(features, targets) if config.head == "blend" else None
+    return _init(static_config(config), scalers, _key(config), ridge)
+
+
+def project(config: HeadConfig, state: State, data: Data, told: np.ndarray | None = None) -> Data:
+    """With `components`, the rows as the head takes them, projected once for all epochs.
+
+    Those of a blend have behind the components what the ridge says of each row; or `told` (rows,
+    targets), target units, where the state's own ridge has seen the validation rows.
+    """
+    if config.components is None:
+        return data
+    x = scaling.scale_rows(state.scalers.features, data.x)
+    if config.head != "blend":
+        return data._replace(x=x)
+    if told is None:
+        linear = blend.ridge_of_rows(state.best_params["blend"], state.scalers, data.x)
+    else:  # of the first view; others never validate
+        mean, std = map(np.asarray, state.scalers.target[:2])  # on the host: the same bits
+        linear = (told - mean[None, :]) / std[None, :]
+        linear = np.pad(linear, ((0, len(x) - len(linear)), (0, 0)))
+    return data._replace(x=np.concatenate([x, linear], axis=1))
+
+
+def _key(config: HeadConfig) -> Array:
+    return jax.random.key_data(jax.random.key(config.seed))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _init(config: HeadConfig, scalers: Scalers, key: Array, ridge: mlp.Params | None) -> State:
+    inputs, targets = scalers.features.outputs, scalers.target.mean.shape[0]
+    params = first_params(config, inputs, targets, key)
+    best = params
+    if ridge is not None:
+        best = {**params, "blend": ridge}
+    return State(
+        params=params,
+        opt_state=optimizer.adam(0.0, 1, 1.0).init(params),
+        step=jnp.zeros((), jnp.int32),
+        epoch=jnp.zeros((), jnp.int32),
+        key=key,
+        scalers=scalers,
+        early_stopping=early_stopping.start(),
+        best_params=best,
+        best_loss=jnp.array(jnp.inf, jnp.float32),
+        best_epoch=jnp.zeros((), jnp.int32),
+        stopped=jnp.array(False),
+        finite=jnp.array(True),
+    )
+
+
+def key_for(data: Array, purpose: int) -> Key[Array, ""]:
+    return jax.random.fold_in(jax.random.wrap_key_data(data), purpose)
+
+
+def static_config(config: HeadConfig) -> HeadConfig:
+    """The settings that decide the compiled program; all others at their defaults."""
+    names = ("components", "dropout", "output_activation", "batch_size", "epochs")
+    kept = {name: getattr(config, name) for name in names}
+    return HeadConfig(
+        head="blend" if config.head == "blend" else "mlp", hidden=config.hidden_layers, **kept
+    )
+
+
+def _check(x: ArrayOf, y: ArrayOf, validation_x: ArrayOf, validation_y: ArrayOf) -> None:
+    for name, some, targets in [("training", x, y), ("validation", validation_x, validation_y)]:
+        sizes = some.shape + targets.shape
+        if some.ndim != 2 or targets.ndim != 2 or len(some) != len(targets) or 0 in sizes:
+            raise InputError(
+                f"{name} features {some.shape} and targets {targets.shape}",
+                expected="(rows, features) and (rows, targets), as many rows, none of them zero",
+            )
+    for name, a, b in [("features", x, validation_x), ("targets", y, validation_y)]:
+        if a.shape[1] != b.shape[1]:
+            raise InputError(
+                f"{a.shape[1]} {name} to train on and {b.shape[1]} to validate",
+                expected="the same columns in both",
+            )

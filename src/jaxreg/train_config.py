@@ -1,0 +1,191 @@
+"""The settings of `train`: data, features, split, head and optimizer.
+
+The group of each field is its box in `--help`. config_io.py reads and writes settings.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jaxreg.common.memory import parse_bytes
+from jaxreg.errors import InputError
+from jaxreg.settings import check_views, require, require_choice, setting
+
+BLEND_COMPONENTS = 128  # of a blend, at most, where --components is not given: docs/best-head.md
+MOST_EPOCHS = 1_000_000  # the history of a training is held in memory
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """The head and how it is trained. The defaults are the original program's, corrected."""
+
+    head: Literal["mlp", "ridge", "blend"] = setting(
+        "mlp", "Head", "mlp; ridge, which is linear and needs no epochs; or a blend of both"
+    )
+    components: int | None = setting(
+        None, "Head", "number of principal components that the MLP gets instead of all columns"
+    )
+    hidden: tuple[int, ...] = setting(
+        (512, 256, 128, 64), "Head", "number of units of each hidden relu layer"
+    )
+    dropout: float = setting(0.25, "Head", "share of units dropped after every second hidden layer")
+    output_activation: Literal["linear", "relu"] = setting(
+        "linear", "Head", "activation of the output, in target units"
+    )
+    scale_features: bool = setting(True, "Head", "standardize the features by the training rows")
+    scale_target: bool = setting(True, "Head", "standardize the target by the training rows")
+    huber_delta: float = setting(
+        0.5, "Optimizer", "error in target units above which the Huber loss is linear"
+    )
+    learning_rate: float = setting(1e-4, "Optimizer", "first learning rate of Adam")
+    decay_steps: int = setting(
+        100_000, "Optimizer", "number of updates after which the rate has decayed by --decay-rate"
+    )
+    decay_rate: float = setting(0.95, "Optimizer", "factor of the exponential decay")
+    batch_size: int = setting(32, "Optimizer", "number of rows in each update")
+    epochs: int = setting(100, "Optimizer", "largest number of epochs")
+    patience: int = setting(
+        10, "Optimizer", "number of epochs without improvement after which training stops"
+    )
+    min_delta: float = setting(
+        3e-4, "Optimizer", "smallest decrease of the validation loss that counts as improvement"
+    )
+    keep_going: bool = setting(
+        False, "Optimizer", "train all epochs, without early stopping and with a dead head"
+    )
+    seed: int = setting(
+        0, "Optimizer", "seed of the initial weights, the shuffling, the dropout and the split"
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "epochs", "decay_steps"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        require(all(n >= 1 for n in self.hidden), "hidden", self.hidden, "units of at least 1")
+        require(0 <= self.dropout < 1, "dropout", self.dropout, "from 0 to below 1")
+        for name in ("huber_delta", "learning_rate"):
+            value = getattr(self, name)
+            require(0 < value < math.inf, name, value, "a finite number above 0")
+        require_choice(self, "output_activation")
+        require_choice(self, "head")
+        some = self.components is None or self.components >= 1
+        require(some, "components", self.components, "at least 1")
+        if not self.scale_features and (self.components is not None or self.head != "mlp"):
+            asked = "--components" if self.head == "mlp" else f"--head {self.head}"
+            raise InputError(
+                f"{asked} with --no-scale-features",
+                expected="scaled features: loud columns would drown the others",
+                remedy="leave --no-scale-features out",
+            )
+        if self.head == "blend" and not self.scale_target:
+            raise InputError("--head blend with --no-scale-target", remedy="leave the latter out")
+        require(0 < self.decay_rate <= 1, "decay_rate", self.decay_rate, "above 0, at most 1")
+        require(self.epochs <= MOST_EPOCHS, "epochs", self.epochs, f"at most {MOST_EPOCHS}")
+        require(self.patience >= 0, "patience", self.patience, "0 or more")
+        require(0 <= self.min_delta < math.inf, "min_delta", self.min_delta, "finite, 0 or more")
+        require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 2**32 - 1")
+
+    def components_of(self, rows: int, columns: int) -> int | None:
+        """`components`, or for a blend without any as many as so many training rows can bear."""
+        if self.head != "blend" or self.components is not None:
+            return self.components
+        return max(1, min(BLEND_COMPONENTS, (rows - 1) // 2, columns))
+
+    @property
+    def hidden_layers(self) -> tuple[int, ...]:
+        """The hidden layers there are: a ridge is the head without any."""
+        return () if self.head == "ridge" else self.hidden
+
+
+@dataclass(frozen=True)
+class TrainConfig(HeadConfig):
+    """A whole experiment on a cached dataset: what is read, what is held out, and the head."""
+
+    target: tuple[str, ...] = setting(
+        (), "Data", "columns to predict; by default those that the source names"
+    )
+    mirror_targets: tuple[str, ...] = setting(
+        (), "Data", "targets that change their sign in the mirror view"
+    )
+    memory_limit: str | None = setting(
+        None, "Data", "memory for features, such as 1GiB; by default what is free"
+    )
+    feature_set: str | None = setting(
+        None, "Features", "name of a feature set, or the unique start of one; by default the "
+        "one that the last extract computed",
+    )  # fmt: skip
+    layers: tuple[str, ...] = setting(
+        (), "Features", "layers to concatenate; by default those of the last extract"
+    )
+    pool: str | None = setting(
+        None, "Features", "avg, max or grid:RxC; by default the pools of the last extract"
+    )
+    columns: tuple[str, ...] = setting(
+        (), "Features", "columns to concatenate, such as mixed10.avg; instead of --layers and "
+        "--pool",
+    )  # fmt: skip
+    views: tuple[str, ...] = setting(
+        ("identity",), "Features", "cached views, of which each row and epoch draws one"
+    )
+    validation: float = setting(
+        0.2, "Split", "share of the rows that validate, for early stopping and the best weights"
+    )
+    test: float = setting(0.0, "Split", "share of the rows that are scored once, at the end")
+    split: str | None = setting(
+        None, "Split", "tail, hash, blocks[:N] or group:COLUMN; by default blocks for sequences, "
+        "else hash",
+    )  # fmt: skip
+    gap: float = setting(
+        0.01, "Split", "share of a sequence left out beside each block that is held out"
+    )
+    folds: int | None = setting(
+        None, "Split", "number of trainings that each hold out another share of the rows"
+    )
+    seeds: int = setting(
+        1, "Split", "number of trainings with the seeds --seed, --seed + 1, and so on"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 < self.validation < 1, "validation", self.validation, "between 0 and 1")
+        require(0 <= self.test < 1, "test", self.test, "from 0 to below 1")
+        both = self.validation + self.test
+        require(both < 1, "test", self.test, "less than 1 with --validation")
+        require(0 <= self.gap < 0.5, "gap", self.gap, "from 0 to below 0.5")
+        check_views(self.views)
+        if self.mirror_targets and "mirror" not in self.views:
+            raise InputError(
+                "--mirror-targets without the mirror view", remedy="--views identity mirror"
+            )
+        self._check_members()
+        if self.memory_limit is not None:
+            parse_bytes(self.memory_limit)
+
+    def _check_members(self) -> None:
+        require(self.folds is None or self.folds >= 2, "folds", self.folds, "at least 2")
+        require(1 <= self.seeds <= 1000, "seeds", self.seeds, "from 1 to 1000")
+        require(self.seed + self.seeds <= 2**32, "seeds", self.seeds, "seeds below 2**32")
+        if self.folds is not None and self.test:
+            raise InputError(
+                "--folds with --test: each fold is held out until the end already",
+                remedy="leave one of them out",
+            )
+        if self.seeds > 1 and self.head == "ridge":
+            raise InputError("--seeds with --head ridge, which draws nothing", remedy="no --seeds")
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "original": {},  # the defaults: the corrected program's head and rates, with scaling
+    "question": {
+        "output_activation": "relu",
+        "learning_rate": 0.1,
+        "scale_features": False,
+        "scale_target": False,
+        "split": "tail",
+    },
+    "best": {"head": "blend", "learning_rate": 1e-3, "min_delta": 0.0},
+    "answer": {"scale_features": False, "scale_target": False, "split": "tail"},
+}
+"""What each preset says otherwise than the defaults; docs/keras-parity.md has both programs."""
+
+Preset = Literal["original", "best", "question", "answer"]

@@ -1,0 +1,216 @@
+"""A finished run, loaded: what it scored, and new images through its recipe and its head."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from jaxreg.backbone.engine import Engine, load_engine
+from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.cache.store import Cache
+from jaxreg.errors import InputError, Stopped
+from jaxreg.experiment.members import number_of_members
+from jaxreg.extraction.feature_set import find_weights, smallest_image
+from jaxreg.extraction.pipeline import Progress, extract
+from jaxreg.head import mlp
+from jaxreg.head.apply import predict_rows
+from jaxreg.head.fit_many import stack
+from jaxreg.head.scaling import Scalers
+from jaxreg.head.state import State, empty_state
+from jaxreg.sources.examples import Examples, Image
+from jaxreg.train_config import TrainConfig
+from jaxreg.training.checkpoint import Checkpoints
+from jaxreg.training.loop import states_of
+from jaxreg.training.run_directory import RunDirectory
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk with its head in memory; of several folds and seeds, all of their heads.
+
+    The prediction of several heads is the mean of theirs.
+    `summary` is summary.json, `config` config.json; both are described in docs/runs.md.
+    """
+
+    path: Path
+    config: dict[str, Any] = field(repr=False)
+    summary: dict[str, Any] = field(repr=False)
+    settings: TrainConfig
+    recipe: Recipe
+    columns: tuple[Column, ...]
+    targets: tuple[str, ...]
+    params: tuple[mlp.Params, ...] = field(repr=False)  # of the lowest validation loss
+    scalers: tuple[Scalers, ...] = field(repr=False)
+
+    def predict_features(self, features: np.ndarray) -> np.ndarray:
+        """Predictions (rows, targets) in target units for features as the cache holds them."""
+        width = self.scalers[0].features.mean.shape[0]
+        if features.ndim != 2 or features.shape[1] != width:
+            raise InputError(f"features of shape {features.shape}", expected=f"(rows, {width})")
+        heads = zip(self.params, self.scalers, strict=True)
+        told = [predict_rows(*head, self.settings, features) for head in heads]
+        return told[0] if len(told) == 1 else np.mean(told, axis=0)
+
+    def predict(
+        self,
+        images: Sequence[Image | str] | np.ndarray | Path,
+        *,
+        cache: str | Path | None = None,
+        weights: str | None = None,
+    ) -> np.ndarray:
+        """Predict from raw images.
+
+        Args:
+            images: paths, bytes of encoded images, or uint8 arrays (height, width, 3); an array
+                of shape (images, height, width, 3) will do.
+            cache: the folder that keeps the features; by default the run's own.
+            weights: a file, where the weights have moved.
+
+        Returns:
+            (images, targets), float32, in target units.
+
+        Raises:
+            InputError: an image cannot be used; the first few are named with their reasons.
+            UnavailableError: something must be computed and the weights are not to be found.
+        """
+        if isinstance(images, str | Path):
+            images = [images]
+        items = [Path(image) if isinstance(image, str) else image for image in images]
+        ids = tuple(f"{i}: {x}" if isinstance(x, Path) else str(i) for i, x in enumerate(items))
+        nothing = pa.table({"": pa.nulls(len(ids))}).select([])
+        examples = Examples(ids, items, nothing, {"kind": "images"})
+        table = self.predict_table(examples, cache=cache, weights=weights)
+        bad = [(i, why) for i, why in zip(ids, table["reason"].to_pylist(), strict=True) if why]
+        if bad:
+            raise InputError(
+                f"{len(bad)} of {len(ids)} images cannot be used: "
+                + "; ".join(f"{i} ({why})" for i, why in bad[:5])
+            )
+        columns = [table[f"prediction.{name}"].to_numpy() for name in self.targets]
+        return np.stack(columns, axis=1).astype(np.float32)
+
+    def predict_table(
+        self,
+        examples: Examples,
+        *,
+        cache: str | Path | None = None,
+        weights: str | None = None,
+        say: Callable[[str], None] = lambda text: None,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> pa.Table:
+        """One row per example: id, `prediction.<name>`, `target.<name>` if there is one, reason.
+
+        `reason` is empty, or says why there is no prediction. What the source itself could not use
+        follows at the end.
+
+        Raises:
+            Stopped: `should_stop` said so.
+            UnavailableError: something must be computed and the weights are not to be found.
+        """
+        store = Cache(Path(cache if cache is not None else self.config["cache"]))
+        known = self.config.get("weights_path")
+
+        def engine() -> Engine:
+            places = [known]
+            if self.recipe.feature_set in store.feature_sets():
+                places.insert(0, store.feature_set_record(self.recipe.feature_set)["weights_path"])
+            model = store.quantized_model(self.recipe)
+            found = None if model else find_weights(self.recipe, weights, places)
+            store.make_feature_set(self.recipe, found.path if found else None)
+            return load_engine("auto", self.recipe, self.columns, found, quantized=model, say=say)
+
+        outcome = extract(
+            examples.images,
+            store,
+            self.recipe.feature_set,
+            self.columns,
+            engine,
+            dtype=self.config["dtype"],
+            smallest=smallest_image(self.recipe),
+            should_stop=should_stop,
+            on_damage=lambda path: say(f"damaged, set aside and computed again: {path}"),
+            on_progress=on_progress,
+        )
+        if outcome.stopped:
+            raise Stopped("stopped; the features are kept, no predictions are written")
+        usable = [i for i, digest in enumerate(outcome.digests) if digest is not None]
+        told = np.full((len(outcome.digests), len(self.targets)), np.nan, np.float32)
+        if usable:
+            digests = [digest for digest in outcome.digests if digest is not None]
+            features = store.read(self.recipe.feature_set, self.columns, digests)
+            told[usable] = self.predict_features(features)
+        return self._table(examples, told, dict(outcome.failed))
+
+    def _table(self, examples: Examples, told: np.ndarray, reasons: dict[int, str]) -> pa.Table:
+        left_out = examples.unusable
+        ids = [*examples.ids, *(name for name, _ in left_out)]
+        why = [reasons.get(row, "") for row in range(len(examples))]
+        padding = np.full(len(left_out), np.nan, np.float32)
+        columns: dict[str, Any] = {"id": pa.array(ids, pa.string())}
+        for name, values in zip(self.targets, told.T, strict=True):
+            numbers = np.concatenate([values, padding])
+            columns[f"prediction.{name}"] = pa.array(numbers, from_pandas=True)
+        for name in self.targets:
+            if name in examples.columns.column_names:
+                values = examples.columns[name].to_pylist()
+                columns[f"target.{name}"] = pa.array(
+                    values + [None] * len(left_out), from_pandas=True
+                )
+        columns["reason"] = pa.array([*why, *(reason for _, reason in left_out)], pa.string())
+        return pa.table(columns)
+
+
+def load_states(directory: RunDirectory, warn: Callable[[str], None]) -> tuple[State, ...]:
+    """The states of a run's trainings as last saved, on the host or the device.
+
+    Raises:
+        InputError: there is no whole checkpoint, or it is not this run's.
+    """
+    config, settings = directory.read_config(), directory.settings()
+    empty = empty_state(settings, config["features"], len(config["targets"]))
+    if (count := number_of_members(settings)) > 1:
+        empty = stack([empty] * count)
+    found = Checkpoints(directory.checkpoints, config).load(empty, warn)
+    if found is None:
+        raise InputError(f"{directory.path} has no whole checkpoint", remedy="train it again")
+    return states_of(found[1])
+
+
+def load_run(path: str | Path) -> Run:
+    """Load a run from its directory.
+
+    Raises:
+        InputError: no such run, not finished, damaged, or of another format.
+    """
+    directory = RunDirectory(Path(path))
+    config = directory.read_config()
+    summary = directory.read_summary()
+    if summary is None:
+        raise InputError(
+            f"{path} is not finished",
+            remedy=f"jaxreg train --run {path} --resume",
+        )
+    settings = directory.settings()
+    targets = tuple(config["targets"])
+    states = load_states(directory, lambda text: None)
+    expected = [one["best_epoch"] or 0 for one in summary["members"] or [summary]]
+    if [int(state.best_epoch) for state in states] != expected:
+        raise InputError(
+            f"the last checkpoint of {path} is damaged, and the one before it is another head",
+            remedy="train it again: --overwrite",
+        )
+    return Run(
+        path=Path(path),
+        config=config,
+        summary=summary,
+        settings=settings,
+        recipe=Recipe.from_json(config["recipe"], config["weights_tag"]),
+        columns=tuple(Column.parse(name) for name in config["columns"]),
+        targets=targets,
+        params=tuple(state.best_params for state in states),
+        scalers=tuple(state.scalers for state in states),
+    )

@@ -1,0 +1,183 @@
+"""Checkpoints of a training's state: Orbax, in the background, each proved whole by its digests.
+
+`checkpoints/<epoch>/` is Orbax's. `<epoch>.json` beside it says of which run and which format the
+state is, and holds the SHA-256 of its files; it is written last, so a checkpoint without one, or
+with other bytes, is not whole.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+from jaxreg.common.files import make_folder, write_whole
+from jaxreg.errors import InputError
+from jaxreg.training.resume import Identity, refuse_differences
+
+STATE_FORMAT = 2
+"""Goes up with every change of what a state is or how training goes on from one. Releases that
+share it go on with each other's runs; another one's is refused, for its bits would be others."""
+
+KEPT = 2  # checkpoints; the one before the latest is what a damaged latest falls back to
+
+
+class Checkpoints:
+    """The stream of states of the run that is `identity`, in `folder`."""
+
+    def __init__(self, folder: Path, identity: Identity) -> None:
+        self.folder = folder.absolute()
+        self.identity = identity
+        self._thread = ThreadPoolExecutor(1, "checkpoint")
+        self._saving: Future[None] | None = None
+
+    def save(self, epoch: int, state: Any) -> None:
+        """Begin to save a pytree of arrays; it is copied first, so its buffers may be donated."""
+        self.wait()
+        leaves = {name: np.array(leaf) for name, leaf in _named_leaves(state)}
+        self._saving = self._thread.submit(self._save, epoch, leaves)
+
+    def wait(self) -> None:
+        """Finish the save that is under way.
+
+        Raises:
+            InputError: it could not be written.
+        """
+        saving, self._saving = self._saving, None
+        if saving is not None:
+            saving.result()
+
+    def _save(self, epoch: int, leaves: dict[str, np.ndarray]) -> None:
+        """In the background: Orbax, then the digests that make it count, then the old ones go."""
+        self._drop(epoch)  # left behind by a run that was killed before its digests were written
+        try:
+            make_folder(self.folder)
+            with _quiet():
+                ocp.save(str(self._path(epoch)), leaves)
+            digests = _digests(self._path(epoch))
+        except (OSError, ValueError) as error:  # tensorstore reports a full disk as ValueError
+            raise InputError(
+                f"cannot write the checkpoint {self._path(epoch)}: {str(error)[:80]}",
+                remedy="free some space, then --resume",
+            ) from error
+        record = {
+            "state": STATE_FORMAT,
+            "jaxreg": version("jaxreg"),
+            "run": self.identity,
+            "files": digests,
+        }
+        write_whole(self._record(epoch), json.dumps(record).encode())
+        # later ones are damaged: this run went on from before them
+        kept = [known for known in self.epochs() if known <= epoch][-KEPT:]
+        folders = {int(path.name) for path in self.folder.iterdir() if path.name.isdigit()}
+        for old in {*folders, *self.epochs()} - {*kept}:
+            self._drop(old)
+
+    def _drop(self, epoch: int) -> None:
+        self._record(epoch).unlink(missing_ok=True)
+        shutil.rmtree(self._path(epoch), ignore_errors=True)
+
+    def epochs(self) -> list[int]:
+        """The epochs after which there is a finished checkpoint, whole or damaged, in order."""
+        return sorted(int(path.stem) for path in self.folder.glob("*.json") if path.stem.isdigit())
+
+    def load(self, template: Any, warn: Callable[[str], None]) -> tuple[int, Any] | None:
+        """The latest whole checkpoint as (epoch, state), None if there is none.
+
+        Args:
+            template: a pytree like the one saved; only its structure, shapes and dtypes matter.
+            warn: gets a line for each damaged checkpoint that is passed over.
+
+        Raises:
+            InputError: the checkpoint is of another format of state or of another run, or its
+                arrays are not those of the template; what differs is named.
+        """
+        epochs = self.epochs()
+        for epoch in reversed(epochs):
+            path = self._path(epoch)
+            record = self._whole_record(epoch)
+            if record is None:
+                use = "the one before it is used" if epoch > epochs[0] else "training starts again"
+                warn(f"checkpoint {path} is damaged; {use}")
+                continue
+            _check_format(path, record)
+            refuse_differences(record["run"], self.identity, f"checkpoint {path}")
+            wanted = dict(_named_leaves(template))
+            _compare(path, ocp.metadata(str(path)).metadata, wanted)
+            abstract = {name: np.empty(np.shape(x), x.dtype) for name, x in wanted.items()}
+            leaves = ocp.load(str(path), abstract)
+            structure = jax.tree.structure(template)
+            return epoch, jax.tree.unflatten(structure, [leaves[name] for name in wanted])
+        return None
+
+    def _whole_record(self, epoch: int) -> dict[str, Any] | None:
+        """What stands beside a checkpoint, None if that or the checkpoint is damaged."""
+        try:
+            record = json.loads(self._record(epoch).read_bytes())
+            return record if record["files"] == _digests(self._path(epoch)) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _path(self, epoch: int) -> Path:
+        return self.folder / f"{epoch:06d}"
+
+    def _record(self, epoch: int) -> Path:
+        return self.folder / f"{epoch:06d}.json"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Orbax logs the traceback of an error that it raises as well; ours is told once, in words."""
+    from absl import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.FATAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def _named_leaves(state: Any) -> list[tuple[str, Any]]:
+    """Names as `.params['output']['bias']`: what an error can point at."""
+    return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree.leaves_with_path(state)]
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
+
+
+def _check_format(path: Path, record: dict[str, Any]) -> None:
+    if record["state"] != STATE_FORMAT:
+        raise InputError(
+            f"{path} is a state of format {record['state']}, by jaxreg {record['jaxreg']}",
+            expected=f"format {STATE_FORMAT}, as jaxreg {version('jaxreg')} writes it",
+            remedy=f"pip install jaxreg=={record['jaxreg']}, or train again with --overwrite",
+        )
+
+
+def _compare(path: Path, there: dict[str, Any], wanted: dict[str, Any]) -> None:
+    if names := sorted(there.keys() ^ wanted.keys()):
+        raise InputError(
+            f"{path} and this run differ in which arrays there are: {names[0]}",
+            expected="a checkpoint of the same head, by the same version of jaxreg",
+        )
+    for name, leaf in wanted.items():
+        found = tuple(there[name].shape), np.dtype(there[name].dtype)
+        if found != (np.shape(leaf), leaf.dtype):
+            raise InputError(
+                f"{path} has {name} of shape {found[0]} and {found[1]}",
+                expected=f"shape {np.shape(leaf)} and {leaf.dtype}, as these features and settings",
+            )

@@ -1,0 +1,260 @@
+"""The outer loop of a training: epochs in chunks, with saving, printing and stopping in between."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from jaxreg.cache.lazy_features import read_pieces
+from jaxreg.experiment.arrays import Experiment
+from jaxreg.experiment.batches import ExperimentBlocks
+from jaxreg.experiment.members import Member
+from jaxreg.head import fit as on_device
+from jaxreg.head import fit_blocks
+from jaxreg.head import fit_many as several
+from jaxreg.head.ridge import solve
+from jaxreg.head.state import Data, History, Rows, State, first_state, init_state, project
+from jaxreg.train_config import TrainConfig
+from jaxreg.training.checkpoint import Checkpoints
+from jaxreg.training.resume import Identity
+from jaxreg.training.run_directory import Row, RunDirectory
+from jaxreg.training.watcher import Watching
+from jaxreg.verdict.dead_head import next_look
+
+SAVE_SECONDS = 1.0  # at least so long between two checkpoints
+CHUNK_SECONDS = 0.5  # about so long between two looks at signals and the terminal
+
+Fit = Callable[[State, int], tuple[State, History]]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Trainings that have ended, or were told to stop."""
+
+    states: tuple[State, ...]  # of each member
+    history: list[Row]
+    compile_seconds: float  # until the first epoch: rows to the device, state, compilation
+    train_seconds: float  # epochs, and what is saved and printed between and after them
+    interrupted: bool  # told to stop: a later --resume goes on
+    dead: str = ""  # why it cannot recover, and was ended for it
+
+    def history_of(self, member: Member) -> list[Row]:
+        """The lines of one member."""
+        return [row for row in self.history if member.has(row)]
+
+
+def train(
+    directory: RunDirectory,
+    members: Sequence[Member],
+    config: TrainConfig,
+    identity: Identity,
+    *,
+    resume: bool,
+    say: Callable[[str], None],
+    on_epoch: Callable[[Row], None],
+    should_stop: Callable[[], bool],
+) -> Trained:
+    """Train until early stopping, the last epoch, a loss that is not finite, or a request to stop.
+
+    How the epochs are cut into chunks changes no bit of the result, so a run that was stopped and
+    resumed ends like one that was not. Members go through their epochs side by side.
+    """
+    begin = time.perf_counter()
+    state, make_fit = _start(members, config)
+    checkpoints = Checkpoints(directory.checkpoints, identity)
+    history: list[Row] = []
+    if resume and (found := checkpoints.load(state, say)):
+        epoch, state = found
+        history = [row for row in directory.read_history() if int(row["epoch"]) <= epoch]
+        say(f"resumed at epoch {epoch}")
+    labels = tuple(members[0].label) if len(members) > 1 else ()
+    directory.write_history(history, labels)
+
+    fit = make_fit(state)
+    state, _ = fit(state, 0)
+    jax.block_until_ready(state)
+    compile_seconds = time.perf_counter() - begin
+
+    begin = saved = time.perf_counter()
+    chunk, interrupted, dead = 1, False, ""
+    watching = Watching(members, config, states_of(state))
+    if history:  # it may have been lost when it was stopped
+        dead = watching.look(states_of(state), history, say)
+    while _goes_on(state, config) and not (interrupted or dead):
+        started, before = time.perf_counter(), _epochs(state)
+        done = int(before.max())
+        state, written = fit(state, min(done + chunk, next_look(done)))
+        after = _epochs(state)
+        rows = _rows(members, written, before, after, time.perf_counter() - started)
+        for epoch in range(done + 1, int(after.max()) + 1):
+            on_epoch(_mean([row for row in rows if row["epoch"] == epoch]))
+        history += rows
+        if after.max() == next_look(done):
+            dead = watching.look(states_of(state), history, say)
+        directory.write_history(history, labels)
+        interrupted = should_stop()
+        if time.perf_counter() - saved >= SAVE_SECONDS and not interrupted:
+            checkpoints.save(int(after.max()), state)
+            saved = time.perf_counter()
+        each = (time.perf_counter() - started) / (after.max() - before.max())
+        chunk = max(1, int(CHUNK_SECONDS / each))
+    checkpoints.save(int(_epochs(state).max()), state)
+    checkpoints.wait()
+    seconds = time.perf_counter() - begin
+    stopped = interrupted and not dead
+    return Trained(states_of(state), history, compile_seconds, seconds, stopped, dead)
+
+
+def states_of(state: State) -> tuple[State, ...]:
+    """The members' states, of what a run keeps: the only one's state, or all of them stacked."""
+    if np.ndim(state.epoch) == 0:
+        return (state,)
+    return tuple(several.member(state, number) for number in range(len(state.epoch)))
+
+
+def _start(members: Sequence[Member], config: TrainConfig) -> tuple[State, Callable[[State], Fit]]:
+    """The state before the first epoch, and what makes of a state (new or loaded) its `fit`."""
+    experiment = members[0].experiment
+    # components are few enough for the device, wherever the features are
+    on_the_device = experiment.placement.kind == "device" or config.components is not None
+    if on_the_device and isinstance(experiment.x, np.ndarray):
+        return _start_on_device(members, config)
+    states = [_first_state(member) for member in members]
+    blocks = [ExperimentBlocks(member.experiment, config) for member in members]
+    fit_one = fit_blocks.make_fit(config)
+    if len(members) == 1:
+        return states[0], lambda _: lambda state, until: fit_one(state, blocks[0], until)
+
+    def fit(state: State, until: int) -> tuple[State, History]:
+        done = [
+            fit_one(own, rows, until) for own, rows in zip(states_of(state), blocks, strict=True)
+        ]
+        return several.stack([own for own, _ in done]), several.stack([told for _, told in done])
+
+    return several.stack(states), lambda _: fit
+
+
+def _start_on_device(
+    members: Sequence[Member], config: TrainConfig
+) -> tuple[State, Callable[[State], Fit]]:
+    each = _data(members)
+    states = [_its_first_state(member, data) for member, data in zip(members, each, strict=True)]
+
+    def projected(state: State) -> list[Data]:
+        return [
+            project(config, own, data, member.bar and member.bar.honest)
+            for own, data, member in zip(states_of(state), each, members, strict=True)
+        ]
+
+    if len(members) == 1:
+        fit = on_device.make_fit(config)
+        state, join = states[0], lambda data: data[0]
+    else:
+        fit = several.make_fit(config, together=jax.default_backend() != "cpu")
+        state, join = several.stack(states), several.stack_data
+
+    def begin(state: State) -> Fit:
+        placed = jax.device_put(join(projected(state)))
+        return lambda state, until: fit(state, placed, until)
+
+    return state, begin
+
+
+def _its_first_state(member: Member, data: Data) -> State:
+    if member.bar is None:
+        return init_state(member.config, data)
+    return init_state(member.config, data, member.bar.solved, member.bar.validation_groups)
+
+
+def _first_state(member: Member) -> State:
+    x, rows = member.experiment.x, member.experiment.rows("train")
+
+    def pieces() -> Iterator[np.ndarray]:
+        return (piece for _, piece in read_pieces(x, rows))
+
+    return first_state(member.config, pieces, member.experiment.y[rows], x.shape[1])
+
+
+def solve_ridge(
+    directory: RunDirectory, members: Sequence[Member], config: TrainConfig, identity: Identity
+) -> Trained:
+    """`--head ridge`: the states of heads without hidden layers, solved at once, after no epoch."""
+    begin = time.perf_counter()
+    states = [_solved(member, data) for member, data in zip(members, _data(members), strict=True)]
+    directory.write_history([])
+    checkpoints = Checkpoints(directory.checkpoints, identity)
+    checkpoints.save(0, states[0] if len(states) == 1 else several.stack(states))
+    checkpoints.wait()
+    return Trained(tuple(states), [], 0.0, time.perf_counter() - begin, interrupted=False)
+
+
+def _solved(member: Member, data: Data) -> State:
+    bar, components = member.bar, member.config.components
+    assert bar is not None  # `measure` solves it whenever it is the head
+    eigen, ridge = bar.solved
+    state = init_state(member.config, data, bar.solved)
+    if components is not None:
+        x, y = data.x[bar.rows], data.y[bar.rows]
+        ridge = solve(eigen, x, y, components, bar.groups)
+    params = eigen.head(ridge, state.scalers)
+    return state._replace(params=params, best_params=params)
+
+
+def _data(members: Sequence[Member]) -> list[Data]:
+    """Each member's rows of one array of features, which holds the views one after another."""
+    experiment = members[0].experiment
+    x, y, views = experiment.x, experiment.y, experiment.views
+    assert isinstance(x, np.ndarray)  # check_head has seen to it
+    if views:
+        x = np.concatenate([x, *(view.x for view in views)])
+        y = np.concatenate([y, *(view.y for view in views)])
+    behind = np.arange(len(views) + 1, dtype=np.int32) * len(experiment.y)
+    return [Data(x, y, *_sides(member.experiment), behind) for member in members]
+
+
+def _sides(experiment: Experiment) -> tuple[Rows, Rows]:
+    return Rows.of(experiment.rows("train")), Rows.of(experiment.rows("validation"))
+
+
+def _goes_on(state: State, config: TrainConfig) -> bool:
+    going = (_epochs(state) < config.epochs) & ~np.asarray(state.stopped)
+    return bool((going & np.asarray(state.finite)).any())
+
+
+def _epochs(state: State) -> np.ndarray:
+    """Epochs done by each member."""
+    return np.atleast_1d(np.asarray(state.epoch))
+
+
+def _rows(
+    members: Sequence[Member],
+    history: History,
+    before: np.ndarray,
+    after: np.ndarray,
+    seconds: float,
+) -> list[Row]:
+    """The lines of the epochs that a chunk has run, by epoch; its seconds are shared out evenly."""
+    columns = {name: np.atleast_2d(np.asarray(getattr(history, name))) for name in History._fields}
+    each = round(seconds / int((after - before).sum()), 6)
+    rows = [
+        {
+            **(member.label if len(members) > 1 else {}),
+            "epoch": i + 1,
+            **{name: column[number, i] for name, column in columns.items()},
+            "seconds": each,
+        }
+        for number, member in enumerate(members)
+        for i in range(before[number], after[number])
+    ]
+    return sorted(rows, key=lambda row: row["epoch"])
+
+
+def _mean(rows: list[Row]) -> Row:
+    """One line for people: the mean of the members that ran that epoch, and their seconds."""
+    if len(rows) == 1:
+        return rows[0]
+    mean = {name: np.mean([row[name] for row in rows]) for name in History._fields}
+    seconds = sum(row["seconds"] for row in rows)
+    return {"epoch": rows[0]["epoch"], **mean, "seconds": seconds, "members": len(rows)}

@@ -1,0 +1,131 @@
+"""A run on disk: its names, its settings, its history. Contract 2 of docs/runs.md."""
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxreg.cache.recipe import FORMAT
+from jaxreg.common.files import make_folder, safe_name, write_whole
+from jaxreg.config_io import from_json
+from jaxreg.errors import InputError
+from jaxreg.train_config import TrainConfig
+
+HISTORY: tuple[str, ...] = ("epoch", "loss", "val_loss", "val_mae", "learning_rate", "seconds")
+
+Row = dict[str, Any]
+"""One line of history.csv; losses are NumPy float32, whose text is the shortest that is exact."""
+
+
+class RunDirectory:
+    """The paths and small files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / "config.json").exists()
+
+    def check_free(self, *, overwrite: bool) -> None:
+        """Raise InputError if something is there and `overwrite` is off, or it is not a run."""
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path} is a file", expected="a folder for the run")
+        if self.path.exists() and any(self.path.iterdir()):
+            if not overwrite:
+                raise InputError(
+                    f"{self.path} exists", remedy="another --run, --resume or --overwrite"
+                )
+            if not self.exists:
+                raise InputError(f"{self.path} is not a run, so it is not overwritten")
+
+    def create(self, *, overwrite: bool) -> None:
+        """Make the directory, empty. Raises InputError as `check_free`."""
+        self.check_free(overwrite=overwrite)
+        if self.path.exists():
+            shutil.rmtree(self.path)
+        make_folder(self.path)
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        self._write_json("config.json", {"format": FORMAT, **config})
+
+    def read_config(self) -> dict[str, Any]:
+        """What config.json says. Raises InputError if it is absent or not jaxreg's."""
+        return read_json(self.path / "config.json", ("settings", "recipe", "columns", "targets"))
+
+    def settings(self) -> TrainConfig:
+        """The run's settings."""
+        return from_json(TrainConfig, self.read_config()["settings"])
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        self._write_json("summary.json", {"format": FORMAT, **summary})
+
+    def forget_summary(self) -> None:
+        """Remove it, if there is one."""
+        (self.path / "summary.json").unlink(missing_ok=True)
+
+    def read_summary(self) -> dict[str, Any] | None:
+        """None if the run is not finished."""
+        path = self.path / "summary.json"
+        return read_json(path, ("metrics",)) if path.exists() else None
+
+    def write_history(self, rows: Sequence[Row], labels: Sequence[str] = ()) -> None:
+        """`labels` are the columns that say which of several trainings a line is of."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, (*labels, *HISTORY), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_whole(self.path / "history.csv", text.getvalue().encode())
+
+    def read_history(self) -> list[dict[str, str]]:
+        """The lines as text, so that writing them again changes nothing."""
+        path = self.path / "history.csv"
+        if not path.exists():
+            return []
+        with open(path, newline="") as file:
+            return list(csv.DictReader(file))
+
+    def _write_json(self, name: str, content: dict[str, Any]) -> None:
+        write_whole(self.path / name, json.dumps(content, indent=2).encode() + b"\n")
+
+
+def read_json(path: Path, keys: Sequence[str], what: str = "the directory of a run") -> dict:
+    """A JSON file of jaxreg's own. Raises InputError if it is absent, damaged or another format."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"no {path}", expected=what) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError(f"{path} is not of format {FORMAT}", expected="what this jaxreg writes")
+    if missing := [key for key in keys if key not in content]:
+        raise InputError(f"{path} has no {missing[0]!r}", expected="what this jaxreg writes")
+    return content
+
+
+def run_path(run: str | Path, ckpts: Path) -> Path:
+    """A bare name is a run in `ckpts`; anything with a folder in it is a path."""
+    run = Path(run)
+    return run if run.is_absolute() or len(run.parts) > 1 else ckpts / run
+
+
+def new_run(dataset: str, ckpts: Path) -> Path:
+    """Claim the next free `<dataset>-<number>`; two processes never get the same one."""
+    make_folder(ckpts)
+    number = 1
+    while True:
+        path = ckpts / f"{safe_name(dataset)}-{number}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return path

@@ -1,0 +1,1 @@
+"""The checks of the verdict: one file for each kind of cause."""

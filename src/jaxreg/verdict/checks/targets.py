@@ -1,0 +1,104 @@
+"""The targets against what the output can say and what the loss can see."""
+
+import numpy as np
+
+from jaxreg.verdict.finding import Evidence
+from jaxreg.verdict.observation import Observed
+
+BOUND_COST = 0.01  # of the median predictor's error
+TRIMS = (0.1, 0.05, 0.02)  # shares left out on each side for the scale of the usual targets
+OUTLYING, SHRINKS = 15.0, 3.0  # usual std; times the std falls without them
+UNSEEN = 30.0  # times --min-delta: the loss that there is to lose
+SMALL = 0.3  # of the Huber delta
+FAR = 10.0  # head outputs: initial ones are about 1
+
+
+def output_bounded(obs: Observed) -> Evidence | None:
+    """The output's relu, and targets below 0."""
+    if obs.config.output_activation != "relu":
+        return None
+    y = obs.y[obs.train]
+    below = float((y < 0).mean())
+    cost = float(np.maximum(-y, 0).mean())
+    usual = float(np.abs(y - obs.median).mean())
+    if cost <= BOUND_COST * usual:
+        return None
+    sentence = f"the output relu cannot go below 0, and {below:.0%} of the training targets do"
+    return Evidence(sentence, {"output_activation": "linear"}, {"share": below, "cost": cost})
+
+
+def target_constant(obs: Observed) -> Evidence | None:
+    """All training rows have the same target."""
+    y = obs.y[obs.train]
+    if (y != y[:1]).any(axis=0).all():
+        return None
+    number = int(np.flatnonzero((y == y[:1]).all(axis=0))[0])
+    sentence = f"the target is {y[0, number]:.4g} for all {len(y)} training rows"
+    return Evidence(sentence, f"{_train(obs)} --target COLUMN", {"value": float(y[0, number])})
+
+
+def targets_outliers(obs: Observed) -> Evidence | None:
+    """A few targets so far from all others that the std is theirs."""
+    y = obs.y[obs.train].astype(np.float64)
+    for number, values in enumerate(y.T):
+        center, usual = np.median(values), _usual_std(values)
+        far = np.abs(values - center) > OUTLYING * usual
+        if not usual or not far.any() or values.std() < SHRINKS * values[~far].std():
+            continue
+        worst = values[np.argmax(np.abs(values - center))]
+        sentence = (
+            f"{far.sum()} of {len(y)} training targets lie more than {OUTLYING:g} usual std "
+            f"out (up to {worst:.4g}; usual is {center:.3g} ± {usual:.2g}): without them the "
+            f"std falls from {values.std():.3g} to {values[~far].std():.3g}"
+        )
+        first = int(obs.train[np.flatnonzero(far)[0]])
+        remedy = f"mend or take out such targets (first: row {first}), then: {obs.extract}"
+        return Evidence(sentence, remedy, {"rows": int(far.sum()), "target": number})
+    return None
+
+
+def target_scale(obs: Observed) -> Evidence | None:
+    """Targets so small that stopping sees no progress, or far beyond what the head starts with."""
+    if not obs.behind or obs.mae is None:
+        return None
+    scaler, config = obs.scalers.target, obs.config
+    y = (obs.y[obs.train].astype(np.float64) - scaler.mean) / scaler.std
+    away = float(np.sqrt(np.square(y).mean()))
+    if not config.scale_target and away > FAR:
+        sentence = f"unscaled targets lie about {away:.3g} from 0, where a new head's output is"
+        return Evidence(sentence, {"scale_target": True}, {"away": away})
+    error = np.abs(obs.y[obs.validation].astype(np.float64) - obs.median)
+    unit = scaler.std if y.shape[1] > 1 else 1.0  # as in the loss
+    delta = config.huber_delta / unit
+    error = error / unit
+    loss = np.where(error <= delta, 0.5 * error**2, delta * error - 0.5 * delta**2)
+    to_lose = float(loss.mean())
+    small = y_std(obs) < SMALL * config.huber_delta
+    if not (small and obs.stopped_early and to_lose < UNSEEN * config.min_delta):
+        return None
+    sentence = (
+        f"the median predictor's loss is {to_lose:.2g} (the target deviates by "
+        f"{y_std(obs):.2g}, the Huber delta is {config.huber_delta:g}), and improvements "
+        f"below --min-delta {config.min_delta:g} do not count"
+    )
+    changed = {"min_delta": float(f"{to_lose / 3000:.1g}"), "scale_target": True}
+    return Evidence(sentence, changed, {"to_lose": to_lose, "min_delta": config.min_delta})
+
+
+def y_std(obs: Observed) -> float:
+    """Of the training targets, in target units, their mean where there are several."""
+    return float(obs.y[obs.train].astype(np.float64).std(axis=0).mean())
+
+
+def _usual_std(values: np.ndarray) -> float:
+    """The std of the middle of the values, the widest middle that outliers cannot reach."""
+    ordered = np.sort(values)
+    for trim in TRIMS:
+        cut = round(trim * len(ordered))
+        if (std := float(ordered[cut : len(ordered) - cut].std())) > 0:
+            return std
+    return 0.0
+
+
+def _train(obs: Observed) -> str:
+    return " ".join(("jaxreg train", *obs.words))

@@ -1,0 +1,119 @@
+"""From what was observed to the verdict: healthy, headline, findings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from jaxreg.config_io import command_line, fields_of
+from jaxreg.train_config import TrainConfig
+from jaxreg.verdict.catalogue import CAUSES, Cause
+from jaxreg.verdict.finding import ORDER, Compared, Evidence, Finding, Severity
+from jaxreg.verdict.observation import Observed
+
+
+def judge(obs: Observed) -> dict[str, Any]:
+    """`verdict` of summary.json: healthy, headline and findings, the gravest first.
+
+    Healthy is: no finding of severity error, and a validation MAE below the median predictor's by
+    more than twice the bootstrap error of that difference.
+    """
+    found = [(cause, cause.check(obs)) for cause in CAUSES if cause.check is not None]
+    there: list[tuple[Severity, Cause, Evidence]] = [
+        (evidence.severity or (cause.severity if obs.learns else cause.failing), cause, evidence)
+        for cause, evidence in found
+        if evidence is not None
+    ]
+    there.sort(key=lambda told: ORDER.index(told[0]))  # stable: the table's order within
+    errors = [evidence.remedy for severity, _, evidence in there if severity == "error"]
+    causes = [e.remedy for severity, c, e in there if severity == "error" and not c.symptom]
+    asked = _together(causes or errors)
+    findings = []
+    for severity, cause, evidence in there:
+        # what the errors ask for is asked for at once: mending one of two does not make it learn
+        others = asked if severity == "error" else {}
+        command = _command(obs, evidence.remedy, others)
+        numbers = dict(evidence.numbers)
+        findings.append(Finding(cause.code, severity, evidence.sentence, command, numbers))
+    change = errors[0] if errors and isinstance(errors[0], str) else options(asked)
+    return {
+        "healthy": obs.learns and not errors,
+        "headline": headline(obs.compared, findings[: len(errors)], change),
+        "findings": [asdict(finding) for finding in findings],
+    }
+
+
+def _command(obs: Observed, remedy: Mapping[str, Any] | str, others: Mapping[str, Any]) -> str:
+    """A remedy as a command to copy."""
+    if isinstance(remedy, str):
+        return remedy
+    plain = TrainConfig(**fields_of(TrainConfig, obs.config))
+    return command_line("jaxreg train", obs.words, replace(plain, **{**others, **remedy}))
+
+
+def _together(changes: Sequence[Mapping[str, Any] | str]) -> dict[str, Any]:
+    """All settings that are asked for; of two values of one setting the first."""
+    merged: dict[str, Any] = {}
+    for change in changes:
+        if not isinstance(change, str):
+            merged |= {name: value for name, value in change.items() if name not in merged}
+    return merged
+
+
+def options(changed: Mapping[str, Any]) -> str:
+    """Settings as they are said on the command line, defaults too."""
+    words = []
+    for name, value in changed.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words.append(f"--{flag} {value:g}" if isinstance(value, float) else f"--{flag} {value}")
+    return " ".join(words)
+
+
+def headline(obs: Compared, errors: Sequence[Finding], change: str) -> str:
+    """Whether it learns, by which numbers, and what to try where it does not.
+
+    Args:
+        seen: the training, or several.
+        errors: findings of that severity, the one to name first.
+        change: what they ask for, in short.
+    """
+    tried = f". Try {change}" if change else ""
+    if obs.mae is None:
+        why = errors[0].evidence if errors else "predictions are not finite"
+        return f"not learning: {why}{tried}"
+    compared = _compared(obs)
+    if errors:
+        start = "learning, but held back" if obs.learns else "not learning"
+        if errors[0].code == "split-leak":
+            start = "not to be believed"
+        return f"{start}: {errors[0].evidence}{tried} ({compared})"
+    if obs.learns:
+        return f"learning: {compared}"
+    if obs.gain < -2 * obs.gain_error:
+        return f"not learning: {compared}"
+    # beside its own error, so that nobody takes a lower MAE for a broken verdict
+    return (
+        f"not learning for certain: {compared}; on these rows that difference may be chance "
+        f"({obs.gain:.2g} ± {obs.gain_error:.2g}), more of them would tell (--folds 5)"
+    )
+
+
+def _compared(obs: Compared) -> str:
+    told = f"MAE {obs.mae:.3g}, {_share(obs)} the median predictor ({obs.median_mae:.3g})"
+    if obs.ridge_mae is not None:
+        told += f", ridge reaches {obs.ridge_mae:.3g}"
+    return told
+
+
+def _share(obs: Compared) -> str:
+    """`63% below`, `4.2 times`, or `against` where the median is perfect and no share exists."""
+    if not obs.median_mae:
+        return "against"
+    share = obs.gain / obs.median_mae
+    if abs(share) < 0.005:
+        return "no better than"
+    if share < -1:
+        return f"{1 - share:.3g} times that of"
+    return f"{share:.0%} below" if share > 0 else f"{-share:.0%} above"

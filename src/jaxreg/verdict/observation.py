@@ -1,0 +1,248 @@
+"""A small ridge in NumPy, for questions of the kind: what if these rows had not been there?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from jaxreg.common.threads import threads_for
+from jaxreg.head.mlp import Params
+from jaxreg.head.scaling import Scalers
+from jaxreg.train_config import TrainConfig
+from jaxreg.verdict import dead_head
+from jaxreg.verdict.dead_head import Activity
+from jaxreg.verdict.finding import Compared
+from jaxreg.verdict.short_training import FACTORS, NEAR, Probe, run_probe
+
+ALPHAS = np.logspace(-2, 6, 17)  # on standardized columns
+MOST = 1024  # rows it is fitted on: its time grows with their cube
+
+
+class Dual:
+    """Ridge on the products of rows among themselves; the alpha by leave-one-out (GCV's kin).
+
+    Args:
+        x: (rows, columns), standardized.
+        y: (rows, targets).
+        asked: (asked, columns), rows to predict.
+    """
+
+    def __init__(self, x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> None:
+        if len(x) > MOST:
+            chosen = np.random.default_rng(0).permutation(len(x))[:MOST]
+            x, y = x[chosen], y[chosen]
+        self._x, self._y, self._asked = x, y.astype(np.float64), asked
+        self.rows = len(x)
+
+    def predict(self, keep: np.ndarray | None = None) -> np.ndarray:
+        """Predictions (asked, targets) of a ridge fitted on the rows of `keep`, or on all."""
+        x = self._x if keep is None else self._x[keep]
+        y = self._y if keep is None else self._y[keep]
+        with threads_for(len(x)):
+            return self._solved(x, y)
+
+    def _solved(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        center, mean = x.mean(axis=0), y.mean(axis=0)
+        z = x - center
+        squares, along = np.linalg.eigh(z.astype(np.float64) @ z.T.astype(np.float64))
+        squares = np.maximum(squares, 0)
+        told = along.T @ (y - mean)
+        best = np.empty((len(y), y.shape[1]))
+        errors = np.full(y.shape[1], np.inf)
+        for alpha in ALPHAS:
+            shrink = squares / (squares + alpha)
+            leverage = 1 / len(y) + np.square(along) @ shrink
+            fitted = along @ (shrink[:, None] * told)
+            left_out = (y - mean - fitted) / np.maximum(1 - leverage, 1e-9)[:, None]
+            error = np.square(left_out).mean(axis=0)
+            better = error < errors
+            weights = along @ (told / (squares + alpha)[:, None])
+            best[:, better], errors[better] = weights[:, better], error[better]
+        return (self._asked - center) @ z.T @ best + mean
+
+
+WORSE_THAN_RIDGE = 1.25  # times the ridge's error: from there on a run is looked at twice
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A finished training. Rows are those of the dataset; errors are in target units."""
+
+    config: TrainConfig
+    words: tuple[str, ...]  # of the command that trains: the dataset's name, --cache and its folder
+    extract: str  # the command that made the features
+    y: np.ndarray  # (rows, targets) float32, NaN where there is none
+    predictions: np.ndarray  # (rows, targets), with the best weights
+    labels: np.ndarray  # (rows,) train, validation, test or left-out
+    digests: Sequence[str]  # (rows,) of the images
+    sequence: np.ndarray  # (rows,) int, which sequence a row belongs to
+    order: np.ndarray  # (rows,) int, its place in that
+    sequential: bool  # neighbours in the order are consecutive frames
+    split: str  # resolved, as blocks:10
+    sampled: np.ndarray  # row numbers, rising, as `sampling.choose_rows` gives them
+    x: np.ndarray  # (sampled, columns) features as stored
+    history: Mapping[str, np.ndarray]  # loss, val_loss, val_mae, learning_rate, one per epoch
+    params: Params  # of the lowest validation loss
+    last_params: Params  # of the last epoch
+    scalers: Scalers
+    finite: bool  # every loss was
+    best_epoch: int  # from 1, 0 if none
+    stopped_early: bool
+    ridge: np.ndarray | None  # (rows, targets), a ridge's predictions
+    gain: float  # validation MAE of the training median less the run's
+    gain_error: float  # its std over bootstrap draws
+    random_seed: int | None  # of random backbone weights
+
+    @property
+    def learns(self) -> bool:
+        """The validation MAE is below the median predictor's by more than twice its error."""
+        return self.compared.learns
+
+    @cached_property
+    def compared(self) -> Compared:
+        """What the headline tells."""
+        return Compared(self.mae, self.median_mae, self.ridge_mae, self.gain, self.gain_error)
+
+    @property
+    def epochs(self) -> int:
+        """How many were done."""
+        return len(self.history["loss"])
+
+    @cached_property
+    def train(self) -> np.ndarray:
+        """Row numbers."""
+        return np.flatnonzero(self.labels == "train")
+
+    @cached_property
+    def validation(self) -> np.ndarray:
+        """Row numbers of the validation rows."""
+        return np.flatnonzero(self.labels == "validation")
+
+    @cached_property
+    def mae(self) -> float | None:
+        """On the validation rows; None if a prediction is not finite."""
+        return _mae(self.predictions[self.validation], self.y[self.validation])
+
+    @cached_property
+    def train_mae(self) -> float | None:
+        """On the training rows, with the same weights."""
+        return _mae(self.predictions[self.train], self.y[self.train])
+
+    @cached_property
+    def median(self) -> np.ndarray:
+        """(targets,) of the training rows."""
+        return np.median(self.y[self.train].astype(np.float64), axis=0)
+
+    @cached_property
+    def median_mae(self) -> float:
+        """Of predicting the training median for the validation rows."""
+        return float(np.abs(self.y[self.validation] - self.median).mean())
+
+    @cached_property
+    def ridge_mae(self) -> float | None:
+        """On the validation rows; None where there is no ridge, or the run is one."""
+        if self.ridge is None or self.config.head == "ridge":
+            return None
+        return _mae(self.ridge[self.validation], self.y[self.validation])
+
+    @cached_property
+    def sample_train(self) -> np.ndarray:
+        """Places in `sampled` of the training rows."""
+        return np.flatnonzero(self.labels[self.sampled] == "train")
+
+    @cached_property
+    def sample_validation(self) -> np.ndarray:
+        """Places in `sampled` of the validation rows."""
+        return np.flatnonzero(self.labels[self.sampled] == "validation")
+
+    @cached_property
+    def sample_y(self) -> np.ndarray:
+        """(sampled, targets)."""
+        return self.y[self.sampled]
+
+    @cached_property
+    def inputs(self) -> np.ndarray:
+        """(sampled, inputs) features as they reach the first layer."""
+        return dead_head.inputs_of(self.scalers.features, self.x)
+
+    @cached_property
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and std (columns,) of the sampled training rows' features."""
+        train = self.x[self.sample_train].astype(np.float32)
+        mean = train.mean(axis=0, dtype=np.float64)
+        train -= mean.astype(np.float32)
+        with np.errstate(over="ignore"):
+            return mean, np.sqrt(np.square(train).mean(axis=0, dtype=np.float64))
+
+    @cached_property
+    def standard(self) -> np.ndarray:
+        """(sampled, columns) features in std of the sampled training rows, not cut.
+
+        Columns that do not vary there are 0.
+        """
+        mean, std = self.moments
+        varies = std > 1e-6 * np.abs(mean)
+        scaled = self.x.astype(np.float32) - mean.astype(np.float32)
+        scaled /= np.where(varies, std, np.inf).astype(np.float32)
+        return scaled
+
+    @cached_property
+    def last_activity(self) -> Activity:
+        """What the head of the last epoch does with the sampled training rows."""
+        return dead_head.activity(self.last_params, self.scalers, self.x[self.sample_train])
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is more to be had: it does not learn, or a ridge is clearly better."""
+        if not self.learns or self.mae is None:
+            return True
+        return self.ridge_mae is not None and self.mae > WORSE_THAN_RIDGE * self.ridge_mae
+
+    @cached_property
+    def bounded(self) -> bool:
+        """Whether the output is a relu and some training targets are below 0."""
+        relu = self.config.output_activation == "relu"
+        return relu and bool((self.y[self.train] < 0).any())
+
+    @cached_property
+    def probe(self) -> Probe | None:
+        """A few hundred steps at other learning rates; None where the run is not `behind`."""
+        usable = len(self.sample_train) > 1 and len(self.sample_validation) > 0
+        if not self.behind or self.config.head == "ridge" or not usable:
+            return None
+        return run_probe(
+            self.config,
+            # a relu that most targets are beyond would hide what the rate does
+            "linear" if self.bounded else self.config.output_activation,
+            self.scalers,
+            self.params,
+            (self.x[self.sample_train], self.sample_y[self.sample_train]),
+            (self.x[self.sample_validation], self.sample_y[self.sample_validation]),
+            NEAR if self.learns else FACTORS,
+        )
+
+    @cached_property
+    def dual(self) -> Dual:
+        """A ridge of the sampled training rows that can be asked what if."""
+        rows = self.sample_train
+        clipped = np.clip(self.standard, -4, 4)
+        return Dual(clipped[rows], self.sample_y[rows], clipped[self.sample_validation])
+
+    @cached_property
+    def linear(self) -> np.ndarray:
+        """(rows, targets) predictions of the ridge, or of a small one on the sampled rows."""
+        if self.ridge is not None:
+            return self.ridge[self.validation]
+        return self.dual.predict()
+
+    @cached_property
+    def linear_rows(self) -> np.ndarray:
+        """Row numbers of the rows that `linear` is of."""
+        return self.validation if self.ridge is not None else self.sampled[self.sample_validation]
+
+
+def _mae(told: np.ndarray, y: np.ndarray) -> float | None:
+    if not np.isfinite(told).all():
+        return None
+    return float(np.abs(told.astype(np.float64) - y).mean())
