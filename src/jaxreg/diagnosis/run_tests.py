@@ -42,9 +42,7 @@ def write_page(path: Path, page: Page) -> None:
     )
     environment.filters["data_uri"] = data_uri
     environment.filters["is_command"] = is_command
-    template = (
-        files("jaxreg.diagnosis").joinpath("diagnosis.html.jinja").read_text(encoding="utf-8")
-    )
+    source = files("jaxreg.diagnosis").joinpath("diagnosis.html.jinja")
     text = environment.from_string(source.read_text(encoding="utf-8")).render(page=page)
     write_whole(path, text.encode(errors="replace"))
 

@@ -19,7 +19,7 @@ from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
 from test_backbone import relative_error
-from test_engines import needs_openvino
+from test_backbone_engines import needs_openvino
 
 SIZE = (70, 91)  # odd and even: the padding of some networks depends on it
 

@@ -18,7 +18,7 @@ from jaxreg.cache.parts import list_parts
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.sources import pixels
-from test_shards import PROGRAM, end, places, start
+from test_extraction_shards import PROGRAM, end, places, start
 
 __all__ = ["places"]  # a fixture
 
