@@ -1,0 +1,60 @@
+"""JSON files of jaxreg: each has the format and the SHA-256 of its content."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxreg.common.files import write_whole
+from jaxreg.errors import InputError
+
+FORMAT = 2
+"""Version of all that jaxreg writes to disk: JSON files and the metadata of datasets."""
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object whole, with its format and its digest."""
+    full = {"format": FORMAT, **content}
+    full = {**full, "sha256": content_digest(full)}
+    write_whole(path, json.dumps(full, indent=2).encode() + b"\n")
+
+
+def read_json(path: Path, keys: Sequence[str], *, expected: str, again: str) -> dict[str, Any]:
+    """The content of a JSON file that `write_json` wrote.
+
+    Args:
+        path: the file.
+        keys: what it must have.
+        expected: what should be at `path`, for the error if there is nothing.
+        again: the command that makes the file again, for the other errors.
+
+    Raises:
+        InputError: it is absent, damaged, changed since it was written, or of another format.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"no {path}", expected=expected) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}", remedy=again) from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no JSON object", remedy=again)
+    check_format(path, content.get("format"), again)
+    if content.get("sha256") != content_digest(content):
+        raise InputError(f"{path} is damaged: its SHA-256 is not that of its content", remedy=again)
+    if missing := [key for key in keys if key not in content]:
+        raise InputError(f"{path} has no {missing[0]!r}", remedy=again)
+    return content
+
+
+def check_format(path: Path, found: object, again: str) -> None:
+    """Raise InputError for what another version of jaxreg wrote; `again` computes it again."""
+    if found != FORMAT:
+        raise InputError(f"{path} has format {found}", expected=f"format {FORMAT}", remedy=again)
+
+
+def content_digest(content: Mapping[str, Any]) -> str:
+    """SHA-256 of a JSON object without its `sha256`, 64 hex digits; the order of keys is free."""
+    plain = {name: value for name, value in content.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
