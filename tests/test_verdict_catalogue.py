@@ -10,8 +10,8 @@ from faults.healthy import HEALTHY, healthy
 from faults.kinds import KINDS
 from faults.made import HELD_OUT, TUNING, Made, train
 from faults.scoring import SEEDS, Outcome, outcome, outcomes, table
-from jaxreg import cli
-from jaxreg.config_io import fields_of
+from jaxreg.arguments import parse
+from jaxreg.config_io import fields_of, from_json
 from jaxreg.train import TrainArguments
 from jaxreg.train_config import TrainConfig
 from jaxreg.verdict.judge import judge
@@ -84,8 +84,9 @@ def _assert_healthy(made: Made) -> None:
 def _follow(made: Made, remedy: str) -> float:
     """The MAE with the settings of a remedy."""
     words = remedy.split()
-    assert words[:3] == ["python", "-m", "jaxreg.train"], remedy
-    settings = fields_of(TrainConfig, cli.parse(TrainArguments, "jaxreg.train", words[3:]))
+    assert words[:2] == ["jaxreg", "train"], remedy
+    _, given = parse("train", TrainArguments, [TrainConfig], words[2:])
+    settings = fields_of(TrainConfig, from_json(TrainConfig, given))
     assert settings["split"] == made.config.split, remedy  # another split is another experiment
     mae = train(made.set(**settings)).mae
     assert mae is not None

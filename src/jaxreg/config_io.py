@@ -73,6 +73,8 @@ def read_settings(path: Path) -> dict[str, Any]:
     expected = f'a JSON file {{"format": {FORMAT}, "settings": {{…}}}}, or a run\'s config.json'
     try:
         content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"no {path}", expected=expected) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}", expected=expected) from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
