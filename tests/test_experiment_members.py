@@ -129,7 +129,7 @@ def test_the_heads_of_a_run_predict_their_mean(planted: Path) -> None:
     assert len(run.params) == 4
     x = features(planted)
     told = [
-        Run(**{**vars(run), "params": (params,), "scalers": (scalers,)}).predict_features(x)
+        TrainedRun(**{**vars(run), "params": (params,), "scalers": (scalers,)}).predict_features(x)
         for params, scalers in zip(run.params, run.scalers, strict=True)
     ]
     np.testing.assert_allclose(run.predict_features(x), np.mean(told, axis=0), rtol=1e-5)
