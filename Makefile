@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+# Tests of one file stay in one process, for they share what is slow to make.
+TEST := $(RUN) -m pytest --numprocesses 2 --dist loadfile --durations 10
 
 .PHONY: demo test test-slow check format clean
 
@@ -9,10 +11,10 @@ demo: $(VENV)/.ready
 	$(RUN) -m jaxreg.demo
 
 test: $(VENV)/.ready
-	$(RUN) -m pytest
+	$(TEST)
 
 test-slow: $(VENV)/.ready
-	$(RUN) -m pytest -m slow
+	$(TEST) -m slow
 
 check: $(VENV)/.ready
 	$(VENV)/bin/ruff check

@@ -17,6 +17,7 @@ from jaxreg.errors import InputError
 from jaxreg.extracting import Extraction
 from jaxreg.features.backbone import choice, load_engine
 from jaxreg.features.backbone.choice import choose_engine
+from jaxreg.features.backbone.openvino_model import import_openvino
 from jaxreg.features.backbone.resize import resize
 from jaxreg.features.cache import Cache
 from jaxreg.features.recipe import Column, Recipe
@@ -170,9 +171,7 @@ def test_a_conversion_is_kept_and_a_damaged_one_made_anew(run_engine, user_cache
 
 @needs_openvino
 def test_bfloat16_is_near(run_engine) -> None:
-    import openvino
-
-    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" not in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this processor has no bfloat16")
     wanted, _ = run_engine("tensorflow", "random:1")
     got, told = run_engine("auto", "random:1", precision="bfloat16", engine="openvino")
