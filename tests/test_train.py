@@ -290,12 +290,14 @@ def test_sigkill_and_resume_give_the_same_bits(planted: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("after_an_epoch", [True, False])
-def test_sigkill_at_twenty_moments_gives_the_same_bits(planted: Path, after_an_epoch: bool) -> None:
+def test_sigkill_at_eight_moments_gives_the_same_bits(planted: Path, after_an_epoch: bool) -> None:
     """Moments from the first epoch on, and from the start of the process on."""
     whole = run_quick(planted, run="whole", epochs=20_000, patience=20_000)
     rng, killed, runs = np.random.default_rng(), 0, 0
-    while killed < 20:  # a run may end before its turn to be killed comes
-        moments = rng.uniform(0, 1.5 if after_an_epoch else 6, 20 - killed)
+    while killed < 8:  # a run may end before its turn to be killed comes
+        # one in each part of the time, so that eight are early, late and between in every run
+        parts = rng.permutation(np.linspace(0, 1, 9)[:-1] + rng.uniform(0, 1 / 8, 8))
+        moments = parts[killed:] * (1.5 if after_an_epoch else 6)
         killed += _kill_until_done(planted, f"cut-{runs}", whole, moments, after_an_epoch)
         runs += 1
 
