@@ -40,7 +40,6 @@ def extract_features(
     name: str | None = None,
     cache: StrPath = "cache",
     options: SourceOptions | None = None,
-    download_limit: float | None = None,
     say: Say = _silent,
     on_progress: "Callable[[Progress], None]" = _silent,
     should_stop: Callable[[], bool] = _never,
@@ -54,7 +53,6 @@ def extract_features(
         name: of the dataset; by default made from the source.
         cache: the folder of datasets and features.
         options: what a source may need to be told (columns, steering correction).
-        download_limit: seconds that a download of the imagenet weights may take in all.
         say: gets each line meant for people.
         on_progress: called after every batch.
         should_stop: asked after every image.
@@ -67,7 +65,7 @@ def extract_features(
         TooManyFailed: a greater share than `max_failed` failed; what was good is written.
         Stopped: `should_stop` said so; features are kept, the dataset is as it was.
     """
-    from jaxreg.extraction.extract_source import Extracting, default_name
+    from jaxreg.extraction.extract_source import ExtractionJob, default_name
 
     if preset not in (None, *FEATURES_PRESETS):
         raise InputError(f"no preset {preset!r}", expected=" or ".join(FEATURES_PRESETS))
@@ -77,14 +75,13 @@ def extract_features(
     if not examples.ids:
         raise InputError(f"no images in {source}", expected="at least one")
     opened = examples.description["kind"] if isinstance(source, Examples) else str(source)
-    work = Extracting(
+    work = ExtractionJob(
         examples,
         opened,
         safe_name(name) if name else default_name(examples),
         Cache(Path(cache)),
         options,
         chosen,
-        download_limit,
         say,
     )
     return work.run(on_progress, should_stop)

@@ -1,7 +1,6 @@
 """The network in int8: NNCF's post-training quantization, calibrated on the user's own images."""
 
 import io
-import json
 import logging
 import warnings
 from collections.abc import Iterable, Sequence
@@ -18,7 +17,7 @@ from jaxreg.backbone.registry import BACKBONES
 from jaxreg.backbone.resize import resize
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Recipe
-from jaxreg.common.files import write_whole
+from jaxreg.common.json_files import read_json, write_json
 from jaxreg.errors import InputError
 from jaxreg.sources.pixels import thumbnail
 
@@ -140,17 +139,17 @@ def write_range(path: Path, images: Iterable[np.ndarray]) -> None:
         name: [float(low), float(high)]
         for name, low, high in zip(NAMES, measures.min(axis=0), measures.max(axis=0), strict=True)
     }
-    write_whole(path, json.dumps(limits, indent=2).encode() + b"\n")
+    write_json(path, limits)
 
 
 def read_range(path: Path) -> Range | None:
-    """The range in a file; None if there is none that can be read, as beside older networks."""
+    """The range in a file; None if the file is absent, damaged or of another format."""
     try:
-        limits = json.loads(path.read_bytes())
-        low, high = zip(*(limits[name] for name in NAMES), strict=True)
-        return Range(np.array(low, np.float32), np.array(high, np.float32))
-    except (OSError, ValueError, KeyError, TypeError):
+        limits = read_json(path, NAMES, expected="calibration.json", again="")
+    except InputError:
         return None
+    low, high = zip(*(limits[name] for name in NAMES), strict=True)
+    return Range(np.array(low, np.float32), np.array(high, np.float32))
 
 
 def some(digests: Sequence[str], count: int = LOOKED_AT) -> list[str]:

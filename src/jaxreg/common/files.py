@@ -1,6 +1,5 @@
 """Whole files or none: everything that jaxreg writes goes through here."""
 
-import json
 import os
 import re
 import secrets
@@ -12,15 +11,6 @@ from jaxreg.errors import InputError
 def safe_name(text: str) -> str:
     """`text` with all but letters, digits, dot, dash and underscore replaced: fit for a file."""
     return re.sub(r"[^\w.-]+", "-", text).strip("-.")[:80] or "unnamed"
-
-
-def is_json(path: Path) -> bool:
-    """Whether there is a file that can be read as JSON."""
-    try:
-        json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def make_folder(path: Path) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxreg.cache.recipe import FORMAT
 from jaxreg.common.files import make_folder, safe_name, write_whole
+from jaxreg.common.json_files import FORMAT
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
 from jaxreg.train_config import TrainConfig
