@@ -76,7 +76,7 @@ class Cache:
                 raise InputError(
                     f"{path} holds another recipe",
                     expected="the recipe that the folder's name is made from",
-                    remedy=f"move {path.parent} away; its features cannot be told apart any more",
+                    remedy=f"move {path.parent} away; nobody knows which recipe its features have",
                 )
             if weights_path is None or there["weights_path"] == record["weights_path"]:
                 return
