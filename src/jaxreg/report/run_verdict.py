@@ -33,7 +33,7 @@ def observe(
         predictions: (rows, targets), its own for every row.
         cache: where the features came from.
     """
-    experiment, config, bar = member.experiment, member.config, member.bar
+    experiment, config, bar = member.experiment, member.config, member.baseline
     dataset, y = experiment.dataset, experiment.y
     labels = experiment.split.labels
     if member.fold is not None:

@@ -30,7 +30,7 @@ def predict_all(
         for predictions, (params, scalers) in zip(each, heads, strict=True):
             predictions[rows] = predict_rows(params, scalers, config, x)
     medians = [np.broadcast_to(_median(m.experiment), experiment.y.shape) for m in members]
-    bars = [m.bar.predictions for m in members if m.bar is not None]
+    bars = [m.baseline.predictions for m in members if m.baseline is not None]
     return Told(
         predictions=_combine(experiment, members, each),
         each=each,
@@ -110,7 +110,7 @@ def summarize(
 def _summarize_one(member: Member, state: State, predictions: np.ndarray) -> dict[str, Any]:
     """Scores and epochs of one training."""
     its, delta, scored = member.experiment, member.config.huber_delta, member.scored
-    y, train_y, bar = its.y, its.y[its.rows("train")], member.bar
+    y, train_y, bar = its.y, its.y[its.rows("train")], member.baseline
     ridge = None if bar is None else bar.predictions[scored]
     tested = its.rows("test") if member.fold is None else scored[:0]
     return {
