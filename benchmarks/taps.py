@@ -25,7 +25,7 @@ from jaxreg.cache.recipe import INCEPTION_LAYERS, Column, Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.extract_config import ExtractConfig
 from jaxreg.extraction.feature_set import choose_feature_set
-from jaxreg.extraction.pipeline import Outcome, extract
+from jaxreg.extraction.pipeline import Outcome, Task, extract
 from jaxreg.sources import open_source
 from precision import ridge_r2
 
@@ -82,9 +82,9 @@ def _table(
     ]
     with tempfile.TemporaryDirectory() as folder:
         cache = Cache(Path(folder))
-        recipe, weights = choose_feature_set(chosen, cache, None)
+        recipe, weights = choose_feature_set(chosen, cache)
         _run(cache, recipe, weights, images, possible)
-        first = extract(images, cache, recipe.feature_set, possible, _must_not_load)
+        first = extract(Task(images, cache, recipe.feature_set, possible), _must_not_load)
         digests = [digest or "" for digest in first.digests]
         for layer in layers:
             scores = [
@@ -110,7 +110,7 @@ def _run(
     def engine() -> Any:
         return load_engine("auto", recipe, columns, weights)
 
-    return extract(images, cache, recipe.feature_set, columns, engine)
+    return extract(Task(images, cache, recipe.feature_set, columns), engine)
 
 
 def _must_not_load() -> Any:

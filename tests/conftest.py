@@ -81,6 +81,7 @@ def planted(tmp_path: Path) -> Path:
     from jaxreg.cache.parts import write_part
     from jaxreg.cache.recipe import Column, Recipe
     from jaxreg.cache.store import Cache
+    from jaxreg.extract_config import ExtractConfig, SourceOptions
     from jaxreg.sources.examples import Examples
     from jaxreg.sources.pixels import thumbnail
 
@@ -121,7 +122,9 @@ def planted(tmp_path: Path) -> Path:
         digests,
         feature_set=recipe.feature_set,
         columns=[column],
-        extract_command="jaxreg extract planted.csv",
+        opened="planted.csv",
+        options=SourceOptions(),
+        settings=ExtractConfig(weights="random"),
     )
     write_dataset(cache, dataset)
     return cache.root

@@ -18,7 +18,7 @@ import jaxreg
 from jaxreg import extract, predict, verify
 from jaxreg.arguments import parse as parse_words
 from jaxreg.arguments import refuse_repeated_options
-from jaxreg.config_io import changed_command, from_json, merge
+from jaxreg.config_io import from_json, merge
 from jaxreg.errors import InputError, TooManyFailed, UnavailableError
 from jaxreg.extract_config import FEATURES_PRESETS, ExtractConfig, SourceOptions
 
@@ -81,13 +81,6 @@ def test_a_preset_of_features_goes_behind_what_is_said() -> None:
     assert parse().pool == "avg"
     with pytest.raises(InputError, match="no preset 'bst'"):
         jaxreg.extract_features("photos.csv", preset="bst")  # pyright: ignore
-
-
-def test_a_command_with_other_values_of_some_settings() -> None:
-    command = "jaxreg extract 'my tub' --layers mixed2 mixed4 --pool avg --size 75 75"
-    told = changed_command(command, layers=("mixed1",), pool=None, views=("identity", "mirror"))
-    kept = "jaxreg extract 'my tub' --size 75 75"
-    assert told == f"{kept} --layers mixed1 --views identity mirror"
 
 
 def test_no_public_name_is_a_module_and_each_is_found_twice() -> None:

@@ -162,20 +162,6 @@ def command_line(command: str, words: Sequence[object], *settings: Any) -> str:
     return shlex.join(parts)
 
 
-def changed_command(command: str, **settings: Any) -> str:
-    """What `command_line` made, with other values of some settings; None leaves one out."""
-    words = shlex.split(command)
-    for name, value in settings.items():
-        flag = name.replace("_", "-")
-        if f"--{flag}" in words:
-            start = words.index(f"--{flag}")
-            flags = (i for i in range(start + 1, len(words)) if words[i].startswith("--"))
-            del words[start : next(flags, len(words))]
-        if value is not None:
-            words += _words(flag, value)
-    return shlex.join(words)
-
-
 def _words(flag: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [f"--{flag}" if value else f"--no-{flag}"]
