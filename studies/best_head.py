@@ -1,15 +1,15 @@
-"""Which head, on which features: every choice made inside the training rows.
+"""Which head is best, and on which features: `python studies/best_head.py SOURCE --target T`.
 
-    python benchmarks/best_head.py TUB --target user/angle --weights FILE [--cache cache]
-    python benchmarks/best_head.py road:10000 --weights random
-    python benchmarks/best_head.py --quick                          # shows that it works
+    python studies/best_head.py TUB --target user/angle --weights FILE --wide
+    python studies/best_head.py road:10000 --weights random --few
+    python studies/best_head.py --quick                          # shows that it works
 
-Five folds of blocks, as `--folds 5 --split blocks`. Of the rows outside a fold a slice is watched,
-and a candidate is chosen by its error there; R² and MAE are of the folds, which nothing was chosen
-on. `chosen` counts the folds in which a candidate was the one. Two blocks are little to choose by;
-so columns are chosen a second time, by what a ridge says of every block outside the fold without
-having seen it. The interval is of R² over 2,000 draws of the ten blocks with replacement. Seconds
-are those of all five trainings, features read and imports done, compilation included.
+Every choice is made inside the training rows: five folds of blocks, as `--folds 5 --split blocks`.
+A slice of the rows outside a fold validates, and a candidate is chosen by its error there. R² and
+MAE are of the folds, which no choice has seen. `chosen` counts the folds that chose a candidate.
+Two blocks are few to choose by. So columns are chosen a second time, by the out-of-fold error of a
+ridge on every block outside the fold. The interval is of R² over 2,000 draws of the ten blocks with
+replacement. Seconds are those of all five trainings with compilation, without imports and reading.
 """
 
 import os
@@ -92,7 +92,7 @@ def main(arguments: Arguments) -> None:
         left[_name(chosen)] = [left_by_ridge(fold) for fold in folds]
         if chosen == first:
             _say_ceiling(folds[0])
-            print("| features | head | R² (95%) | MAE | seconds | watched MAE | chosen |")
+            print("| features | head | R² (95%) | MAE | seconds | validation MAE | chosen |")
             print("|---|---|---|---|---|---|---|", flush=True)
         for name, candidate in _candidates(chosen == first and not arguments.few, len(folds[0].y)):
             results.append(_run(_name(chosen), name, candidate, folds))

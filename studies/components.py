@@ -1,13 +1,13 @@
-"""What a ridge and principal components cost and bring, beside the head on all columns.
+"""What a ridge and components cost and bring: `python studies/components.py speed|score|alpha`.
 
-    python benchmarks/components.py speed
-    python benchmarks/components.py score NAME --cache cache --target COLUMN [--test 0.2]
-    python benchmarks/components.py alpha NAME --cache cache --target COLUMN --layers T --pool P
+    python studies/components.py speed
+    python studies/components.py score NAME --cache cache --target COLUMN [--test 0.2]
+    python studies/components.py alpha NAME --cache cache --target COLUMN --layers L --pool P
 
 `speed` uses synthetic features of 12,800 × 2,048 and prints medians of alternating repetitions;
 `score` trains on a cached dataset with seeds 0 to 4, which also choose the blocks held out, and
 scores the validation rows, or the test rows if there are any. `alpha` gives the R² of a ridge
-over five folds of blocks, its alpha judged on rows left out alone or in blocks.
+over five folds of blocks, its alpha chosen on rows left out alone or in blocks.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-ROWS, WATCHED, COLUMNS = 12_800, 3_200, 2_048
+ROWS, VALIDATION, COLUMNS = 12_800, 3_200, 2_048
 HEADS: dict[str, dict[str, Any]] = {
     "mlp": {},
     "ridge": {"head": "ridge"},
@@ -128,7 +128,7 @@ def synthetic() -> Any:
     from jaxreg.head.state import Data
 
     rng = np.random.default_rng(0)
-    causes = rng.normal(size=(ROWS + WATCHED, 200))
+    causes = rng.normal(size=(ROWS + VALIDATION, 200))
     x = causes @ rng.normal(size=(200, COLUMNS)) + 3 * rng.normal(size=(len(causes), COLUMNS))
     x = x.astype(np.float32)
     y = causes[:, :20] @ rng.normal(size=(20, 1)) + rng.normal(size=(len(causes), 1))
@@ -194,7 +194,7 @@ def alpha(name: str, cache: str, target: str, layer: str, pool: str) -> None:
         eigen = ridge.decompose(scaler := _scaler(x[rows]), x[rows], y[rows])
         for way in ways:
             its = replace(fold, split=Split(fold.split.labels, way[0]))
-            solved = ridge.solve(eigen, x[rows], y[rows], units=its.units(rows, way[1]))
+            solved = ridge.solve(eigen, x[rows], y[rows], groups=its.groups(rows, way[1]))
             told[way][fold.rows("test")] = _told(eigen, solved, scaler, x[fold.rows("test")])
     for (kind, gap), predictions in told.items():
         print(f"{kind}, gap {gap}: R² {r2_score(y, predictions):.3f}", flush=True)

@@ -1,4 +1,4 @@
-"""The heads that `best_head.py` compares. Those that lost are nowhere else."""
+"""The heads of `python studies/best_head.py`. Those that lost are in no other place."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,7 +35,7 @@ class Told(NamedTuple):
 
 
 def ridge(fold: Fold) -> Told:
-    """Strength by the units of the split; validation rows told as if it had not seen their unit."""
+    """Alpha by the groups of the split; predictions of validation rows are out-of-fold."""
     bar = _bar(fold, fold.config)
     assert bar.honest is not None
     return Told(_validation(fold, bar.honest), bar.predictions)
@@ -55,14 +55,14 @@ def left_by_ridge(fold: Fold) -> float:
     from jaxreg.head.ridge import left_out
 
     bar = _bar(fold, fold.config)
-    assert bar.units is not None
+    assert bar.groups is not None
     y = fold.y[bar.rows]
-    told = left_out(bar.solved, fold.x[bar.rows], y, bar.units)
+    told = left_out(bar.solved, fold.x[bar.rows], y, bar.groups)
     return float(np.nanmean(np.square(told - y)))
 
 
 def ridge_alone(fold: Fold) -> Told:
-    """Strength by leaving out each row alone."""
+    """Alpha by leaving out each row alone."""
     both = np.union1d(fold.train, fold.validation)
     honest = _ridge(fold, fold.train, alone=True)
     return Told(_validation(fold, honest), _ridge(fold, both, alone=True))
@@ -80,8 +80,8 @@ def _ridge(fold: Fold, rows: np.ndarray, *, alone: bool = False) -> np.ndarray:
 
     scaler = scaling.feature_scaler(fold.x[fold.train])
     eigen = decompose(scaler, fold.x[rows], fold.y[rows])
-    units = None if alone else some_of(fold.experiment.units(rows, TrainConfig.gap))
-    solved = solve(eigen, fold.x[rows], fold.y[rows], units=units)
+    groups = None if alone else some_of(fold.experiment.groups(rows, TrainConfig.gap))
+    solved = solve(eigen, fold.x[rows], fold.y[rows], groups=groups)
     scalers = Scalers(scaler, scaling.identity_scaler(1))
     return predict_rows(eigen.head(solved, scalers), scalers, HeadConfig(hidden=()), fold.x)
 
@@ -113,12 +113,12 @@ def _prepared(fold: Fold, config: HeadConfig) -> "tuple[HeadConfig, State, Data]
 
     columns = fold.x.shape[1]
     config = replace(config, components=config.components_of(len(fold.train), columns))
-    validation, honest, solved, units = Rows.of(fold.validation), None, None, None
+    validation, honest, solved, groups = Rows.of(fold.validation), None, None, None
     if config.head == "blend":
         bar = _bar(fold, config)
-        honest, solved, units = bar.honest, bar.solved, bar.validation_units
+        honest, solved, groups = bar.honest, bar.solved, bar.validation_groups
     data = Data(fold.x, fold.y, Rows.of(fold.train), validation, np.zeros(1, np.int32))
-    state = init_state(config, data, solved, units)
+    state = init_state(config, data, solved, groups)
     return config, state, project(config, state, data, honest)
 
 
@@ -149,7 +149,7 @@ def residual(**settings: Any) -> Callable[[Fold], Told]:
 
 
 def kernel(name: str, reach: float) -> Callable[[Fold], Told]:
-    """scikit-learn's KernelRidge on the scaled columns, alpha by the units of the split."""
+    """scikit-learn's KernelRidge on the scaled columns, alpha by the groups of the split."""
 
     def tell(fold: Fold) -> Told:
         both = np.union1d(fold.train, fold.validation)
@@ -170,17 +170,17 @@ def _kernel(fold: Fold, rows: np.ndarray, name: str, reach: float) -> np.ndarray
     gamma = reach / (2 * z.shape[1]) if name == "rbf" else reach / (1.1 * z.shape[1])
     products = pairwise_kernels(z, z[rows], metric=name, gamma=gamma, n_jobs=1)
     own, y = products[rows], fold.y[rows].astype(np.float64)
-    units = fold.experiment.units(rows, TrainConfig.gap) or []
+    groups = fold.experiment.groups(rows, TrainConfig.gap) or []
     values, along = np.linalg.eigh(own)
     errors = {}
     for alpha in np.logspace(-3, 1, 9):
         hat = along * (values / (values + alpha)) @ along.T
         left = y - y.mean() - hat @ (y - y.mean())
-        # what a fit without the unit leaves of it, as for a ridge: (I - H)^-1 e
+        # the errors of a fit without the group, as for a ridge: (I - H)^-1 e
         wrong = [
-            np.linalg.solve(np.eye(len(unit.rows)) - hat[np.ix_(unit.rows, unit.rows)],
-                            left[unit.rows])[unit.scored]
-            for unit in units
+            np.linalg.solve(np.eye(len(one.rows)) - hat[np.ix_(one.rows, one.rows)],
+                            left[one.rows])[one.scored]
+            for one in groups
         ]  # fmt: skip
         errors[alpha] = float(np.square(np.concatenate(wrong)).sum())
     best = KernelRidge(alpha=min(errors, key=lambda s: errors[s]), kernel="precomputed")
