@@ -75,18 +75,15 @@ def _write(arguments: Arguments, folder: Path) -> None:
     from jaxreg.cache.datasets import read_dataset
     from jaxreg.cache.store import Cache
     from jaxreg.experiment.arrays import load_experiment
-    from jaxreg.train_config import TrainConfig
+    from jaxreg.experiment.resolve import resolve
 
     cache = Cache(Path(arguments.cache))
     feature_set, layer, pool = arguments.original
-    config = TrainConfig(
-        target=(arguments.target,),
-        feature_set=feature_set,
-        layers=(layer,),
-        pool=pool,
-        split="blocks",
-    )
-    experiment = load_experiment(cache, read_dataset(cache, arguments.name), config)
+    asked = {
+        "target": (arguments.target,), "feature_set": feature_set, "layers": (layer,), "pool": pool,
+        "split": "blocks",
+    }  # fmt: skip
+    experiment = load_experiment(resolve(cache, read_dataset(cache, arguments.name), asked))
     for side in ("train", "validation"):
         rows = experiment.rows(side)
         np.save(folder / f"{side}-x.npy", np.asarray(experiment.x)[rows])

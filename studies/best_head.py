@@ -28,7 +28,8 @@ from heads_tried import HEADS, KERNELS, Fold, Told, left_by_ridge
 from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.store import Cache
 from jaxreg.experiment.arrays import load_experiment
-from jaxreg.train_config import HeadConfig, TrainConfig
+from jaxreg.experiment.resolve import resolve
+from jaxreg.train_config import HeadConfig
 
 Preprocess = Literal["keras", "unit"]
 Columns = tuple[int, tuple[str, ...], str, Preprocess]  # size in pixels, layers, pool
@@ -118,12 +119,13 @@ def _folds(arguments: Arguments, chosen: Columns) -> Iterator[Fold]:
         size=(size, size), layers=layers, pool=pool, preprocess=preprocess,
     )  # fmt: skip
     cache = Cache(Path(arguments.cache))
-    config = TrainConfig(
-        target=(arguments.target,), layers=layers, pool=pool, split="blocks", folds=5,
-        epochs=3 if arguments.quick else TrainConfig.epochs,
-    )  # fmt: skip
-    experiment = load_experiment(cache, read_dataset(cache, name), config)
-    settings = {name: getattr(config, name) for name in HeadConfig.__dataclass_fields__}
+    asked = {
+        "target": (arguments.target,), "layers": layers, "pool": pool,
+        "split": "blocks", "folds": 5,
+        **({"epochs": 3} if arguments.quick else {}),
+    }  # fmt: skip
+    experiment = load_experiment(resolve(cache, read_dataset(cache, name), asked))
+    settings = {name: getattr(experiment.config, name) for name in HeadConfig.__dataclass_fields__}
     assert isinstance(experiment.x, np.ndarray)
     for number in range(5):
         its = experiment.fold(number)

@@ -175,13 +175,13 @@ def alpha(name: str, cache: str, target: str, layer: str, pool: str) -> None:
     from jaxreg.cache.datasets import read_dataset
     from jaxreg.cache.store import Cache
     from jaxreg.experiment.arrays import load_experiment
+    from jaxreg.experiment.resolve import resolve
     from jaxreg.head import ridge
     from jaxreg.splits.sides import Split
-    from jaxreg.train_config import TrainConfig
 
     store = Cache(Path(cache))
-    config = TrainConfig(target=(target,), layers=(layer,), pool=pool, split="blocks", folds=5)
-    whole = load_experiment(store, read_dataset(store, name), config)
+    asked = {"target": (target,), "layers": (layer,), "pool": pool, "split": "blocks", "folds": 5}
+    whole = load_experiment(resolve(store, read_dataset(store, name), asked))
     x, y = np.asarray(whole.x), whole.y
     ways = [
         ("hash", 0.0),
@@ -193,8 +193,9 @@ def alpha(name: str, cache: str, target: str, layer: str, pool: str) -> None:
         rows = np.flatnonzero((fold.split.labels == "train") | (fold.split.labels == "validation"))
         eigen = ridge.decompose(scaler := _scaler(x[rows]), x[rows], y[rows])
         for way in ways:
-            its = replace(fold, split=Split(fold.split.labels, way[0]))
-            solved = ridge.solve(eigen, x[rows], y[rows], groups=its.groups(rows, way[1]))
+            config = replace(fold.config, gap=way[1])
+            its = replace(fold, split=Split(fold.split.labels, way[0]), config=config)
+            solved = ridge.solve(eigen, x[rows], y[rows], groups=its.groups(rows))
             told[way][fold.rows("test")] = _told(eigen, solved, scaler, x[fold.rows("test")])
     for (kind, gap), predictions in told.items():
         print(f"{kind}, gap {gap}: R² {r2_score(y, predictions):.3f}", flush=True)

@@ -8,10 +8,10 @@ import numpy as np
 
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.splits.held_out_groups import some_of
-from jaxreg.train_config import HeadConfig, TrainConfig
+from jaxreg.train_config import HeadConfig
 
 if TYPE_CHECKING:
-    from jaxreg.experiment.members import Bar
+    from jaxreg.experiment.members import RidgeBaseline
     from jaxreg.head.state import Data, State
 
 
@@ -36,36 +36,36 @@ class Told(NamedTuple):
 
 def ridge(fold: Fold) -> Told:
     """Alpha by the groups of the split; predictions of validation rows are out-of-fold."""
-    bar = _bar(fold, fold.config)
-    assert bar.honest is not None
-    return Told(_validation(fold, bar.honest), bar.predictions)
+    baseline = _baseline(fold)
+    assert baseline.out_of_fold is not None
+    return Told(_validation(fold, baseline.out_of_fold), baseline.predictions)
 
 
-def _bar(fold: Fold, config: HeadConfig) -> "Bar":
-    from jaxreg.experiment.members import measure
+def _baseline(fold: Fold) -> "RidgeBaseline":
+    from jaxreg.experiment.members import fit_ridge
 
-    as_run = TrainConfig(**{**vars(config), "head": "blend"})
-    bar = measure(fold.experiment, as_run, in_fold=True)
-    assert bar is not None
-    return bar
+    config = replace(fold.experiment.config, head="blend")  # which wants out-of-fold predictions
+    baseline = fit_ridge(replace(fold.experiment, config=config), in_fold=True)
+    assert baseline is not None
+    return baseline
 
 
 def left_by_ridge(fold: Fold) -> float:
     """Mean squared error of a ridge on groups of the training and validation rows, left out."""
     from jaxreg.head.ridge import left_out
 
-    bar = _bar(fold, fold.config)
-    assert bar.groups is not None
-    y = fold.y[bar.rows]
-    told = left_out(bar.solved, fold.x[bar.rows], y, bar.groups)
+    baseline = _baseline(fold)
+    assert baseline.groups is not None
+    y = fold.y[baseline.rows]
+    told = left_out(baseline.solved, fold.x[baseline.rows], y, baseline.groups)
     return float(np.nanmean(np.square(told - y)))
 
 
 def ridge_alone(fold: Fold) -> Told:
     """Alpha by leaving out each row alone."""
     both = np.union1d(fold.train, fold.validation)
-    honest = _ridge(fold, fold.train, alone=True)
-    return Told(_validation(fold, honest), _ridge(fold, both, alone=True))
+    without = _ridge(fold, fold.train, alone=True)
+    return Told(_validation(fold, without), _ridge(fold, both, alone=True))
 
 
 def _validation(fold: Fold, told: np.ndarray) -> float:
@@ -80,7 +80,7 @@ def _ridge(fold: Fold, rows: np.ndarray, *, alone: bool = False) -> np.ndarray:
 
     scaler = scaling.feature_scaler(fold.x[fold.train])
     eigen = decompose(scaler, fold.x[rows], fold.y[rows])
-    groups = None if alone else some_of(fold.experiment.groups(rows, TrainConfig.gap))
+    groups = None if alone else some_of(fold.experiment.groups(rows))
     solved = solve(eigen, fold.x[rows], fold.y[rows], groups=groups)
     scalers = Scalers(scaler, scaling.identity_scaler(1))
     return predict_rows(eigen.head(solved, scalers), scalers, HeadConfig(hidden=()), fold.x)
@@ -113,13 +113,14 @@ def _prepared(fold: Fold, config: HeadConfig) -> "tuple[HeadConfig, State, Data]
 
     columns = fold.x.shape[1]
     config = replace(config, components=config.components_of(len(fold.train), columns))
-    validation, honest, solved, groups = Rows.of(fold.validation), None, None, None
+    validation, out_of_fold, solved, groups = Rows.of(fold.validation), None, None, None
     if config.head == "blend":
-        bar = _bar(fold, config)
-        honest, solved, groups = bar.honest, bar.solved, bar.validation_groups
+        baseline = _baseline(fold)
+        out_of_fold, solved = baseline.out_of_fold, baseline.solved
+        groups = baseline.validation_groups
     data = Data(fold.x, fold.y, Rows.of(fold.train), validation, np.zeros(1, np.int32))
     state = init_state(config, data, solved, groups)
-    return config, state, project(config, state, data, honest)
+    return config, state, project(config, state, data, out_of_fold)
 
 
 def trained(**ways: float) -> Callable[[Fold], Told]:
@@ -153,8 +154,8 @@ def kernel(name: str, reach: float) -> Callable[[Fold], Told]:
 
     def tell(fold: Fold) -> Told:
         both = np.union1d(fold.train, fold.validation)
-        honest = _kernel(fold, fold.train, name, reach)
-        return Told(_validation(fold, honest), _kernel(fold, both, name, reach))
+        without = _kernel(fold, fold.train, name, reach)
+        return Told(_validation(fold, without), _kernel(fold, both, name, reach))
 
     return tell
 
@@ -170,7 +171,7 @@ def _kernel(fold: Fold, rows: np.ndarray, name: str, reach: float) -> np.ndarray
     gamma = reach / (2 * z.shape[1]) if name == "rbf" else reach / (1.1 * z.shape[1])
     products = pairwise_kernels(z, z[rows], metric=name, gamma=gamma, n_jobs=1)
     own, y = products[rows], fold.y[rows].astype(np.float64)
-    groups = fold.experiment.groups(rows, TrainConfig.gap) or []
+    groups = fold.experiment.groups(rows) or []
     values, along = np.linalg.eigh(own)
     errors = {}
     for alpha in np.logspace(-3, 1, 9):
@@ -206,9 +207,9 @@ def smoothed(frames: int) -> Callable[[Fold], Told]:
         return np.mean([told[rows] for rows in before], axis=0)
 
     def tell(fold: Fold) -> Told:
-        bar = _bar(fold, fold.config)
-        assert bar.honest is not None
-        return Told(_validation(fold, even(bar.honest)), even(bar.predictions))
+        baseline = _baseline(fold)
+        assert baseline.out_of_fold is not None
+        return Told(_validation(fold, even(baseline.out_of_fold)), even(baseline.predictions))
 
     return tell
 
