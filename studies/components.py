@@ -150,18 +150,18 @@ def score(name: str, cache: str, target: str, test: float) -> None:
     print("|---|---|---|---|")
     with tempfile.TemporaryDirectory() as ckpts:
         for head, settings in HEADS.items():
-            told = []
+            summaries = []
             for seed in range(5):
                 run = jaxreg.train_head(
                     name, cache=cache, ckpts=ckpts, target=(target,), split="blocks", seed=seed,
                     test=test,
                     **settings,
                 )  # fmt: skip
-                told.append(run.summary)
-            scores = [summary["test"] or summary["metrics"] for summary in told]
+                summaries.append(run.summary)
+            scores = [summary["test"] or summary["metrics"] for summary in summaries]
             r2 = [one["r2"] for one in scores]
             mae = statistics.mean(one["mae"] for one in scores)
-            took = statistics.mean(summary["seconds"]["train"] for summary in told)
+            took = statistics.mean(summary["seconds"]["train"] for summary in summaries)
             spread = f"{statistics.mean(r2):.2f} ({min(r2):.2f} to {max(r2):.2f})"
             print(f"| {head} | {spread} | {mae:.3f} | {took:.2f} |", flush=True)
 
@@ -187,7 +187,7 @@ def alpha(name: str, cache: str, target: str, layer: str, pool: str) -> None:
         ("hash", 0.0),
         *((f"blocks:{n}", gap) for n in (5, 10, 20, 40, 80) for gap in (0, 0.01)),
     ]
-    told = {way: np.empty_like(y) for way in ways}
+    predicted = {way: np.empty_like(y) for way in ways}
     for number in range(5):
         fold = whole.fold(number)
         rows = np.flatnonzero((fold.split.labels == "train") | (fold.split.labels == "validation"))
@@ -196,8 +196,9 @@ def alpha(name: str, cache: str, target: str, layer: str, pool: str) -> None:
             config = replace(fold.config, gap=way[1])
             its = replace(fold, split=Split(fold.split.labels, way[0]), config=config)
             solved = ridge.solve(eigen, x[rows], y[rows], groups=its.groups(rows))
-            told[way][fold.rows("test")] = _told(eigen, solved, scaler, x[fold.rows("test")])
-    for (kind, gap), predictions in told.items():
+            test = fold.rows("test")
+            predicted[way][test] = _predict(eigen, solved, scaler, x[test])
+    for (kind, gap), predictions in predicted.items():
         print(f"{kind}, gap {gap}: R² {r2_score(y, predictions):.3f}", flush=True)
 
 
@@ -207,7 +208,7 @@ def _scaler(x: np.ndarray) -> Any:
     return scaling.feature_scaler(x)
 
 
-def _told(eigen: Any, solved: Any, scaler: Any, x: np.ndarray) -> np.ndarray:
+def _predict(eigen: Any, solved: Any, scaler: Any, x: np.ndarray) -> np.ndarray:
     from jaxreg.head import scaling
     from jaxreg.head.apply import predict_rows
     from jaxreg.train_config import HeadConfig

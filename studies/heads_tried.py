@@ -27,18 +27,18 @@ class Fold(NamedTuple):
     config: HeadConfig
 
 
-class Told(NamedTuple):
+class Outcome(NamedTuple):
     """What a candidate comes to in a fold."""
 
     validation: float  # MAE on the validation rows, of a head that has not seen them
     kept: np.ndarray  # (rows, 1) predictions of the head to keep
 
 
-def ridge(fold: Fold) -> Told:
+def ridge(fold: Fold) -> Outcome:
     """Alpha by the groups of the split; predictions of validation rows are out-of-fold."""
     baseline = _baseline(fold)
     assert baseline.out_of_fold is not None
-    return Told(_validation(fold, baseline.out_of_fold), baseline.predictions)
+    return Outcome(_validation(fold, baseline.out_of_fold), baseline.predictions)
 
 
 def _baseline(fold: Fold) -> "RidgeBaseline":
@@ -57,19 +57,19 @@ def left_by_ridge(fold: Fold) -> float:
     baseline = _baseline(fold)
     assert baseline.groups is not None
     y = fold.y[baseline.rows]
-    told = left_out(baseline.solved, fold.x[baseline.rows], y, baseline.groups)
-    return float(np.nanmean(np.square(told - y)))
+    predicted = left_out(baseline.solved, fold.x[baseline.rows], y, baseline.groups)
+    return float(np.nanmean(np.square(predicted - y)))
 
 
-def ridge_alone(fold: Fold) -> Told:
+def ridge_alone(fold: Fold) -> Outcome:
     """Alpha by leaving out each row alone."""
     both = np.union1d(fold.train, fold.validation)
     without = _ridge(fold, fold.train, alone=True)
-    return Told(_validation(fold, without), _ridge(fold, both, alone=True))
+    return Outcome(_validation(fold, without), _ridge(fold, both, alone=True))
 
 
-def _validation(fold: Fold, told: np.ndarray) -> float:
-    return float(np.abs(told[fold.validation] - fold.y[fold.validation]).mean())
+def _validation(fold: Fold, predicted: np.ndarray) -> float:
+    return float(np.abs(predicted[fold.validation] - fold.y[fold.validation]).mean())
 
 
 def _ridge(fold: Fold, rows: np.ndarray, *, alone: bool = False) -> np.ndarray:
@@ -86,26 +86,26 @@ def _ridge(fold: Fold, rows: np.ndarray, *, alone: bool = False) -> np.ndarray:
     return predict_rows(eigen.head(solved, scalers), scalers, HeadConfig(hidden=()), fold.x)
 
 
-def head(seeds: int = 1, **settings: Any) -> Callable[[Fold], Told]:
+def head(seeds: int = 1, **settings: Any) -> Callable[[Fold], Outcome]:
     """The head of `jaxreg.head` with these settings, the mean of some seeds."""
 
-    def tell(fold: Fold) -> Told:
+    def run(fold: Fold) -> Outcome:
         each = [_head(fold, replace(fold.config, seed=seed, **settings)) for seed in range(seeds)]
         errors, kept = zip(*each, strict=True)
-        return Told(float(np.mean(errors)), np.mean(kept, axis=0))
+        return Outcome(float(np.mean(errors)), np.mean(kept, axis=0))
 
-    return tell
+    return run
 
 
-def _head(fold: Fold, config: HeadConfig) -> Told:
+def _head(fold: Fold, config: HeadConfig) -> Outcome:
     from jaxreg.head.apply import predict_rows
     from jaxreg.head.fit import make_fit
 
     config, state, rows = _prepared(fold, config)
     state, history = make_fit(config)(state, rows, config.epochs)
-    told = predict_rows(state.best_params, state.scalers, config, fold.x)
+    predicted = predict_rows(state.best_params, state.scalers, config, fold.x)
     # as it was seen then: the ridge that a blend keeps has seen the validation rows
-    return Told(float(np.asarray(history.val_mae)[int(state.best_epoch) - 1]), told)
+    return Outcome(float(np.asarray(history.val_mae)[int(state.best_epoch) - 1]), predicted)
 
 
 def _prepared(fold: Fold, config: HeadConfig) -> "tuple[HeadConfig, State, Data]":
@@ -123,41 +123,41 @@ def _prepared(fold: Fold, config: HeadConfig) -> "tuple[HeadConfig, State, Data]
     return config, state, project(config, state, data, out_of_fold)
 
 
-def trained(**ways: float) -> Callable[[Fold], Told]:
+def trained(**ways: float) -> Callable[[Fold], Outcome]:
     """The MLP on 128 components at a rate of 1e-3, trained in some other way."""
 
-    def tell(fold: Fold) -> Told:
+    def run(fold: Fold) -> Outcome:
         from jaxreg.head.apply import predict_rows
         from training_tried import Ways, train
 
         asked = replace(fold.config, components=128, learning_rate=1e-3)
         config, state, rows = _prepared(fold, asked)
         lowest, params = train(config, Ways(**ways), state, rows)
-        return Told(lowest, predict_rows(params, state.scalers, config, fold.x))
+        return Outcome(lowest, predict_rows(params, state.scalers, config, fold.x))
 
-    return tell
+    return run
 
 
-def residual(**settings: Any) -> Callable[[Fold], Told]:
+def residual(**settings: Any) -> Callable[[Fold], Outcome]:
     """An MLP on what a ridge leaves of the training rows, added to it."""
 
-    def tell(fold: Fold) -> Told:
+    def run(fold: Fold) -> Outcome:
         line = _ridge(fold, fold.train)
         left = _head(fold._replace(y=fold.y - line), replace(fold.config, **settings))
-        return Told(left.validation, left.kept + line)
+        return Outcome(left.validation, left.kept + line)
 
-    return tell
+    return run
 
 
-def kernel(name: str, reach: float) -> Callable[[Fold], Told]:
+def kernel(name: str, reach: float) -> Callable[[Fold], Outcome]:
     """scikit-learn's KernelRidge on the scaled columns, alpha by the groups of the split."""
 
-    def tell(fold: Fold) -> Told:
+    def run(fold: Fold) -> Outcome:
         both = np.union1d(fold.train, fold.validation)
         without = _kernel(fold, fold.train, name, reach)
-        return Told(_validation(fold, without), _kernel(fold, both, name, reach))
+        return Outcome(_validation(fold, without), _kernel(fold, both, name, reach))
 
-    return tell
+    return run
 
 
 def _kernel(fold: Fold, rows: np.ndarray, name: str, reach: float) -> np.ndarray:
@@ -188,34 +188,34 @@ def _kernel(fold: Fold, rows: np.ndarray, name: str, reach: float) -> np.ndarray
     return best.fit(own, y - y.mean()).predict(products) + y.mean()
 
 
-def with_past(frames: int, candidate: Callable[[Fold], Told]) -> Callable[[Fold], Told]:
+def with_past(frames: int, candidate: Callable[[Fold], Outcome]) -> Callable[[Fold], Outcome]:
     """The columns of the frame so long before beside the frame's own: for who may look back."""
 
-    def tell(fold: Fold) -> Told:
+    def run(fold: Fold) -> Outcome:
         before = np.maximum(np.arange(len(fold.x)) - frames, 0)  # rows are in the source's order
         x = np.concatenate([fold.x, fold.x[before]], axis=1)
         return candidate(fold._replace(x=x, experiment=replace(fold.experiment, x=x)))
 
-    return tell
+    return run
 
 
-def smoothed(frames: int) -> Callable[[Fold], Told]:
+def smoothed(frames: int) -> Callable[[Fold], Outcome]:
     """The mean of what a ridge says of the last frames: for who may look back."""
 
-    def even(told: np.ndarray) -> np.ndarray:
-        before = [np.maximum(np.arange(len(told)) - i, 0) for i in range(frames)]
-        return np.mean([told[rows] for rows in before], axis=0)
+    def even(predicted: np.ndarray) -> np.ndarray:
+        before = [np.maximum(np.arange(len(predicted)) - i, 0) for i in range(frames)]
+        return np.mean([predicted[rows] for rows in before], axis=0)
 
-    def tell(fold: Fold) -> Told:
+    def run(fold: Fold) -> Outcome:
         baseline = _baseline(fold)
         assert baseline.out_of_fold is not None
-        return Told(_validation(fold, even(baseline.out_of_fold)), even(baseline.predictions))
+        return Outcome(_validation(fold, even(baseline.out_of_fold)), even(baseline.predictions))
 
-    return tell
+    return run
 
 
 BLEND = {"head": "blend", "learning_rate": 1e-3, "min_delta": 0.0}
-HEADS: dict[str, Callable[[Fold], Told]] = {
+HEADS: dict[str, Callable[[Fold], Outcome]] = {
     "mlp (original)": head(),
     "mlp, rate 1e-3": head(learning_rate=1e-3, min_delta=0.0),
     "mlp, 32 components": head(components=32, min_delta=0.0),
@@ -235,7 +235,7 @@ HEADS: dict[str, Callable[[Fold], Told]] = {
     "blend, dropout 0.5": head(**BLEND, dropout=0.5),
     "blend, three seeds": head(3, **BLEND),
 }
-KERNELS: dict[str, Callable[[Fold], Told]] = {
+KERNELS: dict[str, Callable[[Fold], Outcome]] = {
     "kernel ridge, rbf": kernel("rbf", 0.5),
     "kernel ridge, laplacian": kernel("laplacian", 0.5),
     "ridge, and 5 frames before": with_past(5, ridge),
