@@ -1,4 +1,4 @@
-"""A whole experiment, process start to report: `jaxreg.train` against the same in Keras.
+"""A whole experiment, process start to report: `jaxreg train` against the same in Keras.
 
 Both begin with the same features on disk and end with metrics, predictions and pictures: 20 epochs
 of the original head without early stopping, jaxreg with a warm compilation cache. Runs go in turn;

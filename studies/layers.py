@@ -1,12 +1,12 @@
-"""Which layer, pool and size: R² of a ridge on the features, beside what they cost.
+"""Which layer, pool and size are best: `python studies/layers.py SOURCE --target T --weights FILE`.
 
-    python benchmarks/layers.py TUB --target user/angle --weights FILE     # and the drawn road
-    python benchmarks/layers.py --quick                                    # shows that it works
+    python studies/layers.py TUB --target user/angle --weights FILE     # and the drawn road
+    python studies/layers.py --quick                                    # shows that it works
 
-All layers and pools of a size come from one forward pass. R² is the mean over five contiguous
-blocks (see precision.py). The cost is images/s of a whole extraction that ends at that layer, from
-decoded pixels to parts written, on the engine that `auto` is; pools cost next to nothing. A dash is
-a grid of more cells than the layer has rows or columns at that size.
+R² is that of a ridge on the features, the mean over five contiguous blocks (see precision.py). All
+layers and pools of a size come from one forward pass. The cost is images/s of a whole extraction
+that ends at that layer, from decoded pixels to parts written, on the engine of `auto`; pools cost
+next to nothing. A dash is a grid of more cells than the layer has rows or columns at that size.
 """
 
 import sys
