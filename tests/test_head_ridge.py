@@ -171,7 +171,7 @@ def test_an_unscaled_target_is_solved_in_its_own_groups() -> None:
 def test_a_group_left_out_errs_as_a_ridge_that_never_saw_it(
     rows: int, columns: int, components: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leave_out, "UNIT_ROWS", 3 * (rows // 2 + 4))  # three units, then one
+    monkeypatch.setattr(leave_out, "GROUP_ROWS", 3 * (rows // 2 + 4))  # three units, then one
     x, y = make_rows(rows, columns, 2)
     eigen = eigen_of(x, y)
     cuts = [0, rows // 7, rows // 3, rows // 2, rows]  # of unequal length, with gaps of two rows
