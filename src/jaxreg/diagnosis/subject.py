@@ -113,8 +113,8 @@ def _train_on_some(experiment: Experiment) -> Trained:
     data = jax.device_put(project(config, state, data))
     state, history = make_fit(config)(state, data, config.epochs)
     columns = {name: np.asarray(getattr(history, name)) for name in History._fields}
-    rows = [
+    lines = [
         {"epoch": i + 1, **{name: values[i] for name, values in columns.items()}, "seconds": 0.0}
         for i in range(int(state.epoch))
     ]
-    return Trained((state,), rows, 0.0, 0.0, interrupted=False)
+    return Trained((state,), lines, 0.0, 0.0, interrupted=False)
