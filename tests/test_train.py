@@ -61,7 +61,7 @@ def test_a_run_holds_all_that_it_promises(planted: Path) -> None:
         "format", "metrics", "test", "by_target", "baselines", "epochs", "best_epoch",
         "stopping_epoch_best", "stopped_early", "seconds", "verdict", "provenance",
     }  # fmt: skip
-    assert [summary[name] for name in ("members", "std", "combined")] == [None] * 3
+    assert [summary[name] for name in ("members", "members_std", "combined")] == [None] * 3
     assert summary["baselines"].keys() == {"mean", "median", "ridge"}
     assert summary["seconds"].keys() == {
         "load", "ridge", "compile", "train", "report", "total",
@@ -156,7 +156,7 @@ def test_the_best_preset_is_a_run_like_any_other(planted: Path) -> None:
     assert run.summary["verdict"]["healthy"]
     assert run.config["settings"]["head"] == "blend"
     components = run.config["settings"]["components"]
-    share = f"{run.summary['ridge_share'][0]:.0%}"
+    share = f"{run.summary['blend_share'][0]:.0%}"
     told = f"blend: {share} ridge, the rest MLP 16-8 on {components} components"
     assert told in (run.path / "report.html").read_text()
     _assert_predictions_are_of_raw_features(planted, run)

@@ -23,7 +23,7 @@ from jaxreg.training.resume import identity, refuse_differences
 from jaxreg.training.run_directory import Row, RunDirectory
 
 # Slow to import, for they bring JAX, Flax, Orbax and matplotlib; in the order of their use.
-_SLOW = tuple(f"jaxreg.report.{name}" for name in ("training", "summary", "presentation"))
+_SLOW = ("jaxreg.training.loop", "jaxreg.report.summary", "jaxreg.report.page")
 
 
 def _import_slow() -> None:
@@ -112,26 +112,34 @@ def execute(
             f"stopped after epoch {max(int(state.epoch) for state in trained.states)}",
             remedy=f"jaxreg train --run {directory.path} --resume",
         )
-    from jaxreg.report.present import present
-    from jaxreg.report.summary import predict_all, predictions_table, summarize
+    from jaxreg.report.page import write_report
+    from jaxreg.report.run_predictions import predict_all, predictions_table
+    from jaxreg.report.summary import summarize
 
     reporting = time.perf_counter()
-    told = predict_all(experiment, members, config, trained)
-    _write_parquet(directory, predictions_table(experiment, told.predictions))
-    summary = summarize(experiment, members, config, trained, told, device, cache)
-    summary["seconds"] = {
+    predictions = predict_all(experiment, members, config, trained)
+    _write_parquet(directory, predictions_table(experiment, predictions.predictions))
+    seconds = {
         "load": loaded - begin,
         "ridge": solved - loaded,
         "compile": trained.compile_seconds,
         "train": trained.train_seconds,
-        "report": None,
-        "total": None,
     }
-    present(directory, cache, experiment, config, trained, told, summary)
+    summary = summarize(
+        experiment,
+        members,
+        config,
+        trained,
+        predictions,
+        device=device,
+        cache=cache,
+        seconds={part: round(value, 3) for part, value in seconds.items()},
+    )
+    write_report(directory.path, experiment, config, trained, predictions, summary, cache)
     now = time.perf_counter()
-    summary["seconds"] |= {"report": now - reporting, "total": now - begin}
-    summary["seconds"] = {part: round(value, 3) for part, value in summary["seconds"].items()}
-    directory.write_summary(summary)  # last: a run with a summary is finished
+    total = {"report": round(now - reporting, 3), "total": round(now - begin, 3)}
+    summary = dataclasses.replace(summary, seconds=summary.seconds | total)
+    directory.write_summary(summary.to_json())  # last: a run with a summary is finished
     if should_stop():
         raise Stopped(f"told to stop, but the run was done: {directory.path}")
 

@@ -15,8 +15,8 @@ from jaxreg.experiment.arrays import Experiment, load_experiment
 from jaxreg.experiment.members import Member, first_member
 from jaxreg.head.fit import make_fit
 from jaxreg.head.state import Data, History, init_state, project
+from jaxreg.report.run_predictions import predict_all
 from jaxreg.report.run_verdict import observe
-from jaxreg.report.summary import predict_all
 from jaxreg.runner import as_before
 from jaxreg.train_config import TrainConfig
 from jaxreg.trained_run import load_states
