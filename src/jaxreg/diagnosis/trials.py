@@ -1,7 +1,7 @@
 """The active tests: each answers one question about a head or its data in a sentence."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -174,9 +174,7 @@ def columns(obs: Observed, names: Sequence[str], read: Callable[[str], np.ndarra
         worst = max(maes, key=lambda name: maes[name])
         answer += f"; on {worst} it reaches {maes[worst]:.3g}"
     else:
-        answer += (
-            "; the feature set has no other column (extract --layers mixed2 mixed5 … adds them)"
-        )
+        answer += "; the feature set has no other (extract --layers mixed2 mixed5 … adds columns)"
     return Trial("columns", "Which column predicts best?", answer, {"mae": maes},
                  {"mae": np.array(list(maes.values()))})  # fmt: skip
 
