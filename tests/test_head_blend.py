@@ -7,10 +7,9 @@ from sklearn.linear_model import Ridge
 
 from jaxreg.errors import InputError
 from jaxreg.head import blend, fit, ridge, scaling
-from jaxreg.head.apply import predict_rows
+from jaxreg.head.apply import activations, predict_rows
 from jaxreg.head.state import Data, empty_state, init_state, project
 from jaxreg.train_config import HeadConfig
-from jaxreg.verdict import dead_head
 
 SETTINGS = {"hidden": (16, 8), "batch_size": 16, "learning_rate": 3e-3, "min_delta": 0.0}
 
@@ -60,8 +59,8 @@ def test_the_share_is_least_squares_and_the_head_the_mixture(targets: int) -> No
     told = predict_rows(state.best_params, state.scalers, config, x)
     np.testing.assert_allclose(told, share * line + (1 - share) * alone, rtol=1e-3, atol=1e-3)
     assert history.val_mae[0] == pytest.approx(np.abs(told - y)[validation].mean(), rel=1e-5)
-    by_hand = dead_head.activity(state.best_params, state.scalers, x)
-    np.testing.assert_allclose(by_hand.raw, told, rtol=1e-4, atol=1e-4)
+    raw = activations(state.best_params, state.scalers, config, x).raw
+    np.testing.assert_allclose(raw, told, rtol=1e-6, atol=1e-6)
 
 
 def test_what_is_kept_is_the_best_mixture_and_beats_both() -> None:

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxreg.head import mlp
+from jaxreg.head import apply, mlp, scaling
+from jaxreg.head.scaling import Scalers
 from jaxreg.train_config import HeadConfig
 
 KEY = jax.random.key(0)
@@ -22,6 +23,31 @@ def test_output_is_relu_layers_and_a_linear_one() -> None:
     output = jax.device_get(params["output"])
     expected = y @ output["kernel"] + output["bias"]
     np.testing.assert_allclose(mlp.apply(params, jnp.asarray(x), config), expected, atol=1e-6)
+
+
+def test_activations_are_those_of_numpy_for_any_number_of_rows() -> None:
+    config = HeadConfig(hidden=(5, 4), output_activation="relu")
+    params = jax.device_get(mlp.init(KEY, 3, config, 2))
+    x = np.random.default_rng(0).normal(3, 2, size=(apply.ROWS + 1, 3)).astype(np.float32)
+    scalers = Scalers(scaling.feature_scaler(x), scaling.target_scaler(x[:, :2]))
+    found = apply.activations(params, scalers, config, x)
+    y = np.clip((x - x.mean(axis=0)) / x.std(axis=0), -4, 4)
+    np.testing.assert_allclose(found.inputs, y, atol=1e-5)
+    for values, layer in zip(found.hidden, params["hidden"].values(), strict=True):
+        y = np.maximum(y @ layer["kernel"] + layer["bias"], 0)
+        np.testing.assert_allclose(values, y, atol=1e-5)
+    y = y @ params["output"]["kernel"] + params["output"]["bias"]
+    y = y * x[:, :2].std(axis=0) + x[:, :2].mean(axis=0)
+    np.testing.assert_allclose(found.raw, y, rtol=1e-4, atol=1e-5)
+    predictions = apply.predict_rows(params, scalers, config, x)
+    np.testing.assert_allclose(predictions, np.maximum(y, 0), rtol=1e-4, atol=1e-5)
+
+
+def test_what_overflows_is_infinite_and_no_error() -> None:
+    params = jax.device_get(mlp.init(KEY, 3, HeadConfig(hidden=(5,)), 1))
+    plain = Scalers(scaling.identity_scaler(3), scaling.identity_scaler(1))
+    x = np.full((2, 3), 3e38, np.float32)
+    assert not np.isfinite(apply.activations(params, plain, HeadConfig(hidden=(5,)), x).raw).all()
 
 
 def test_kernels_are_glorot_uniform_and_biases_zero() -> None:

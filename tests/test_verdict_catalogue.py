@@ -84,8 +84,8 @@ def _assert_healthy(made: Made) -> None:
 def _follow(made: Made, remedy: str) -> float:
     """The MAE with the settings of a remedy."""
     words = remedy.split()
-    assert words[:3] == ["python", "-m", "jaxreg.train"], remedy
-    settings = fields_of(TrainConfig, cli.parse(TrainArguments, "jaxreg.train", words[3:]))
+    assert words[:2] == ["jaxreg", "train"], remedy
+    settings = fields_of(TrainConfig, cli.parse(TrainArguments, "jaxreg train", words[2:]))
     assert settings["split"] == made.config.split, remedy  # another split is another experiment
     mae = train(made.set(**settings)).mae
     assert mae is not None

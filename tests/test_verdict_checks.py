@@ -8,13 +8,12 @@ from sklearn.linear_model import RidgeCV
 
 from faults.made import TUNING, photos, train, video
 from jaxreg.head import scaling
-from jaxreg.head.apply import predict_rows
+from jaxreg.head.ridge import ALPHAS
 from jaxreg.head.scaling import Scalers
 from jaxreg.metrics import bootstrap_gain, runs_of_rows
 from jaxreg.train_config import HeadConfig
-from jaxreg.verdict import dead_head
-from jaxreg.verdict.dead_head import Watch, next_look
-from jaxreg.verdict.observation import STRENGTHS, Dual
+from jaxreg.verdict.dead_head import dead_share, look_at, next_look
+from jaxreg.verdict.observation import small_ridge
 from jaxreg.verdict.sampling import choose_rows, nearest_in_time
 
 
@@ -23,16 +22,9 @@ def obs():
     return train(photos(TUNING, 100))
 
 
-def test_the_head_by_hand_is_the_head(obs) -> None:
-    by_hand = dead_head.activity(obs.params, obs.scalers, obs.x)
-    head = predict_rows(obs.params, obs.scalers, obs.config, obs.x)  # Flax
-    np.testing.assert_allclose(by_hand.raw, head, rtol=1e-4, atol=1e-5)
-    assert [layer.shape[1] for layer in by_hand.hidden] == list(obs.config.hidden)
-
-
 def test_dead_units_are_those_that_are_zero_for_every_row() -> None:
     hidden = np.array([[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0]])
-    assert dead_head.dead_share(hidden) == 0.5  # the first and the last of four
+    assert dead_share(hidden) == 0.5  # the first and the last of four
 
 
 def _head(bias: float, output: float):
@@ -54,11 +46,11 @@ def _head(bias: float, output: float):
         (0.0, -9.0, "linear", False),
     ],
 )
-def test_a_watch_knows_a_dead_head(bias: float, output: float, activation: str, dead: bool) -> None:
+def test_a_dead_head_is_known(bias: float, output: float, activation: str, dead: bool) -> None:
     x = np.array([[1.0], [2.0], [3.0]], np.float32)
     config = HeadConfig(hidden=(2,), dropout=0.0, output_activation=activation)
     params, scalers = _head(bias, output)
-    says, is_dead = Watch(config, scalers, x).look(params, [1.0, 1.0])
+    says, is_dead = look_at(config, params, scalers, x, [1.0, 1.0])
     assert is_dead is dead
     assert bool(says) is dead
 
@@ -66,10 +58,23 @@ def test_a_watch_knows_a_dead_head(bias: float, output: float, activation: str, 
 def test_a_relu_is_not_dead_while_the_loss_moves() -> None:
     params, scalers = _head(0.0, -9.0)
     config = HeadConfig(hidden=(2,), dropout=0.0, output_activation="relu")
-    watch = Watch(config, scalers, np.ones((3, 1), np.float32))
-    assert watch.look(params, [1.0])[1] is False
-    assert watch.look(params, [1.0, 0.9])[1] is False
-    assert watch.look(params, [1.0, 0.9, 0.9])[1] is True
+    x = np.ones((3, 1), np.float32)
+    for losses, dead in [([1.0], False), ([1.0, 0.9], False), ([1.0, 0.9, 0.9], True)]:
+        assert look_at(config, params, scalers, x, losses)[1] is dead
+
+
+def test_a_head_that_lives_where_units_are_dropped_is_not_lost() -> None:
+    """The output is below 0 unless the unit that counts −9 times is dropped and the other not."""
+    eye = {"kernel": np.eye(2, dtype="f"), "bias": np.zeros(2, "f")}
+    first = {"kernel": np.ones((1, 2), "f"), "bias": np.zeros(2, "f")}
+    output = {"kernel": np.array([[1.0], [-9.0]], "f"), "bias": np.zeros(1, "f")}
+    params = {"hidden": {"layer_0": first, "layer_1": eye}, "output": output}
+    scalers, x = _head(0.0, 0.0)[1], np.ones((200, 1), np.float32)
+    for dropout, dead in [(0.0, True), (0.5, False)]:
+        config = HeadConfig(hidden=(2, 2), dropout=dropout, output_activation="relu")
+        sentence, lost = look_at(config, params, scalers, x, [1.0, 1.0])
+        assert sentence
+        assert lost is dead
 
 
 def test_looks_do_not_hang_on_where_one_begins() -> None:
@@ -82,12 +87,13 @@ def test_looks_do_not_hang_on_where_one_begins() -> None:
         assert next_look(begin) == min(look for look in looks if look > begin)
 
 
-def test_what_if_is_scikit_learns_ridge(obs) -> None:
-    x, y = obs.standard[obs.sample_train], obs.sample_y[obs.sample_train]
-    asked = obs.standard[obs.sample_validation]
-    ridge = RidgeCV(alphas=STRENGTHS).fit(x, y)
-    ours = Dual(x, y, asked).predict()
-    np.testing.assert_allclose(ours[:, 0], np.ravel(ridge.predict(asked)), rtol=1e-3, atol=1e-3)
+def test_the_small_ridge_is_scikit_learns(obs) -> None:
+    x, y = obs.x[obs.sample_train], obs.sample_y[obs.sample_train]
+    asked = obs.x[obs.sample_validation]
+    scaler = scaling.feature_scaler(x)
+    ridge = RidgeCV(alphas=ALPHAS).fit(scaling.scale_rows(scaler, x), y)
+    expected = np.ravel(ridge.predict(scaling.scale_rows(scaler, asked)))
+    np.testing.assert_allclose(small_ridge(x, y, asked)[:, 0], expected, rtol=1e-3, atol=1e-3)
 
 
 def test_neighbours_in_time_are_of_the_same_sequence() -> None:

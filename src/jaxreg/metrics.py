@@ -162,13 +162,12 @@ def _score_one(target: np.ndarray, prediction: np.ndarray, delta: float) -> Scor
         error = np.abs(prediction - target)
         squares = np.square(error)
         spread = np.square(target - target.mean())
-        huber = np.where(error <= delta, 0.5 * squares, delta * error - 0.5 * delta**2)
         values = {
             "mae": error.mean(),
             "rmse": np.sqrt(squares.mean()),
             "r2": 1 - squares.sum() / spread.sum() if varies else None,
             "spearman": _spearman(target, prediction) if varies and ranked else None,
-            "huber": huber.mean(),
+            "huber": huber(error, delta).mean(),
         }
     return {
         name: None if value is None or not math.isfinite(value) else float(value)
@@ -176,12 +175,17 @@ def _score_one(target: np.ndarray, prediction: np.ndarray, delta: float) -> Scor
     }
 
 
+def huber(error: np.ndarray, delta: float | np.ndarray) -> np.ndarray:
+    """The Huber loss of absolute errors: 0.5 e² up to delta, delta e − 0.5 delta² beyond."""
+    return np.where(error <= delta, 0.5 * np.square(error), delta * error - 0.5 * delta**2)
+
+
 def _spearman(a: np.ndarray, b: np.ndarray) -> float:
     """Rank correlation of two arrays (N,) that both vary: Pearson's correlation of the ranks."""
-    return float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])
+    return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
 
 
-def _ranks(values: np.ndarray) -> np.ndarray:
+def ranks(values: np.ndarray) -> np.ndarray:
     """Ranks of (N,) values, from 1. Equal values get the mean of their ranks."""
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(count) - (count - 1) / 2)[place]

@@ -8,9 +8,9 @@ import numpy as np
 
 from faults.made import Made, Shape, photos, smooth, train, video
 from jaxreg.head import mlp, scaling
+from jaxreg.head.apply import activations
 from jaxreg.head.scaling import Scalers
 from jaxreg.head.state import INIT, key_for, static_config
-from jaxreg.verdict import dead_head
 
 Plant = Callable[[Made, int, np.random.Generator], Made]
 Base = Callable[[Shape, int], Made]
@@ -74,7 +74,7 @@ def relu_dead_from_the_start(made: Made, strength: int, rng) -> Made:
     for seed in range(100, 200):
         key = key_for(jax.random.key_data(jax.random.key(seed)), INIT)
         params = mlp.init(key, x.shape[1], static_config(made.config), 1)
-        if dead_head.activity(params, plain, x).raw.max() < -0.2:
+        if activations(params, plain, made.config, x).raw.max() < -0.2:
             return made.set(seed=seed)
     raise AssertionError("no first weights of that kind")
 

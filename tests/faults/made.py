@@ -13,7 +13,7 @@ from jaxreg.head.fit import make_fit
 from jaxreg.head.ridge import Solved, decompose, solve
 from jaxreg.head.scaling import Scalers
 from jaxreg.head.state import Data, init_state, project
-from jaxreg.splits.held_out_groups import some_of, training_units
+from jaxreg.splits.held_out_groups import some_of, training_groups
 from jaxreg.train_config import HeadConfig, TrainConfig
 from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.sampling import choose_rows
@@ -89,11 +89,11 @@ def video(shape: Shape, seed: int) -> Made:
 
 def smooth(rng: np.random.Generator, rows: int, columns: int, memory: float) -> np.ndarray:
     """Columns of std 1 in which each row is `memory` times the one before, and noise."""
-    told = np.empty((rows, columns))
-    told[0] = rng.normal(size=columns)
+    walk = np.empty((rows, columns))
+    walk[0] = rng.normal(size=columns)
     for i in range(1, rows):
-        told[i] = memory * told[i - 1] + np.sqrt(1 - memory**2) * rng.normal(size=columns)
-    return told
+        walk[i] = memory * walk[i - 1] + np.sqrt(1 - memory**2) * rng.normal(size=columns)
+    return walk
 
 
 def _made(shape: Shape, cause: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Made:
@@ -116,7 +116,7 @@ def train(made: Made) -> Observed:
     rows, validation = made.side("train"), made.side("validation")
     data = Data.of(x[rows], y[rows], x[validation], y[validation])
     eigen = decompose(scaling.feature_scaler(x[rows]), x[rows], y[rows])
-    units = training_units(
+    groups = training_groups(
         made.split,
         rows,
         order=made.order,
@@ -125,7 +125,7 @@ def train(made: Made) -> Observed:
         gap=config.gap,
         sequential=made.sequential,
     )
-    solved = solve(eigen, x[rows], y[rows], units=some_of(units))
+    solved = solve(eigen, x[rows], y[rows], groups=some_of(groups))
     plain = Scalers(eigen.scaler, scaling.identity_scaler(y.shape[1]))
     ridge = predict_rows(eigen.head(solved, plain), plain, HeadConfig(hidden=()), x)
     state = init_state(config, data, Solved(eigen, solved))
@@ -133,21 +133,21 @@ def train(made: Made) -> Observed:
     state, history = make_fit(config)(state, data, config.epochs)
     state = jax.device_get(state)
     epochs = int(state.epoch)
-    told = predict_rows(state.best_params, state.scalers, config, x)
+    pred = predict_rows(state.best_params, state.scalers, config, x)
     gain, error = np.nan, np.inf
-    if np.isfinite(told[validation]).all():
+    if np.isfinite(pred[validation]).all():
         median = np.broadcast_to(np.median(y[rows], axis=0), y[validation].shape)
         blocks = None
         if made.sequential:
             blocks = metrics.runs_of_rows(made.sequence[validation], made.order[validation])
-        gain, error = metrics.bootstrap_gain(y[validation], told[validation], median, blocks=blocks)
+        gain, error = metrics.bootstrap_gain(y[validation], pred[validation], median, blocks=blocks)
     sampled = choose_rows(made.labels, made.sequence, made.order)
     return Observed(
         config=config,
         words=("made",),
         extract="jaxreg extract made.csv",
         y=y,
-        predictions=told,
+        predictions=pred,
         labels=made.labels,
         digests=made.digests,
         sequence=made.sequence,

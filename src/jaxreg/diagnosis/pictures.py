@@ -134,7 +134,7 @@ def _curves(axes: Axes, obs: Observed) -> None:
 
 def _dead(axes: Axes, obs: Observed) -> None:
     """The share of dead units in each layer."""
-    shares = [100 * dead_head.dead_share(hidden) for hidden in obs.last_activity.hidden]
+    shares = [100 * dead_head.dead_share(hidden) for hidden in obs.last_activations.hidden]
     axes.bar([f"layer {i + 1}" for i in range(len(shares))], shares, color=BLUE, width=0.6)
     axes.set_ylabel("dead units (%)")
     axes.set_ylim(0, 100)

@@ -9,7 +9,6 @@ from jaxreg.cache.datasets import dataset_names
 from jaxreg.cache.store import Cache
 from jaxreg.common.device import prepare_jax
 from jaxreg.diagnosis import trials
-from jaxreg.diagnosis.steps import Bench
 from jaxreg.diagnosis.subject import Say, Subject, of_dataset, of_run
 from jaxreg.diagnosis.trials import Trial
 from jaxreg.errors import InputError, nearest
@@ -99,7 +98,7 @@ def _subject(
 
 def _tests(subject: Subject) -> Iterator[tuple[str, Callable[[], Trial | None]]]:
     obs = subject.obs
-    bench = Bench.of(obs)
+    bench = trials.bench_of(obs)
     yield "overfit", lambda: trials.overfit(bench)
     yield "rates", lambda: trials.range_test(bench)
     yield "gradients", lambda: trials.gradients(bench)

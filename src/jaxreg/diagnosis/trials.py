@@ -1,23 +1,24 @@
-"""The active tests. Each asks one question of a head or of its data, and answers in a sentence."""
+"""The active tests: each answers one question about a head or its data in a sentence."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from jaxreg.diagnosis.steps import STAGES, STEPS, Bench
 from jaxreg.head.state import Rates
-from jaxreg.verdict.observation import MOST, Dual, Observed
+from jaxreg.verdict.observation import MOST, Observed, small_ridge
+from jaxreg.verdict.short_training import STEPS, Bench
 
+STAGES = 8  # of STEPS steps, in each test
 FEW = 64  # rows to learn by heart
-LEAST = 16  # rows that a learning curve begins with
-LEARNED = 0.05  # of the loss it began with
+LEAST = 16  # rows at the start of a learning curve
+LEARNED = 0.05  # of the first loss
 LOWEST, HIGHEST = 1e-6, 10.0  # learning rates
-FIRST = 200  # steps whose gradients are shown
+FIRST = 200  # steps: the gradients of these are shown
 SEEDS = 4
 NEIGHBOURS = 5
-DIRECTIONS = (4, 8, 16, 32)  # principal ones, in which neighbours are sought: the best of these
+DIRECTIONS = (4, 8, 16, 32)  # numbers of principal components in which to look for neighbours
 
 
 @dataclass(frozen=True)
@@ -31,30 +32,38 @@ class Trial:
     series: Mapping[str, np.ndarray] = field(default_factory=dict)  # for its picture
 
 
+def bench_of(obs: Observed) -> Bench:
+    """The head of a training, and the sampled rows to try it on."""
+    train, validation = (
+        (obs.x[rows], obs.sample_y[rows]) for rows in (obs.sample_train, obs.sample_validation)
+    )
+    return Bench.of(obs.config, obs.scalers, train, validation, STAGES)
+
+
 def overfit(bench: Bench) -> Trial:
-    """Learn 64 rows by heart."""
+    """Train on 64 rows only: the head should learn them by heart."""
     rows = min(FEW, len(bench.x))
     own = bench.run(rows=rows, dropout=0.0)
-    rate, validation = bench.config.learning_rate, own
+    rate, shown = bench.config.learning_rate, own
     left = _left(own.losses)
     if left > LEARNED and rate != 1e-3:
         other = bench.run(rows=rows, dropout=0.0, rates=_rates(bench, 1e-3))
         if _left(other.losses) < left:
-            rate, validation, left = 1e-3, other, _left(other.losses)
+            rate, shown, left = 1e-3, other, _left(other.losses)
     can = "can" if left <= LEARNED else "cannot"
     answer = (
         f"it {can}: in {STAGES * STEPS} steps at a rate of {rate:g}, without dropout, the loss "
         f"falls to {left:.1%} of its first value"
     )
     if can == "cannot":
-        answer += "; the output, the scaling or the features are in its way"
+        answer += "; the output, the scaling or the features prevent it"
     numbers = {"rows": rows, "left": left, "learning_rate": rate}
     return Trial("overfit", f"Can the head learn {rows} rows by heart?", answer, numbers,
-                 {"loss": validation.losses})  # fmt: skip
+                 {"loss": shown.losses})  # fmt: skip
 
 
 def range_test(bench: Bench) -> Trial:
-    """Raise the rate from step to step, and see where the loss falls and where it jumps."""
+    """Raise the rate at each step: where does the loss fall, and where does it jump?"""
     steps = STAGES * STEPS
     rising = Rates.of(bench.config)._replace(
         learning_rate=np.float32(LOWEST),
@@ -69,10 +78,10 @@ def range_test(bench: Bench) -> Trial:
     worse = np.flatnonzero(~(even[low:] < 2 * first))
     jumps = float(rates[low + worse[0]]) if len(worse) else None
     good = float(f"{rates[low] / 10:.0e}")
-    end = f"and jumps beyond {jumps:.1g}" if jumps else "and does not jump up to 10"
+    end = f"and jumps above {jumps:.1g}" if jumps else "and does not jump up to 10"
     answer = (
         f"the loss falls until the rate is {rates[low]:.1g} {end}; a tenth of that, {good:g}, is a "
-        f"good rate to begin with. The run's is {bench.config.learning_rate:g}"
+        f"good first rate. The run uses {bench.config.learning_rate:g}"
     )
     numbers = {"lowest_at": float(rates[low]), "jumps_at": jumps, "good": good}
     return Trial("range", "Which learning rate?", answer, numbers,
@@ -81,28 +90,27 @@ def range_test(bench: Bench) -> Trial:
 
 def gradients(bench: Bench) -> Trial:
     """Gradients and updates of the first steps, layer by layer."""
-    validation = bench.run()
-    sizes = np.median(validation.gradients[:FIRST], axis=0)
-    ratios = np.median(validation.ratios[:FIRST], axis=0)
+    found = bench.run(gradients=True)
+    sizes, ratios = (np.median(part[:FIRST], axis=0) for part in (found.gradients, found.ratios))
     listed = ", ".join(f"{ratio:.1g}" for ratio in ratios)
     if ratios.max() > 0.1:
-        told = "large steps: a lower learning rate"
+        advice = "the steps are large: try a lower learning rate"
     elif ratios.max() < 1e-5:
-        told = "hardly any movement: a higher learning rate"
+        advice = "the weights hardly move: try a higher learning rate"
     else:
-        told = "as it should be (about 0.001, from 0.00001 to 0.1)"
+        advice = "as it should be (about 0.001, from 0.00001 to 0.1)"
     if not np.all(sizes > 0):
-        told = "a layer without gradient: it cannot learn"
-    answer = f"updates over weights, from the first layer to the output: {listed}: {told}"
+        advice = "a layer has no gradient and cannot learn"
+    answer = f"updates over weights, from the first layer to the output, are {listed}: {advice}"
     numbers = {"gradients": sizes.tolist(), "ratios": ratios.tolist()}
-    series = {"gradients": validation.gradients[:FIRST], "ratios": validation.ratios[:FIRST]}
+    series = {"gradients": found.gradients[:FIRST], "ratios": found.ratios[:FIRST]}
     return Trial("gradients", "Does every layer move?", answer, numbers, series)
 
 
 def learning_curve(bench: Bench, all_rows: int) -> Trial | None:
-    """The validation error over the number of training rows, and where it is going.
+    """The validation error over the number of training rows, and its extrapolation.
 
-    None where there are too few for a curve.
+    None where there are too few rows for a curve.
     """
     most = len(bench.x)
     if most < 2 * LEAST:
@@ -116,8 +124,8 @@ def learning_curve(bench: Bench, all_rows: int) -> Trial | None:
     gain = 1 - double / now if now > 0 else 0.0
     helps = "more data would help" if gain > 0.03 else "more data alone would help little"
     answer = (
-        f"{helps}: MAE {maes[0]:.3g} on {sizes[0]} rows, {maes[-1]:.3g} on {sizes[-1]}; going on "
-        f"like that, {double:.3g} on {2 * all_rows:,} and {ten:.3g} on {10 * all_rows:,}"
+        f"{helps}: MAE {maes[0]:.3g} on {sizes[0]} rows, {maes[-1]:.3g} on {sizes[-1]}; "
+        f"extrapolated, {double:.3g} on {2 * all_rows:,} and {ten:.3g} on {10 * all_rows:,}"
     )
     numbers = {"rows": sizes.tolist(), "mae": maes.tolist(), "double": float(double),
                "tenfold": float(ten), "floor": floor}  # fmt: skip
@@ -128,63 +136,55 @@ def learning_curve(bench: Bench, all_rows: int) -> Trial | None:
 
 def power_law(sizes: np.ndarray, errors: np.ndarray) -> tuple[float, float, float]:
     """a, b, c of errors ≈ a + b · sizes^−c by least squares, a and b not below 0, c in (0, 1.5]."""
-    best = (float(np.mean(errors)), 0.0, 1.0)
-    lowest = float(np.square(errors - errors.mean()).sum())
-    for power in np.linspace(0.05, 1.5, 30):
-        basis = sizes.astype(float) ** -power
-        for columns in (np.stack([np.ones_like(basis), basis], 1), basis[:, None]):
-            found = np.linalg.lstsq(columns, errors, rcond=None)[0]
-            wrong = float(np.square(columns @ found - errors).sum())
-            if (found >= 0).all() and wrong < lowest * (1 - 1e-9):
-                lowest = wrong
-                floor, slope = (found[0], found[1]) if len(found) == 2 else (0.0, found[0])
-                best = (float(floor), float(slope), float(power))
-    return best
+    from scipy.optimize import nnls  # late, as scikit-learn below
+
+    powers = np.linspace(0.05, 1.5, 30)
+    bases = [np.stack([np.ones(len(sizes)), sizes.astype(float) ** -c], axis=1) for c in powers]
+    fits = [nnls(basis, errors) for basis in bases]
+    best = int(np.argmin([error for _, error in fits]))
+    floor, slope = fits[best][0]
+    return float(floor), float(slope), float(powers[best])
 
 
 def seeds(bench: Bench) -> Trial:
-    """The same training from other first weights."""
+    """The same training from other initial weights."""
     own = bench.config.seed
     maes = np.array([bench.run(seed=own + i).mae for i in range(SEEDS)])
     answer = (
-        f"{STAGES * STEPS} steps from {SEEDS} first weights end at an MAE of {maes.min():.3g} to "
+        f"{STAGES * STEPS} steps from {SEEDS} initial weights end at an MAE of {maes.min():.3g} to "
         f"{maes.max():.3g}: a difference below {maes.max() - maes.min():.2g} between two settings "
-        "may be luck"
+        "may be chance"
     )
-    return Trial("seeds", "How much is luck?", answer, {"mae": maes.tolist()}, {"mae": maes})
+    return Trial("seeds", "How much is chance?", answer, {"mae": maes.tolist()}, {"mae": maes})
 
 
 def columns(obs: Observed, names: Sequence[str], read: Callable[[str], np.ndarray]) -> Trial | None:
-    """A small ridge on each cached column. `read` gives the sampled rows' features of one."""
+    """Fit a small ridge on each cached column; `read` returns its features of the sampled rows."""
     train, validation = obs.sample_train, obs.sample_validation
-    y = obs.sample_y.astype(np.float64)
-    told = {}
+    y, maes = obs.sample_y.astype(np.float64), {}
     for name in names:
-        x = replace(obs, x=read(name)).standard
-        x = np.clip(x, -4, 4)
-        pred = Dual(x[train], y[train], x[validation]).predict()
-        told[name] = float(np.abs(pred - y[validation]).mean())
-    if not told:
+        x = read(name)
+        pred = small_ridge(x[train], y[train], x[validation])
+        maes[name] = float(np.abs(pred - y[validation]).mean())
+    if not maes:
         return None
-    best = min(told, key=lambda name: told[name])
-    answer = f"{best} knows most: a small ridge on it alone reaches an MAE of {told[best]:.3g}"
-    if len(told) > 1:
-        worst = max(told, key=lambda name: told[name])
-        answer += f"; on {worst} {told[worst]:.3g}"
+    best = min(maes, key=lambda name: maes[name])
+    answer = f"{best} is the best: a small ridge on it alone reaches an MAE of {maes[best]:.3g}"
+    if len(maes) > 1:
+        worst = max(maes, key=lambda name: maes[name])
+        answer += f"; on {worst} it reaches {maes[worst]:.3g}"
     else:
-        answer += (
-            "; this feature set has no other column (extract --layers mixed2 mixed5 … for others)"
-        )
-    return Trial("columns", "Which column knows the answer?", answer, {"mae": told},
-                 {"mae": np.array(list(told.values()))})  # fmt: skip
+        answer += "; the feature set has no other (extract --layers mixed2 mixed5 … adds columns)"
+    return Trial("columns", "Which column predicts best?", answer, {"mae": maes},
+                 {"mae": np.array(list(maes.values()))})  # fmt: skip
 
 
 def noise(obs: Observed) -> Trial | None:
-    """How much the targets of rows differ whose features hardly do: no head can do better.
+    """The error that remains where features are equal: no head can do better.
 
-    The Gamma test (Stefánsson, Končar and Jones 1997): half the mean squared difference of the
-    targets of k-th neighbours, over the squared distance; its intercept is the noise's variance.
-    None where all rows are frames that follow one another.
+    The Gamma test (Stefánsson, Končar and Jones 1997) takes half the mean squared difference
+    between the targets of k-th neighbours as a line over their squared distance. Its intercept is
+    the variance of the noise. None where all rows are frames that follow one another.
     """
     rows = np.union1d(obs.sample_train, obs.sample_validation)
     rows = np.sort(np.random.default_rng(0).permutation(rows)[:MOST])
@@ -196,25 +196,25 @@ def noise(obs: Observed) -> Trial | None:
 
     z = np.clip(obs.standard[rows], -4, 4).astype(np.float64)
     at = PCA(min(max(DIRECTIONS), *z.shape), random_state=0).fit_transform(z)
-    told = [_neighbours(at[:, :count], y, apart) for count in DIRECTIONS]
-    delta, gamma = min(told, key=lambda pair: pair[1][0])
+    found = [_neighbours(at[:, :count], y, apart) for count in DIRECTIONS]
+    delta, gamma = min(found, key=lambda pair: pair[1][0])
     slope, intercept = np.polyfit(delta, gamma, 1) if np.ptp(delta) > 0 else (0.0, gamma.mean())
     variance = float(np.clip(intercept, 0, gamma.min()))
     ceiling = float(np.sqrt(variance * 2 / np.pi))
     usual = float(np.abs(y - np.median(y, axis=0)).mean())
     answer = (
-        f"rows with the most similar features have targets {np.sqrt(2 * gamma[0]):.2g} apart (root "
-        "mean square)"
+        f"the targets of rows with the most similar features differ by {np.sqrt(2 * gamma[0]):.2g} "
+        "(root mean square)"
     )
     if obs.mae is not None and ceiling > obs.mae:
         answer += (
-            f", more than the head's MAE of {obs.mae:.3g} would suggest: neighbours are too far "
-            "apart to tell what is noise"
+            f", more than the head's MAE of {obs.mae:.3g} suggests: neighbours are too far apart "
+            "to measure the noise"
         )
     else:
         answer += (
-            f"; taken to no distance, an MAE of about {ceiling:.2g} is noise that these features "
-            f"cannot tell (the median predictor's is {usual:.3g})"
+            f"; extrapolated to equal features, an MAE of about {ceiling:.2g} is noise that these "
+            f"features cannot predict (the median predictor's MAE is {usual:.3g})"
         )
     numbers = {"mae": ceiling, "variance": variance, "nearest": float(np.sqrt(2 * gamma[0]))}
     series = {"delta": delta, "gamma": gamma, "line": np.array([float(slope), variance])}
@@ -223,24 +223,23 @@ def noise(obs: Observed) -> Trial | None:
 
 def _neighbours(at: np.ndarray, y: np.ndarray, apart: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean squared distance of the k-th neighbours, and half their targets' squared difference."""
-    size = np.square(at).sum(axis=1)
-    distance = np.maximum(size[:, None] + size[None, :] - 2 * at @ at.T, 0)
-    distance[apart] = np.inf
-    some = min(NEIGHBOURS, len(at) - 1)
-    near = np.argpartition(distance, some, axis=1)[:, :some]
-    far = np.take_along_axis(distance, near, 1)
-    place = np.argsort(far, axis=1)
-    near, far = np.take_along_axis(near, place, 1), np.take_along_axis(far, place, 1)
+    from sklearn.neighbors import NearestNeighbors
+
+    most = min(len(at), NEIGHBOURS + int(apart.sum(axis=1).max()))
+    far, near = NearestNeighbors(n_neighbors=most).fit(at).kneighbors(at)
+    out = np.take_along_axis(apart, near, axis=1)
+    place = np.argsort(out, axis=1, kind="stable")[
+        :, :NEIGHBOURS
+    ]  # pairs that count, nearest first
+    far, near, out = (np.take_along_axis(part, place, axis=1) for part in (far, near, out))
     half = 0.5 * np.square(y[near] - y[:, None, :]).mean(axis=2)
-    counts = [np.isfinite(far[:, k]) for k in range(some)]
-    return (
-        np.array([far[counts[k], k].mean() for k in range(some)]),
-        np.array([half[counts[k], k].mean() for k in range(some)]),
-    )
+    both = [np.ma.masked_array(part, out).mean(axis=0) for part in (np.square(far), half)]
+    some = ~out.all(axis=0)
+    return both[0].data[some], both[1].data[some]
 
 
 def _apart(obs: Observed, rows: np.ndarray) -> np.ndarray:
-    """Which pairs do not count: a row and itself, and frames that follow one another."""
+    """Pairs that do not count: a row and itself, and frames that follow one another."""
     same = np.eye(len(rows), dtype=bool)
     if not obs.sequential:
         return same

@@ -17,7 +17,8 @@ Params = dict[str, Any]
 class MLP(nnx.Module):
     """Hidden relu layers with dropout after every second one, and a linear output.
 
-    Kernels are glorot-uniform and biases zero, as in Keras' Dense.
+    Kernels are glorot-uniform and biases zero, as in Keras' Dense. A call returns each hidden layer
+    after its relu, before its dropout, and the output.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class MLP(nnx.Module):
 
     def __call__(
         self, x: Float[Array, "rows inputs"], dropout_key: Key[Array, ""] | None = None
-    ) -> Float[Array, "rows outputs"]:
+    ) -> tuple[list[Float[Array, "rows _"]], Float[Array, "rows outputs"]]:
+        hidden = []
         for i, layer in enumerate(self.hidden.values()):
             x = nnx.relu(layer(x))
+            hidden.append(x)
             if i % 2 == 1 and dropout_key is not None:
                 x = self.dropout(x, rngs=jax.random.fold_in(dropout_key, i))
-        return self.output(x)
+        return hidden, self.output(x)
 
 
 def init(key: Key[Array, ""], inputs: int, config: HeadConfig, outputs: int) -> Params:
@@ -59,6 +62,16 @@ def apply(
 
     Computes in the wider of the dtypes of `params` and `x`.
     """
+    return layers(params, x, config, dropout_key)[1]
+
+
+def layers(
+    params: Params,
+    x: Float[Array, "rows inputs"],
+    config: HeadConfig,
+    dropout_key: Key[Array, ""] | None = None,
+) -> tuple[list[Float[Array, "rows _"]], Float[Array, "rows outputs"]]:
+    """`apply`, with each hidden layer after its relu and before its dropout."""
     outputs = params["output"]["bias"].shape[0]
     graph = _graph(x.shape[1], config.hidden, outputs, config.dropout)
     return nnx.merge(graph, params)(x, dropout_key)

@@ -20,8 +20,7 @@ from jaxreg.train_config import TrainConfig
 from jaxreg.training.checkpoint import Checkpoints
 from jaxreg.training.resume import Identity
 from jaxreg.training.run_directory import Row, RunDirectory
-from jaxreg.training.watcher import Watching
-from jaxreg.verdict.dead_head import next_look
+from jaxreg.verdict.dead_head import Watch, next_look
 
 SAVE_SECONDS = 1.0  # at least so long between two checkpoints
 CHUNK_SECONDS = 0.5  # about so long between two looks at signals and the terminal
@@ -79,9 +78,9 @@ def train(
 
     begin = saved = time.perf_counter()
     chunk, interrupted, dead = 1, False, ""
-    watching = Watching(members, config, states_of(state))
+    watch = Watch(members, config.keep_going)
     if history:  # it may have been lost when it was stopped
-        dead = watching.look(states_of(state), history, say)
+        dead = watch.look(states_of(state), history, say)
     while _goes_on(state, config) and not (interrupted or dead):
         started, before = time.perf_counter(), _epochs(state)
         done = int(before.max())
@@ -92,7 +91,7 @@ def train(
             on_epoch(_mean([row for row in rows if row["epoch"] == epoch]))
         history += rows
         if after.max() == next_look(done):
-            dead = watching.look(states_of(state), history, say)
+            dead = watch.look(states_of(state), history, say)
         directory.write_history(history, labels)
         interrupted = should_stop()
         if time.perf_counter() - saved >= SAVE_SECONDS and not interrupted:

@@ -1,7 +1,7 @@
-"""The table of findings. Adding a cause is one function and one entry here.
+"""The table of findings. To add a cause, write one check and add one entry here.
 
-Of findings equally grave the first in this table is named first: what breaks the data comes before
-what breaks the training, and a cause before what it causes.
+Among findings of the same severity, the verdict names the first in this table first. So causes in
+the data come before causes in the training, and a cause comes before its symptoms.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,6 @@ from jaxreg.verdict.checks import (
     stopped_early,
     targets,
 )
-from jaxreg.verdict.checks.inputs import random_weights
 from jaxreg.verdict.finding import Evidence, Severity
 from jaxreg.verdict.observation import WORSE_THAN_RIDGE, Observed
 from jaxreg.verdict.short_training import STAGES, STEPS
@@ -26,216 +25,212 @@ from jaxreg.verdict.short_training import STAGES, STEPS
 
 @dataclass(frozen=True)
 class Cause:
-    """One line of the table of findings; the checks are pure functions of what was observed."""
+    """One entry of the table of findings; a check is a pure function of an `Observed`."""
 
     code: str  # kebab-case, fixed once used
     severity: Severity  # where the run learns
     failing: Severity  # where it does not
     measures: str  # in words
     threshold: str  # from where on it is a finding
-    origin: str  # where the threshold comes from
-    remedy: str  # what to do, in words
+    origin: str  # of the threshold
+    remedy: str  # in words
     check: Callable[[Observed], Evidence | None] | None  # None: not measured on a run
-    symptom: bool = False  # what others cause: its remedy is not joined to theirs
+    picture: str | None  # name of the picture that `jaxreg diagnose` shows for it
+    symptom: bool = False  # other causes bring it about: its remedy is not joined to theirs
 
 
-TUNED = (
-    "the half of the catalogue of planted faults that thresholds are fixed on (verdict-score.md)"
-)
+TUNED = "tuned on one half of the catalogue of planted faults (verdict-score.md)"
 SANE = "healthy runs stay far from it"
 CONTRACT = "definition"
 BEHIND = (
-    "only looked at where the run does not learn or a ridge's error is more than "
-    f"{WORSE_THAN_RIDGE:g} times lower"
+    "measured only where the run does not learn, or where its error is more than "
+    f"{WORSE_THAN_RIDGE:g} times a ridge's"
 )
 
 CAUSES: tuple[Cause, ...] = (
     Cause(
         "non-finite", "error", "error",
-        "a loss, a prediction or a feature is NaN or infinite; whether the features, the targets "
-        "or the learning rate are behind it is told by their size where the head meets them",
+        "whether a loss, a prediction or a feature is NaN or infinite; the size of features and "
+        "targets inside the head decides whether they or the learning rate are named as the cause",
         f"any; features above {divergence.LARGE_INPUT:g} or targets above "
-        f"{divergence.LARGE_TARGET:g} in "
-        "the head's units are blamed first",
+        f"{divergence.LARGE_TARGET:g} in the head's units are named first",
         f"{CONTRACT}; scaled features end at 4",
-        "scale features or targets, or a lower rate", divergence.non_finite,
+        "scale the features or the target, or lower the rate", divergence.non_finite, "curves",
     ),
     Cause(
         "inputs-identical", "error", "error",
-        "the share of rows with one and the same image (digest) or features, and how far features "
-        "deviate over their size",
+        "the share of rows with the same image (digest) or the same features, and the std of the "
+        "features over their size",
         f"more than {inputs.ALIKE_SHARE:.0%} of the rows, or a std below "
-        f"{inputs.ALIKE_SPREAD:g} of their size",
-        f"{SANE} (1% copies in a recording; random weights deviate by 1e-3 of their size)",
-        "look at the images, extract again", inputs.inputs_identical,
+        f"{inputs.ALIKE_SPREAD:g} of the size",
+        f"{SANE} (a recording has 1% copies; the std of random weights' features is 1e-3 of their "
+        "size)",
+        "look at the images, extract again", inputs.inputs_identical, "inputs",
     ),
     Cause(
         "target-constant", "error", "error",
-        "whether a target varies over the training rows", "it does not", CONTRACT,
-        "another --target", targets.target_constant,
+        "whether each target varies over the training rows", "one does not", CONTRACT,
+        "another --target", targets.target_constant, "targets",
     ),
     Cause(
         "output-bounded", "error", "error",
         "how far the training targets lie below 0 where the output is a relu",
         f"on average more than {targets.BOUND_COST:.0%} of the median predictor's error",
-        "less costs less than any other finding is about",
-        "--output-activation linear", targets.output_bounded,
+        "below it, the bound changes the error less than any other finding does",
+        "--output-activation linear", targets.output_bounded, "targets",
     ),
     Cause(
         "inputs-unscaled", "warning", "error",
         f"root mean square of the features at the first layer, without scaling; {BEHIND}",
         f"a std below {inputs.VANISHING:g} or a size above {inputs.EXPLODING:g}",
-        f"{TUNED}; random weights' features deviate by 0.0009, and do not train",
-        "--scale-features", inputs.inputs_unscaled,
+        f"{TUNED}; features of random weights have a std of 0.0009, and do not train",
+        "--scale-features", inputs.inputs_unscaled, "inputs",
     ),
     Cause(
         "targets-outliers", "warning", "error",
-        "targets far from the middle of the others, and what the std is without them",
-        f"{targets.OUTLYING:g} std of the middle 80%, and a std that falls "
-        f"{targets.SHRINKS:g} times without them",
-        f"{TUNED}; a log-normal target of sigma 1.5 falls 1.6 times",
-        "mend or take out those rows", targets.targets_outliers,
+        "how far targets lie from the median, and the std without the outliers",
+        f"{targets.OUTLYING:g} times the std of the middle 80%, and a std that falls "
+        f"{targets.SHRINKS:g} times without the outliers",
+        f"{TUNED}; for a log-normal target of sigma 1.5 it falls 1.6 times",
+        "correct or remove those rows", targets.targets_outliers, "targets",
     ),
     Cause(
         "inputs-heavy-tailed", "warning", "error",
-        f"the share of the error that the {inputs.TAIL_ROWS:.0%} of validation rows with the most "
-        "extreme features make up, without scaling",
+        f"the share of the error that comes from the {inputs.TAIL_ROWS:.0%} of validation rows "
+        "with the most extreme features, without scaling",
         f"{inputs.TAIL_ERROR:.0%} of the error, and features {inputs.TAIL_REACH:g} times as far "
-        "out as usual",
-        TUNED, "--scale-features, which also cuts them", inputs.inputs_heavy_tailed,
+        "from the mean as usual",
+        TUNED, "--scale-features, which also clips them", inputs.inputs_heavy_tailed, "reach",
     ),
     Cause(
         "split-leak", "warning", "error",
-        "validation images that also train; validation rows whose neighbour in time trains and is "
-        "far more alike than a stranger; and what the error is without them (a ridge's, where "
-        "neighbours are held out together)",
-        f"{split_leakage.COPIES:.0%} of the images; {split_leakage.BESIDE:.0%} of the rows, "
-        f"{split_leakage.ALIKE:g} of the "
-        f"distance, and an error {split_leakage.FLATTERED:g} times as high",
-        f"{TUNED}. An error where the honest one is no tenth better than the median's, or "
-        "twice the measured one",
-        "--split blocks, or hash for copies", split_leakage.split_leak,
+        "the share of validation images that are training images too; the share of validation rows "
+        "that are next to a training row in time and much more similar to it than to a random one; "
+        "and the error without them (a ridge's, with neighbours held out together)",
+        f"{split_leakage.COPIES:.0%} of the images; or {split_leakage.BESIDE:.0%} of the rows, at "
+        f"{split_leakage.ALIKE:g} of the distance, and an error {split_leakage.GROWS:g} times as "
+        "high",
+        f"{TUNED}. It is an error where the error without them is above 0.9 of the median "
+        "predictor's, or above twice the measured one",
+        "--split blocks, or hash for copies", split_leakage.split_leak, "leak",
     ),
     Cause(
         "validation-shift", "warning", "error",
-        "how far the validation rows' targets and features lie from the training rows', against "
-        "parts of the training rows among themselves",
-        f"targets: {split_leakage.TARGET_SHIFT:g} std, or {split_leakage.OUTSIDE:.0%} out "
-        f"of range; "
-        f"features: {split_leakage.SHIFT:g} std and {split_leakage.UNUSUAL:g} times what "
-        f"is usual. Where it "
-        f"learns, only if the training error is below {split_leakage.UNLIKE:g} of the validation "
-        f"error",
-        TUNED, "another --split", split_leakage.validation_shift,
+        "how far the targets and features of the validation rows lie from those of the training "
+        "rows, compared with parts of the training rows among themselves",
+        f"targets: {split_leakage.TARGET_SHIFT:g} std, or {split_leakage.OUTSIDE:.0%} out of "
+        f"range; features: {split_leakage.SHIFT:g} std and {split_leakage.UNUSUAL:g} times the "
+        "usual shift. Where the run learns, the training error must also be below "
+        f"{split_leakage.UNLIKE:g} of the validation error",
+        TUNED, "another --split", split_leakage.validation_shift, "shift",
     ),
     Cause(
         "target-scale", "warning", "error",
-        "how far unscaled targets lie from what a new head says; and the median predictor's loss "
-        f"against --min-delta where early stopping ended the run; {BEHIND}",
+        "how far unscaled targets lie from the outputs of a new head; and the median predictor's "
+        f"loss over --min-delta where early stopping ended the run; {BEHIND}",
         f"{targets.FAR:g}, where a new head's outputs are about 1; less than {targets.UNSEEN:g} "
         "times --min-delta",
-        TUNED, "--scale-target; a lower --min-delta", targets.target_scale,
+        TUNED, "--scale-target; a lower --min-delta", targets.target_scale, "targets",
     ),
     Cause(
         "rows-few", "warning", "error",
-        "training rows against the directions that the features vary in, the error on training and "
-        "validation rows, and a ridge's on half the rows and on all",
-        f"fewer than {capacity.ROWS_PER_DIRECTION:g} rows a direction, an error on training rows "
-        f"below {capacity.GAP:g} of the validation rows', and a ridge that still gains "
+        "the number of training rows over the number of directions in which the features vary, the "
+        "errors on training and validation rows, and a ridge's errors with half the rows and with "
+        "all",
+        f"fewer than {capacity.ROWS_PER_DIRECTION:g} rows for each direction, a training error "
+        f"below {capacity.GAP:g} of the validation error, and a ridge that still gains "
         f"{1 - capacity.STILL_FALLS:.0%}",
-        TUNED, "more images", capacity.rows_few,
+        TUNED, "more images", capacity.rows_few, "gap",
     ),
     Cause(
         "labels-unrelated", "error", "error",
-        "a ridge's error against the median predictor's, and its rank correlation with the target "
-        "against shuffled targets (within sequences: rolled, so that neighbours stay neighbours)",
-        f"a correlation that {label_signal.CHANCE:.0%} of {label_signal.SHUFFLES} shuffles "
-        f"reach, or one below "
-        f"{label_signal.RELATED:g} with a ridge's error above {label_signal.HELPS:g} of the "
-        f"median's; never "
-        f"where the ridge's error is below {label_signal.LITTLE:g} of it, nor where the head "
-        f"learns and "
-        f"its own lies {label_signal.MUCH:.0%} below it",
+        "a ridge's error over the median predictor's, and its rank correlation with the target "
+        "compared with shuffled targets (sequences are rotated, so neighbours stay neighbours)",
+        f"{label_signal.CHANCE:.0%} of {label_signal.SHUFFLES} shuffles reach the correlation, or "
+        f"it is below {label_signal.RELATED:g} and the ridge's error above {label_signal.HELPS:g} "
+        f"of the median's. Never where the ridge's error is below {label_signal.LITTLE:g} of the "
+        f"median's, nor where the head learns and its own lies {label_signal.MUCH:.0%} below it",
         "the usual level of a test", "check that each image has its own target",
-        label_signal.labels_unrelated,
+        label_signal.labels_unrelated, "linear",
     ),
     Cause(
         "learning-rate-high", "error", "error",
-        f"the validation loss that {STAGES * STEPS} steps from the run's own first weights reach "
-        "at a tenth to a thousandth of the rate, against the whole run; how the loss jumps and how "
-        f"many units die at the run's rate; {BEHIND}",
-        f"below {learning_rate.BETTER:g} times the run's, and what as many steps at its own rate "
-        f"reach",
+        f"the validation loss after {STAGES * STEPS} steps from the run's first weights, at a "
+        "tenth to a thousandth of the rate, compared with the whole run; also how far the loss "
+        f"jumps and how many units die at the run's rate; {BEHIND}",
+        f"below {learning_rate.BETTER:g} times the run's loss, and below {learning_rate.BETTER:g} "
+        "times that of as many steps at the run's rate",
         f"{TUNED}; two seeds of a healthy head differ by less",
-        "the lower rate that did best", learning_rate.learning_rate_high,
+        "the best of the lower rates", learning_rate.learning_rate_high, "rates",
     ),
     Cause(
         "stopping-eager", "warning", "error",
-        f"what {STAGES * STEPS} steps at the run's own rate reach, where early stopping ended it "
-        f"sooner; {BEHIND}",
-        f"below {stopped_early.CONTINUED:g} times the run's validation loss",
-        TUNED, "the --patience or --min-delta that would have let it go on",
-        stopped_early.stopping_eager,
+        f"the validation loss after {STAGES * STEPS} steps at the run's rate, where early stopping "
+        f"ended the run sooner; {BEHIND}",
+        f"below {stopped_early.CONTINUED:g} times the run's loss",
+        TUNED, "a --patience or --min-delta that does not stop there",
+        stopped_early.stopping_eager, "curves",
     ),
     Cause(
         "learning-rate-low", "warning", "error",
-        f"as learning-rate-high, at 10 to 1,000 times the rate; a rate that has decayed; {BEHIND}",
-        f"below {learning_rate.BETTER:g} times the run's, and what as many steps at its own rate "
-        f"reach",
-        TUNED, "the higher rate that did best, a slower decay", learning_rate.learning_rate_low,
+        "the same as for learning-rate-high, at 10 to 1,000 times the rate; also whether the rate "
+        f"has decayed; {BEHIND}",
+        f"below {learning_rate.BETTER:g} times the run's loss, and below {learning_rate.BETTER:g} "
+        "times that of as many steps at the run's rate",
+        TUNED, "the best of the higher rates, or a slower decay", learning_rate.learning_rate_low,
+        "rates",
     ),
     Cause(
         "dead-output", "warning", "error",
-        "whether the output is one constant for all sampled training rows with no gradient: its "
-        "relu is 0, or a hidden layer is",
+        "whether the output is the same constant for all sampled training rows, without a "
+        "gradient: its relu is 0, or a hidden layer is",
         "all of them", CONTRACT, "--output-activation linear, or a lower rate",
-        dead_units.dead_output,
-        symptom=True,
+        dead_units.dead_output, "dead", symptom=True,
     ),
     Cause(
         "dead-units", "warning", "error",
-        f"units that are 0 for every sampled training row, by hidden layer; {BEHIND}",
+        f"the share of units that are 0 for every sampled training row, by hidden layer; {BEHIND}",
         f"{dead_units.DEAD_SHARE:.0%} of a layer", SANE, "a lower rate",
-        dead_units.dead_units, symptom=True,
+        dead_units.dead_units, "dead", symptom=True,
     ),
     Cause(
         "overfit", "warning", "warning",
-        "the error on training rows against that on validation rows and a ridge's; and how far the "
-        "validation loss has risen since its lowest while the training loss fell",
-        f"below {capacity.GAP:g}, with a ridge below {capacity.SIMPLER:g} times the run's; a rise "
-        f"to {stopped_early.RISES:g} times (a note: the best weights are kept)",
-        TUNED, "--head ridge, fewer --components, early stopping", capacity.overfit,
+        "the training error over the validation error, and a ridge's error; also how far the "
+        "validation loss rises after its lowest value while the training loss falls",
+        f"below {capacity.GAP:g}, with a ridge below {capacity.SIMPLER:g} times the run's error; a "
+        f"rise to {stopped_early.RISES:g} times (a note: the run keeps its best weights)",
+        TUNED, "--head ridge, fewer --components, early stopping", capacity.overfit, "curves",
     ),
     Cause(
         "stuck-at-median", "error", "error",
-        "how much the predictions vary, where they are no better than the median predictor's",
-        f"less than {stopped_early.CONSTANT:.0%} of what the targets do", SANE,
-        "what is named before it; else jaxreg diagnose", stopped_early.stuck_at_median,
-        symptom=True,
+        "the std of the predictions over that of the targets, where the run does not learn",
+        f"less than {stopped_early.CONSTANT:.0%}", SANE,
+        "those of the findings before it; else jaxreg diagnose", stopped_early.stuck_at_median,
+        "targets", symptom=True,
     ),
     Cause(
         "columns-constant", "note", "note",
-        "columns that are the same for all sampled training rows",
-        f"{inputs.CONSTANT_SHARE:.0%} of them", f"{SANE}: real features have none",
-        "another layer", inputs.columns_constant,
+        "the share of columns that are the same for all sampled training rows",
+        f"{inputs.CONSTANT_SHARE:.0%}", f"{SANE}: real features have none",
+        "another layer", inputs.columns_constant, "inputs",
     ),
     Cause(
         "random-weights", "note", "note",
         "whether the features come from seeded random weights", "they do", CONTRACT,
-        "extract with trained weights", random_weights,
+        "extract with trained weights", inputs.random_weights, "gap",
     ),
 )  # fmt: skip
-"""Every cause there is, in the order in which causes are named."""
+"""All causes, in the order in which the verdict names them."""
 
 PREPROCESSING = Cause(
     "preprocessing-mismatch", "warning", "error",
-    "only by `diagnose --images SOURCE`: mean and std of what the network's first four "
-    "normalizations get of 64 images, against the moving means and variances in the weights, for "
-    "each --preprocess",
-    "another preprocessing's mismatch (means off in std, plus std off in logarithm) "
-    "1.2 times lower",
-    "a recording's frames and trained weights, both ways; random weights have seen no images and "
-    "cannot tell",
-    "extract with the --preprocess that fits", None,
+    "mean and std of what the network's first four normalizations receive for 64 images, compared "
+    "with the moving means and variances in the weights, for each --preprocess; only "
+    "`diagnose --images SOURCE` measures it",
+    "the mismatch of another preprocessing (means off in std, plus std off in logarithm) is 1.2 "
+    "times lower",
+    "frames of a recording with trained weights, tried both ways; random weights were trained on "
+    "no images, so they cannot show it",
+    "extract with the --preprocess that fits", None, None,
 )  # fmt: skip
 """The one cause that is looked for in images."""

@@ -10,18 +10,20 @@ INTRODUCTION = """\
 
 <!-- `python -m jaxreg.verdict.catalogue_page > docs/verdict.md` writes this page -->
 
-Every run ends with a line that says whether it learns, and with findings: a code that never
-changes, a severity, the evidence with its numbers, and a remedy, as a command where one can be had.
-They stand in `summary.json` under `verdict`, in the report, and with pictures in the page that
-`jaxreg diagnose RUN` writes.
+Every run ends with a line that says whether it learns, and with findings. A finding has a code
+that never changes, a severity, the evidence with its numbers, and a remedy, as a command where
+there is one. `summary.json` holds them under `verdict`, and the report shows them. The page that
+`jaxreg diagnose RUN` writes adds a picture to each.
 
-*Healthy* means no finding of severity `error`, and a validation MAE below the median predictor's by
-more than twice the bootstrap error of that difference. On sequences the bootstrap draws runs of
-consecutive rows (the root of their number long), since neighbours err alike.
+A run is *healthy* if it has no finding of severity `error`, and if its validation MAE is below the
+median predictor's by more than twice the bootstrap error of that difference. Neighbouring frames
+have similar errors, so on sequences the bootstrap draws stretches of consecutive rows; a stretch is
+as long as the square root of their number.
 
-`error`: it does not learn, or the number cannot be believed. `warning`: it learns, and a named
-change would help. `note`: worth knowing. Where two severities are given, the second is that of a
-run that does not learn. Of findings equally grave the one that stands first here is named first.
+`error`: the run does not learn, or its score cannot be believed. `warning`: the run learns, and the
+named change would help. `note`: worth knowing. Where a finding has two severities, the second is
+for a run that does not learn. Among findings of the same severity, the verdict names the first on
+this page first.
 """
 
 
@@ -41,8 +43,8 @@ def _section(cause: Cause) -> str:
 
 - Measured: {cause.measures}.
 - Threshold: {cause.threshold}.
-- It comes from: {cause.origin}.
-- What to do: {cause.remedy}.
+- Origin: {cause.origin}.
+- Remedy: {cause.remedy}.
 """
 
 

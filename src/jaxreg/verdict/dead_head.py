@@ -1,94 +1,44 @@
-"""The head by hand, in NumPy: what every unit of it says of some rows."""
+"""Dead heads: the output is one constant, and no gradient can change it."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import jax
 import numpy as np
 
+from jaxreg.cache.lazy_features import read_rows
+from jaxreg.experiment.members import Member
+from jaxreg.head.apply import Activations, activations
 from jaxreg.head.mlp import Params
-from jaxreg.head.scaling import Scaler, Scalers
+from jaxreg.head.scaling import ArrayOf, Scalers
+from jaxreg.head.state import State
 from jaxreg.train_config import HeadConfig
 
-
-class Activity(NamedTuple):
-    """Of some rows, without dropout."""
-
-    inputs: np.ndarray  # (rows, inputs), as they reach the first layer
-    hidden: list[np.ndarray]  # (rows, units) of each layer, after its relu
-    raw: np.ndarray  # (rows, targets), target units, before the output activation
+ROWS = 256  # training rows that are evaluated
+DRAWS = 4  # of dropped units
+SAME = 1e-5  # of a training loss: its sum has another order in each epoch
 
 
-def inputs_of(scaler: Scaler, x: np.ndarray) -> np.ndarray:
-    """`jaxreg.head.scaling.scale` in NumPy: features as stored to (rows, inputs) float32."""
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is a finding, not an error
-        scaled = x.astype(np.float32) - np.asarray(scaler.mean)
-        scaled /= np.asarray(scaler.std)
-        limit = float(scaler.limit)
-        if np.isfinite(limit):
-            np.clip(scaled, -limit, limit, out=scaled)
-        if scaler.basis is None:
-            return scaled
-        return (scaled - np.asarray(scaler.basis.center)) @ np.asarray(scaler.basis.directions)
-
-
-def activity(
-    params: Params,
-    scalers: Scalers,
-    x: np.ndarray,
-    dropout: float = 0.0,
-    random: np.random.Generator | None = None,
-) -> Activity:
-    """What the head does with x, features as stored (rows, columns).
-
-    With `random`, that share of units is dropped after every second hidden layer, as in training.
-    """
-    inputs = inputs_of(scalers.features, x)
-    layers = params.get("hidden", {})
-    hidden, flow = [], inputs
-    with np.errstate(over="ignore", invalid="ignore"):
-        for i in range(len(layers)):
-            layer = layers[f"layer_{i}"]
-            flow = np.maximum(flow @ np.asarray(layer["kernel"]) + np.asarray(layer["bias"]), 0)
-            hidden.append(flow)
-            if i % 2 == 1 and random is not None:
-                flow = flow * (random.random(flow.shape) >= dropout) / np.float32(1 - dropout)
-        output = params["output"]
-        raw = flow @ np.asarray(output["kernel"]) + np.asarray(output["bias"])
-        if "blend" in params:
-            linear = {name: np.asarray(values) for name, values in params["blend"].items()}
-            columns = inputs_of(scalers.features._replace(basis=None), x)
-            ridge, share = columns @ linear["kernel"] + linear["bias"], linear["share"]
-            raw = share * ridge + (1 - share) * raw
-        raw = raw * np.asarray(scalers.target.std) + np.asarray(scalers.target.mean)
-    return Activity(inputs, hidden, raw)
-
-
-def dead_share(hidden: np.ndarray) -> float:
-    """The share of a layer's units that are 0 for every row, so that no gradient reaches them."""
+def dead_share(hidden: ArrayOf) -> float:
+    """The share of a layer's units that are 0 for every row: no gradient reaches them."""
     return float((hidden <= 0).all(axis=0).mean())
 
 
-def is_dead(head: Activity, config: HeadConfig) -> bool:
+def is_dead(head: Activations, config: HeadConfig) -> bool:
     """Whether the output is one constant for all rows and no weight gets a gradient.
 
-    That is so where the output's relu is 0 for all rows, and, but for the last bias, where a whole
-    hidden layer is.
+    This is so where the output relu is 0 for all rows. It is also so, except for the last bias,
+    where a whole hidden layer is 0.
     """
     if config.output_activation == "relu" and (head.raw <= 0).all():
         return True
     return any((layer <= 0).all() for layer in head.hidden)
 
 
-ROWS = 256  # training rows that are looked at
-DRAWS = 4  # of dropped units
-SAME = 1e-5  # of a training loss: it is summed in another order each epoch
-
-
 def next_look(epoch: int) -> int:
-    """The next epoch after which to look: each of the first eight, then ever more rarely.
+    """The next epoch after which to look: each of the first eight, then less and less often.
 
-    Which epochs those are hangs on nothing else, so that a run that is resumed ends where one that
-    was never stopped does.
+    It depends on the epoch alone, so a resumed run ends where one that was never stopped does.
     """
     look = 1
     while look <= epoch:
@@ -96,46 +46,76 @@ def next_look(epoch: int) -> int:
     return look
 
 
-class Watch:
-    """Whether a head is dead: the same answer for every row, and no gradient to change it.
+def look_at(
+    config: HeadConfig, params: Params, scalers: Scalers, x: np.ndarray, losses: Sequence[float]
+) -> tuple[str, bool]:
+    """Look at a head after an epoch.
+
+    Dropout or the momentum of Adam may revive a dead head. So a head counts as lost only if it is
+    also dead with units dropped. If the output relu is the cause, the training loss must stand
+    still too.
 
     Args:
-        config: the head's.
-        scalers: the head's.
+        config, params, scalers: the head's.
         x: (rows, columns) features of some training rows, as stored.
+        losses: training losses of all epochs so far.
+
+    Returns:
+        A sentence if the head is dead, else "", and whether the training is lost.
     """
+    head = activations(params, scalers, config, x)
+    if not is_dead(head, config):
+        return "", False
+    hidden = [bool((layer <= 0).all()) for layer in head.hidden]
+    what = f"hidden layer {hidden.index(True) + 1}" if any(hidden) else "the output relu"
+    sentence = (
+        f"{what} is 0 for all of {len(x)} training rows: the output is one constant, and "
+        "no gradient can change it"
+    )
+    for key in jax.random.split(jax.random.key(len(losses)), DRAWS if config.dropout else 0):
+        if not is_dead(activations(params, scalers, config, x, key), config):
+            return sentence, False
+    still = len(losses) > 1 and abs(losses[-1] - losses[-2]) <= SAME * abs(losses[-1])
+    return sentence, any(hidden) or still
 
-    def __init__(self, config: HeadConfig, scalers: Scalers, x: np.ndarray) -> None:
-        self._config, self._scalers, self._x = config, scalers, x
 
-    def look(self, params: Params, losses: Sequence[float]) -> tuple[str, bool]:
-        """Look after an epoch.
+class Watch:
+    """Looks at all heads of a run while they train, and reports a dead one when it dies."""
 
-        What dropout leaves out may bring a head back, and so may Adam's momentum: a dead head is
-        lost if it is dead with units dropped too and, where the output's relu is behind it, the
-        training loss stands still.
+    def __init__(self, members: Sequence[Member], keep_going: bool) -> None:
+        self._members, self._keep_going = members, keep_going
+        self._rows = [_some_rows(member) for member in members]
+        self._looked = [0] * len(members)  # the last epoch after which each was looked at
+        self._said, self._dead = [""] * len(members), [""] * len(members)
 
-        Args:
-            params: after that epoch.
-            losses: training losses of all epochs so far.
+    def look(
+        self,
+        states: Sequence[State],
+        history: Sequence[Mapping[str, Any]],
+        say: Callable[[str], None],
+    ) -> str:
+        """Warn of dead heads; returns why the run is over, or "" while one head may still learn."""
+        for number, state in enumerate(states):
+            epoch = int(state.epoch)
+            # a member that has stopped while others go on has nothing new
+            if epoch == self._looked[number] or epoch != next_look(epoch - 1) or not state.finite:
+                continue
+            self._looked[number] = epoch
+            member, x = self._members[number], self._rows[number]
+            losses = [float(row["loss"]) for row in history if member.has(row)]
+            sentence, lost = look_at(member.config, state.params, state.scalers, x, losses)
+            if not sentence or (sentence == self._said[number] and not lost):
+                continue
+            self._said[number] = sentence
+            label = member.label if len(self._members) > 1 else {}
+            which = "".join(f"{name} {value}, " for name, value in label.items())
+            end = "; it is over" if lost and not self._keep_going else ""
+            say(f"warning: {which}epoch {epoch}: {sentence}{end}")
+            if lost:
+                self._dead[number] = sentence
+        return "" if self._keep_going or not all(self._dead) else self._dead[0]
 
-        Returns:
-            What there is to say, "" for nothing, and whether the training is lost.
-        """
-        head = activity(params, self._scalers, self._x)
-        if not is_dead(head, self._config):
-            return "", False
-        hidden = [bool((layer <= 0).all()) for layer in head.hidden]
-        what = f"hidden layer {hidden.index(True) + 1}" if any(hidden) else "the output relu"
-        says = (
-            f"{what} is 0 for all of {len(self._x)} training rows: the output is one constant, and "
-            "no gradient can change it"
-        )
-        random = np.random.default_rng(len(losses))
-        rate = self._config.dropout
-        for _ in range(DRAWS if rate else 0):
-            dropped = activity(params, self._scalers, self._x, rate, random)
-            if not is_dead(dropped, self._config):
-                return says, False
-        still = len(losses) > 1 and abs(losses[-1] - losses[-2]) <= SAME * abs(losses[-1])
-        return says, any(hidden) or still
+
+def _some_rows(member: Member) -> np.ndarray:
+    rows = member.experiment.rows("train")
+    return read_rows(member.experiment.x, rows[:: max(1, len(rows) // ROWS)][:ROWS])

@@ -1,68 +1,36 @@
-"""A small ridge in NumPy, for questions of the kind: what if these rows had not been there?"""
+"""What the checks look at: a finished training, and what is computed from it once for all."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from jaxreg.common.threads import threads_for
+from jaxreg.head import scaling
+from jaxreg.head.apply import Activations, activations, predict_rows
 from jaxreg.head.mlp import Params
+from jaxreg.head.ridge import decompose, solve
 from jaxreg.head.scaling import Scalers
-from jaxreg.train_config import TrainConfig
-from jaxreg.verdict import dead_head
-from jaxreg.verdict.dead_head import Activity
+from jaxreg.train_config import HeadConfig, TrainConfig
 from jaxreg.verdict.finding import Compared
 from jaxreg.verdict.short_training import FACTORS, NEAR, Probe, run_probe
 
-ALPHAS = np.logspace(-2, 6, 17)  # on standardized columns
-MOST = 1024  # rows it is fitted on: its time grows with their cube
-
-
-class Dual:
-    """Ridge on the products of rows among themselves; the alpha by leave-one-out (GCV's kin).
-
-    Args:
-        x: (rows, columns), standardized.
-        y: (rows, targets).
-        asked: (asked, columns), rows to predict.
-    """
-
-    def __init__(self, x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> None:
-        if len(x) > MOST:
-            chosen = np.random.default_rng(0).permutation(len(x))[:MOST]
-            x, y = x[chosen], y[chosen]
-        self._x, self._y, self._asked = x, y.astype(np.float64), asked
-        self.rows = len(x)
-
-    def predict(self, keep: np.ndarray | None = None) -> np.ndarray:
-        """Predictions (asked, targets) of a ridge fitted on the rows of `keep`, or on all."""
-        x = self._x if keep is None else self._x[keep]
-        y = self._y if keep is None else self._y[keep]
-        with threads_for(len(x)):
-            return self._solved(x, y)
-
-    def _solved(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        center, mean = x.mean(axis=0), y.mean(axis=0)
-        z = x - center
-        squares, along = np.linalg.eigh(z.astype(np.float64) @ z.T.astype(np.float64))
-        squares = np.maximum(squares, 0)
-        told = along.T @ (y - mean)
-        best = np.empty((len(y), y.shape[1]))
-        errors = np.full(y.shape[1], np.inf)
-        for alpha in ALPHAS:
-            shrink = squares / (squares + alpha)
-            leverage = 1 / len(y) + np.square(along) @ shrink
-            fitted = along @ (shrink[:, None] * told)
-            left_out = (y - mean - fitted) / np.maximum(1 - leverage, 1e-9)[:, None]
-            error = np.square(left_out).mean(axis=0)
-            better = error < errors
-            weights = along @ (told / (squares + alpha)[:, None])
-            best[:, better], errors[better] = weights[:, better], error[better]
-        return (self._asked - center) @ z.T @ best + mean
-
-
+MOST = 1024  # rows that a small ridge is fitted on: its time grows with their cube
 WORSE_THAN_RIDGE = 1.25  # times the ridge's error: from there on a run is looked at twice
+
+
+def small_ridge(x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Predictions (asked, targets) of a ridge fitted on at most MOST of the rows x, y.
+
+    Features are as stored; the alpha is chosen by leaving out one row at a time.
+    """
+    if len(x) > MOST:
+        some = np.random.default_rng(0).permutation(len(x))[:MOST]
+        x, y = x[some], y[some]
+    scalers = Scalers(scaling.feature_scaler(x), scaling.identity_scaler(y.shape[1]))
+    eigen = decompose(scalers.features, x, y)
+    head = eigen.head(solve(eigen, x, y), scalers)
+    return predict_rows(head, scalers, HeadConfig(hidden=()), asked)
 
 
 @dataclass(frozen=True)
@@ -164,10 +132,10 @@ class Observed:
     @cached_property
     def inputs(self) -> np.ndarray:
         """(sampled, inputs) features as they reach the first layer."""
-        return dead_head.inputs_of(self.scalers.features, self.x)
+        return scaling.scale_rows(self.scalers.features, self.x)
 
     @cached_property
-    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+    def mean_and_std(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and std (columns,) of the sampled training rows' features."""
         train = self.x[self.sample_train].astype(np.float32)
         mean = train.mean(axis=0, dtype=np.float64)
@@ -181,16 +149,17 @@ class Observed:
 
         Columns that do not vary there are 0.
         """
-        mean, std = self.moments
+        mean, std = self.mean_and_std
         varies = std > 1e-6 * np.abs(mean)
         scaled = self.x.astype(np.float32) - mean.astype(np.float32)
         scaled /= np.where(varies, std, np.inf).astype(np.float32)
         return scaled
 
     @cached_property
-    def last_activity(self) -> Activity:
-        """What the head of the last epoch does with the sampled training rows."""
-        return dead_head.activity(self.last_params, self.scalers, self.x[self.sample_train])
+    def last_activations(self) -> Activations:
+        """Every layer for the sampled training rows, with the weights of the last epoch."""
+        rows = self.x[self.sample_train]
+        return activations(self.last_params, self.scalers, self.config, rows)
 
     @property
     def behind(self) -> bool:
@@ -211,10 +180,12 @@ class Observed:
         usable = len(self.sample_train) > 1 and len(self.sample_validation) > 0
         if not self.behind or self.config.head == "ridge" or not usable:
             return None
+        tried = self.config
+        if self.bounded:  # a relu that most targets lie below would hide the effect of the rate
+            tried = replace(tried, output_activation="linear")
         return run_probe(
             self.config,
-            # a relu that most targets are beyond would hide what the rate does
-            "linear" if self.bounded else self.config.output_activation,
+            tried,
             self.scalers,
             self.params,
             (self.x[self.sample_train], self.sample_y[self.sample_train]),
@@ -223,18 +194,17 @@ class Observed:
         )
 
     @cached_property
-    def dual(self) -> Dual:
-        """A ridge of the sampled training rows that can be asked what if."""
+    def sample_ridge(self) -> np.ndarray:
+        """(sampled validation rows, targets) of a ridge fitted on the sampled training rows."""
         rows = self.sample_train
-        clipped = np.clip(self.standard, -4, 4)
-        return Dual(clipped[rows], self.sample_y[rows], clipped[self.sample_validation])
+        return small_ridge(self.x[rows], self.sample_y[rows], self.x[self.sample_validation])
 
     @cached_property
     def linear(self) -> np.ndarray:
         """(rows, targets) predictions of the ridge, or of a small one on the sampled rows."""
         if self.ridge is not None:
             return self.ridge[self.validation]
-        return self.dual.predict()
+        return self.sample_ridge
 
     @cached_property
     def linear_rows(self) -> np.ndarray:

@@ -1,115 +1,196 @@
-"""A few hundred steps from the run's own first weights, at its learning rate and at others.
+"""Short trainings of a run's head: a few hundred steps from new weights, on the sampled rows.
 
-That is what tells a rate that is too high or too low from data that cannot be learned: what the
-same head reaches at another rate is measured, not guessed.
+The verdict tries other learning rates this way: it measures what the same head reaches at another
+rate, instead of guessing. `jaxreg diagnose` asks its questions with the same steps.
 """
 
 import functools
-from dataclasses import replace
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxreg.head import mlp
-from jaxreg.head.apply import forward, losses_of
+from jaxreg.head import mlp, optimizer
+from jaxreg.head.apply import activations, forward, losses_of, predict_rows
 from jaxreg.head.fit import steps_from, train_batch
 from jaxreg.head.scaling import Scalers, scale_rows
 from jaxreg.head.state import Rates, first_params, static_config
 from jaxreg.train_config import HeadConfig
-from jaxreg.verdict import dead_head
+from jaxreg.verdict.dead_head import dead_share
 
 FACTORS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
-NEAR = (0.1, 1.0, 10.0)  # those that are tried where the head learns: a second is all it may take
-STAGES, STEPS = 6, 50  # the validation loss is taken after each stage of so many steps
+NEAR = (0.1, 1.0, 10.0)  # tried where the head learns: the verdict may take a second there
+STAGES, STEPS = 6, 50  # the validation loss is computed after each stage of so many steps
 
 Rows = tuple[np.ndarray, np.ndarray]
+
+
+class ShortTraining(NamedTuple):
+    """What happened, step by step."""
+
+    losses: np.ndarray  # (steps,) of each batch
+    gradients: np.ndarray  # (steps, layers) norm of a kernel's gradient; no layers if not asked for
+    ratios: np.ndarray  # (steps, layers) norm of a kernel's update over that of the kernel
+    val_losses: np.ndarray  # (stages,)
+    val_maes: np.ndarray  # (stages,) target units
+    params: mlp.Params  # at the end
+
+    @property
+    def mae(self) -> float:
+        """The lowest validation MAE at the end of a stage."""
+        return float(np.nanmin(np.where(np.isfinite(self.val_maes), self.val_maes, np.inf)))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A head, and rows to try it on: all trials have the same shapes, so little is compiled."""
+
+    config: HeadConfig
+    scalers: Scalers
+    x: np.ndarray  # (rows, inputs) as `fit` takes them
+    y: np.ndarray
+    validation_x: np.ndarray
+    validation_y: np.ndarray
+    stages: int
+
+    @classmethod
+    def of(
+        cls, config: HeadConfig, scalers: Scalers, train: Rows, validation: Rows, stages: int
+    ) -> "Bench":
+        """A bench from features as stored. A ridge is replaced by the MLP of its settings."""
+        if config.head == "ridge":
+            config = replace(config, head="mlp")
+        x, vx = train[0], validation[0]
+        if config.components is not None:
+            x, vx = scale_rows(scalers.features, x), scale_rows(scalers.features, vx)
+        x, vx = x.astype(np.float32), vx.astype(np.float32)
+        return cls(config, scalers, x, train[1], vx, validation[1], stages)
+
+    def run(
+        self,
+        *,
+        rows: int | None = None,
+        seed: int | None = None,
+        rates: Rates | None = None,
+        dropout: float | None = None,
+        gradients: bool = False,
+    ) -> ShortTraining:
+        """Train stages × STEPS steps from new weights.
+
+        Args:
+            rows: number of rows to train on; None: all.
+            seed: of the weights and the order; None: the head's own.
+            rates: learning rate and decay; None: the head's own.
+            dropout: None: the head's own.
+            gradients: whether to return gradients and ratios.
+        """
+        seed = self.config.seed if seed is None else seed
+        static = replace(static_config(self.config), epochs=1)
+        if dropout is not None:
+            static = replace(static, dropout=dropout)
+        key = jax.random.key_data(jax.random.key(seed))
+        params = first_params(static, self.x.shape[1], self.y.shape[1], key)
+        some = np.arange(len(self.x), dtype=np.int32)
+        if rows is not None:
+            some = np.random.default_rng(0).permutation(some)[:rows]
+        size = (self.stages, STEPS, min(self.config.batch_size, len(self.x)))
+        order = some[np.random.default_rng(seed).integers(len(some), size=size, dtype=np.int32)]
+        rates = Rates.of(self.config) if rates is None else rates
+        data = (self.x, self.y, self.validation_x, self.validation_y)
+        found = _run(static, gradients, rates, self.scalers, key, params, data, order)
+        *by_step, val_losses, val_maes, params = jax.device_get(found)
+        losses, norms, ratios = (part.reshape(-1, *part.shape[2:]) for part in by_step)
+        return ShortTraining(losses, norms, ratios, val_losses, val_maes, params)
 
 
 class Probe(NamedTuple):
     """What the head reaches in STAGES × STEPS steps; one value for each of FACTORS.
 
-    Of a factor that was not tried the losses are infinite.
+    The losses of a factor that was not tried are infinite.
     """
 
     reached: np.ndarray  # lowest validation loss at the end of a stage
     last: np.ndarray  # validation loss after the last stage
-    jump: np.ndarray  # highest loss of a batch over the first stage's first one
-    dead: np.ndarray  # share of hidden units that are dead at the end, the worst layer's
+    jump: np.ndarray  # highest loss of a batch over the first one
+    dead: np.ndarray  # share of dead hidden units at the end, in the worst layer
     run: float  # validation loss of the run's best weights on the same rows
 
     def at(self, factor: float) -> int:
-        """Which entry is of that factor."""
+        """The index of that factor."""
         return FACTORS.index(factor)
 
 
 def run_probe(
     config: HeadConfig,
-    output: Literal["linear", "relu"],
+    tried: HeadConfig,
     scalers: Scalers,
     best: mlp.Params,
     train: Rows,
     validation: Rows,
     factors: tuple[float, ...] = FACTORS,
 ) -> Probe:
-    """Train from the run's first weights on `train` and evaluate on `validation`.
+    """Train from the run's first weights on `train`, and evaluate on `validation`.
 
-    `output` is the activation that is tried; `best`, the run's, are judged with its own.
+    `tried` are the settings to train with; the run's best weights are judged with its own.
     """
-    own = replace(static_config(config), epochs=1)
-    static = replace(own, output_activation=output)
-    key = jax.random.key_data(jax.random.key(config.seed))
-    x, vx = train[0], validation[0]
-    if config.components is not None:
-        x, vx = scale_rows(scalers.features, x), scale_rows(scalers.features, vx)
-    inputs, targets = scalers.features.outputs, train[1].shape[1]
-    params = first_params(static, inputs, targets, key)
-    size = min(config.batch_size, len(x))
-    random = np.random.default_rng(config.seed)
-    order = random.integers(len(x), size=(STAGES, STEPS, size), dtype=np.int32)
-    data = jax.device_put((x.astype(np.float32), train[1], vx.astype(np.float32), validation[1]))
-    told = []
-    for factor in FACTORS:
+    bench = Bench.of(tried, scalers, train, validation, STAGES)
+    reached, last = np.full((2, len(FACTORS)), np.inf)
+    jump, dead = np.ones(len(FACTORS)), np.zeros(len(FACTORS))
+    for number, factor in enumerate(FACTORS):
         if factor not in factors:
-            told.append((1.0, 1.0, np.full(STAGES, np.inf), 0.0))
             continue
-        asked = replace(config, learning_rate=config.learning_rate * factor, decay_rate=1.0)
-        *curve, after = _steps(static, Rates.of(asked), scalers, key, params, data, order)
-        head = dead_head.activity(jax.device_get(after), scalers, train[0])
-        told.append((*curve, max(map(dead_head.dead_share, head.hidden), default=0.0)))
-    first, highest, losses, dead = (np.array(part) for part in zip(*told, strict=True))
-    losses = np.where(np.isfinite(losses), losses, np.inf)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        jump = np.where(first > 0, highest / first, 1.0)
-    # from features as stored: a blend wants more of them than the components
-    stored = jnp.asarray(validation[0].astype(np.float32))
-    whole = replace(own, components=None, head="mlp")
-    run = float(_loss(whole, Rates.of(config), scalers, best, stored, data[3]))
-    return Probe(losses.min(axis=1), losses[:, -1], jump, dead, run)
+        rate = config.learning_rate * factor
+        own = bench.run(rates=Rates.of(replace(config, learning_rate=rate, decay_rate=1.0)))
+        losses = np.where(np.isfinite(own.val_losses), own.val_losses, np.inf)
+        reached[number], last[number] = losses.min(), losses[-1]
+        if own.losses[0] > 0:
+            jump[number] = float(own.losses[:STEPS].max()) / float(own.losses[0])
+        hidden = activations(own.params, scalers, tried, train[0]).hidden
+        dead[number] = max(map(dead_share, hidden), default=0.0)
+    pred = predict_rows(best, scalers, config, validation[0])
+    run = float(losses_of(jnp.asarray(pred), validation[1], Rates.of(config), scalers).mean())
+    return Probe(reached, last, jump, dead, run)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _steps(config, rates, scalers, key, params, data, order):
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _run(config, gradients, rates, scalers, key, params, data, order):
     x, y, vx, vy = data
-    begin = steps_from(params)
     real = jnp.ones(order.shape[2], bool)
 
-    def step(steps, rows):
+    def step(steps, rows) -> Any:
         after = train_batch(config, rates, scalers, key, steps, x[rows], y[rows], real)
-        return after, (after.total - steps.total) / order.shape[2]
+        norms = _norms(steps, after) if gradients else (jnp.zeros(0), jnp.zeros(0))
+        return after, ((after.total - steps.total) / order.shape[2], *norms)
 
     def stage(steps, rows):
-        steps = steps._replace(total=jnp.zeros((), jnp.float32))
-        steps, losses = lax.scan(step, steps, rows)
-        return steps, (losses[0], losses.max(), _loss(config, rates, scalers, steps.params, vx, vy))
+        steps, found = lax.scan(step, steps._replace(total=jnp.zeros((), jnp.float32)), rows)
+        pred = forward(steps.params, scalers, config, vx)
+        loss = losses_of(pred, vy, rates, scalers).mean()
+        return steps, (*found, loss, jnp.abs(pred - vy).mean())
 
-    steps, (first, highest, losses) = lax.scan(stage, begin, order)
-    return first[0], highest[0], losses, steps.params
+    steps, found = lax.scan(stage, steps_from(params), order)
+    return *found, steps.params
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _loss(config, rates, scalers, params, x, y):
-    pred = forward(params, scalers, config, x)
-    return losses_of(pred, y, rates, scalers).mean()
+def _norms(before: Any, after: Any) -> tuple[jax.Array, jax.Array]:
+    """The norms of each kernel's gradient in one step, and of its update over the kernel."""
+    # Adam's mean moves by a tenth of the gradient, so the gradient is not computed twice.
+    old_mean, new_mean = before.opt_state[0].mu, after.opt_state[0].mu
+    means = zip(_kernels(old_mean), _kernels(new_mean), strict=True)
+    gradients = [_norm(new - optimizer.B1 * old) / (1 - optimizer.B1) for old, new in means]
+    kernels = zip(_kernels(before.params), _kernels(after.params), strict=True)
+    ratios = [_norm(new - old) / (_norm(old) + 1e-30) for old, new in kernels]
+    return jnp.stack(gradients), jnp.stack(ratios)
+
+
+def _kernels(params):
+    layers = params.get("hidden", {})
+    hidden = [layers[f"layer_{i}"]["kernel"] for i in range(len(layers))]
+    return [*hidden, params["output"]["kernel"]]
+
+
+def _norm(values):
+    return jnp.sqrt(jnp.square(values).sum())

@@ -1,4 +1,4 @@
-"""What reaches the first layer: all alike, of another scale than weights expect, or nothing."""
+"""Looks for features that are all alike, of the wrong scale, constant, or of random weights."""
 
 from collections import Counter
 
@@ -20,23 +20,23 @@ def inputs_identical(obs: Observed) -> Evidence | None:
     _, images = Counter(obs.digests[row] for row in used).most_common(1)[0]
     _, alike = Counter(row.tobytes() for row in obs.x).most_common(1)[0]
     share = max(images / len(used), alike / len(obs.x))
-    spread = float(obs.moments[1].max(initial=0) / (np.abs(obs.x).max(initial=0) or 1.0))
+    spread = float(obs.mean_and_std[1].max(initial=0) / (np.abs(obs.x).max(initial=0) or 1.0))
     numbers = {"share": share, "spread": spread, "rows": len(used)}
     advice = f"look at the images and paths, then: {obs.extract}"
     if share > ALIKE_SHARE:
-        sentence = f"{share:.0%} of the {len(used)} rows are one and the same image"
+        sentence = f"{share:.0%} of the {len(used)} rows are the same image"
         return Evidence(sentence, advice, numbers)
     if spread < ALIKE_SPREAD:
         sentence = (
-            f"the features of all rows are alike: they deviate by at most {spread:.1g} of "
-            "their size, as those of empty images do"
+            f"the features of all rows are alike: their std is at most {spread:.1g} of their "
+            "size, as for empty images"
         )
         return Evidence(sentence, advice, numbers)
     return None
 
 
 def inputs_unscaled(obs: Observed) -> Evidence | None:
-    """Unscaled features so small or so large that the head cannot work with them."""
+    """Unscaled features are too small or too large for the head."""
     if obs.config.scale_features or not obs.behind:
         return None
     inputs = obs.inputs[obs.sample_train].astype(np.float64)
@@ -44,22 +44,22 @@ def inputs_unscaled(obs: Observed) -> Evidence | None:
     size = float(np.sqrt(np.square(inputs).mean()))
     numbers = {"std": std, "size": size}
     if std < VANISHING:
-        sentence = f"features deviate by {std:.2g} at the first layer, not by about 1"
+        sentence = f"the features have a std of {std:.2g} at the first layer, instead of about 1"
     elif size > EXPLODING:
-        sentence = f"features have a size of {size:.3g} at the first layer, not of about 1"
+        sentence = f"the features have a size of {size:.3g} at the first layer, instead of about 1"
     else:
         return None
     return Evidence(sentence, {"scale_features": True}, numbers)
 
 
 def inputs_heavy_tailed(obs: Observed) -> Evidence | None:
-    """A few rows with features far from all others make up much of the error."""
+    """A few rows with extreme features cause much of the error."""
     if obs.config.scale_features or obs.mae is None:
         return None
     rows = obs.sample_validation
     reach = np.abs(obs.standard[rows]).max(axis=1)
-    told = obs.predictions[obs.sampled].astype(np.float64)  # of a head that diverges, too
-    wrong = np.abs(told - obs.sample_y)[rows].mean(axis=1)
+    pred = obs.predictions[obs.sampled].astype(np.float64)  # large where a head diverges
+    wrong = np.abs(pred - obs.sample_y)[rows].mean(axis=1)
     few = max(1, round(TAIL_ROWS * len(rows)))
     far = np.argsort(-reach)[:few]
     share = float(wrong[far].sum() / (wrong.sum() or 1.0))
@@ -67,14 +67,14 @@ def inputs_heavy_tailed(obs: Observed) -> Evidence | None:
     if share < TAIL_ERROR or times < TAIL_REACH:
         return None
     sentence = (
-        f"{share:.0%} of the error is that of {few} of {len(rows)} validation rows, whose features "
-        f"lie up to {reach.max():.3g} std out ({np.median(reach):.2g} is usual)"
+        f"{few} of {len(rows)} validation rows cause {share:.0%} of the error; their features lie "
+        f"up to {reach.max():.3g} std from the mean ({np.median(reach):.2g} is usual)"
     )
     return Evidence(sentence, {"scale_features": True}, {"share": share, "times": times})
 
 
 def columns_constant(obs: Observed) -> Evidence | None:
-    """Columns that say the same of every row."""
+    """Columns are the same for every row."""
     rows = obs.x[obs.sample_train]
     constant = float((rows == rows[:1]).all(axis=0).mean())
     if not CONSTANT_SHARE <= constant < 1:
@@ -84,8 +84,10 @@ def columns_constant(obs: Observed) -> Evidence | None:
 
 
 def random_weights(obs: Observed) -> Evidence | None:
-    """The features come from a network that was never trained."""
+    """The features come from a network with random weights."""
     if obs.random_seed is None:
         return None
-    sentence = f"the features come from random weights (seed {obs.random_seed}), trained on nothing"
+    sentence = (
+        f"the features come from random weights (seed {obs.random_seed}), which were never trained"
+    )
     return Evidence(sentence, "jaxreg extract … --weights imagenet")

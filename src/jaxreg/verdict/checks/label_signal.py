@@ -1,30 +1,31 @@
-"""Whether the targets have anything to do with the images."""
+"""Looks for targets that the features tell nothing about."""
 
 import numpy as np
 
+from jaxreg.metrics import ranks
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
 
 RELATED = 0.3  # rank correlation
-SURE = 4.0  # times the error of the gain: nothing more is asked from there on
-MUCH = 0.25  # of the median predictor's error: a head that learns and gains so much has labels
+SURE = 4.0  # times the error of the gain: a larger gain needs no further test
+MUCH = 0.25  # of the median predictor's error: with such a gain the targets are related
 SHUFFLES = 200
-CHANCE = 0.05  # share of shuffles that correlate as well
-LITTLE = 0.9  # of the median predictor's error: below, a ridge knows too much
-HELPS = 0.95  # of the median predictor's error: a ridge that stays above says nothing
+CHANCE = 0.05  # share of shuffles with as high a correlation
+LITTLE = 0.9  # of the median predictor's error: a ridge below it has learned something
+HELPS = 0.95  # of the median predictor's error: a ridge above it has learned nothing
 
 
 def labels_unrelated(obs: Observed) -> Evidence | None:
-    """Neither the head nor a ridge does better than chance, against shuffles within sequences."""
+    """Neither the head nor a ridge predicts better than shuffled targets allow by chance."""
     if obs.mae is None or obs.gain > SURE * obs.gain_error:
         return None
-    rows, told = obs.linear_rows, obs.linear
+    rows, pred = obs.linear_rows, obs.linear
     if obs.learns and (obs.gain > MUCH * obs.median_mae or not _at_chance(obs)):
         return None
     y = obs.y[rows].astype(np.float64)
-    ridge = float(np.abs(told - y).mean())
+    ridge = float(np.abs(pred - y).mean())
     median = float(np.abs(obs.median - y).mean())
-    chances = [_chance(obs, rows, told[:, i], y[:, i]) for i in range(y.shape[1])]
+    chances = [_chance(obs, rows, pred[:, i], y[:, i]) for i in range(y.shape[1])]
     rank, chance = min(chances, key=lambda pair: pair[1])
     if ridge < LITTLE * median:
         return None
@@ -32,28 +33,28 @@ def labels_unrelated(obs: Observed) -> Evidence | None:
         return None
     within = "shuffles within sequences" if obs.sequential else "shuffles"
     sentence = (
-        f"a ridge reaches an MAE of {ridge:.3g} against the median predictor's {median:.3g}, and "
-        f"its rank correlation with the target is {rank:.2f}, which {chance:.0%} of {within} "
-        "reach: these targets are not in these features"
+        f"a ridge reaches an MAE of {ridge:.3g}, the median predictor {median:.3g}; the ridge's "
+        f"rank correlation with the target is {rank:.2f}, and {chance:.0%} of {within} reach that "
+        "too: these features do not tell these targets"
     )
     remedy = f"check that each image has its own target, then: jaxreg diagnose {obs.words[0]}"
     return Evidence(sentence, remedy, {"rank": rank, "chance": chance, "ridge": ridge})
 
 
 def _at_chance(obs: Observed) -> bool:
-    """Whether the head's own predictions are no better ordered than shuffled ones would be."""
+    """Whether the head's own predictions correlate no better than with shuffled targets."""
     rows = obs.validation
-    y, told = obs.y[rows].astype(np.float64), obs.predictions[rows]
-    return all(_chance(obs, rows, told[:, i], y[:, i])[1] > CHANCE for i in range(y.shape[1]))
+    y, pred = obs.y[rows].astype(np.float64), obs.predictions[rows]
+    return all(_chance(obs, rows, pred[:, i], y[:, i])[1] > CHANCE for i in range(y.shape[1]))
 
 
 def _chance(
-    obs: Observed, rows: np.ndarray, told: np.ndarray, y: np.ndarray
+    obs: Observed, rows: np.ndarray, pred: np.ndarray, y: np.ndarray
 ) -> tuple[float, float]:
-    """The rank correlation, and which share of shuffled targets have as high a one."""
-    if np.ptp(told) == 0 or np.ptp(y) == 0:
+    """The rank correlation, and the share of shuffled targets with as high a correlation."""
+    if np.ptp(pred) == 0 or np.ptp(y) == 0:
         return 0.0, 1.0
-    a, b = _ranks(told), _ranks(y)
+    a, b = ranks(pred), ranks(y)
     random = np.random.default_rng(0)
     shuffled = np.empty((SHUFFLES, len(b)))
     place = np.lexsort((obs.order[rows], obs.sequence[rows]))
@@ -67,7 +68,3 @@ def _chance(
     found = float(a @ b / (len(b) * std))
     by_chance = shuffled @ a / (len(b) * std)
     return found, float((by_chance >= found).mean())
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    return np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(np.float64)

@@ -1,15 +1,15 @@
-"""The learning rate, by what a few hundred steps at other rates reach."""
+"""Looks for a learning rate that is too high or too low: short trainings try other rates."""
 
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.short_training import FACTORS, STAGES, STEPS, Probe
 
-DECAYED = 0.3  # of the first rate: what is left of it at the end
-BETTER = 0.8  # of a validation loss: what another rate has to reach
+DECAYED = 0.3  # of the first rate: a last rate below it has decayed
+BETTER = 0.8  # of a validation loss: another rate must get below it
 
 
 def learning_rate_high(obs: Observed) -> Evidence | None:
-    """A lower rate reaches in a few hundred steps what the whole run did not."""
+    """At a lower rate, a few hundred steps reach a lower loss than the whole run."""
     probe = obs.probe
     if probe is None:
         return None
@@ -19,19 +19,23 @@ def learning_rate_high(obs: Observed) -> Evidence | None:
     own, rate = probe.at(1.0), obs.config.learning_rate
     reached = probe.reached[probe.at(best)]
     steps = STAGES * STEPS
-    linear = ", with a linear output" if obs.bounded else ""
+    linear = " with a linear output" if obs.bounded else ""
     sentence = (
-        f"at the learning rate {rate:g} the loss rises to {probe.jump[own]:.3g} times its first "
-        f"value and {probe.dead[own]:.0%} of a hidden layer dies in {steps} steps{linear}; "
-        f"at {rate * best:.1g} as many steps reach a validation loss of {reached:.2g}, the whole "
-        f"run {probe.run:.2g}"
+        f"in {steps} steps at the learning rate {rate:g}{linear} the loss rises to "
+        f"{probe.jump[own]:.3g} times its first value and {probe.dead[own]:.0%} of a hidden layer "
+        f"dies; at {rate * best:.1g} as many steps reach a validation loss of {reached:.2g}, the "
+        f"whole run reached {probe.run:.2g}"
     )
-    numbers = {"jump": float(probe.jump[own]), "dead": float(probe.dead[own]), **_told(probe, best)}
+    numbers = {
+        "jump": float(probe.jump[own]),
+        "dead": float(probe.dead[own]),
+        **_numbers(probe, best),
+    }
     return Evidence(sentence, _at(rate * best), numbers)
 
 
 def learning_rate_low(obs: Observed) -> Evidence | None:
-    """A higher rate does, or the same one where it does not decay."""
+    """At a higher rate, or at its own without decay, a few hundred steps reach a lower loss."""
     probe, config = obs.probe, obs.config
     if probe is None or not obs.epochs or obs.bounded:
         return None
@@ -40,19 +44,19 @@ def learning_rate_low(obs: Observed) -> Evidence | None:
     if has_decayed(obs) and own < BETTER * probe.run:
         sentence = (
             f"the learning rate has decayed from {first:g} to {last:.2g}; {steps} steps at "
-            f"{first:g} reach a validation loss of {own:.2g}, the whole run {probe.run:.2g}"
+            f"{first:g} reach a validation loss of {own:.2g}, the whole run reached {probe.run:.2g}"
         )
         slower = {"decay_steps": 100_000, "decay_rate": 0.95}
-        return Evidence(sentence, slower, {"last": last, **_told(probe, 1.0)})
+        return Evidence(sentence, slower, {"last": last, **_numbers(probe, 1.0)})
     best = _best(probe, [factor for factor in FACTORS if factor > 1])
     if not _is_better(probe, best):
         return None
     sentence = (
         f"{steps} steps at the learning rate {first * best:.1g} reach a validation loss of "
-        f"{probe.reached[probe.at(best)]:.2g}; the whole run at {first:g} {probe.run:.2g}, and as "
-        f"many of its steps {own:.2g}"
+        f"{probe.reached[probe.at(best)]:.2g}; at {first:g} as many steps reach {own:.2g}, and the "
+        f"whole run reached {probe.run:.2g}"
     )
-    return Evidence(sentence, _at(first * best), {"last": last, **_told(probe, best)})
+    return Evidence(sentence, _at(first * best), {"last": last, **_numbers(probe, best)})
 
 
 def has_decayed(obs: Observed) -> bool:
@@ -66,12 +70,12 @@ def _best(probe: Probe, factors: list[float]) -> float:
 
 
 def _is_better(probe: Probe, factor: float) -> bool:
-    """Than the run, and than as many steps at the run's own rate."""
+    """Whether that rate is better than the whole run, and than as many steps at the run's rate."""
     reached = probe.reached[probe.at(factor)]
     return reached < BETTER * probe.run and reached < BETTER * probe.reached[probe.at(1.0)]
 
 
-def _told(probe: Probe, factor: float) -> dict[str, float]:
+def _numbers(probe: Probe, factor: float) -> dict[str, float]:
     return {"reached": float(probe.reached[probe.at(factor)]), "run": probe.run, "factor": factor}
 
 

@@ -1,20 +1,22 @@
-"""The losses, epoch by epoch."""
+"""Looks at the losses by epoch: a stop that came too soon, overfitting, a constant output."""
 
+import jax.numpy as jnp
 import numpy as np
 
+from jaxreg.head import early_stopping
 from jaxreg.verdict.checks.learning_rate import has_decayed
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.short_training import STAGES, STEPS
 
-CONTINUED = 0.85  # of the run's validation loss: what going on has to reach
+CONTINUED = 0.85  # of the run's validation loss: going on must get below it
 RISES, FALLS = 1.1, 0.4  # validation and training loss since the best epoch
 CONSTANT = 0.05  # of the targets' std: predictions that vary less are one constant
 PATIENCE = 10  # the default's
 
 
 def stopping_eager(obs: Observed) -> Evidence | None:
-    """Early stopping ended what the same steps go on to improve."""
+    """Early stopping ended a run that more steps improve."""
     probe, config = obs.probe, obs.config
     if probe is None or not obs.stopped_early or has_decayed(obs) or obs.bounded:
         return None
@@ -23,7 +25,7 @@ def stopping_eager(obs: Observed) -> Evidence | None:
     if steps >= STAGES * STEPS or reached >= CONTINUED * probe.run:
         return None
     noise = float(np.abs(np.diff(obs.history["val_loss"])).mean()) if obs.epochs > 1 else 0.0
-    would_stop = _stops(obs.history["val_loss"], config.patience, 0.0)
+    would_stop = _stops(obs.history["val_loss"], config.patience)
     if would_stop:
         why = f"--patience {config.patience}"
         changed = {"patience": max(PATIENCE, 3 * config.patience)}
@@ -32,15 +34,15 @@ def stopping_eager(obs: Observed) -> Evidence | None:
         changed = {"min_delta": float(f"{probe.run / 1000:.1g}")}
         changed["patience"] = max(PATIENCE, config.patience)
     sentence = (
-        f"training was stopped by {why} after {steps} steps at a validation loss of "
-        f"{probe.run:.2g} (which moves by {noise:.1g} from epoch to epoch); {STAGES * STEPS} steps "
-        f"reach {reached:.2g}"
+        f"{why} stopped the training after {steps} steps at a validation loss of {probe.run:.2g} "
+        f"(which moves by {noise:.1g} from epoch to epoch); {STAGES * STEPS} steps reach "
+        f"{reached:.2g}"
     )
     return Evidence(sentence, changed, {"steps": steps, "reached": reached, "noise": noise})
 
 
 def overfit_curve(obs: Observed) -> tuple[float, float] | None:
-    """How the validation and the training loss end, over those of the best epoch."""
+    """The last validation and training losses over those of the best epoch, if it overfits."""
     if not obs.best_epoch or obs.best_epoch >= obs.epochs - 1:
         return None
     best, loss, validation = obs.best_epoch - 1, obs.history["loss"], obs.history["val_loss"]
@@ -57,23 +59,22 @@ def stuck_at_median(obs: Observed) -> Evidence | None:
     """The predictions are one constant, no better than the median."""
     if obs.learns or obs.mae is None:
         return None
-    told, y = obs.predictions[obs.validation], obs.y[obs.validation]
-    share = float(told.astype(np.float64).std() / (y.astype(np.float64).std() or 1.0))
-    if told.shape[1] > 1 or share > CONSTANT:
+    pred, y = obs.predictions[obs.validation], obs.y[obs.validation]
+    share = float(pred.astype(np.float64).std() / (y.astype(np.float64).std() or 1.0))
+    if pred.shape[1] > 1 or share > CONSTANT:
         return None
     sentence = (
-        f"predictions deviate by {share:.1%} of what the targets do, around {told.mean():.3g}; the "
-        f"training median is {obs.median[0]:.3g}"
+        f"the std of the predictions is {share:.1%} of that of the targets; their mean is "
+        f"{pred.mean():.3g}, and the training median is {obs.median[0]:.3g}"
     )
     return Evidence(sentence, f"jaxreg diagnose {obs.words[0]}", {"share": share})
 
 
-def _stops(values: np.ndarray, patience: int, min_delta: float) -> bool:
-    """Whether early stopping would have ended this series, by the rule of `heads.stopping`."""
-    best, wait = np.inf, 0
+def _stops(values: np.ndarray, patience: int) -> bool:
+    """Whether early stopping would have ended this series without --min-delta."""
+    state = early_stopping.start()
     for value in values:
-        wait = 0 if value + min_delta < best else wait + 1
-        best = min(best, value)
-        if wait and wait >= patience:
+        state, stop = early_stopping.update(state, jnp.float32(value), patience, 0.0)
+        if stop:
             return True
     return False

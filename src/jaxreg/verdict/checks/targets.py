@@ -1,20 +1,21 @@
-"""The targets against what the output can say and what the loss can see."""
+"""Looks for targets that the output cannot reach, or whose scale hides them from the loss."""
 
 import numpy as np
 
+from jaxreg.metrics import huber
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
 
 BOUND_COST = 0.01  # of the median predictor's error
 TRIMS = (0.1, 0.05, 0.02)  # shares left out on each side for the scale of the usual targets
 OUTLYING, SHRINKS = 15.0, 3.0  # usual std; times the std falls without them
-UNSEEN = 30.0  # times --min-delta: the loss that there is to lose
+UNSEEN = 30.0  # times --min-delta: the loss of the median predictor
 SMALL = 0.3  # of the Huber delta
 FAR = 10.0  # head outputs: initial ones are about 1
 
 
 def output_bounded(obs: Observed) -> Evidence | None:
-    """The output's relu, and targets below 0."""
+    """The output relu cannot reach targets below 0."""
     if obs.config.output_activation != "relu":
         return None
     y = obs.y[obs.train]
@@ -38,7 +39,7 @@ def target_constant(obs: Observed) -> Evidence | None:
 
 
 def targets_outliers(obs: Observed) -> Evidence | None:
-    """A few targets so far from all others that the std is theirs."""
+    """A few targets are so far from all others that they decide the std."""
     y = obs.y[obs.train].astype(np.float64)
     for number, values in enumerate(y.T):
         center, usual = np.median(values), _usual_std(values)
@@ -58,40 +59,37 @@ def targets_outliers(obs: Observed) -> Evidence | None:
 
 
 def target_scale(obs: Observed) -> Evidence | None:
-    """Targets so small that stopping sees no progress, or far beyond what the head starts with."""
+    """The targets are so small that early stopping misses all progress, or far from the output."""
     if not obs.behind or obs.mae is None:
         return None
     scaler, config = obs.scalers.target, obs.config
     y = (obs.y[obs.train].astype(np.float64) - scaler.mean) / scaler.std
     away = float(np.sqrt(np.square(y).mean()))
     if not config.scale_target and away > FAR:
-        sentence = f"unscaled targets lie about {away:.3g} from 0, where a new head's output is"
+        sentence = f"the unscaled targets lie about {away:.3g} from 0, and a new head starts near 0"
         return Evidence(sentence, {"scale_target": True}, {"away": away})
     error = np.abs(obs.y[obs.validation].astype(np.float64) - obs.median)
-    unit = scaler.std if y.shape[1] > 1 else 1.0  # as in the loss
-    delta = config.huber_delta / unit
-    error = error / unit
-    loss = np.where(error <= delta, 0.5 * error**2, delta * error - 0.5 * delta**2)
-    to_lose = float(loss.mean())
+    unit = np.asarray(scaler.std) if y.shape[1] > 1 else 1.0  # as in the loss
+    to_lose = float(huber(error / unit, config.huber_delta / unit).mean())
     small = y_std(obs) < SMALL * config.huber_delta
     if not (small and obs.stopped_early and to_lose < UNSEEN * config.min_delta):
         return None
     sentence = (
-        f"the median predictor's loss is {to_lose:.2g} (the target deviates by "
-        f"{y_std(obs):.2g}, the Huber delta is {config.huber_delta:g}), and improvements "
-        f"below --min-delta {config.min_delta:g} do not count"
+        f"the median predictor's loss is {to_lose:.2g} (the std of the target is "
+        f"{y_std(obs):.2g}, the Huber delta {config.huber_delta:g}), and improvements below "
+        f"--min-delta {config.min_delta:g} do not count"
     )
     changed = {"min_delta": float(f"{to_lose / 3000:.1g}"), "scale_target": True}
     return Evidence(sentence, changed, {"to_lose": to_lose, "min_delta": config.min_delta})
 
 
 def y_std(obs: Observed) -> float:
-    """Of the training targets, in target units, their mean where there are several."""
+    """Std of the training targets, in target units; the mean over several targets."""
     return float(obs.y[obs.train].astype(np.float64).std(axis=0).mean())
 
 
 def _usual_std(values: np.ndarray) -> float:
-    """The std of the middle of the values, the widest middle that outliers cannot reach."""
+    """The std without the outermost shares; the first of TRIMS that leaves values that vary."""
     ordered = np.sort(values)
     for trim in TRIMS:
         cut = round(trim * len(ordered))
