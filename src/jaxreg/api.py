@@ -2,24 +2,25 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from jaxreg.cache.datasets import dataset_names, read_dataset
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import safe_name
-from jaxreg.config_io import from_json, preset_settings, to_json
+from jaxreg.config_io import check_preset, from_json, merge, preset_settings, read_settings
 from jaxreg.errors import InputError
 from jaxreg.extract_config import FEATURES_PRESETS, ExtractConfig, FeaturesPreset, SourceOptions
+from jaxreg.keywords import ExtractKeywords, TrainKeywords
 from jaxreg.sources import open_source
 from jaxreg.sources.examples import Examples
-from jaxreg.train_config import Preset, TrainConfig
+from jaxreg.train_config import Preset
 
 if TYPE_CHECKING:
     from jaxreg.extraction.extract_source import Extraction
     from jaxreg.extraction.pipeline import Progress
-    from jaxreg.trained_run import Run
+    from jaxreg.trained_run import TrainedRun
     from jaxreg.training.run_directory import Row
 
 StrPath = str | os.PathLike[str]
@@ -40,26 +41,24 @@ def extract_features(
     name: str | None = None,
     cache: StrPath = "cache",
     options: SourceOptions | None = None,
-    download_limit: float | None = None,
+    preset: FeaturesPreset | None = None,
     say: Say = _silent,
     on_progress: "Callable[[Progress], None]" = _silent,
     should_stop: Callable[[], bool] = _never,
-    preset: FeaturesPreset | None = None,
-    **settings: Any,
+    **settings: Unpack[ExtractKeywords],
 ) -> "Extraction":
     """Compute the features of a source that the cache lacks, and write its dataset.
 
     Args:
-        source: what `jaxreg extract` takes, or examples made in Python.
+        source: as for `jaxreg extract`, or examples made in Python.
         name: of the dataset; by default made from the source.
         cache: the folder of datasets and features.
-        options: what a source may need to be told (columns, steering correction).
-        download_limit: seconds that a download of the imagenet weights may take in all.
+        options: which columns a table has, steering correction.
+        preset: a key of `jaxreg.extract_config.FEATURES_PRESETS`.
         say: gets each line meant for people.
         on_progress: called after every batch.
         should_stop: asked after every image.
-        preset: a key of `jaxreg.extract_config.FEATURES_PRESETS`, for settings that are not given.
-        settings: fields of `jaxreg.extract_config.ExtractConfig`.
+        settings: fields of `jaxreg.extract_config.ExtractConfig`; they win over the preset.
 
     Raises:
         InputError: the source, a setting, the cache or the weights file is wrong.
@@ -69,9 +68,10 @@ def extract_features(
     """
     from jaxreg.extraction.extract_source import Extracting, default_name
 
-    if preset not in (None, *FEATURES_PRESETS):
-        raise InputError(f"no preset {preset!r}", expected=" or ".join(FEATURES_PRESETS))
-    chosen = from_json(ExtractConfig, {**FEATURES_PRESETS.get(preset or "", {}), **settings})
+    if preset is not None:
+        check_preset(preset, FEATURES_PRESETS)
+    asked = merge(preset=FEATURES_PRESETS.get(preset or ""), given=settings)
+    chosen = from_json(ExtractConfig, asked)
     options = options or SourceOptions()
     examples = source if isinstance(source, Examples) else open_source(source, options)
     if not examples.ids:
@@ -84,7 +84,7 @@ def extract_features(
         Cache(Path(cache)),
         options,
         chosen,
-        download_limit,
+        None,
         say,
     )
     return work.run(on_progress, should_stop)
@@ -99,11 +99,12 @@ def train_head(
     resume: bool = False,
     overwrite: bool = False,
     preset: Preset | None = None,
+    config: StrPath | None = None,
     say: Say = _silent,
     on_epoch: "Callable[[Row], None]" = _silent,
     should_stop: Callable[[], bool] = _never,
-    **settings: Any,
-) -> "Run":
+    **settings: Unpack[TrainKeywords],
+) -> "TrainedRun":
     """Train a head on the cached features of a dataset, and write its run.
 
     Args:
@@ -113,11 +114,13 @@ def train_head(
         ckpts: the folder of runs.
         resume: go on where a run of these settings was stopped or killed.
         overwrite: replace a run of that name.
-        preset: a key of `jaxreg.train_config.PRESETS`, for settings that are not given.
+        preset: a key of `jaxreg.train_config.PRESETS`.
+        config: a JSON file of settings, such as the config.json of a run.
         say: gets each line meant for people.
         on_epoch: gets each line of history.csv.
         should_stop: asked about twice a second.
-        settings: fields of `jaxreg.train_config.TrainConfig`; with `resume` the run's own.
+        settings: fields of `jaxreg.train_config.TrainConfig`. They win over `config`, which wins
+            over `preset`. With `resume` the run's own settings take the place of the defaults.
 
     Raises:
         InputError: the dataset, a setting, the cache or the run is wrong.
@@ -127,30 +130,32 @@ def train_head(
     has the finding `non-finite`.
     """
     begin = time.perf_counter()
+    from jaxreg.experiment.resolve import resolve
     from jaxreg.runner import execute
     from jaxreg.training.run_directory import RunDirectory, new_run, run_path
 
-    settings = {**preset_settings(preset), **settings}
+    asked = merge(
+        preset=preset_settings(preset),
+        file=None if config is None else read_settings(Path(config)),
+        given=settings,
+    )
     store = Cache(Path(cache))
     if resume and run is None:
         raise InputError("--resume without --run", remedy="--run with the run's name or path")
-    place = None if run is None else run_path(Path(run), Path(ckpts))
-    there = RunDirectory(place) if place is not None else None
-    goes_on = resume and there is not None and there.exists
-    if goes_on and there is not None:
-        name = name or there.read_config()["dataset"]
-        settings = {**to_json(there.settings()), **settings}
-    elif resume:
-        say(f"nothing to resume in {place}: a new run")
-    chosen = from_json(TrainConfig, settings)
+    there = None if run is None else RunDirectory(run_path(Path(run), Path(ckpts)))
+    resumed: Mapping[str, Any] | None = None
+    if resume and there is not None and there.exists:
+        resumed = there.read_config()
+        name = name or resumed["dataset"]
+    elif resume and there is not None:
+        say(f"nothing to resume in {there.path}: a new run")
     dataset = read_dataset(store, name or _only_dataset(store))
+    resolved = resolve(store, dataset, asked, resumed)
     directory = there or RunDirectory(new_run(dataset.name, Path(ckpts)))
     execute(
         directory,
-        store,
-        dataset,
-        chosen,
-        resume=goes_on,
+        resolved,
+        resume=resumed is not None,
         overwrite=overwrite,
         say=say,
         on_epoch=on_epoch,
@@ -160,7 +165,7 @@ def train_head(
     return load_run(directory.path)
 
 
-def load_run(path: StrPath) -> "Run":
+def load_run(path: StrPath) -> "TrainedRun":
     """Load a finished run: `.summary`, `.predict(images or paths)`, `.predict_features(array)`.
 
     Raises:

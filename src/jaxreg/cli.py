@@ -1,4 +1,4 @@
-"""What all commands share: parsing, messages, progress, signals and exit codes."""
+"""What all commands share: messages, progress, signals and exit codes."""
 
 import gc
 import json
@@ -8,62 +8,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from jaxreg.errors import InputError, JaxregError, Stopped
+from jaxreg.errors import JaxregError, Stopped
 
 if TYPE_CHECKING:
     from jaxreg.extraction.pipeline import Progress
-
-Arguments = TypeVar("Arguments")
-
-
-def parse(
-    arguments: type[Arguments],
-    command: str,
-    argv: Sequence[str] | None = None,
-    defaults: Callable[[Sequence[str]], Arguments] | None = None,
-) -> Arguments:
-    """Parse the command line into a settings dataclass; wrong words end the process with 2.
-
-    `defaults` makes the values of options left out, from the words themselves.
-    """
-    import tyro
-
-    words = sys.argv[1:] if argv is None else list(argv)
-    refuse_repeated_options(words)
-    given: dict[str, Any] = {} if defaults is None else {"default": defaults(words)}
-    return tyro.cli(
-        arguments,
-        prog=f"jaxreg {command}",
-        args=words,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.PositionalMetavarFromFieldName),
-        **given,
-    )
-
-
-def value_of(argv: Sequence[str], flag: str) -> str | None:
-    """The value of an option that decides the defaults of the others, before parsing."""
-    for word, following in zip_longest(argv, argv[1:]):
-        if word == flag:
-            return following
-        if word.startswith(flag + "="):
-            return word.removeprefix(flag + "=")
-    return None
-
-
-def refuse_repeated_options(argv: Sequence[str]) -> None:
-    """Of an option given twice the parser would silently keep the last: raise InputError."""
-    flags = [word.split("=")[0].replace("_", "-") for word in argv if word.startswith("--")]
-    flags = [flag.replace("--no-", "--") for flag in flags]
-    if repeated := sorted({flag for flag in flags if flags.count(flag) > 1}):
-        raise InputError(
-            f"{repeated[0]} is given more than once",
-            expected=f"each option once; several values follow one option: {repeated[0]} A B",
-        )
 
 
 def run_command(main: Callable[[], int]) -> NoReturn:
@@ -141,36 +93,29 @@ def stop_signal() -> Iterator[StopSignal]:
             signal.signal(number, handler)
 
 
-class LiveLine:
-    """One line that is rewritten on a terminal; off it, plain lines. To be used with `with`."""
+@contextmanager
+def live_line(*, quiet: bool = False, every: float = 0.0) -> Iterator[Callable[[str], None]]:
+    """Gives `show(text)`: one line that is rewritten on a terminal, and plain lines elsewhere.
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        from rich.console import Console
-        from rich.live import Live
+    Args:
+        quiet: show nothing.
+        every: seconds between two plain lines, at least.
+    """
+    from rich.console import Console
 
-        self.quiet = quiet
-        self.printed = time.monotonic()
-        console = Console(stderr=True, highlight=False)
-        self.live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    console = Console(stderr=True, highlight=False)
+    printed = time.monotonic()
+    with console.status("") if console.is_terminal and not quiet else nullcontext() as status:
 
-    def __enter__(self) -> Self:
-        if self.live and not self.quiet:
-            self.live.start()
-        return self
+        def show(text: str) -> None:
+            nonlocal printed
+            if status is not None:
+                status.update(text)
+            elif not quiet and time.monotonic() - printed >= every:
+                say(text)
+                printed = time.monotonic()
 
-    def __exit__(self, *_: object) -> None:
-        if self.live:
-            self.live.stop()
-
-    def show(self, text: str, *, every: float = 0.0) -> None:
-        """Show `text`; where there is no terminal, at most one line in `every` seconds."""
-        if self.quiet:
-            return
-        if self.live:
-            self.live.update(text, refresh=True)
-        elif time.monotonic() - self.printed >= every:
-            say(text)
-            self.printed = time.monotonic()
+        yield show
 
 
 def progress_text(progress: "Progress") -> str:

@@ -1,57 +1,118 @@
-"""Settings to and from JSON, and as the words of a command."""
+"""Settings merged from all that was said, to and from JSON, and as the words of a command."""
 
 import dataclasses
+import json
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_origin, get_type_hints
 
+import typeguard
+
+from jaxreg.common.json_files import FORMAT
 from jaxreg.errors import InputError, nearest
 from jaxreg.train_config import PRESETS, HeadConfig
 
 T = TypeVar("T")
 
 
-def preset_settings(preset: str | None) -> dict[str, Any]:
-    """What a preset says, nothing for None. Raises InputError if there is no such preset.
+def merge(
+    *,
+    resumed: Mapping[str, Any] | None = None,
+    preset: Mapping[str, Any] | None = None,
+    file: Mapping[str, Any] | None = None,
+    given: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """All that was said of some settings; a later one of these sources wins.
 
-    Of the head, what other presets say otherwise is in it too: so a run of another is another run.
+    This is the one place that decides for the command line, the Python API, `--config`,
+    `--preset` and `--resume`. What nobody said is left out: the settings class has the default.
+
+    Args:
+        resumed: the settings of a run that goes on.
+        preset: as `preset_settings` gives them.
+        file: the settings of a `--config` file.
+        given: flags, or keywords of the Python API.
+    """
+    return {**(resumed or {}), **(preset or {}), **(file or {}), **(given or {})}
+
+
+def preset_settings(preset: str | None) -> dict[str, Any]:
+    """The settings of a preset of `train`, nothing for None.
+
+    Of the head, every setting that any preset decides is in it, so that `--resume` with another
+    preset is another run.
+
+    Raises:
+        InputError: there is no such preset.
     """
     if preset is None:
         return {}
-    if preset not in PRESETS:
-        raise InputError(
-            f"no preset {preset!r}",
-            expected=" or ".join(PRESETS),
-            remedy=nearest(preset, PRESETS) or "",
-        )
+    check_preset(preset, PRESETS)
     head = fields_of(HeadConfig, HeadConfig())
     decided = {name for said in PRESETS.values() for name in said if name in head}
     return {**{name: head[name] for name in decided}, **PRESETS[preset]}
 
 
-def to_json(settings: Any) -> dict[str, Any]:
-    """A settings dataclass as JSON values; tuples become lists."""
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in dataclasses.asdict(settings).items()
-    }
+def check_preset(preset: str, presets: Mapping[str, Any]) -> None:
+    """Raise InputError if there is no such preset; the nearest is named."""
+    if preset not in presets:
+        raise InputError(
+            f"no preset {preset!r}",
+            expected=" or ".join(presets),
+            remedy=nearest(preset, presets) or "",
+        )
 
 
-def from_json(kind: type[T], settings: Mapping[str, Any]) -> T:
-    """The inverse of `to_json`; settings left out keep their defaults.
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings in a `--config` file: `asked` of a run, or `settings` of a hand-written file.
 
     Raises:
-        InputError: a setting that does not exist (the nearest is named), or a value out of range.
+        InputError: it is absent, not JSON, of another format, or has no settings.
+    """
+    expected = f'a JSON file {{"format": {FORMAT}, "settings": {{…}}}}, or a run\'s config.json'
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}", expected=expected) from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError(f"{path} is not of format {FORMAT}", expected=expected)
+    settings = content.get("asked", content.get("settings"))
+    if not isinstance(settings, dict):
+        raise InputError(f"the settings in {path} are {settings!r}", expected=expected)
+    return settings
+
+
+def to_json(settings: Any) -> dict[str, Any]:
+    """A settings dataclass as JSON values; tuples become lists."""
+    return {name: _to_json(value) for name, value in dataclasses.asdict(settings).items()}
+
+
+def _to_json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def said_to_json(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that were said, as JSON values."""
+    return {name: _to_json(value) for name, value in said.items()}
+
+
+def from_json(kind: type[T], said: Mapping[str, Any]) -> T:
+    """Settings of a class from JSON values or keywords; what is left out keeps its default.
+
+    Raises:
+        InputError: a setting that does not exist (the nearest is named), of another type, or with
+            a value out of range.
     """
     known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
-    for name in settings:
+    for name in said:
         if name not in known:
             raise InputError(
                 f"no setting {name!r}",
                 expected="one of: " + ", ".join(known),
                 remedy=nearest(name, known) or "",
             )
-    values = {n: tuple(v) if isinstance(v, list) else v for n, v in settings.items()}
+    values = {n: tuple(v) if isinstance(v, list) else v for n, v in said.items()}
     for name, hint in get_type_hints(kind).items():
         if hint == tuple[str, ...] and isinstance(values.get(name), str):
             values[name] = (values[name],)  # target="angle" is target=("angle",)
@@ -66,20 +127,15 @@ def from_json(kind: type[T], settings: Mapping[str, Any]) -> T:
 
 
 def _has_type(value: object, hint: Any) -> bool:
-    """Whether a setting's value fits its annotation, for the few kinds that settings have."""
-    origin, parts = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return value in parts
-    if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        inner = parts[:1] * len(value) if parts[-1] is ... else parts
-        return len(value) == len(inner) and all(map(_has_type, value, inner))
-    if parts:  # a union
-        return any(_has_type(value, part) for part in parts)
-    if hint in (int, float) and isinstance(value, bool):
+    """Whether a value fits an annotation; an int is a float, but a bool is no number."""
+    if isinstance(value, bool) and hint is not bool:
         return False
-    return isinstance(value, (int, float) if hint is float else hint)
+    every = typeguard.CollectionCheckStrategy.ALL_ITEMS
+    try:
+        typeguard.check_type(value, hint, collection_check_strategy=every)
+    except typeguard.TypeCheckError:
+        return False
+    return True
 
 
 def fields_of(kind: type, settings: Any) -> dict[str, Any]:
@@ -87,9 +143,15 @@ def fields_of(kind: type, settings: Any) -> dict[str, Any]:
     return {field.name: getattr(settings, field.name) for field in dataclasses.fields(kind)}
 
 
-def command_line(module: str, words: Sequence[object], *settings: Any) -> str:
+def split_off(kind: type[T], given: dict[str, Any]) -> T:
+    """Take the settings of `kind` out of all that were given."""
+    names = [field.name for field in dataclasses.fields(kind) if field.name in given]  # type: ignore[arg-type]
+    return from_json(kind, {name: given.pop(name) for name in names})
+
+
+def command_line(command: str, words: Sequence[object], *settings: Any) -> str:
     """The command that says the same: `words`, then every setting that is not the default."""
-    parts = [*module.split(), *map(str, words)]
+    parts = [*command.split(), *map(str, words)]
     for group in settings:
         for field in dataclasses.fields(group):
             value = getattr(group, field.name)

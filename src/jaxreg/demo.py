@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxreg import cli
+from jaxreg.arguments import parse
 from jaxreg.errors import UnavailableError
+from jaxreg.settings import setting
 
 DOWNLOAD_SECONDS = 10  # a demonstration must not wait for a network that is not there
 
@@ -19,14 +21,14 @@ class DemoArguments:
     Example: jaxreg demo
     """
 
-    images: int = 2000  # to draw
-    cache: str = "cache"  # folder of datasets and features
-    ckpts: str = "ckpts"  # folder of runs
+    images: int = setting(2000, "Data", "number of images to draw")
+    cache: str = setting("cache", "Run", "folder of datasets and features")
+    ckpts: str = setting("ckpts", "Run", "folder of runs")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run both commands and say each one; returns the exit code of the one that ended it."""
-    arguments = cli.parse(DemoArguments, "demo", argv)
+    arguments, _ = parse("demo", DemoArguments, argv=argv)
     source, common = f"road:{arguments.images}", ["--cache", arguments.cache]
     weights = weights_to_use(Path(arguments.cache))
     words = ["extract", source, "--name", "road", *common, "--weights", weights]

@@ -3,50 +3,55 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from jaxreg import cli
+from jaxreg.arguments import POSITIONAL, parse
 from jaxreg.errors import InputError
+from jaxreg.settings import setting
 
 
 @dataclass(frozen=True)
 class DiagnoseArguments:
-    """Try a run's head and its data, and write diagnosis.html into the run's directory.
+    """Test the head and the data of a run, and write diagnosis.html into its directory.
 
-    With the name of a dataset a head is trained on a sample of it; the page is then written here.
+    With the name of a dataset, a head is trained on a sample of it; the page is then written here.
 
     Example: jaxreg diagnose track-1
     """
 
-    name: Annotated[str | None, tyro.conf.Positional] = None  # run (name or path) or dataset
-    target: tuple[str, ...] = ()  # of a dataset: columns to predict; none: the source's own
-    images: str | None = None  # a source: does preprocessing match the weights?
-    cache: str | None = None  # folder of datasets and features; none: the run's own, or cache
-    ckpts: str = "ckpts"  # folder of runs
-    json: tyro.conf.FlagCreatePairsOff[bool] = False  # print one JSON object at the end
+    name: str | None = setting(None, POSITIONAL, "name or path of a run, or name of a dataset")
+    target: tuple[str, ...] = setting(
+        (), "Data", "columns of a dataset to predict; by default those that its source names"
+    )
+    images: str | None = setting(
+        None, "Data", "source of images, to compare the preprocessing with the weights"
+    )
+    cache: str | None = setting(
+        None, "Run", "folder of datasets and features; by default that of the run, or cache"
+    )
+    ckpts: str = setting("ckpts", "Run", "folder of runs")
+    json: bool = setting(False, "Output", "print one JSON object at the end")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, diagnose, print; returns the exit code."""
-    arguments = cli.parse(DiagnoseArguments, "diagnose", argv)
-    if arguments.name is None:
+    own, _ = parse("diagnose", DiagnoseArguments, argv=argv)
+    if own.name is None:
         raise InputError("diagnose what?", expected="a run or a dataset as the first word")
     from jaxreg.diagnosis.run_tests import diagnose
 
-    told = diagnose(
-        arguments.name,
-        cache=None if arguments.cache is None else Path(arguments.cache),
-        ckpts=Path(arguments.ckpts),
-        images=arguments.images,
-        target=arguments.target,
+    done = diagnose(
+        own.name,
+        cache=None if own.cache is None else Path(own.cache),
+        ckpts=Path(own.ckpts),
+        images=own.images,
+        target=own.target,
         say=cli.say,
     )
-    cli.say(told["verdict"]["headline"])
-    cli.say(f"diagnosis: {told['page']} ({told['seconds']:.0f} s)")
-    if arguments.json:
-        cli.print_json(told)
+    cli.say(done["verdict"]["headline"])
+    cli.say(f"diagnosis: {done['page']} ({done['seconds']:.0f} s)")
+    if own.json:
+        cli.print_json(done)
     return 0
 
 

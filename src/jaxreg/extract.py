@@ -3,67 +3,67 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import tyro
 
 from jaxreg import cli
-from jaxreg.config_io import fields_of
-from jaxreg.extract_config import FEATURES_PRESETS, ExtractConfig, FeaturesPreset, SourceOptions
+from jaxreg.arguments import POSITIONAL, parse
+from jaxreg.config_io import split_off
+from jaxreg.extract_config import ExtractConfig, FeaturesPreset, SourceOptions
+from jaxreg.settings import setting
 
 if TYPE_CHECKING:
     from jaxreg.extraction.extract_source import Extraction
 
 
 @dataclass(frozen=True)
-class ExtractArguments(ExtractConfig, SourceOptions):
-    """Run InceptionV3 once over SOURCE and keep the pooled features in the cache.
+class ExtractArguments:
+    """Run a network (InceptionV3 by default) once over SOURCE and keep the pooled features.
 
     SOURCE: road[:N] (drawn, needs nothing), mnist, a .csv or .parquet table, a .npz, a DonkeyCar
     tub, a Udacity driving_log.csv; a folder, a glob or one image.
     Example: jaxreg extract tub/ --name track --weights imagenet
     """
 
-    source: Annotated[str, tyro.conf.Positional] = tyro.MISSING
-    preset: FeaturesPreset | None = None  # best: mixed2 in grid:2x4 at 150x150 (docs/best-head.md)
-    name: str | None = None  # of the dataset; by default the source's own
-    cache: str = "cache"  # folder of datasets and features
-    json: tyro.conf.FlagCreatePairsOff[bool] = False  # print one JSON object at the end
+    source: str = setting(tyro.MISSING, POSITIONAL, "where the images and the numbers are")
+    preset: FeaturesPreset | None = setting(
+        None, "Output", "best: layer mixed2 in grid:2x4 at 150x150 (docs/best-head.md)"
+    )
+    name: str | None = setting(None, "Output", "name of the dataset; by default that of the source")
+    cache: str = setting("cache", "Output", "folder of datasets and features")
+    json: bool = setting(False, "Output", "print one JSON object at the end")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, extract, print; returns the exit code."""
-    arguments = cli.parse(ExtractArguments, "extract", argv, _defaults)
+    own, settings = parse("extract", ExtractArguments, [SourceOptions, ExtractConfig], argv)
     begin = time.perf_counter()
     from jaxreg.api import extract_features
 
     importing = time.perf_counter() - begin
-    with cli.LiveLine() as line, cli.stop_signal() as stop:
+    options = split_off(SourceOptions, settings)
+    with cli.live_line(every=5) as show, cli.stop_signal() as stop:
         done = extract_features(
-            arguments.source,
-            name=arguments.name,
-            cache=arguments.cache,
-            options=SourceOptions(**fields_of(SourceOptions, arguments)),
+            own.source,
+            name=own.name,
+            cache=own.cache,
+            options=options,
+            preset=own.preset,
             say=cli.say,
-            on_progress=lambda progress: line.show(cli.progress_text(progress), every=5),
+            on_progress=lambda progress: show(cli.progress_text(progress)),
             should_stop=stop,
-            **fields_of(ExtractConfig, arguments),
+            **settings,
         )
-    for part in ("start", "total"):  # what Python's API cannot know
+    for part in ("start", "total"):  # the Python API cannot know it
         done.seconds[part] = round(done.seconds[part] + importing, 3)
-    _tell(done, arguments.cache)
-    if arguments.json:
+    _say_result(done, own.cache)
+    if own.json:
         cli.print_json(done.to_json())
     return 0
 
 
-def _defaults(argv: Sequence[str]) -> ExtractArguments:
-    """What an option left out means: `--preset`'s value."""
-    preset = FEATURES_PRESETS.get(cli.value_of(argv, "--preset") or "", {})
-    return ExtractArguments(**preset)
-
-
-def _tell(done: "Extraction", cache: str) -> None:
+def _say_result(done: "Extraction", cache: str) -> None:
     where = f"{', '.join(done.columns)} in {cache}/features/{done.feature_set}"
     seconds = done.seconds
     if done.computed:

@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import tyro
 
 from jaxreg import cli
-from jaxreg.config_io import fields_of
+from jaxreg.arguments import POSITIONAL, parse
+from jaxreg.config_io import split_off
 from jaxreg.errors import InputError
 from jaxreg.extract_config import SourceOptions
+from jaxreg.settings import setting
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,50 +21,50 @@ FORMATS = (".csv", ".parquet", ".jsonl")
 
 
 @dataclass(frozen=True)
-class PredictArguments(SourceOptions):
+class PredictArguments:
     """Predict from raw images with a trained RUN, through its own recipe and the cache.
 
-    SOURCE is what jaxreg.extract takes, and a folder, a glob or one image.
+    SOURCE: all that jaxreg extract takes, and a folder, a glob or one image.
     Example: jaxreg predict ckpts/track-1 photos/ --out predictions.csv
     """
 
-    run: Annotated[str, tyro.conf.Positional] = tyro.MISSING
-    source: Annotated[str, tyro.conf.Positional] = tyro.MISSING
-    out: str = tyro.MISSING  # file to write: .csv, .parquet or .jsonl
-    weights: str | None = None  # the weights file, where it has moved
-    cache: str | None = None  # folder of features; none: the run's own
-    ckpts: str = "ckpts"  # folder of runs, for a RUN given by its name
-    json: tyro.conf.FlagCreatePairsOff[bool] = False  # print one JSON object at the end
+    run: str = setting(tyro.MISSING, POSITIONAL, "name or path of the run")
+    source: str = setting(tyro.MISSING, POSITIONAL, "where the images are")
+    out: str = setting(tyro.MISSING, "Output", "file to write: .csv, .parquet or .jsonl")
+    json: bool = setting(False, "Output", "print one JSON object at the end")
+    weights: str | None = setting(None, "Run", "the weights file, where it has moved")
+    cache: str | None = setting(None, "Run", "folder of features; by default that of the run")
+    ckpts: str = setting("ckpts", "Run", "folder of runs, for a RUN given by its name")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, predict, write; returns the exit code."""
-    arguments = cli.parse(PredictArguments, "predict", argv)
-    out = Path(arguments.out)
+    own, settings = parse("predict", PredictArguments, [SourceOptions], argv)
+    out = Path(own.out)
     if out.suffix not in FORMATS:
         raise InputError(f"--out {out}", expected=f"a name that ends in {', '.join(FORMATS)}")
     from jaxreg.api import load_run
     from jaxreg.sources import open_source
     from jaxreg.training.run_directory import run_path
 
-    run = load_run(run_path(arguments.run, Path(arguments.ckpts)))
-    examples = open_source(arguments.source, SourceOptions(**fields_of(SourceOptions, arguments)))
+    run = load_run(run_path(own.run, Path(own.ckpts)))
+    examples = open_source(own.source, split_off(SourceOptions, settings))
     if not len(examples) and not examples.unusable:
-        raise InputError(f"no images in {arguments.source}", expected="at least one")
-    with cli.LiveLine() as line, cli.stop_signal() as stop:
+        raise InputError(f"no images in {own.source}", expected="at least one")
+    with cli.live_line(every=5) as show, cli.stop_signal() as stop:
         table = run.predict_table(
             examples,
-            cache=arguments.cache,
-            weights=arguments.weights,
+            cache=own.cache,
+            weights=own.weights,
             say=cli.say,
-            on_progress=lambda progress: line.show(cli.progress_text(progress), every=5),
+            on_progress=lambda progress: show(cli.progress_text(progress)),
             should_stop=stop,
         )
     write_table(out, table)
     failed = sum(bool(reason) for reason in table["reason"].to_pylist())
     done = f"{table.num_rows - failed} predictions"
     cli.say(f"{done}, {failed} images without one: {out}" if failed else f"{done}: {out}")
-    if arguments.json:
+    if own.json:
         cli.print_json({"out": str(out), "rows": table.num_rows, "failed": failed})
     if failed == table.num_rows:
         raise InputError(

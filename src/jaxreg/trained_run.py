@@ -1,4 +1,4 @@
-"""A finished run, loaded: what it scored, and new images through its recipe and its head."""
+"""A finished run, loaded: its scores, and predictions for new images."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ from jaxreg.training.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainedRun:
     """A run on disk with its head in memory; of several folds and seeds, all of their heads.
 
     The prediction of several heads is the mean of theirs.
@@ -45,14 +45,19 @@ class Run:
     params: tuple[mlp.Params, ...] = field(repr=False)  # of the lowest validation loss
     scalers: tuple[Scalers, ...] = field(repr=False)
 
+    @property
+    def cache(self) -> Path:
+        """The folder of datasets and features that the run was trained on."""
+        return self.path / self.config["cache"]
+
     def predict_features(self, features: np.ndarray) -> np.ndarray:
         """Predictions (rows, targets) in target units for features as the cache holds them."""
         width = self.scalers[0].features.mean.shape[0]
         if features.ndim != 2 or features.shape[1] != width:
             raise InputError(f"features of shape {features.shape}", expected=f"(rows, {width})")
         heads = zip(self.params, self.scalers, strict=True)
-        told = [predict_rows(*head, self.settings, features) for head in heads]
-        return told[0] if len(told) == 1 else np.mean(told, axis=0)
+        each = [predict_rows(*head, self.settings, features) for head in heads]
+        return each[0] if len(each) == 1 else np.mean(each, axis=0)
 
     def predict(
         self,
@@ -111,8 +116,8 @@ class Run:
             Stopped: `should_stop` said so.
             UnavailableError: something must be computed and the weights are not to be found.
         """
-        store = Cache(Path(cache if cache is not None else self.config["cache"]))
-        known = self.config.get("weights_path")
+        store = Cache(self.cache if cache is None else Path(cache))
+        known = self.config["weights_path"]
 
         def engine() -> Engine:
             places = [known]
@@ -138,20 +143,22 @@ class Run:
         if outcome.stopped:
             raise Stopped("stopped; the features are kept, no predictions are written")
         usable = [i for i, digest in enumerate(outcome.digests) if digest is not None]
-        told = np.full((len(outcome.digests), len(self.targets)), np.nan, np.float32)
+        predictions = np.full((len(outcome.digests), len(self.targets)), np.nan, np.float32)
         if usable:
             digests = [digest for digest in outcome.digests if digest is not None]
             features = store.read(self.recipe.feature_set, self.columns, digests)
-            told[usable] = self.predict_features(features)
-        return self._table(examples, told, dict(outcome.failed))
+            predictions[usable] = self.predict_features(features)
+        return self._table(examples, predictions, dict(outcome.failed))
 
-    def _table(self, examples: Examples, told: np.ndarray, reasons: dict[int, str]) -> pa.Table:
+    def _table(
+        self, examples: Examples, predictions: np.ndarray, reasons: dict[int, str]
+    ) -> pa.Table:
         left_out = examples.unusable
         ids = [*examples.ids, *(name for name, _ in left_out)]
         why = [reasons.get(row, "") for row in range(len(examples))]
         padding = np.full(len(left_out), np.nan, np.float32)
         columns: dict[str, Any] = {"id": pa.array(ids, pa.string())}
-        for name, values in zip(self.targets, told.T, strict=True):
+        for name, values in zip(self.targets, predictions.T, strict=True):
             numbers = np.concatenate([values, padding])
             columns[f"prediction.{name}"] = pa.array(numbers, from_pandas=True)
         for name in self.targets:
@@ -171,7 +178,7 @@ def load_states(directory: RunDirectory, warn: Callable[[str], None]) -> tuple[S
         InputError: there is no whole checkpoint, or it is not this run's.
     """
     config, settings = directory.read_config(), directory.settings()
-    empty = empty_state(settings, config["features"], len(config["targets"]))
+    empty = empty_state(settings, config["features"], len(settings.target))
     if (count := number_of_members(settings)) > 1:
         empty = stack([empty] * count)
     found = Checkpoints(directory.checkpoints, config).load(empty, warn)
@@ -180,7 +187,7 @@ def load_states(directory: RunDirectory, warn: Callable[[str], None]) -> tuple[S
     return states_of(found[1])
 
 
-def load_run(path: str | Path) -> Run:
+def load_run(path: str | Path) -> TrainedRun:
     """Load a run from its directory.
 
     Raises:
@@ -195,7 +202,6 @@ def load_run(path: str | Path) -> Run:
             remedy=f"jaxreg train --run {path} --resume",
         )
     settings = directory.settings()
-    targets = tuple(config["targets"])
     states = load_states(directory, lambda text: None)
     expected = [one["best_epoch"] or 0 for one in summary["members"] or [summary]]
     if [int(state.best_epoch) for state in states] != expected:
@@ -203,14 +209,21 @@ def load_run(path: str | Path) -> Run:
             f"the last checkpoint of {path} is damaged, and the one before it is another head",
             remedy="train it again: --overwrite",
         )
-    return Run(
+    recipe = Recipe.from_json(config["recipe"], config["weights_tag"])
+    if recipe.feature_set != settings.feature_set:
+        raise InputError(
+            f"the recipe in {path}/config.json is that of {recipe.feature_set}",
+            expected=f"that of {settings.feature_set}",
+            remedy="train it again: --overwrite",
+        )
+    return TrainedRun(
         path=Path(path),
         config=config,
         summary=summary,
         settings=settings,
-        recipe=Recipe.from_json(config["recipe"], config["weights_tag"]),
-        columns=tuple(Column.parse(name) for name in config["columns"]),
-        targets=targets,
+        recipe=recipe,
+        columns=tuple(map(Column.parse, settings.columns)),
+        targets=settings.target,
         params=tuple(state.best_params for state in states),
         scalers=tuple(state.scalers for state in states),
     )

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
 from jaxreg import cli
+from jaxreg.arguments import parse
 from jaxreg.errors import InputError
+from jaxreg.settings import setting
 
-DAMAGED = 2  # exit code
+DAMAGED = 6  # exit code
 
 
 @dataclass(frozen=True)
@@ -19,15 +19,17 @@ class VerifyArguments:
     Example: jaxreg verify --repair
     """
 
-    cache: str = "cache"  # folder of datasets and features
-    repair: tyro.conf.FlagCreatePairsOff[bool] = False  # set damaged parts aside
-    recompute: int = 0  # images per column whose features are computed again and compared
-    json: tyro.conf.FlagCreatePairsOff[bool] = False  # print one JSON object at the end
+    cache: str = setting("cache", "Data", "folder of datasets and features")
+    repair: bool = setting(False, "Data", "set damaged parts aside")
+    recompute: int = setting(
+        0, "Data", "number of images per column whose features are computed again and compared"
+    )
+    json: bool = setting(False, "Output", "print one JSON object at the end")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse, check, print; returns the exit code: 2 if something is damaged and stays so."""
-    arguments = cli.parse(VerifyArguments, "verify", argv)
+    """Parse, check, print; returns the exit code: 6 if something is damaged and stays so."""
+    arguments, _ = parse("verify", VerifyArguments, argv=argv)
     from jaxreg.cache.parts import set_aside
     from jaxreg.cache.store import Cache
 

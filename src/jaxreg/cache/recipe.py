@@ -49,8 +49,11 @@ class Column:
 
     @classmethod
     def parse(cls, name: str) -> Self:
-        """The inverse of `name`."""
-        view, layer, pool = name.split(".")
+        """The inverse of `name`; `mixed10.avg` means `identity.mixed10.avg`."""
+        parts = name.split(".")
+        if len(parts) not in (2, 3):
+            raise InputError(f"no column {name!r}", expected="LAYER.POOL, as mixed10.avg")
+        view, layer, pool = ("identity", *parts)[-3:]
         return cls(view, layer, pool.replace("grid", "grid:"))
 
     @property

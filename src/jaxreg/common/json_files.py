@@ -21,7 +21,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path, keys: Sequence[str], *, expected: str, again: str) -> dict[str, Any]:
-    """The content of a JSON file that `write_json` wrote.
+    """The content that was given to `write_json`.
 
     Args:
         path: the file.
@@ -45,7 +45,7 @@ def read_json(path: Path, keys: Sequence[str], *, expected: str, again: str) -> 
         raise InputError(f"{path} is damaged: its SHA-256 is not that of its content", remedy=again)
     if missing := [key for key in keys if key not in content]:
         raise InputError(f"{path} has no {missing[0]!r}", remedy=again)
-    return content
+    return {name: value for name, value in content.items() if name not in ("format", "sha256")}
 
 
 def check_format(path: Path, found: object, again: str) -> None:

@@ -13,12 +13,11 @@ from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
 from jaxreg.experiment.arrays import Experiment, load_experiment
 from jaxreg.experiment.members import Member, first_member
+from jaxreg.experiment.resolve import resolve
 from jaxreg.head.fit import make_fit
 from jaxreg.head.state import Data, History, init_state, project
 from jaxreg.report.run_predictions import predict_all
 from jaxreg.report.run_verdict import observe
-from jaxreg.runner import as_before
-from jaxreg.train_config import TrainConfig
 from jaxreg.trained_run import load_states
 from jaxreg.training.loop import Trained
 from jaxreg.training.run_directory import RunDirectory
@@ -63,25 +62,24 @@ def of_run(path: Path, cache: Path | None, say: Say) -> Subject:
         InputError: it is not finished, has no whole checkpoint, or its dataset is another now.
     """
     directory = RunDirectory(path)
-    record, settings = directory.read_config(), directory.settings()
+    record = directory.read_config()
     if directory.read_summary() is None:
         again = f"jaxreg train --run {path} --resume"
         raise InputError(f"{path} is not finished", remedy=again)
-    store = Cache(Path(record["cache"]) if cache is None else cache)
+    store = Cache(directory.cache() if cache is None else cache)
     dataset = read_dataset(store, record["dataset"])
-    if dataset.fingerprint != record["data"]:
+    if dataset.fingerprint != record["dataset_sha256"]:
         raise InputError(
             f"the dataset {dataset.name} is not what {path} was trained on",
             remedy=f"train again, or: jaxreg diagnose {dataset.name}",
         )
-    config = as_before(settings, record)
     say(f"reading {len(dataset)} rows")
-    experiment = load_experiment(store, dataset, config, resumed=True, window=record.get("window"))
+    experiment = load_experiment(resolve(store, dataset, {}, record))
     states = load_states(directory, say)
-    member, history = first_member(experiment, config), list(directory.read_history())
+    member, history = first_member(experiment), list(directory.read_history())
     if len(states) > 1:
         say(f"the first of its {len(states)} trainings is looked at")
-    obs = _look(store, member, Trained(states[:1], history, 0.0, 0.0, interrupted=False), say)
+    obs = _look(member, Trained(states[:1], history, 0.0, 0.0, interrupted=False), say)
     return Subject(path.name, path, store, experiment, obs)
 
 
@@ -89,29 +87,28 @@ def of_dataset(name: str, cache: Path, target: tuple[str, ...], say: Say) -> Sub
     """A dataset, with a head of default settings trained on a sample of its rows."""
     store = Cache(cache)
     dataset: Dataset = read_dataset(store, name)
-    config = TrainConfig(epochs=EPOCHS, target=target)
     say(f"reading {len(dataset)} rows")
-    experiment = load_experiment(store, dataset, config)
+    experiment = load_experiment(resolve(store, dataset, {"epochs": EPOCHS, "target": target}))
     say("training a head on a sample of them")
-    trained = _train_on_some(experiment, config)
-    obs = _look(store, first_member(experiment, config), trained, say)
+    trained = _train_on_some(experiment)
+    obs = _look(first_member(experiment), trained, say)
     return Subject(dataset.name, Path(), store, experiment, obs)
 
 
-def _look(store: Cache, member: Member, trained: Trained, say: Say) -> Observed:
+def _look(member: Member, trained: Trained, say: Say) -> Observed:
     say("predicting, and solving a ridge")
-    told = predict_all(member.experiment, [member], member.config, trained)
+    predictions = predict_all(member.experiment, [member], trained)
     history = trained.history_of(member)
-    return observe(member, trained.states[0], history, told.predictions, store)
+    return observe(member, trained.states[0], history, predictions.predictions)
 
 
-def _train_on_some(experiment: Experiment, config: TrainConfig) -> Trained:
+def _train_on_some(experiment: Experiment) -> Trained:
     labels = experiment.split.labels
     sampled = choose_rows(labels, *experiment.places)
     x, y = read_rows(experiment.x, sampled), experiment.y[sampled]
     rows, validation = labels[sampled] == "train", labels[sampled] == "validation"
     data = Data.of(x[rows], y[rows], x[validation], y[validation])
-    config = replace(config, components=None)
+    config = replace(experiment.config, components=None)
     state = init_state(config, data)
     data = jax.device_put(project(config, state, data))
     state, history = make_fit(config)(state, data, config.epochs)

@@ -1,9 +1,8 @@
-"""The bar to beat: a ridge on the same features, solved before the first epoch."""
+"""The members of a run: one training, or one for each fold and seed, each with its ridge."""
 
-import dataclasses
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,27 +15,27 @@ from jaxreg.head.scaling import Scalers
 from jaxreg.splits.held_out_groups import HeldOutGroup, some_of
 from jaxreg.train_config import HeadConfig, TrainConfig
 
-WIDEST = 3072  # rows or columns, the fewer of both: beyond, a bar is not worth its time, which
-# grows with the cube
+WIDEST = 3072  # rows or columns, the fewer of both: the time of a ridge grows with the cube
 
 
 @dataclass(frozen=True)
-class Bar:
-    """A ridge on all columns, and what it says of every row of the dataset."""
+class RidgeBaseline:
+    """A ridge on all columns, solved before the first epoch, and its predictions."""
 
     solved: Solved
-    rows: np.ndarray  # that it was solved on: in a fold also what early stopping watches
-    groups: list[HeldOutGroup] | None  # of these rows, what its alpha was judged on
-    predictions: np.ndarray  # (rows, targets), target units
-    honest: np.ndarray | None  # in a fold: the same, as if it had not seen a validation row's unit
-    validation_groups: int  # how many units early stopping watches; counted for a blend
+    rows: np.ndarray  # that it was solved on: in a fold the validation rows too
+    groups: list[HeldOutGroup] | None  # of these rows, on which its alpha was chosen
+    predictions: np.ndarray  # (rows, targets) of all rows of the dataset, target units
+    out_of_fold: np.ndarray | None  # in a fold: validation rows predicted without their group
+    validation_groups: int  # number of groups of the validation rows; counted for a blend
     seconds: float
 
 
-def measure(experiment: Experiment, config: TrainConfig, *, in_fold: bool) -> Bar | None:
+def fit_ridge(experiment: Experiment, *, in_fold: bool) -> RidgeBaseline | None:
     """Fit the ridge; None where it would take long and no head needs it."""
     begin = time.perf_counter()
-    train, validation, x = experiment.rows("train"), experiment.rows("validation"), experiment.x
+    config, x, y = experiment.config, experiment.x, experiment.y
+    train, validation = experiment.rows("train"), experiment.rows("validation")
     needed = config.head != "mlp" or config.components is not None
     small = min(len(train), x.shape[1]) <= WIDEST
     quick = small and experiment.placement.kind == "device"
@@ -45,28 +44,30 @@ def measure(experiment: Experiment, config: TrainConfig, *, in_fold: bool) -> Ba
     scaler = scaling.feature_scaler(x[train])
     both = np.union1d(train, validation)
     rows = both if in_fold else train
-    groups = experiment.groups(rows, config.gap)
-    eigen = decompose(scaler, x[rows], experiment.y[rows])
-    solved = Solved(eigen, solve(eigen, x[rows], experiment.y[rows], groups=some_of(groups)))
-    scalers = Scalers(scaler, scaling.identity_scaler(experiment.y.shape[1]))
+    groups = experiment.groups(rows)
+    eigen = decompose(scaler, x[rows], y[rows])
+    solved = Solved(eigen, solve(eigen, x[rows], y[rows], groups=some_of(groups)))
+    scalers = Scalers(scaler, scaling.identity_scaler(y.shape[1]))
     head = eigen.head(solved.ridge, scalers)
     predictions = predict_rows(head, scalers, HeadConfig(hidden=()), x)
-    honest, its = None, []
+    out_of_fold, held_out = None, []
     if config.head == "blend":
-        of_both = groups if in_fold else experiment.groups(both, config.gap)
-        its = _validation(of_both, both, validation)
-    if its and in_fold:
-        told = left_out(solved, x[rows], experiment.y[rows], its)
-        honest = predictions.copy()
-        honest[validation] = told[np.searchsorted(rows, validation)]
+        of_both = groups if in_fold else experiment.groups(both)
+        held_out = _with_validation_rows(of_both, both, validation)
+    if held_out and in_fold:
+        without = left_out(solved, x[rows], y[rows], held_out)
+        out_of_fold = predictions.copy()
+        out_of_fold[validation] = without[np.searchsorted(rows, validation)]
     seconds = time.perf_counter() - begin
-    return Bar(solved, rows, some_of(groups), predictions, honest, len(its), seconds)
+    return RidgeBaseline(
+        solved, rows, some_of(groups), predictions, out_of_fold, len(held_out), seconds
+    )
 
 
-def _validation(
+def _with_validation_rows(
     groups: list[HeldOutGroup] | None, rows: np.ndarray, validation: np.ndarray
 ) -> list[HeldOutGroup]:
-    """The units, of numbers among these rows, that have a validation row."""
+    """The groups that have a validation row; they hold places among `rows`."""
     places = np.searchsorted(rows, validation)
     if groups is None:
         return [HeldOutGroup(np.array([place]), np.array([True])) for place in places]
@@ -75,17 +76,21 @@ def _validation(
 
 @dataclass(frozen=True)
 class Member:
-    """One training."""
+    """One training of a run."""
 
     fold: int | None  # from 0
     seed: int
-    experiment: Experiment  # split as this training sees it
-    config: TrainConfig  # with this training's seed
-    bar: Bar | None
+    experiment: Experiment  # with the split and the settings of this training
+    baseline: RidgeBaseline | None
+
+    @property
+    def config(self) -> TrainConfig:
+        """The run's settings with the seed of this training."""
+        return self.experiment.config
 
     @property
     def scored(self) -> np.ndarray:
-        """The rows that its scores are of: its fold, or what validates."""
+        """The rows that its scores are of: its fold, or the validation rows."""
         return self.experiment.rows("validation" if self.fold is None else "test")
 
     def has(self, row: Mapping[str, Any]) -> bool:
@@ -94,33 +99,39 @@ class Member:
 
     @property
     def label(self) -> dict[str, int]:
-        """What it is called in history.csv and summary.json."""
+        """Its name in history.csv and summary.json."""
         return {**({} if self.fold is None else {"fold": self.fold}), "seed": self.seed}
 
 
-def first_member(experiment: Experiment, config: TrainConfig) -> Member:
-    """The first of the trainings that the settings ask for, with its ridge."""
-    fold, its = (0, experiment.fold(0)) if experiment.folds else (None, experiment)
-    own = dataclasses.replace(config, seeds=1)
-    return Member(fold, config.seed, its, own, measure(its, config, in_fold=bool(experiment.folds)))
+def first_member(experiment: Experiment) -> Member:
+    """The first training of the run, with its ridge."""
+    fold, own = (0, experiment.fold(0)) if experiment.folds else (None, experiment)
+    baseline = fit_ridge(own, in_fold=fold is not None)
+    return _member(own, fold, experiment.config.seed, baseline)
 
 
-def make_members(experiment: Experiment, config: TrainConfig) -> tuple[Member, ...]:
-    """All trainings that the settings ask for, fold by fold, each fold with its ridge.
+def make_members(experiment: Experiment) -> tuple[Member, ...]:
+    """All trainings of the run, fold by fold, each fold with its ridge.
 
     Raises:
-        InputError: more components than some fold's rows vary in.
+        InputError: more components than the rows of some fold vary in.
     """
-    members = []
+    members, config = [], experiment.config
     for fold in range(len(experiment.folds)) if experiment.folds else [None]:
-        its = experiment if fold is None else experiment.fold(fold)
-        bar = measure(its, config, in_fold=fold is not None)
-        if bar is not None and config.components is not None:
-            bar.solved.eigen.check(config.components)
+        own = experiment if fold is None else experiment.fold(fold)
+        baseline = fit_ridge(own, in_fold=fold is not None)
+        if baseline is not None and config.components is not None:
+            baseline.solved.eigen.check(config.components)
         for seed in range(config.seed, config.seed + config.seeds):
-            own = dataclasses.replace(config, seed=seed, seeds=1)
-            members.append(Member(fold, seed, its, own, bar))
+            members.append(_member(own, fold, seed, baseline))
     return tuple(members)
+
+
+def _member(
+    experiment: Experiment, fold: int | None, seed: int, baseline: RidgeBaseline | None
+) -> Member:
+    config = replace(experiment.config, seed=seed, seeds=1)
+    return Member(fold, seed, replace(experiment, config=config), baseline)
 
 
 def number_of_members(config: TrainConfig) -> int:
@@ -128,17 +139,17 @@ def number_of_members(config: TrainConfig) -> int:
     return (config.folds or 1) * config.seeds
 
 
-def bar_text(members: tuple[Member, ...]) -> str:
-    """What the ridge reaches, for people."""
-    bars = {member.fold: (member.bar, member) for member in members}
+def ridge_text(members: tuple[Member, ...]) -> str:
+    """The score of the ridge, for people."""
+    baselines = {member.fold: (member.baseline, member) for member in members}
     errors, seconds, alphas = [], 0.0, ""
-    for bar, member in bars.values():
-        if bar is None:
+    for baseline, member in baselines.values():
+        if baseline is None:
             return "left out, slow or large here (--head ridge solves it)"
         rows = member.scored
-        errors.append(np.abs(bar.predictions[rows] - member.experiment.y[rows]).mean())
-        seconds += bar.seconds
-        alphas = ", ".join(f"{alpha:.3g}" for alpha in bar.solved.ridge.alphas)
-    if len(bars) == 1:
+        errors.append(np.abs(baseline.predictions[rows] - member.experiment.y[rows]).mean())
+        seconds += baseline.seconds
+        alphas = ", ".join(f"{alpha:.3g}" for alpha in baseline.solved.ridge.alphas)
+    if len(baselines) == 1:
         return f"MAE {errors[0]:.3g} (validation), alpha {alphas}, {seconds:.1f} s"
-    return f"MAE {np.mean(errors):.3g}, mean of {len(bars)} folds, {seconds:.1f} s"
+    return f"MAE {np.mean(errors):.3g}, mean of {len(baselines)} folds, {seconds:.1f} s"

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from jaxreg.cache.parts import list_parts
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
@@ -24,10 +26,12 @@ _BESIDE = 256  # bytes of a row beside its features (name, digest, place, target
 
 
 class Size(NamedTuple):
-    """How much the features of an experiment are."""
+    """The size of the features of an experiment."""
 
     rows: int
-    row: int  # bytes of one row
+    width: int  # numbers of one row
+    dtype: str  # float32 or float16
+    row: int  # bytes of one row, in all its views
     part: int  # bytes of the largest part, summed over the columns
 
     @property
@@ -54,15 +58,22 @@ class Placement:
 
 
 def measure(
-    cache: Cache, feature_set: str, columns: Sequence[Column], digests: Sequence[str]
+    cache: Cache,
+    feature_set: str,
+    columns: Sequence[Column],
+    digests: Sequence[str],
+    views: int = 1,
 ) -> Size:
     """The size of the features of `digests`; InputError or DamagedPart as `Cache.layout`."""
     layouts = [cache.layout(feature_set, column, digests) for column in columns]
-    widest = max(layout.dtype.itemsize for layout in layouts)
+    dtype = np.result_type(*(layout.dtype for layout in layouts))
+    width = sum(layout.size for layout in layouts)
     files = [list_parts(cache.folder(feature_set, column)) for column in columns]
     return Size(
         rows=len(digests),
-        row=widest * sum(layout.size for layout in layouts),
+        width=width,
+        dtype=str(dtype),
+        row=views * dtype.itemsize * width,
         part=sum(max(path.stat().st_size for path in paths) for paths in files),
     )
 

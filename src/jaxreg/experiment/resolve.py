@@ -1,127 +1,190 @@
-"""Which columns of a dataset are the targets, and which of the cache are the features."""
+"""From what was asked to a run in which nothing is left to decide."""
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from jaxreg.cache.datasets import Dataset, dataset_names
-from jaxreg.cache.recipe import Column, layer_meant
+from jaxreg.cache.datasets import Dataset
+from jaxreg.cache.parts import DamagedPart
+from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
-from jaxreg.config_io import changed_command
-from jaxreg.errors import InputError, nearest
+from jaxreg.config_io import from_json, merge
+from jaxreg.errors import InputError
+from jaxreg.experiment.choose import choose_features, choose_targets, numbers
+from jaxreg.experiment.placement import Placement, measure, place
+from jaxreg.splits import Split, split_folds, split_rows
 from jaxreg.train_config import TrainConfig
 
-LARGEST_TARGET = 1e18
 
+@dataclass(frozen=True)
+class ResolvedRun:
+    """A run in which nothing is left to decide; rows are those of the dataset."""
 
-def choose_targets(cache: Cache, dataset: Dataset, config: TrainConfig) -> tuple[str, ...]:
-    """The columns asked for, else the source's own, else the only numeric one."""
-    asked = config.target
-    possible = [n for n in dataset.numeric_columns if n not in dataset.bookkeeping]
-    listed = ", ".join(possible) or "none is numeric"
-    for name in asked:
-        if name in dataset.source_columns:
-            continue
-        if name in dataset_names(cache):
-            raise InputError(
-                f"{name!r} is a dataset, not a column of {dataset.name}",
-                remedy=f"put the name first: jaxreg train {name} --target …",
+    asked: Mapping[str, Any]  # the settings that somebody said
+    config: TrainConfig  # all settings, final: targets, columns, split, components …
+    cache: Cache
+    dataset: Dataset
+    recipe: Recipe
+    columns: tuple[Column, ...]
+    y: np.ndarray  # (rows, targets) float32, NaN where the source has none
+    split: Split  # its labels cover all rows; those without a target are left out
+    folds: tuple[Split, ...]  # with --folds: of each, its test rows being the fold; else empty
+    placement: Placement  # where the features are kept, and their size
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return self.config.target
+
+    def rows(self, label: str) -> np.ndarray:
+        """The row numbers of one side of the split."""
+        return np.flatnonzero(self.split.labels == label)
+
+    @property
+    def usable(self) -> np.ndarray:
+        """(rows,) bool: whether a row has a number for every target."""
+        return np.asarray(~np.isnan(self.y).any(axis=1))
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about the rows: what the split did, and which ones have no target."""
+        notes, missing = list(self.split.notes), np.flatnonzero(~self.usable)
+        if len(missing):
+            ids = self.dataset.ids
+            first = ", ".join(ids[row] for row in missing[:5]) + (", …" if len(missing) > 5 else "")
+            notes.append(
+                f"{len(missing)} rows have no number for the target and are left out: {first}"
             )
-        raise InputError(
-            f"no column {name!r} in {dataset.name}",
-            expected=f"a numeric column: {listed}",
-            remedy=nearest(name, possible) or "",
-        )
-    if len(set(asked)) < len(asked):
-        raise InputError(f"--target {' '.join(asked)}", expected="each column once")
-    chosen = asked or dataset.targets or tuple(possible if len(possible) == 1 else ())
-    if not chosen:
-        others = [n for n in dataset.source_columns if n not in dataset.numeric_columns]
-        listed += f" (not numbers: {', '.join(others)})" if others else ""
-        raise InputError(
-            f"{dataset.name} does not say which column is the target",
-            expected=f"a numeric column: {listed}",
-            remedy="--target COLUMN",
-        )
-    if unknown := set(config.mirror_targets) - set(chosen):
-        raise InputError(
-            f"--mirror-targets {' '.join(sorted(unknown))}",
-            expected=f"some of the targets: {', '.join(chosen)}",
-        )
-    return tuple(chosen)
+        return notes
 
 
-def choose_features(
-    cache: Cache, dataset: Dataset, config: TrainConfig
-) -> tuple[str, tuple[Column, ...]]:
-    """The feature set and columns asked for, else those of the dataset's last extract."""
-    feature_set = (
-        cache.find_feature_set(config.feature_set) if config.feature_set else dataset.feature_set
-    )
-    last = dataset.columns
-    layers = config.layers or tuple(dict.fromkeys(column.layer for column in last))
-    pools = (config.pool,) if config.pool else tuple(dict.fromkeys(c.pool for c in last))
-    columns = tuple(Column(layer=layer, pool=pool) for layer in layers for pool in pools)
-    there = cache.columns(feature_set)
-    for column in (dataclasses.replace(c, view=view) for view in config.views for c in columns):
-        if column not in there:
-            raise InputError(
-                f"{feature_set} has no {column.name} features",
-                expected=f"one of its columns: {', '.join(c.name for c in there) or 'none'}",
-                remedy=_how_to_have(cache, dataset, config, feature_set, column, there),
-            )
-    return feature_set, columns
-
-
-def _how_to_have(
+def resolve(
     cache: Cache,
     dataset: Dataset,
-    config: TrainConfig,
-    feature_set: str,
-    column: Column,
-    there: Sequence[Column],
-) -> str:
-    """The layer that was meant, a column that is there, or the command that computes this one."""
-    if meant := layer_meant(cache.recipe(feature_set).backbone, column.layer, there):
-        return f"--layers {meant}"
-    if feature_set != dataset.feature_set and there:
-        return f"--layers {there[0].layer} --pool {there[0].pool}"
-    views = config.views if len(config.views) > 1 else None
-    return changed_command(
-        dataset.extract_command, layers=(column.layer,), pool=column.pool, views=views
+    asked: Mapping[str, Any],
+    resumed: Mapping[str, Any] | None = None,
+) -> ResolvedRun:
+    """Decide all that `asked` leaves open.
+
+    Args:
+        cache: where the features are.
+        dataset: what is trained on.
+        asked: the settings that somebody said: fields of `TrainConfig`.
+        resumed: config.json of a run that goes on. Its settings take the place of the defaults.
+
+    Raises:
+        InputError: a setting, target, column, split, part or memory limit that cannot be used.
+    """
+    if "columns" in asked and ("layers" in asked or "pool" in asked):
+        raise InputError("--columns with --layers or --pool", remedy="leave one of them out")
+    before = resumed or {}
+    config = from_json(TrainConfig, merge(resumed=before.get("settings"), given=asked))
+    targets = choose_targets(cache, dataset, config)
+    config = replace(config, target=targets)
+    y = np.stack([numbers(dataset, name) for name in targets], axis=1)
+    feature_set, columns = choose_features(cache, dataset, config)
+    split, folds = _split(dataset, y, config)
+    with remedies(dataset):
+        size = measure(cache, feature_set, columns, dataset.digests, len(config.views))
+    placement = place(config, size, resumed=resumed is not None, window=before.get("window"))
+    if len(config.views) > 1 and placement.kind == "parts":
+        raise InputError(
+            "features of several views are drawn from memory, and they are too large for it",
+            remedy="a larger --memory-limit, or --views identity",
+        )
+    rows = min(int((one.labels == "train").sum()) for one in folds or (split,))
+    final = replace(
+        config,
+        feature_set=feature_set,
+        layers=(),
+        pool=None,
+        columns=tuple(column.name for column in columns),
+        split=split.kind,
+        components=config.components_of(rows, size.width),
+    )
+    _check_head(final, placement, rows)
+    return ResolvedRun(
+        asked={**before.get("asked", {}), **asked},
+        config=final,
+        cache=cache,
+        dataset=dataset,
+        recipe=cache.recipe(feature_set),
+        columns=columns,
+        y=y,
+        split=split,
+        folds=folds,
+        placement=placement,
     )
 
 
-def numbers(dataset: Dataset, name: str) -> np.ndarray:
-    """One target as float32, NaN where it is missing."""
-    column = dataset.table[name]
-    if name not in dataset.numeric_columns:
-        raise InputError(
-            f"the target {name} holds {column.type}, not numbers{_first_text(dataset, column)}",
-            expected=f"one of: {', '.join(dataset.numeric_columns) or 'none is numeric'}",
-        )
-    values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    if np.isinf(values).any():
-        row = int(np.flatnonzero(np.isinf(values))[0])
-        raise InputError(f"the target {name} is infinite in {dataset.ids[row]}")
-    largest = float(np.nanmax(np.abs(values), initial=0.0))
-    if largest > LARGEST_TARGET:
-        raise InputError(
-            f"the target {name} reaches {largest:.3g}",
-            expected=f"at most {LARGEST_TARGET:g}, whose square float32 can hold",
-            remedy="another unit, or take out what is not a measurement",
-        )
-    return values.astype(np.float32)
+def places(dataset: Dataset) -> dict[str, Any]:
+    """Where each row stands, as `splits` takes it."""
+    table = dataset.table
+    group = table["group"].to_pylist() if "group" in table.column_names else None
+    return {"order": table["order"].to_numpy(), "group": group, "columns": table}
 
 
-def _first_text(dataset: Dataset, column: pa.ChunkedArray) -> str:
-    if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
-        return ""
-    for row, text in enumerate(column.to_pylist()):
-        try:
-            float(text or "nan")
-        except ValueError:
-            return f": {text!r} in {dataset.ids[row]}"
-    return ""
+@contextmanager
+def remedies(dataset: Dataset) -> Iterator[None]:
+    """Name the command of the dataset as the remedy, whatever the cache lacks."""
+    try:
+        yield
+    except DamagedPart as error:
+        raise InputError(
+            error.found, remedy=f"{dataset.extract_command} # computes only it"
+        ) from error
+    except InputError as error:
+        raise InputError(error.found, remedy=dataset.extract_command) from error
+
+
+def _split(dataset: Dataset, y: np.ndarray, config: TrainConfig) -> tuple[Split, tuple[Split, ...]]:
+    """The split of all rows; with folds every usable row is one that validates, in its fold."""
+    usable = np.asarray(~np.isnan(y).any(axis=1))
+    if not usable.any():
+        names = ", ".join(config.target)
+        raise InputError(f"no row of {dataset.name} has a number for {names}")
+    kind = config.split or ("blocks" if dataset.sequential else "hash")
+    kept = dataset.rows(np.flatnonzero(usable))
+    common: dict[str, Any] = {
+        "digests": kept.digests,
+        "ids": kept.ids,
+        **places(kept),
+        "validation": config.validation,
+        "gap": config.gap,
+        "seed": config.seed,
+    }
+
+    def all_rows(split: Split) -> Split:
+        labels = np.full(len(dataset), "left-out", dtype=object)
+        labels[usable] = split.labels
+        return Split(labels, split.kind, split.notes)
+
+    if config.folds is None:
+        return all_rows(split_rows(kind, test=config.test, **common)), ()
+    folds = split_folds(config.folds, kind, **common)
+    sizes = [int((fold.labels == "test").sum()) for fold in folds]
+    note = (
+        f"{len(folds)} folds of {min(sizes)} to {max(sizes)} rows: each is scored by a head that "
+        "neither trained on it nor was stopped by it."
+    )
+    whole = Split(np.full(len(kept), "validation"), folds[0].kind, (note,))
+    return all_rows(whole), tuple(map(all_rows, folds))
+
+
+def _check_head(config: TrainConfig, placement: Placement, rows: int) -> None:
+    """Raise InputError for a head that these rows cannot have, before anything is computed."""
+    needs_all = config.head == "ridge" or config.components is not None
+    if needs_all and placement.kind == "parts":
+        raise InputError(
+            "a ridge and components need all features in memory, and they are too large for it",
+            remedy="a larger --memory-limit, or --head mlp without --components",
+        )
+    most = min(rows, placement.size.width)
+    if config.components is not None and config.components > most:
+        raise InputError(
+            f"--components {config.components}, but there are {rows} training rows of "
+            f"{placement.size.width} columns",
+            expected=f"at most {most}",
+        )

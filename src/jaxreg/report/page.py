@@ -2,14 +2,13 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from functools import cache as cached
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxreg import metrics
-from jaxreg.cache.store import Cache
 from jaxreg.common.files import write_whole
 from jaxreg.config_io import command_line, to_json
 from jaxreg.experiment.arrays import Experiment
@@ -17,7 +16,6 @@ from jaxreg.metrics import METRICS, Scores
 from jaxreg.report import plots
 from jaxreg.report.run_predictions import RunPredictions, score_baselines
 from jaxreg.report.summary import Summary, head_text
-from jaxreg.train_config import TrainConfig
 from jaxreg.training.loop import Trained
 from jaxreg.training.run_directory import Row
 
@@ -39,7 +37,7 @@ def write_page(path: Path, template: str, **content: Any) -> None:
     write_whole(path, page.encode(errors="replace"))
 
 
-@cached
+@cache
 def _environment() -> "Environment":
     """The Jinja environment of all pages."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -66,22 +64,23 @@ def _environment() -> "Environment":
 def write_report(
     folder: Path,
     experiment: Experiment,
-    config: TrainConfig,
     trained: Trained,
     predictions: RunPredictions,
     summary: Summary,
-    cache: Cache,
 ) -> None:
     """Write plots/*.png and report.html into the folder of a run."""
-    dataset, recipe, delta = experiment.dataset, experiment.recipe, config.huber_delta
+    config, dataset, recipe = experiment.config, experiment.dataset, experiment.recipe
     scores = {"validation": _table(summary.metrics, summary.baselines)}
     by_target = {"validation": summary.by_target}
     if summary.test is not None:
         rows = experiment.rows("test")
-        baselines = score_baselines(predictions.baselines, experiment.y, rows, delta)
+        baselines = score_baselines(predictions.baselines, experiment.y, rows, config.huber_delta)
         scores["test"] = _table(summary.test, baselines)
         by_target["test"] = metrics.by_target(
-            experiment.targets, experiment.y[rows], predictions.predictions[rows], delta
+            experiment.targets,
+            experiment.y[rows],
+            predictions.predictions[rows],
+            config.huber_delta,
         )
     write_page(
         folder / "report.html",
@@ -109,8 +108,10 @@ def write_report(
             "head": head_text(config, summary, experiment.targets),
         },
         settings=to_json(config),
-        command=command_line("jaxreg train", [dataset.name, "--cache", cache.root], config),
-        worst=_worst_images(cache, experiment, predictions.predictions),
+        command=command_line(
+            "jaxreg train", [dataset.name, "--cache", experiment.cache.root], config
+        ),
+        worst=_worst_images(experiment, predictions.predictions),
         **_write_plots(folder / "plots", experiment, trained, predictions, summary),
     )
 
@@ -163,7 +164,7 @@ def _members(summary: Summary) -> dict[str, Scores]:
 
 
 def _worst_images(
-    cache: Cache, experiment: Experiment, predictions: np.ndarray
+    experiment: Experiment, predictions: np.ndarray
 ) -> list[tuple[str, bytes | None, dict[str, tuple[float, float]]]]:
     """The id, thumbnail, true and predicted values of the validation rows with the largest errors.
 
@@ -175,7 +176,7 @@ def _worst_images(
     largest = (error / np.where(std == 0, 1.0, std)).max(axis=1)
     chosen = rows[np.argsort(-np.nan_to_num(largest, nan=np.inf), kind="stable")[:WORST]]
     ids, digests = experiment.dataset.ids, experiment.dataset.digests
-    jpegs = cache.read_thumbnails(digests[row] for row in chosen)
+    jpegs = experiment.cache.read_thumbnails(digests[row] for row in chosen)
     return [
         (
             ids[row],

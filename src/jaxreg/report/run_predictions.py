@@ -12,7 +12,6 @@ from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.members import Member
 from jaxreg.head.apply import predict_rows
 from jaxreg.metrics import Scores, constant_baselines, scores
-from jaxreg.train_config import TrainConfig
 from jaxreg.training.loop import Trained
 
 
@@ -40,14 +39,14 @@ def score_baselines(
 
 
 def predict_all(
-    experiment: Experiment, members: Sequence[Member], config: TrainConfig, trained: Trained
+    experiment: Experiment, members: Sequence[Member], trained: Trained
 ) -> RunPredictions:
     """Predict every row with the best weights of every member, and with the baselines."""
     heads = [(state.best_params, state.scalers) for state in trained.states]
     by_member = tuple(np.empty(experiment.y.shape, np.float32) for _ in heads)
     for rows, x in read_pieces(experiment.x, np.arange(len(experiment.y))):
         for predictions, (params, scalers) in zip(by_member, heads, strict=True):
-            predictions[rows] = predict_rows(params, scalers, config, x)
+            predictions[rows] = predict_rows(params, scalers, experiment.config, x)
     baselines: dict[str, np.ndarray | None] = {}
     each = [member_baselines(member) for member in members]
     for name in each[0]:
@@ -61,7 +60,7 @@ def member_baselines(member: Member) -> dict[str, np.ndarray | None]:
     """Predictions (rows, targets) of what one training is compared with: mean, median, ridge."""
     y = member.experiment.y
     constants = constant_baselines(y[member.experiment.rows("train")], len(y))
-    return {**constants, "ridge": None if member.bar is None else member.bar.predictions}
+    return {**constants, "ridge": None if member.baseline is None else member.baseline.predictions}
 
 
 def _combine(

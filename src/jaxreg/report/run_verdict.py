@@ -8,7 +8,6 @@ import numpy as np
 
 from jaxreg import metrics
 from jaxreg.cache.lazy_features import read_rows
-from jaxreg.cache.store import Cache
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.members import Member
 from jaxreg.head.state import State
@@ -24,7 +23,7 @@ MOST = 5  # members whose verdict is computed, besides those that are not finite
 
 
 def observe(
-    member: Member, state: State, history: Sequence[Row], predictions: np.ndarray, cache: Cache
+    member: Member, state: State, history: Sequence[Row], predictions: np.ndarray
 ) -> Observed:
     """Collect plain arrays for `jaxreg.verdict.judge`. It reads the features of sampled rows only.
 
@@ -33,7 +32,6 @@ def observe(
         state: the state at the end of the training.
         history: the lines of history.csv of this training.
         predictions: (rows, targets), this member's prediction for every row.
-        cache: the cache that the features came from.
     """
     experiment, config = member.experiment, member.config
     dataset, y = experiment.dataset, experiment.y
@@ -50,7 +48,7 @@ def observe(
     names = ("loss", "val_loss", "val_mae", "learning_rate")
     return Observed(
         config=config,
-        words=(dataset.name, "--cache", str(cache.root)),
+        words=(dataset.name, "--cache", str(experiment.cache.root)),
         extract=dataset.extract_command,
         y=y,
         predictions=predictions,
@@ -69,7 +67,7 @@ def observe(
         finite=bool(state.finite),
         best_epoch=int(state.best_epoch),
         stopped_early=bool(state.stopped),
-        ridge=None if member.bar is None else member.bar.predictions,
+        ridge=None if member.baseline is None else member.baseline.predictions,
         gain=gain,
         gain_error=gain_error,
         random_seed=experiment.recipe.random_seed,
@@ -81,7 +79,6 @@ def verdict_of(
     members: Sequence[Member],
     trained: Trained,
     predictions: RunPredictions,
-    cache: Cache,
 ) -> dict[str, Any]:
     """The `verdict` of summary.json.
 
@@ -95,7 +92,6 @@ def verdict_of(
                 trained.states[number],
                 trained.history_of(members[number]),
                 predictions.by_member[number],
-                cache,
             )
         )
         for number in judged_members(trained.states)

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from jaxreg import metrics
-from jaxreg.cache.store import Cache
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.members import Member
 from jaxreg.head.state import State
 from jaxreg.metrics import Scores
 from jaxreg.report.run_predictions import RunPredictions, member_baselines, score_baselines
 from jaxreg.report.run_verdict import verdict_of
-from jaxreg.train_config import HeadConfig, TrainConfig
+from jaxreg.train_config import HeadConfig
 from jaxreg.training.loop import Trained
 
 SPLITS = ("train", "validation", "test", "left-out")
@@ -84,17 +83,15 @@ class Summary(TrainingSummary):
 def summarize(
     experiment: Experiment,
     members: Sequence[Member],
-    config: TrainConfig,
     trained: Trained,
     predictions: RunPredictions,
     *,
     device: str,
-    cache: Cache,
     seconds: dict[str, float],
 ) -> Summary:
     """Score, judge and describe a finished training."""
     rows = {split: experiment.rows(split) for split in SPLITS}
-    y, delta = experiment.y, config.huber_delta
+    y, delta = experiment.y, experiment.config.huber_delta
     validation, test = rows["validation"], rows["test"]
     each = [
         _summarize_member(member, state, own)
@@ -124,8 +121,8 @@ def summarize(
         rows={split: len(numbers) for split, numbers in rows.items()},
         notes=experiment.notes,
         seconds=seconds,
-        verdict=verdict_of(experiment, members, trained, predictions, cache),
-        provenance=_provenance(experiment, config, device),
+        verdict=verdict_of(experiment, members, trained, predictions),
+        provenance=_provenance(experiment, device),
     )
 
 
@@ -166,7 +163,7 @@ def head_text(config: HeadConfig, summary: Summary, targets: Sequence[str]) -> s
     return f"blend: {mean}{shares} ridge, the rest {mlp}{on}"
 
 
-def _provenance(experiment: Experiment, config: TrainConfig, device: str) -> dict[str, Any]:
+def _provenance(experiment: Experiment, device: str) -> dict[str, Any]:
     """Versions, device and command of this run. config.json has the recipe and the settings."""
     from importlib.metadata import version
 
@@ -177,7 +174,7 @@ def _provenance(experiment: Experiment, config: TrainConfig, device: str) -> dic
             **{name: version(name) for name in packages},
         },
         "device": device,
-        "seed": config.seed,
+        "seed": experiment.config.seed,
         "weights": experiment.recipe.weights_tag,
         "dataset": experiment.dataset.fingerprint,
         "git_commit": _git_commit(),

@@ -6,7 +6,6 @@ with other bytes, is not whole.
 """
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,11 +18,12 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from jaxreg.common.files import make_folder, write_whole
+from jaxreg.common.files import make_folder
+from jaxreg.common.json_files import read_json, write_json
 from jaxreg.errors import InputError
-from jaxreg.training.resume import Identity, refuse_differences
+from jaxreg.training.resume import Record, refuse_differences
 
-STATE_FORMAT = 2
+STATE_FORMAT = 3
 """Goes up with every change of what a state is or how training goes on from one. Releases that
 share it go on with each other's runs; another one's is refused, for its bits would be others."""
 
@@ -31,11 +31,11 @@ KEPT = 2  # checkpoints; the one before the latest is what a damaged latest fall
 
 
 class Checkpoints:
-    """The stream of states of the run that is `identity`, in `folder`."""
+    """The stream of states of a run in `folder`; `record` is its config.json."""
 
-    def __init__(self, folder: Path, identity: Identity) -> None:
+    def __init__(self, folder: Path, record: Record) -> None:
         self.folder = folder.absolute()
-        self.identity = identity
+        self.record = record
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._saving: Future[None] | None = None
 
@@ -68,13 +68,13 @@ class Checkpoints:
                 f"cannot write the checkpoint {self._path(epoch)}: {str(error)[:80]}",
                 remedy="free some space, then --resume",
             ) from error
-        record = {
+        proof = {
             "state": STATE_FORMAT,
             "jaxreg": version("jaxreg"),
-            "run": self.identity,
+            "run": self.record,
             "files": digests,
         }
-        write_whole(self._record(epoch), json.dumps(record).encode())
+        write_json(self._proof(epoch), proof)
         # later ones are damaged: this run went on from before them
         kept = [known for known in self.epochs() if known <= epoch][-KEPT:]
         folders = {int(path.name) for path in self.folder.iterdir() if path.name.isdigit()}
@@ -82,7 +82,7 @@ class Checkpoints:
             self._drop(old)
 
     def _drop(self, epoch: int) -> None:
-        self._record(epoch).unlink(missing_ok=True)
+        self._proof(epoch).unlink(missing_ok=True)
         shutil.rmtree(self._path(epoch), ignore_errors=True)
 
     def epochs(self) -> list[int]:
@@ -103,13 +103,13 @@ class Checkpoints:
         epochs = self.epochs()
         for epoch in reversed(epochs):
             path = self._path(epoch)
-            record = self._whole_record(epoch)
-            if record is None:
+            proof = self._whole_proof(epoch)
+            if proof is None:
                 use = "the one before it is used" if epoch > epochs[0] else "training starts again"
                 warn(f"checkpoint {path} is damaged; {use}")
                 continue
-            _check_format(path, record)
-            refuse_differences(record["run"], self.identity, f"checkpoint {path}")
+            _check_format(path, proof)
+            refuse_differences(proof["run"], self.record, f"checkpoint {path}")
             wanted = dict(_named_leaves(template))
             _compare(path, ocp.metadata(str(path)).metadata, wanted)
             abstract = {name: np.empty(np.shape(x), x.dtype) for name, x in wanted.items()}
@@ -118,18 +118,18 @@ class Checkpoints:
             return epoch, jax.tree.unflatten(structure, [leaves[name] for name in wanted])
         return None
 
-    def _whole_record(self, epoch: int) -> dict[str, Any] | None:
+    def _whole_proof(self, epoch: int) -> dict[str, Any] | None:
         """What stands beside a checkpoint, None if that or the checkpoint is damaged."""
         try:
-            record = json.loads(self._record(epoch).read_bytes())
-            return record if record["files"] == _digests(self._path(epoch)) else None
-        except (OSError, ValueError, KeyError, TypeError):
+            proof = read_json(self._proof(epoch), ("state", "run", "files"), expected="", again="")
+            return proof if proof["files"] == _digests(self._path(epoch)) else None
+        except (OSError, InputError):
             return None
 
     def _path(self, epoch: int) -> Path:
         return self.folder / f"{epoch:06d}"
 
-    def _record(self, epoch: int) -> Path:
+    def _proof(self, epoch: int) -> Path:
         return self.folder / f"{epoch:06d}.json"
 
 
@@ -159,12 +159,12 @@ def _digests(folder: Path) -> dict[str, str]:
     }
 
 
-def _check_format(path: Path, record: dict[str, Any]) -> None:
-    if record["state"] != STATE_FORMAT:
+def _check_format(path: Path, proof: dict[str, Any]) -> None:
+    if proof["state"] != STATE_FORMAT:
         raise InputError(
-            f"{path} is a state of format {record['state']}, by jaxreg {record['jaxreg']}",
+            f"{path} is a state of format {proof['state']}, by jaxreg {proof['jaxreg']}",
             expected=f"format {STATE_FORMAT}, as jaxreg {version('jaxreg')} writes it",
-            remedy=f"pip install jaxreg=={record['jaxreg']}, or train again with --overwrite",
+            remedy=f"pip install jaxreg=={proof['jaxreg']}, or train again with --overwrite",
         )
 
 

@@ -18,7 +18,7 @@ from jaxreg.head.ridge import solve
 from jaxreg.head.state import Data, History, Rows, State, first_state, init_state, project
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.checkpoint import Checkpoints
-from jaxreg.training.resume import Identity
+from jaxreg.training.resume import Record
 from jaxreg.training.run_directory import Row, RunDirectory
 from jaxreg.verdict.dead_head import Watch, next_look
 
@@ -48,7 +48,7 @@ def train(
     directory: RunDirectory,
     members: Sequence[Member],
     config: TrainConfig,
-    identity: Identity,
+    record: Record,
     *,
     resume: bool,
     say: Callable[[str], None],
@@ -62,7 +62,7 @@ def train(
     """
     begin = time.perf_counter()
     state, make_fit = _start(members, config)
-    checkpoints = Checkpoints(directory.checkpoints, identity)
+    checkpoints = Checkpoints(directory.checkpoints, record)
     history: list[Row] = []
     if resume and (found := checkpoints.load(state, say)):
         epoch, state = found
@@ -88,7 +88,8 @@ def train(
         after = _epochs(state)
         rows = _rows(members, written, before, after, time.perf_counter() - started)
         for epoch in range(done + 1, int(after.max()) + 1):
-            on_epoch(_mean([row for row in rows if row["epoch"] == epoch]))
+            mean = _mean([row for row in rows if row["epoch"] == epoch])
+            on_epoch({**mean, "epochs": config.epochs})
         history += rows
         if after.max() == next_look(done):
             dead = watch.look(states_of(state), history, say)
@@ -143,7 +144,7 @@ def _start_on_device(
 
     def projected(state: State) -> list[Data]:
         return [
-            project(config, own, data, member.bar and member.bar.honest)
+            project(config, own, data, member.baseline and member.baseline.out_of_fold)
             for own, data, member in zip(states_of(state), each, members, strict=True)
         ]
 
@@ -162,9 +163,11 @@ def _start_on_device(
 
 
 def _its_first_state(member: Member, data: Data) -> State:
-    if member.bar is None:
+    if member.baseline is None:
         return init_state(member.config, data)
-    return init_state(member.config, data, member.bar.solved, member.bar.validation_groups)
+    return init_state(
+        member.config, data, member.baseline.solved, member.baseline.validation_groups
+    )
 
 
 def _first_state(member: Member) -> State:
@@ -176,27 +179,25 @@ def _first_state(member: Member) -> State:
     return first_state(member.config, pieces, member.experiment.y[rows], x.shape[1])
 
 
-def solve_ridge(
-    directory: RunDirectory, members: Sequence[Member], config: TrainConfig, identity: Identity
-) -> Trained:
+def solve_ridge(directory: RunDirectory, members: Sequence[Member], record: Record) -> Trained:
     """`--head ridge`: the states of heads without hidden layers, solved at once, after no epoch."""
     begin = time.perf_counter()
     states = [_solved(member, data) for member, data in zip(members, _data(members), strict=True)]
     directory.write_history([])
-    checkpoints = Checkpoints(directory.checkpoints, identity)
+    checkpoints = Checkpoints(directory.checkpoints, record)
     checkpoints.save(0, states[0] if len(states) == 1 else several.stack(states))
     checkpoints.wait()
     return Trained(tuple(states), [], 0.0, time.perf_counter() - begin, interrupted=False)
 
 
 def _solved(member: Member, data: Data) -> State:
-    bar, components = member.bar, member.config.components
-    assert bar is not None  # `measure` solves it whenever it is the head
-    eigen, ridge = bar.solved
-    state = init_state(member.config, data, bar.solved)
+    baseline, components = member.baseline, member.config.components
+    assert baseline is not None  # `fit_ridge` solves it whenever it is the head
+    eigen, ridge = baseline.solved
+    state = init_state(member.config, data, baseline.solved)
     if components is not None:
-        x, y = data.x[bar.rows], data.y[bar.rows]
-        ridge = solve(eigen, x, y, components, bar.groups)
+        x, y = data.x[baseline.rows], data.y[baseline.rows]
+        ridge = solve(eigen, x, y, components, baseline.groups)
     params = eigen.head(ridge, state.scalers)
     return state._replace(params=params, best_params=params)
 

@@ -1,58 +1,43 @@
-"""What makes a run the run that it is: config.json, and what a checkpoint was made for."""
+"""config.json as a record of the run, and what must be equal in a run that goes on."""
 
+import os
+from pathlib import Path
 from typing import Any
 
-from jaxreg import config_io as settings_of
-from jaxreg.cache.datasets import Dataset
-from jaxreg.cache.store import Cache
+from jaxreg.config_io import said_to_json, to_json
 from jaxreg.errors import InputError
-from jaxreg.experiment.arrays import Experiment
-from jaxreg.train_config import TrainConfig
+from jaxreg.experiment.resolve import ResolvedRun
 
-Identity = dict[str, Any]
+Record = dict[str, Any]
 
-SAME = (
-    "dataset",
-    "data",
-    "feature_set",
-    "columns",
-    "targets",
-    "split",
-    "features",
-    "dtype",
-    "window",
-)
-"""What must be equal, beside the settings, in a run that goes on."""
+_FREE = ("asked", "cache", "weights_path")
+"""What may differ in a run that goes on, beside `epochs` and `memory_limit`: places, and words."""
 
 
-def identity(
-    cache: Cache, dataset: Dataset, experiment: Experiment, config: TrainConfig
-) -> Identity:
-    """config.json: the settings as asked for, and what they came to."""
-    recipe = experiment.recipe
+def record_of(resolved: ResolvedRun, run: Path) -> Record:
+    """The content of config.json: what was asked, the resolved settings, and what they are of."""
+    cache, dataset, recipe = resolved.cache, resolved.dataset, resolved.recipe
+    size = resolved.placement.size
     return {
-        "settings": settings_of.to_json(config),
+        "asked": said_to_json(resolved.asked),
+        "settings": to_json(resolved.config),
+        "window": resolved.placement.window,
         "dataset": dataset.name,
-        "data": dataset.fingerprint,
-        "cache": str(cache.root.resolve()),
-        "feature_set": recipe.feature_set,
-        "columns": [column.name for column in experiment.columns],
-        "targets": list(experiment.targets),
-        "split": experiment.split.kind,
-        "features": experiment.x.shape[1],
-        "dtype": str(experiment.x.dtype),
-        "window": experiment.placement.window,
+        "dataset_sha256": dataset.fingerprint,
+        "features": size.width,
+        "dtype": size.dtype,
+        "cache": os.path.relpath(cache.root.resolve(), run.resolve()),
         "recipe": recipe.to_json(),
         "weights_tag": recipe.weights_tag,
         "weights_path": cache.feature_set_record(recipe.feature_set)["weights_path"],
     }
 
 
-def refuse_differences(there: Identity, wanted: Identity, place: str) -> None:
+def refuse_differences(there: Record, wanted: Record, place: str) -> None:
     """Raise InputError if what is kept in `place` is not of the run that is wanted.
 
     More epochs are no difference, nor is a memory limit: what it decides is the window. Every other
-    one is named.
+    difference is named.
     """
     old, new = dict(there["settings"]), dict(wanted["settings"])
     old["memory_limit"] = new["memory_limit"]
@@ -64,9 +49,9 @@ def refuse_differences(there: Identity, wanted: Identity, place: str) -> None:
         if old.get(name) != value
     ]
     differences += [
-        f"{name} {there.get(name)} there, {wanted[name]} now"
-        for name in SAME
-        if there.get(name) != wanted[name]
+        f"{name} {there.get(name)} there, {value} now"
+        for name, value in wanted.items()
+        if name not in (*_FREE, "settings") and there.get(name) != value
     ]
     if differences:
         raise InputError(

@@ -1,15 +1,14 @@
-"""A run on disk: its names, its settings, its history. Contract 2 of docs/runs.md."""
+"""A run on disk: its names, its settings, its history. docs/runs.md describes the files."""
 
 import csv
 import io
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxreg.cache.recipe import FORMAT
 from jaxreg.common.files import make_folder, safe_name, write_whole
+from jaxreg.common.json_files import read_json, write_json
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
 from jaxreg.train_config import TrainConfig
@@ -53,19 +52,28 @@ class RunDirectory:
             shutil.rmtree(self.path)
         make_folder(self.path)
 
-    def write_config(self, config: dict[str, Any]) -> None:
-        self._write_json("config.json", {"format": FORMAT, **config})
+    def release(self) -> None:
+        """Remove the directory if it is empty: the name that was claimed for a new run."""
+        if self.path.is_dir() and not any(self.path.iterdir()):
+            self.path.rmdir()
+
+    def write_config(self, record: dict[str, Any]) -> None:
+        write_json(self.path / "config.json", record)
 
     def read_config(self) -> dict[str, Any]:
-        """What config.json says. Raises InputError if it is absent or not jaxreg's."""
-        return read_json(self.path / "config.json", ("settings", "recipe", "columns", "targets"))
+        """The content of config.json. Raises InputError if it is absent or not jaxreg's."""
+        return self._read_json("config.json", ("asked", "settings", "recipe"))
 
     def settings(self) -> TrainConfig:
-        """The run's settings."""
+        """The resolved settings of the run."""
         return from_json(TrainConfig, self.read_config()["settings"])
 
+    def cache(self) -> Path:
+        """The folder of datasets and features, which config.json names relative to the run."""
+        return self.path / self.read_config()["cache"]
+
     def write_summary(self, summary: dict[str, Any]) -> None:
-        self._write_json("summary.json", {"format": FORMAT, **summary})
+        write_json(self.path / "summary.json", summary)
 
     def forget_summary(self) -> None:
         """Remove it, if there is one."""
@@ -73,8 +81,9 @@ class RunDirectory:
 
     def read_summary(self) -> dict[str, Any] | None:
         """None if the run is not finished."""
-        path = self.path / "summary.json"
-        return read_json(path, ("metrics",)) if path.exists() else None
+        if not (self.path / "summary.json").exists():
+            return None
+        return self._read_json("summary.json", ("metrics",))
 
     def write_history(self, rows: Sequence[Row], labels: Sequence[str] = ()) -> None:
         """`labels` are the columns that say which of several trainings a line is of."""
@@ -92,23 +101,9 @@ class RunDirectory:
         with open(path, newline="") as file:
             return list(csv.DictReader(file))
 
-    def _write_json(self, name: str, content: dict[str, Any]) -> None:
-        write_whole(self.path / name, json.dumps(content, indent=2).encode() + b"\n")
-
-
-def read_json(path: Path, keys: Sequence[str], what: str = "the directory of a run") -> dict:
-    """A JSON file of jaxreg's own. Raises InputError if it is absent, damaged or another format."""
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise InputError(f"no {path}", expected=what) from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise InputError(f"{path} is not of format {FORMAT}", expected="what this jaxreg writes")
-    if missing := [key for key in keys if key not in content]:
-        raise InputError(f"{path} has no {missing[0]!r}", expected="what this jaxreg writes")
-    return content
+    def _read_json(self, name: str, keys: Sequence[str]) -> dict[str, Any]:
+        again = f"jaxreg train DATASET --run {self.path} --overwrite"
+        return read_json(self.path / name, keys, expected="the directory of a run", again=again)
 
 
 def run_path(run: str | Path, ckpts: Path) -> Path:

@@ -1,0 +1,153 @@
+"""The arguments of a command: parsed by tyro into the settings that were given, and no others."""
+
+import dataclasses
+import types
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, NamedTuple, TypedDict, TypeVar, Union, get_args, get_origin
+from typing import get_type_hints as hints_of
+
+from jaxreg.errors import InputError
+
+Own = TypeVar("Own")
+
+POSITIONAL = "positional"  # the group of arguments without a flag
+
+_ORDER = ("Data", "Features", "Split", "Head", "Optimizer", "Computation", "Run", "Output")
+"""The boxes of `--help` from top to bottom."""
+
+
+class _Box(NamedTuple):
+    """One titled box of `--help`."""
+
+    own: list[Any]  # (name, type, default) of the command's own options
+    settings: dict[str, Any]  # type of each setting, left out of the result if it is not given
+
+
+def parse(
+    command: str,
+    own: type[Own],
+    kinds: Sequence[type] = (),
+    argv: Sequence[str] | None = None,
+) -> tuple[Own, dict[str, Any]]:
+    """Parse the words of a command; wrong ones end the process with exit code 2.
+
+    Args:
+        command: its name.
+        own: dataclass of the command's own options, whose docstring is the text of `--help`.
+        kinds: dataclasses of settings. Only those that were given are in the result, so that
+            `config_io.merge` decides about all others.
+        argv: the words, by default those of the process.
+    """
+    import sys
+
+    import tyro
+
+    words = sys.argv[1:] if argv is None else list(argv)
+    refuse_repeated_options(words)
+    parsed = tyro.cli(
+        _arguments(own, kinds),
+        prog=f"jaxreg {command}",
+        args=words,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.PositionalMetavarFromFieldName),
+    )
+    values = _flat(parsed)
+    mine = {field.name: values.pop(field.name) for field in dataclasses.fields(own)}  # type: ignore[arg-type]
+    return own(**mine), values
+
+
+def refuse_repeated_options(argv: Sequence[str]) -> None:
+    """Of an option given twice the parser would silently keep the last: raise InputError."""
+    flags = [word.split("=")[0].replace("_", "-") for word in argv if word.startswith("--")]
+    flags = [flag.replace("--no-", "--") for flag in flags]
+    if repeated := sorted({flag for flag in flags if flags.count(flag) > 1}):
+        raise InputError(
+            f"{repeated[0]} is given more than once",
+            expected=f"each option once; several values follow one option: {repeated[0]} A B",
+        )
+
+
+def _arguments(own: Any, kinds: Sequence[type]) -> type:
+    """A dataclass for tyro: a field for each positional argument and for each box."""
+    import tyro
+
+    boxes: dict[str, _Box] = {}
+    required: list[Any] = []
+    optional: list[Any] = []
+    for kind in (*kinds, own):
+        hints = hints_of(kind)
+        for field in dataclasses.fields(kind):
+            hint = _annotated(hints[field.name], field, given=kind is not own)
+            group = field.metadata["group"]
+            if group == POSITIONAL:
+                hint = tyro.conf.Positional[hint]
+                if field.default is tyro.MISSING:
+                    required.append((field.name, hint))
+                else:
+                    optional.append((field.name, hint, field.default))
+                continue
+            box = boxes.setdefault(group, _Box([], {}))
+            if kind is own:
+                box.own.append((field.name, hint, dataclasses.field(default=field.default)))
+            else:
+                box.settings[field.name] = hint
+    nested = []
+    for group in sorted(boxes, key=_ORDER.index):
+        box = boxes[group]
+        titled = tyro.conf.arg(name=group)
+        for kind in _types(group, box):
+            nested.append((f"{group}{len(nested)}".lower(), Annotated[kind, titled]))
+    made = dataclasses.make_dataclass("Arguments", [*required, *nested, *optional])
+    made.__doc__ = own.__doc__
+    return made
+
+
+def _types(group: str, box: _Box) -> Iterator[Any]:
+    if box.settings:
+        yield TypedDict(group, box.settings, total=False)  # type: ignore[operator]
+    if box.own:
+        made = dataclasses.make_dataclass(group, box.own)
+        made.__doc__ = ""
+        yield made
+
+
+def _annotated(hint: Any, field: "dataclasses.Field[Any]", *, given: bool) -> Any:
+    """The type of an argument, with its help text and its default in words."""
+    import tyro
+
+    if given:  # None is what nobody says
+        hint = _without_none(hint)
+    elif field.default is False:
+        hint = tyro.conf.FlagCreatePairsOff[hint]
+    text = _default_text(field.default)
+    behavior = "(required)" if field.default is tyro.MISSING else text and f"(default: {text})"
+    told = tyro.conf.arg(help=field.metadata["help"], help_behavior_hint=behavior)
+    return Annotated[hint, told]
+
+
+def _without_none(hint: Any) -> Any:
+    if get_origin(hint) not in (Union, types.UnionType):
+        return hint
+    return Union[tuple(part for part in get_args(hint) if part is not type(None))]  # noqa: UP007
+
+
+def _default_text(default: Any) -> str:
+    """A default as it would be said, "" for one that the help text describes."""
+    if default is None or default is False or default == ():
+        return ""
+    if default is True:
+        return "on"
+    if isinstance(default, tuple):
+        return " ".join(map(str, default))
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _flat(parsed: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in vars(parsed).items():
+        if isinstance(value, dict):
+            values |= value
+        elif dataclasses.is_dataclass(value):
+            values |= vars(value)
+        else:
+            values[name] = value
+    return values
