@@ -30,6 +30,7 @@ def make_cache(root: Path, name: str, rows: int) -> None:
     from jaxreg.cache.datasets import make_dataset, write_dataset
     from jaxreg.cache.recipe import Column, Recipe
     from jaxreg.cache.store import Cache
+    from jaxreg.extract_config import ExtractConfig, SourceOptions
     from jaxreg.sources.examples import Examples
 
     cache, column = Cache(root), Column()
@@ -50,14 +51,15 @@ def make_cache(root: Path, name: str, rows: int) -> None:
         description={"kind": "benchmark"},
         targets=("target",),
     )
-    command = "python benchmarks/data_size.py"
     dataset = make_dataset(
         name,
         examples,
         digests,
         feature_set=recipe.feature_set,
         columns=[column],
-        extract_command=command,
+        opened="benchmark",
+        options=SourceOptions(),
+        settings=ExtractConfig(weights="random"),
     )
     write_dataset(cache, dataset)
 

@@ -1,4 +1,4 @@
-"""A whole experiment, process start to report: `jaxreg.train` against the same in Keras.
+"""A whole experiment, process start to report: `jaxreg train` against the same in Keras.
 
 Both begin with the same features on disk and end with metrics, predictions and pictures: 20 epochs
 of the original head without early stopping, jaxreg with a warm compilation cache. Runs go in turn;
@@ -33,6 +33,7 @@ def make_cache(root: Path, x: np.ndarray, y: np.ndarray) -> None:
     from jaxreg.cache.datasets import make_dataset, write_dataset
     from jaxreg.cache.recipe import Column, Recipe
     from jaxreg.cache.store import Cache
+    from jaxreg.extract_config import ExtractConfig, SourceOptions
     from jaxreg.sources.examples import Examples
 
     cache, column = Cache(root), Column()
@@ -55,7 +56,9 @@ def make_cache(root: Path, x: np.ndarray, y: np.ndarray) -> None:
         digests,
         feature_set=recipe.feature_set,
         columns=[column],
-        extract_command="",
+        opened="synthetic",
+        options=SourceOptions(),
+        settings=ExtractConfig(weights="random"),
     )
     write_dataset(cache, dataset)
 

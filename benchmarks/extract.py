@@ -76,16 +76,16 @@ EXTRACT = """
 import json, sys, time
 begin = time.perf_counter()
 from jaxreg import api, cli, extract
-from jaxreg.features import computing
+from jaxreg.extraction.engine_queue import EngineQueue
 importing = time.perf_counter() - begin
 spent = []
-send = computing.Computing.send
+send = EngineQueue.send
 def first_send(self, batch):
     begin = time.process_time()
     send(self, batch)
     spent.append(time.process_time() - begin)
-    computing.Computing.send = send
-computing.Computing.send = first_send
+    EngineQueue.send = send
+EngineQueue.send = first_send
 begin = time.process_time()
 try:
     cli.run_command(extract.main)

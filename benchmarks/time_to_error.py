@@ -1,14 +1,14 @@
 """Seconds from process start to the original head's error: Keras against `--preset best`.
 
     python benchmarks/time_to_error.py NAME --cache cache --target COLUMN \
-        --original SPACE mixed10 avg --best SPACE mixed2 grid:2x4
+        --original SET mixed10 avg --best SET mixed2 grid:2x4
 
-Keras' `fit` on TensorFlow with the original's settings and early stopping, on the cached features
-of `--original` (SPACE is a prefix of a feature set's name): the error is the lowest MAE that it
-reaches on the validation rows, the time that of the epoch where it does. `jaxreg train --preset
-best` on those of `--best`, the same rows, told apart: when it has a head of no greater error (the
-ridge, if that is enough), and when the process has ended, report and checkpoints written. Runs go
-in turn; medians.
+Keras' `fit` runs on TensorFlow with the original's settings and early stopping, on the cached
+features of `--original` (SET is the unique start of a feature set's name). The error is the lowest
+MAE that it reaches on the validation rows; the time is that of the epoch that reaches it.
+`jaxreg train --preset best` runs on the features of `--best` and the same rows. Two times are
+printed: when it has a head of no greater error (the ridge, if that is enough), and when the process
+has ended, with report and checkpoints written. Runs take turns; the figures are medians.
 """
 
 import json
@@ -75,14 +75,15 @@ def _write(arguments: Arguments, folder: Path) -> None:
     from jaxreg.cache.datasets import read_dataset
     from jaxreg.cache.store import Cache
     from jaxreg.experiment.arrays import load_experiment
-    from jaxreg.train_config import TrainConfig
+    from jaxreg.experiment.resolve import resolve
 
     cache = Cache(Path(arguments.cache))
     feature_set, layer, pool = arguments.original
-    config = TrainConfig(
-        target=(arguments.target,), features=feature_set, layers=(layer,), pool=pool, split="blocks"
-    )
-    experiment = load_experiment(cache, read_dataset(cache, arguments.name), config)
+    asked = {
+        "target": (arguments.target,), "feature_set": feature_set, "layers": (layer,), "pool": pool,
+        "split": "blocks",
+    }  # fmt: skip
+    experiment = load_experiment(resolve(cache, read_dataset(cache, arguments.name), asked))
     for side in ("train", "validation"):
         rows = experiment.rows(side)
         np.save(folder / f"{side}-x.npy", np.asarray(experiment.x)[rows])

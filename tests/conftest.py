@@ -1,6 +1,9 @@
 """Fixtures that every test may use."""
 
+import os
+import shutil
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,12 +15,32 @@ install_import_hook("jaxreg.head", "beartype.beartype")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Give all processes of a session, pytest's own workers too, one user cache: nobody's own.
+
+    What one of them has compiled or converted the others then only read.
+    """
+    if hasattr(config, "workerinput"):  # a worker has inherited the environment
+        return
+    folder = tempfile.mkdtemp(prefix="jaxreg-user-cache-")
+    os.environ["XDG_CACHE_HOME"] = folder
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def rank_promotion_is_an_error() -> None:
     """(B, 1) against (B,) must never become (B, B) in silence."""
     import jax
 
     jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilations_are_kept() -> None:
+    """From the first one on: JAX looks only once whether it has a place to keep them."""
+    from jaxreg.common.user_cache import keep_jax_compilations
+
+    keep_jax_compilations()
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +81,7 @@ def planted(tmp_path: Path) -> Path:
     from jaxreg.cache.parts import write_part
     from jaxreg.cache.recipe import Column, Recipe
     from jaxreg.cache.store import Cache
+    from jaxreg.extract_config import ExtractConfig, SourceOptions
     from jaxreg.sources.examples import Examples
     from jaxreg.sources.pixels import thumbnail
 
@@ -98,7 +122,9 @@ def planted(tmp_path: Path) -> Path:
         digests,
         feature_set=recipe.feature_set,
         columns=[column],
-        extract_command="jaxreg extract planted.csv",
+        opened="planted.csv",
+        options=SourceOptions(),
+        settings=ExtractConfig(weights="random"),
     )
     write_dataset(cache, dataset)
     return cache.root

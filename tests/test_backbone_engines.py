@@ -15,6 +15,7 @@ import pytest
 import jaxreg
 from jaxreg.backbone import engine
 from jaxreg.backbone.engine import choose_engine, load_engine
+from jaxreg.backbone.openvino_model import import_openvino
 from jaxreg.backbone.resize import resize
 from jaxreg.backbone.weights import identify_weights
 from jaxreg.cache.recipe import Column, Recipe
@@ -170,9 +171,7 @@ def test_a_conversion_is_kept_and_a_damaged_one_made_anew(run_engine, user_cache
 
 @needs_openvino
 def test_bfloat16_is_near(run_engine) -> None:
-    import openvino
-
-    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" not in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this processor has no bfloat16")
     wanted, _ = run_engine("tensorflow", "random:1")
     got, told = run_engine("auto", "random:1", precision="bfloat16", engine="openvino")

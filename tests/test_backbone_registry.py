@@ -120,7 +120,7 @@ def test_a_whole_extraction_with_another_backbone(keras, monkeypatch, tmp_path) 
         "mirror.block_3_expand_relu.avg",
     )
     assert cache.recipe(done.feature_set).backbone == "mobilenet_v2"
-    assert "--views identity mirror" in read_dataset(cache, "d").extract_command
+    assert "--views identity mirror" in read_dataset(cache, "d").extract_command()
     # a head looks at the images as they are, whatever else there is
     run = jaxreg.train_head("d", cache=cache.root, ckpts=tmp_path / "c", epochs=1, split="hash")
     assert [column.name for column in run.columns] == list(done.columns[:2])

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxreg.cache.datasets import make_dataset, read_dataset, write_dataset
+from jaxreg.cache.datasets import Dataset, make_dataset, read_dataset, write_dataset
 from jaxreg.cache.parts import DamagedPart, list_parts, read_part, write_part
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
+from jaxreg.common.json_files import write_json
 from jaxreg.errors import InputError
+from jaxreg.extract_config import ExtractConfig, SourceOptions
 from jaxreg.sources.examples import Examples
 
 RECIPE = Recipe(weights="random:0:v1", weights_tag="random0")
@@ -115,7 +118,7 @@ def test_a_damaged_part_is_an_error_to_read_and_a_miss_to_extract(cache: Cache) 
 def test_a_feature_set_says_its_whole_recipe_and_holds_no_other(cache: Cache, tmp_path) -> None:
     path = cache.root / "features" / RECIPE.feature_set / "feature_set.json"
     record = json.loads(path.read_text())
-    assert record["format"] == 1
+    assert record["format"] == 2
     assert record["recipe"] == {
         "backbone": "inception_v3",
         "weights": "random:0:v1",
@@ -128,16 +131,31 @@ def test_a_feature_set_says_its_whole_recipe_and_holds_no_other(cache: Cache, tm
     }
     assert cache.recipe(RECIPE.feature_set) == RECIPE
     record["recipe"]["preprocess"] = "unit"
-    path.write_text(json.dumps(record))
-    with pytest.raises(InputError, match="preprocess unit instead of keras"):
+    write_json(path, record)
+    with pytest.raises(InputError, match="holds another recipe"):
         cache.make_feature_set(RECIPE, None)
     with pytest.raises(InputError, match="is that of another feature set"):
         cache.recipe(RECIPE.feature_set)
-    path.write_text("{")
-    with pytest.raises(InputError, match="is damaged"):
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": 2}', None])
+def test_a_damaged_feature_set_is_an_error_to_read_and_extract_writes_it_anew(
+    cache: Cache, text: str | None
+) -> None:
+    path = cache.root / "features" / RECIPE.feature_set / "feature_set.json"
+    whole = path.read_text()
+    path.write_text(whole.replace('"keras"', '"unit"') if text is None else text)
+    with pytest.raises(InputError, match="extract again"):
         cache.recipe(RECIPE.feature_set)
     cache.make_feature_set(RECIPE, None)  # as extract does, which knows the recipe
-    assert cache.recipe(RECIPE.feature_set) == RECIPE
+    assert path.read_text() == whole
+
+
+def test_a_feature_set_of_format_1_is_passed_over(cache: Cache) -> None:
+    folder = cache.root / "features" / "inception_v3-random1-299x299-00000000"
+    folder.mkdir()
+    (folder / "space.json").write_text('{"format": 1}')
+    assert cache.feature_sets() == [RECIPE.feature_set]
 
 
 def test_the_fingerprint_is_fixed_for_ever() -> None:
@@ -174,35 +192,102 @@ def examples(ids: list[str]) -> Examples:
         columns=pa.table(
             {"angle": [0.5 * i for i in range(len(ids))], "mode": ["user"] * len(ids)}
         ),
-        description={"kind": "test"},
+        description={"kind": "tub", "location": "t/"},
         group=tuple("a" for _ in ids),
         targets=("angle",),
     )
 
 
+def dataset(name: str, ids: list[str], digests: Sequence[str | None]) -> Dataset:
+    return make_dataset(
+        name,
+        examples(ids),
+        digests,
+        feature_set=RECIPE.feature_set,
+        columns=[AVG],
+        opened="my tub",
+        options=SourceOptions(id_column="name"),
+        settings=ExtractConfig(size=(75, 75), layers=("mixed2", "mixed4"), pool="max", shard="0/2"),
+    )
+
+
 def test_a_dataset_keeps_its_columns_and_says_what_changed(cache: Cache) -> None:
-    facts = {
-        "feature_set": RECIPE.feature_set,
-        "columns": [AVG],
-        "extract_command": "jaxreg extract x",
-    }
-    first = make_dataset("drive", examples(["a", "b", "c"]), [*DIGESTS[:2], None], **facts)
+    first = dataset("drive", ["a", "b", "c"], [*DIGESTS[:2], None])
     assert write_dataset(cache, first) == "2 rows"
     again = read_dataset(cache, "drive")
     assert again == first
     assert again.table.column_names == ["id", "digest", "order", "group", "angle", "mode"]
     assert again.numeric_columns == ["angle"]
-    second = make_dataset("drive", examples(["b", "c", "d"]), DIGESTS[:3], **facts)
+    second = dataset("drive", ["b", "c", "d"], DIGESTS[:3])
     assert write_dataset(cache, second) == "3 rows (2 added, 1 gone)"
-    metadata = json.loads(
-        pq.read_schema(cache.root / "datasets" / "drive.parquet").metadata[b"jaxreg"]
-    )
-    assert (metadata["format"], metadata["feature_set"]) == (1, RECIPE.feature_set)
+    _, metadata = table_and_metadata(cache, "drive")
+    assert (metadata["format"], metadata["feature_set"]) == (2, RECIPE.feature_set)
+    assert (metadata["opened"], metadata["options"]) == ("my tub", {"id_column": "name"})
+    assert metadata["settings"]["size"] == [75, 75]
+    assert "shard" not in metadata["settings"]
+
+
+def table_and_metadata(cache: Cache, name: str) -> tuple[pa.Table, dict]:
+    table = pq.read_table(cache.root / "datasets" / f"{name}.parquet")
+    return table, json.loads(table.schema.metadata[b"jaxreg"])
+
+
+def rewrite(cache: Cache, name: str, table: pa.Table, metadata: dict) -> None:
+    table = table.replace_schema_metadata({"jaxreg": json.dumps(metadata)})
+    pq.write_table(table, cache.root / "datasets" / f"{name}.parquet")
+
+
+def test_a_changed_dataset_is_an_error_to_read(cache: Cache) -> None:
+    write_dataset(cache, dataset("drive", ["a", "b"], DIGESTS[:2]))
+    table, metadata = table_and_metadata(cache, "drive")
+    rewrite(cache, "drive", table, metadata)  # other bytes, the same content
+    assert len(read_dataset(cache, "drive")) == 2
+    angle = table.column_names.index("angle")
+    changes = [
+        (table.set_column(angle, "angle", pa.array([0.0, 0.25])), metadata),
+        (table.set_column(angle, "angle", table["angle"].cast(pa.float32())), metadata),
+        (table.slice(0, 1), metadata),
+        (table, {**metadata, "targets": ["mode"]}),
+        (table, {**metadata, "settings": {}}),
+    ]
+    for changed, facts in changes:
+        rewrite(cache, "drive", changed, facts)
+        with pytest.raises(InputError, match=r"SHA-256[\s\S]*try: jaxreg extract t/ --name drive"):
+            read_dataset(cache, "drive")
+
+
+@pytest.mark.parametrize(
+    ("source", "opened"),
+    [
+        ({"kind": "tub", "location": "my tub"}, "'my tub'"),
+        ({"kind": "road", "count": 50}, "road:50"),
+    ],
+)
+def test_a_dataset_of_format_1_names_the_command_that_computes_it_again(
+    cache: Cache, source: dict, opened: str
+) -> None:
+    write_dataset(cache, dataset("drive", ["a"], DIGESTS[:1]))
+    table, _ = table_and_metadata(cache, "drive")
+    rewrite(cache, "drive", table, {"format": 1, "source": source, "extract_command": "x"})
+    with pytest.raises(InputError) as caught:
+        read_dataset(cache, "drive")
+    assert caught.value.found.endswith("drive.parquet has format 1")
+    again = f"jaxreg extract {opened} --name drive --cache {cache.root}"
+    assert caught.value.remedy == again
+    assert write_dataset(cache, dataset("drive", ["a"], DIGESTS[:1])) == "1 rows"
+
+
+def test_the_extract_command_with_other_settings(cache: Cache) -> None:
+    write_dataset(cache, dataset("drive", ["a"], DIGESTS[:1]))
+    there = read_dataset(cache, "drive")
+    start = f"jaxreg extract 'my tub' --name drive --cache {cache.root} --id-column name"
+    assert there.extract_command() == f"{start} --size 75 75 --layers mixed2 mixed4 --pool max"
+    changed = there.extract_command(layers=("mixed1",), pool=None, views=("identity", "mirror"))
+    assert changed == f"{start} --size 75 75 --layers mixed1 --views identity mirror"
 
 
 def test_an_unknown_dataset_gets_the_nearest_name(cache: Cache) -> None:
-    facts = {"feature_set": RECIPE.feature_set, "columns": [AVG], "extract_command": ""}
-    write_dataset(cache, make_dataset("drive", examples(["a"]), DIGESTS[:1], **facts))
+    write_dataset(cache, dataset("drive", ["a"], DIGESTS[:1]))
     with pytest.raises(InputError, match=r"no dataset 'drvie' in .*\n  expected: one of: drive\n"):
         read_dataset(cache, "drvie")
     (cache.root / "datasets" / "broken.parquet").write_bytes(b"PAR1")

@@ -234,7 +234,10 @@ def test_the_page_fits_a_browser(tmp_path: Path, width: int) -> None:
 
 
 SUBJECT = SimpleNamespace(
-    obs=SimpleNamespace(learns=True, extract="jaxreg extract a --preprocess unit")
+    obs=SimpleNamespace(learns=True),
+    experiment=SimpleNamespace(
+        dataset=SimpleNamespace(extract_command=lambda preprocess: f"with {preprocess}")
+    ),
 )
 
 
@@ -243,7 +246,7 @@ def test_another_preprocessing_that_fits_is_named() -> None:
     finding, trial = compare("unit", gaps, 64, SUBJECT)  # pyright: ignore[reportArgumentType]
     assert finding is not None
     assert (finding["code"], finding["severity"]) == ("preprocessing-mismatch", "warning")
-    assert finding["remedy"] == "jaxreg extract a"
+    assert finding["remedy"] == "with keras"
     assert "keras fits" in trial.answer
     assert compare("keras", gaps, 64, SUBJECT)[0] is None  # pyright: ignore[reportArgumentType]
 

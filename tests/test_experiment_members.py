@@ -1,6 +1,7 @@
 """`--folds`, `--seeds` and `--views`: several trainings, and several views, in one run."""
 
 import csv
+import dataclasses
 import json
 import os
 import shutil
@@ -18,22 +19,22 @@ from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, Stopped
 from jaxreg.head.ridge import ALPHAS
-from jaxreg.trained_run import Run
+from jaxreg.trained_run import TrainedRun
 
 QUICK = {"hidden": (16, 8), "epochs": 8, "learning_rate": 0.01}
 
 
-def run_quick(planted: Path, **options) -> Run:
+def run_quick(planted: Path, **options) -> TrainedRun:
     options = {"cache": planted, "ckpts": planted.parent / "ckpts", **QUICK, **options}
     return jaxreg.train_head("planted", **options)
 
 
-def table(run: Run) -> dict[str, np.ndarray]:
+def table(run: TrainedRun) -> dict[str, np.ndarray]:
     told = pq.read_table(run.path / "predictions.parquet")
     return {name: np.array(told[name].to_pylist()) for name in told.column_names}
 
 
-def history(run: Run) -> list[dict[str, str]]:
+def history(run: TrainedRun) -> list[dict[str, str]]:
     with open(run.path / "history.csv", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -134,7 +135,7 @@ def test_the_heads_of_a_run_predict_their_mean(planted: Path) -> None:
     assert len(run.params) == 4
     x = features(planted)
     told = [
-        Run(**{**vars(run), "params": (params,), "scalers": (scalers,)}).predict_features(x)
+        TrainedRun(**{**vars(run), "params": (params,), "scalers": (scalers,)}).predict_features(x)
         for params, scalers in zip(run.params, run.scalers, strict=True)
     ]
     np.testing.assert_allclose(run.predict_features(x), np.mean(told, axis=0), rtol=1e-5)
@@ -300,14 +301,18 @@ def test_a_run_that_is_given_more_epochs_is_unfinished_until_they_are_done(plant
     assert jaxreg.train_head(**resume).summary["epochs"] == 12
 
 
-def test_a_run_is_read_again_with_its_own_features_after_another_extract(planted: Path) -> None:
-    from jaxreg.runner import as_before
-    from jaxreg.train_config import TrainConfig
+def test_a_run_goes_on_with_its_own_features_after_another_extract(planted: Path) -> None:
+    from jaxreg.experiment.resolve import resolve
 
-    run = run_quick(planted, run="layers", layers=("mixed10",))
-    was = as_before(TrainConfig(layers=("mixed10",)), run.config)
-    assert (was.features, was.layers, was.pool) == (run.recipe.feature_set, ("mixed10",), "avg")
-    assert was.target == ("angle",)
+    run = run_quick(planted, run="layers")  # which layer it is, the last extract decided
+    cache = Cache(planted)
+    dataset = dataclasses.replace(
+        read_dataset(cache, "planted"), columns=(Column(layer="mixed3"),), targets=("speed",)
+    )
+    again = resolve(cache, dataset, {"patience": 4}, run.config)
+    assert again.config == dataclasses.replace(run.settings, patience=4)
+    assert again.config.columns == ("identity.mixed10.avg",)
+    assert again.asked == {**run.config["asked"], "patience": 4}
 
 
 def test_a_training_that_is_not_finite_is_judged_among_many() -> None:

@@ -18,11 +18,11 @@ from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
 from jaxreg.extraction import pipeline
-from jaxreg.extraction.pipeline import extract
+from jaxreg.extraction.pipeline import Task, extract
 from jaxreg.extraction.reader import Sample
 from jaxreg.sources import pixels
 
-SPACE = "test-feature set"
+FEATURE_SET = "test-features"
 AVG, MAX = Column(), Column(pool="max")
 
 
@@ -53,7 +53,7 @@ def drawn(count: int, seed: int = 0) -> list[np.ndarray]:
 
 def run(images, cache: Cache, columns=(AVG,), **options):
     engine = MeanEngine()
-    outcome = extract(images, cache, SPACE, columns, lambda: engine, **options)
+    outcome = extract(Task(images, cache, FEATURE_SET, columns, **options), lambda: engine)
     return outcome, engine
 
 
@@ -63,7 +63,7 @@ def test_features_belong_to_their_images(tmp_path) -> None:
     assert (outcome.computed, outcome.reused, outcome.failed) == (150, 0, [])
     assert outcome.digests == [pixels.digest(image) for image in images]
     expected = np.stack([image.mean(axis=(0, 1)) for image in images])  # by hand, in NumPy
-    found = cache.read(SPACE, [AVG], outcome.digests)
+    found = cache.read(FEATURE_SET, [AVG], outcome.digests)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
@@ -74,7 +74,7 @@ def test_the_second_run_never_loads_the_engine(tmp_path) -> None:
     def must_not_load():
         raise AssertionError("the engine was loaded")
 
-    outcome = extract(images, cache, SPACE, [AVG], must_not_load)
+    outcome = extract(Task(images, cache, FEATURE_SET, [AVG]), must_not_load)
     assert (outcome.computed, outcome.reused) == (0, 10)
 
 
@@ -92,11 +92,11 @@ def test_only_what_is_missing_is_computed(tmp_path) -> None:
 def test_one_more_column_leaves_the_others_alone(tmp_path) -> None:
     images, cache = drawn(5), Cache(tmp_path)
     run(images, cache)
-    before = list_parts(cache.folder(SPACE, AVG))
+    before = list_parts(cache.folder(FEATURE_SET, AVG))
     outcome, _ = run(images, cache, columns=(AVG, MAX))
     assert outcome.computed == 5
-    assert list_parts(cache.folder(SPACE, AVG)) == before
-    assert len(list_parts(cache.folder(SPACE, MAX))) == 1
+    assert list_parts(cache.folder(FEATURE_SET, AVG)) == before
+    assert len(list_parts(cache.folder(FEATURE_SET, MAX))) == 1
 
 
 class LeftEngine(MeanEngine):
@@ -112,7 +112,9 @@ def test_each_view_is_a_column_computed_where_it_is_missing(tmp_path) -> None:
 
     def run_views(images, *columns: Column):
         engine = LeftEngine()
-        return extract(images, cache, SPACE, columns, lambda: engine, batch_size=6), engine
+        return extract(
+            Task(images, cache, FEATURE_SET, columns, batch_size=6), lambda: engine
+        ), engine
 
     run_views(images[:8], AVG)
     outcome, engine = run_views(images, AVG, mirror)
@@ -120,7 +122,7 @@ def test_each_view_is_a_column_computed_where_it_is_missing(tmp_path) -> None:
     assert (outcome.computed, outcome.reused, len(engine.seen)) == (20, 0, 32)
     for column, edge in ((AVG, 0), (mirror, -1)):
         expected = np.stack([image[:, edge].mean(axis=0) for image in images])  # by hand
-        found = cache.read(SPACE, [column], outcome.digests)
+        found = cache.read(FEATURE_SET, [column], outcome.digests)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
     outcome, engine = run_views(images, AVG, mirror)
     assert (outcome.computed, outcome.reused, engine.seen) == (0, 20, [])
@@ -135,7 +137,7 @@ def test_views_of_an_image_are_computed_in_one_batch(tmp_path) -> None:
             return super().features(images)
 
     columns = [AVG, Column(view="mirror")]
-    extract(drawn(8), Cache(tmp_path), SPACE, columns, Watching, batch_size=5)
+    extract(Task(drawn(8), Cache(tmp_path), FEATURE_SET, columns, batch_size=5), Watching)
     assert sizes == [4, 4, 4, 4]
 
 
@@ -177,13 +179,13 @@ def test_an_image_too_small_for_the_network_fails_by_itself(tmp_path) -> None:
 def test_a_damaged_part_is_set_aside_and_computed_again(tmp_path) -> None:
     images, cache = drawn(4), Cache(tmp_path)
     outcome, _ = run(images, cache)
-    part = list_parts(cache.folder(SPACE, AVG))[0]
+    part = list_parts(cache.folder(FEATURE_SET, AVG))[0]
     part.write_bytes(b"\0" + part.read_bytes()[1:])
     reported = []
     outcome, engine = run(images, cache, on_damage=reported.append)
     assert (outcome.computed, len(engine.seen)) == (4, 4)
     assert [path.suffix for path in reported] == [".bad"]
-    assert cache.read(SPACE, [AVG], outcome.digests).shape == (4, 3)
+    assert cache.read(FEATURE_SET, [AVG], outcome.digests).shape == (4, 3)
 
 
 def test_what_was_computed_before_an_error_is_kept(tmp_path) -> None:
@@ -197,7 +199,7 @@ def test_what_was_computed_before_an_error_is_kept(tmp_path) -> None:
 
     engine = Failing()
     with pytest.raises(InputError, match="on fire"):
-        extract(images, cache, SPACE, [AVG], lambda: engine, batch_size=8)
+        extract(Task(images, cache, FEATURE_SET, [AVG], batch_size=8), lambda: engine)
     outcome, _ = run(images, cache)
     assert (outcome.computed, outcome.reused) == (4, 8)
 
@@ -206,12 +208,8 @@ def test_a_stop_keeps_what_was_computed(tmp_path) -> None:
     images, cache = drawn(40), Cache(tmp_path)
     engine = MeanEngine()
     outcome = extract(
-        images,
-        cache,
-        SPACE,
-        [AVG],
+        Task(images, cache, FEATURE_SET, [AVG], batch_size=8),
         lambda: engine,
-        batch_size=8,
         should_stop=lambda: bool(engine.seen),
     )
     assert outcome.stopped
@@ -231,9 +229,9 @@ def test_batches_side_by_side_stay_with_their_images(tmp_path) -> None:
 
     images, cache = drawn(50), Cache(tmp_path)
     first = images[0]
-    outcome = extract(images, cache, SPACE, [AVG], Uneven, batch_size=8)
+    outcome = extract(Task(images, cache, FEATURE_SET, [AVG], batch_size=8), Uneven)
     expected = np.stack([image.mean(axis=(0, 1)) for image in images])
-    np.testing.assert_allclose(cache.read(SPACE, [AVG], outcome.digests), expected, rtol=1e-6)
+    np.testing.assert_allclose(cache.read(FEATURE_SET, [AVG], outcome.digests), expected, rtol=1e-6)
     assert 0 < outcome.seconds.compute <= outcome.seconds.total
 
 
@@ -241,14 +239,14 @@ def test_a_column_keeps_its_own_dtype(tmp_path) -> None:
     images, cache = drawn(6), Cache(tmp_path)
     run(images[:3], cache, dtype="float16")
     outcome, _ = run(images, cache, columns=(AVG, MAX), dtype="float32")
-    assert cache.read(SPACE, [AVG], outcome.digests).dtype == np.float16
-    assert cache.read(SPACE, [MAX], outcome.digests).dtype == np.float32
+    assert cache.read(FEATURE_SET, [AVG], outcome.digests).dtype == np.float16
+    assert cache.read(FEATURE_SET, [MAX], outcome.digests).dtype == np.float32
 
 
 def test_a_batch_larger_than_a_part_is_cut(tmp_path) -> None:
     images = [np.full((1, 1 + i // 256, 3), i % 256, np.uint8) for i in range(1500)]
     run(images, cache := Cache(tmp_path), batch_size=1500)
-    sizes = [len(_digests(path)) for path in list_parts(cache.folder(SPACE, AVG))]
+    sizes = [len(_digests(path)) for path in list_parts(cache.folder(FEATURE_SET, AVG))]
     assert sorted(sizes) == [476, 1024]
 
 
@@ -262,7 +260,7 @@ def test_large_images_are_read_few_ahead(tmp_path, monkeypatch) -> None:
             batches.append(len(images))
             return super().features(images)
 
-    extract(drawn(20), Cache(tmp_path), SPACE, [AVG], Watching)  # 288 bytes each
+    extract(Task(drawn(20), Cache(tmp_path), FEATURE_SET, [AVG]), Watching)  # 288 bytes each
     assert set(batches) == {3, 2}
 
 
@@ -296,7 +294,7 @@ def test_a_large_run_is_cut_into_parts_of_1024(tmp_path) -> None:
     cache = Cache(tmp_path)
     outcome, _ = run(images, cache)
     assert outcome.computed == 1280
-    sizes = [len(p) for p in map(_digests, list_parts(cache.folder(SPACE, AVG)))]
+    sizes = [len(p) for p in map(_digests, list_parts(cache.folder(FEATURE_SET, AVG)))]
     assert sorted(sizes) == [256, 1024]
 
 
@@ -312,17 +310,18 @@ def test_sigkill_at_random_moments_loses_at_most_the_open_part(tmp_path) -> None
         """
         import sys, time
         sys.path.insert(0, sys.argv[2])
-        from test_extraction import MeanEngine, SPACE, AVG, drawn
-        from jaxreg.features import extraction
+        from test_extraction import MeanEngine, FEATURE_SET, AVG, drawn
+        from jaxreg.extraction import pipeline
         from jaxreg.cache.store import Cache
         from pathlib import Path
-        extraction.FIRST_PART_SECONDS = extraction.LAST_PART_SECONDS = 0.0
+        pipeline.FIRST_PART_SECONDS = pipeline.LAST_PART_SECONDS = 0.0
         class Slow(MeanEngine):
             def features(self, images):
                 time.sleep(0.01)
                 return super().features(images)
         print("ready", flush=True)
-        extraction.extract(drawn(400), Cache(Path(sys.argv[1])), SPACE, [AVG], Slow, batch_size=4)
+        task = pipeline.Task(drawn(400), Cache(Path(sys.argv[1])), FEATURE_SET, [AVG], batch_size=4)
+        pipeline.extract(task, Slow)
         """
     )
     cache = Cache(tmp_path)
@@ -338,7 +337,7 @@ def test_sigkill_at_random_moments_loses_at_most_the_open_part(tmp_path) -> None
         child.wait()
         child.stdout.close()
         damaged: list = []
-        present = cache.present(cache.folder(SPACE, AVG), damaged.append)
+        present = cache.present(cache.folder(FEATURE_SET, AVG), damaged.append)
         assert not damaged
         assert len(present) >= before
         before = len(present)
@@ -347,7 +346,7 @@ def test_sigkill_at_random_moments_loses_at_most_the_open_part(tmp_path) -> None
     assert outcome.reused == before
     assert len(engine.seen) == 400 - before
     expected = np.stack([image.mean(axis=(0, 1)) for image in images])
-    np.testing.assert_allclose(cache.read(SPACE, [AVG], outcome.digests), expected, rtol=1e-6)
+    np.testing.assert_allclose(cache.read(FEATURE_SET, [AVG], outcome.digests), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_a_wrong_feature_in_a_sound_part_is_named(cache: Cache, capsys) -> None:
     lists = pa.array(features, table.schema.field("feature").type)
     write_part(folder, pa.table({"digest": table["digest"], "feature": lists}))
     code, told, errors = run(capsys, "--recompute", "100")
-    assert code == 2
+    assert code == verify.DAMAGED == 6
     [wrong] = told["wrong"]
     digest = table["digest"][2].as_py()
     assert wrong.startswith(f"{feature_set}/mirror.mixed10.avg: the features of ")

@@ -96,7 +96,7 @@ def test_a_full_disk_is_one_message_and_the_next_run_goes_on(places: Path) -> No
     error, left, parts, again = in_own_file_system(places / "shared", FULL)
     assert error[0] == 2
     assert "cannot write cache/" in error[1]
-    assert "No feature set left on device\n  try: free some space" in error[1]
+    assert "No space left on device\n  try: free some space" in error[1]
     assert left == []  # nothing half written takes up room
     assert parts > 2
     images, computed, failed, change = again

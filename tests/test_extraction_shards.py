@@ -25,17 +25,16 @@ PROGRAM = textwrap.dedent(
     sys.path.insert(0, sys.argv[1])
     from test_extraction import MeanEngine
     import jaxreg
-    from jaxreg import extracting
     from jaxreg.errors import JaxregError
-    from jaxreg.features import extraction
+    from jaxreg.extraction import extract_source, pipeline
 
     class Slow(MeanEngine):
         def features(self, images):
             time.sleep(float(sys.argv[2]))
             return super().features(images)
 
-    extraction.FIRST_PART_SECONDS = extraction.LAST_PART_SECONDS = 0.0
-    extracting.load_engine = lambda *asked, **more: Slow()
+    pipeline.FIRST_PART_SECONDS = pipeline.LAST_PART_SECONDS = 0.0
+    extract_source.load_engine = lambda *asked, **more: Slow()
     shard = sys.argv[3] if len(sys.argv) > 3 else None
     try:
         done = jaxreg.extract_features(

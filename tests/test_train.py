@@ -19,17 +19,18 @@ import pytest
 from sklearn.metrics import mean_absolute_error, r2_score
 
 import jaxreg
-from jaxreg import cli, train
+from jaxreg import train
+from jaxreg.arguments import parse as parse_words
 from jaxreg.cache.parts import list_parts
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
-from jaxreg.config_io import fields_of
+from jaxreg.common.json_files import write_json
+from jaxreg.config_io import from_json, merge, preset_settings, read_settings
 from jaxreg.errors import InputError, Stopped
 from jaxreg.experiment import members
 from jaxreg.train_config import TrainConfig
-from jaxreg.trained_run import Run
+from jaxreg.trained_run import TrainedRun
 from jaxreg.training import checkpoint, loop
-from jaxreg.training.resume import SAME
 
 QUICK = {"hidden": (16, 8), "epochs": 12, "learning_rate": 0.01}
 
@@ -67,7 +68,7 @@ def test_a_run_holds_all_that_it_promises(planted: Path) -> None:
         "load", "ridge", "compile", "train", "report", "total",
     }  # fmt: skip
     config = json.loads((run.path / "config.json").read_text())
-    assert (config["format"], config["settings"]["hidden"]) == (1, [16, 8])
+    assert (config["format"], config["settings"]["hidden"]) == (2, [16, 8])
 
 
 def test_the_scores_are_those_of_the_predictions(planted: Path) -> None:
@@ -139,7 +140,7 @@ def test_a_preset_named_again_goes_on_with_its_own_run(
     best = ["--cache", str(planted), "--ckpts", ckpts, "--run", "one", "--preset", "best"]
     assert train.main([*best, "planted", "--hidden", "8", "--split", "tail", "--epochs", "2"]) == 0
     # planted's column is mixed10.avg, and the preset of features another
-    note = "note: trained on identity.mixed10.avg; what won beside this head is extract --preset"
+    note = "note: trained on identity.mixed10.avg; extract --preset best computes the features"
     assert note in capsys.readouterr().err
     assert train.main([*best, "--resume"]) == 0
     with pytest.raises(InputError, match="--head blend there, mlp now"):
@@ -186,7 +187,7 @@ def test_components_are_part_of_the_run(planted: Path) -> None:
 
 
 def _assert_predictions_are_of_raw_features(planted: Path, run) -> None:
-    features = Cache(planted).read(run.config["feature_set"], run.columns, _digests(planted))
+    features = Cache(planted).read(run.recipe.feature_set, run.columns, _digests(planted))
     told = run.predict_features(features)
     np.testing.assert_array_equal(told[:, 0], _predictions(run.path))
 
@@ -221,7 +222,7 @@ def test_several_targets_each_get_scores_and_pictures(planted: Path) -> None:
     assert run.summary["by_target"].keys() == {"angle", "speed"}
     assert run.summary["by_target"]["speed"]["r2"] > 0.5
     assert (run.path / "plots" / "residuals-speed.png").exists()
-    features = Cache(planted).read(run.config["feature_set"], run.columns, _digests(planted))
+    features = Cache(planted).read(run.recipe.feature_set, run.columns, _digests(planted))
     told = run.predict_features(features)
     table = pq.read_table(run.path / "predictions.parquet")
     np.testing.assert_array_equal(told[:, 1], table["prediction.speed"].to_numpy())
@@ -290,18 +291,20 @@ def test_sigkill_and_resume_give_the_same_bits(planted: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("after_an_epoch", [True, False])
-def test_sigkill_at_twenty_moments_gives_the_same_bits(planted: Path, after_an_epoch: bool) -> None:
+def test_sigkill_at_eight_moments_gives_the_same_bits(planted: Path, after_an_epoch: bool) -> None:
     """Moments from the first epoch on, and from the start of the process on."""
     whole = run_quick(planted, run="whole", epochs=20_000, patience=20_000)
     rng, killed, runs = np.random.default_rng(), 0, 0
-    while killed < 20:  # a run may end before its turn to be killed comes
-        moments = rng.uniform(0, 1.5 if after_an_epoch else 6, 20 - killed)
+    while killed < 8:  # a run may end before its turn to be killed comes
+        # one in each part of the time, so that eight are early, late and between in every run
+        parts = rng.permutation(np.linspace(0, 1, 9)[:-1] + rng.uniform(0, 1 / 8, 8))
+        moments = parts[killed:] * (1.5 if after_an_epoch else 6)
         killed += _kill_until_done(planted, f"cut-{runs}", whole, moments, after_an_epoch)
         runs += 1
 
 
 def _kill_until_done(
-    planted: Path, name: str, whole: Run, moments: np.ndarray, after_an_epoch: bool = True
+    planted: Path, name: str, whole: TrainedRun, moments: np.ndarray, after_an_epoch: bool = True
 ) -> int:
     """Kill the same command again and again, `moments` seconds after its first epoch or its start,
     let it end at last, and compare it with a run that nobody killed. Returns how often it was."""
@@ -412,18 +415,14 @@ def test_a_run_on_another_recipe_is_refused(planted: Path) -> None:
     cache.add(
         other.feature_set, column, digests, cache.read(cache.feature_sets()[0], [column], digests)
     )
-    path = planted.parent / "ckpts" / "one" / "config.json"
-    path.write_text(path.read_text().replace(cache.feature_sets()[0], other.feature_set))
-    with pytest.raises(
-        InputError, match=rf"feature_set {cache.feature_sets()[0]} there, {other.feature_set} now"
-    ):
-        run_quick(planted, run="one", resume=True)
+    first = next(name for name in cache.feature_sets() if name != other.feature_set)
+    with pytest.raises(InputError, match=rf"--feature-set {first} there, {other.feature_set} now"):
+        run_quick(planted, run="one", resume=True, feature_set=other.feature_set)
 
 
 def test_a_checkpoint_of_other_shapes_is_refused(tmp_path: Path) -> None:
-    identity = {"settings": {"epochs": 1, "memory_limit": None}}
-    identity |= dict.fromkeys(SAME)
-    checkpoints = checkpoint.Checkpoints(tmp_path, identity)
+    record = {"settings": {"epochs": 1, "memory_limit": None}}
+    checkpoints = checkpoint.Checkpoints(tmp_path, record)
     checkpoints.save(1, {"kernel": np.zeros((3, 2), np.float32)})
     checkpoints.wait()
     for other, message in [
@@ -474,8 +473,12 @@ def test_a_config_file_repeats_a_run_and_flags_go_before_it(planted: Path) -> No
     assert (settings.seed, settings.hidden) == (4, (16, 8))
 
 
-def parse(*words: str) -> train.TrainArguments:
-    return cli.parse(train.TrainArguments, "jaxreg.train", words, train._defaults)
+def parse(*words: str) -> TrainConfig:
+    """The settings that a command line comes to, by the one merge."""
+    own, given = parse_words("train", train.TrainArguments, [TrainConfig], words)
+    file = None if own.config is None else read_settings(Path(own.config))
+    asked = merge(preset=preset_settings(own.preset), file=file, given=given)
+    return from_json(TrainConfig, asked)
 
 
 def test_the_presets_are_the_programs_of_the_discussion() -> None:
@@ -492,20 +495,20 @@ def test_the_presets_are_the_programs_of_the_discussion() -> None:
     best = vars(parse("--preset", "best"))
     assert best.items() >= {"head": "blend", "learning_rate": 1e-3, "min_delta": 0.0}.items()
     original = parse("--preset", "original")
-    assert fields_of(TrainConfig, original) == fields_of(TrainConfig, parse())
+    assert original == parse() == TrainConfig()
 
 
 def test_a_flag_goes_before_config_before_preset_before_default(tmp_path: Path) -> None:
     file = tmp_path / "some.json"
     settings = {"learning_rate": 0.2, "scale_target": True, "patience": 3}
-    file.write_text(json.dumps({"format": 1, "settings": settings}))
+    file.write_text(json.dumps({"format": 2, "settings": settings}))
     got = parse("--preset", "question", "--config", str(file), "--patience", "5", "--no-keep-going")
     assert (got.patience, got.keep_going) == (5, False)  # flags
     assert (got.learning_rate, got.scale_target) == (0.2, True)  # the file
     assert (got.output_activation, got.split) == ("relu", "tail")  # the preset
     assert got.epochs == 100  # the default
     with pytest.raises(InputError, match="no preset 'questoin'\n  expected: original or question"):
-        parse("--preset", "questoin")
+        preset_settings("questoin")
 
 
 def test_the_question_does_not_learn_and_keep_going_shows_all_of_it(planted: Path) -> None:
@@ -529,7 +532,7 @@ def test_the_question_does_not_learn_and_keep_going_shows_all_of_it(planted: Pat
 def test_a_dead_output_is_said_and_ends_it_with_5(planted: Path, capsys) -> None:
     options = ["planted", "--cache", str(planted), "--ckpts", str(planted.parent / "ckpts")]
     options += ["--preset", "question", "--run", "dead", "--json"]
-    assert train.main(options) == train.LOST
+    assert train.main(options) == train.DEAD
     told = capsys.readouterr()
     summary = json.loads(told.out.splitlines()[-1])
     last = len(_history(planted.parent / "ckpts" / "dead")) - 1  # the first line is names
@@ -559,7 +562,7 @@ def test_a_loss_that_is_not_finite_stops_with_5_and_is_named(
 ) -> None:
     options = ["--json", "--run", "diverged", "--no-scale-features", "--huber-delta", "1e38", *more]
     wild = [w if w != "0.01" else "1e30" for w in words(planted, *options)]
-    assert train.main(wild) == train.LOST
+    assert train.main(wild) == train.DEAD
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["verdict"]["findings"][0]["code"] == "non-finite"
     assert not told["verdict"]["healthy"]
@@ -589,7 +592,7 @@ def test_a_relu_output_over_negative_targets_is_named(planted: Path) -> None:
         ({"feature_set": "vgg"}, "--feature-set vgg fits no feature sets"),
         (
             {"layers": ("mixed2",)},
-            r"has no identity\.mixed2\.avg .*\n.*\n  try: .*planted.csv --layers mixed2 --pool avg",
+            r"has no identity\.mixed2\.avg .*\n.*\n  try: .*planted.csv .* --layers mixed2",
         ),
         ({"layers": ("mixd10",)}, r"has no identity\.mixd10\.avg .*\n.*\n  try: --layers mixed10$"),
         ({"layers": ("last",)}, r"has no identity\.last\.avg .*\n.*\n  try: --layers mixed10$"),
@@ -644,7 +647,7 @@ def test_a_part_of_another_recipe_is_refused(planted: Path) -> None:
     record = planted / "features" / feature_set / "feature_set.json"
     changed = json.loads(record.read_text())
     changed["recipe"]["preprocess"] = "unit"
-    record.write_text(json.dumps(changed))
+    write_json(record, changed)
     with pytest.raises(InputError, match="is that of another feature set"):
         run_quick(planted)
 
@@ -667,7 +670,7 @@ def test_resume_needs_a_run_and_a_finished_one_ends_with_0(planted: Path) -> Non
         run_quick(planted, resume=True)
     options = ["--run", "diverged", "--no-scale-features", "--huber-delta", "1e38"]
     wild = [w if w != "0.01" else "1e30" for w in words(planted, *options)]
-    assert train.main(wild) == train.LOST
+    assert train.main(wild) == train.DEAD
     assert train.main([*wild, "--resume"]) == 0
 
 
@@ -717,7 +720,7 @@ def test_a_config_file_with_wrong_values_names_the_setting(
     planted: Path, tmp_path: Path, settings: dict
 ) -> None:
     file = tmp_path / "settings.json"
-    file.write_text(json.dumps({"format": 1, "settings": settings}))
+    file.write_text(json.dumps({"format": 2, "settings": settings}))
     with pytest.raises(InputError, match=f"--{next(iter(settings))} is"):
         train.main(["planted", "--cache", str(planted), "--config", str(file)])
 

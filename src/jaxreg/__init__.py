@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from jaxreg.api import extract_features, load_run, train_head
     from jaxreg.estimator import HeadRegressor
 
-__all__ = ["HeadRegressor", "extract_features", "load_run", "train_head"]
+    __version__: str
+
+__all__ = ["HeadRegressor", "__version__", "extract_features", "load_run", "train_head"]
 
 _HOMES = {
     "HeadRegressor": "jaxreg.estimator",
@@ -22,6 +24,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("jaxreg")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'jaxreg' has no attribute {name!r}")

@@ -4,16 +4,19 @@ import sys
 from importlib import import_module
 from typing import NoReturn
 
+import jaxreg
 from jaxreg import cli
 from jaxreg.errors import InputError, nearest
 
 COMMANDS = {
-    "extract": "run InceptionV3 once over a source and keep its features",
+    "extract": "run a network once over a source and keep its features",
     "train": "train a head on cached features",
     "predict": "predict from raw images with a trained run",
-    "diagnose": "try a run or a dataset, and say why it does not learn",
+    "runs": "compare the runs of a folder",
+    "diagnose": "test a run or a dataset, and say why it does not learn",
+    "list": "list datasets, feature sets, backbones or causes",
     "verify": "check the cache for damage",
-    "demo": "all of it, on the built-in road",
+    "demo": "extract, train and report on drawn images",
 }
 
 
@@ -25,10 +28,13 @@ def main() -> NoReturn:
 def _run() -> int:
     words = sys.argv[1:]
     if not words or words[0] in ("-h", "--help"):
-        print("usage: jaxreg COMMAND …     (jaxreg COMMAND --help tells more)\n")
+        print("usage: jaxreg COMMAND …     (jaxreg COMMAND --help shows its options)\n")
         for name, purpose in COMMANDS.items():
             print(f"  {name:8} {purpose}")
         return 0 if words else 2
+    if words[0] == "--version":
+        print(f"jaxreg {jaxreg.__version__}")
+        return 0
     if words[0] not in COMMANDS:
         raise InputError(
             f"no command {words[0]!r}",

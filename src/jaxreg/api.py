@@ -66,7 +66,7 @@ def extract_features(
         TooManyFailed: a greater share than `max_failed` failed; what was good is written.
         Stopped: `should_stop` said so; features are kept, the dataset is as it was.
     """
-    from jaxreg.extraction.extract_source import Extracting, default_name
+    from jaxreg.extraction.extract_source import ExtractionJob, default_name
 
     if preset is not None:
         check_preset(preset, FEATURES_PRESETS)
@@ -77,14 +77,13 @@ def extract_features(
     if not examples.ids:
         raise InputError(f"no images in {source}", expected="at least one")
     opened = examples.description["kind"] if isinstance(source, Examples) else str(source)
-    work = Extracting(
+    work = ExtractionJob(
         examples,
         opened,
         safe_name(name) if name else default_name(examples),
         Cache(Path(cache)),
         options,
         chosen,
-        None,
         say,
     )
     return work.run(on_progress, should_stop)

@@ -73,6 +73,8 @@ def read_settings(path: Path) -> dict[str, Any]:
     expected = f'a JSON file {{"format": {FORMAT}, "settings": {{…}}}}, or a run\'s config.json'
     try:
         content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"no {path}", expected=expected) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}", expected=expected) from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -158,20 +160,6 @@ def command_line(command: str, words: Sequence[object], *settings: Any) -> str:
             if value != field.default:
                 parts += _words(field.name.replace("_", "-"), value)
     return shlex.join(parts)
-
-
-def changed_command(command: str, **settings: Any) -> str:
-    """What `command_line` made, with other values of some settings; None leaves one out."""
-    words = shlex.split(command)
-    for name, value in settings.items():
-        flag = name.replace("_", "-")
-        if f"--{flag}" in words:
-            start = words.index(f"--{flag}")
-            flags = (i for i in range(start + 1, len(words)) if words[i].startswith("--"))
-            del words[start : next(flags, len(words))]
-        if value is not None:
-            words += _words(flag, value)
-    return shlex.join(words)
 
 
 def _words(flag: str, value: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""`jaxreg demo`: extract the built-in road, train a head on it, show what came out."""
+"""`jaxreg demo`: extract the built-in road, train a head on it, and show the report."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from jaxreg.arguments import parse
 from jaxreg.errors import UnavailableError
 from jaxreg.settings import setting
 
-DOWNLOAD_SECONDS = 10  # a demonstration must not wait for a network that is not there
+DOWNLOAD_SECONDS = 10  # a demo must not wait for a network that does not answer
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class DemoArguments:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run both commands and say each one; returns the exit code of the one that ended it."""
+    """Run both commands, and print each one before; returns the exit code of the last one."""
     arguments, _ = parse("demo", DemoArguments, argv=argv)
     source, common = f"road:{arguments.images}", ["--cache", arguments.cache]
     weights = weights_to_use(Path(arguments.cache))
@@ -36,13 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    """Say a command and run it in its own process: TensorFlow and JAX would share a GPU badly."""
+    """Print a command and run it in its own process, so that TensorFlow and JAX share no GPU."""
     cli.say(f"\n$ jaxreg {' '.join(words)}")
     return subprocess.call([sys.executable, "-m", f"jaxreg.{words[0]}", *words[1:]])
 
 
 def weights_to_use(cache: Path) -> str:
-    """`imagenet` if it can be had within ten seconds, else `random`, and it says so."""
+    """`imagenet` if its file is here within ten seconds, else `random` with a message."""
     from jaxreg.cache.datasets import dataset_names, read_dataset
     from jaxreg.cache.store import Cache
     from jaxreg.extract_config import ExtractConfig
@@ -50,9 +50,9 @@ def weights_to_use(cache: Path) -> str:
 
     store = Cache(cache)
     if "road" in dataset_names(store) and "-random0-" in read_dataset(store, "road").feature_set:
-        return "random"  # an earlier demonstration's, so that this one is quick
+        return "random"  # as the last demo, whose features are in the cache
     try:
-        choose_feature_set(ExtractConfig(), store, DOWNLOAD_SECONDS)
+        choose_feature_set(ExtractConfig(), store, download_seconds=DOWNLOAD_SECONDS)
     except UnavailableError:
         cli.say(
             "ImageNet weights cannot be downloaded here, so this demo uses random ones (seed 0)"

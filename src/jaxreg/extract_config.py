@@ -14,7 +14,7 @@ from jaxreg.settings import check_views, require, require_choice, setting
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What a user may say about a source; each option belongs to some kinds of source only."""
+    """The options of a source; each belongs to some kinds of source only."""
 
     image_column: str | None = setting(
         None, "Data", "column of a table that holds the path or the bytes of each image"
@@ -31,7 +31,7 @@ class SourceOptions:
     )
 
     def refuse_all_but(self, kind: str, *allowed: str) -> None:
-        """Raise InputError if an option was given that a source of this kind has no use for."""
+        """Raise InputError for an option that a source of this kind does not have."""
         for name, value in vars(self).items():
             if value is not None and name not in allowed:
                 flag = "--" + name.replace("_", "-")
@@ -141,6 +141,6 @@ class ExtractConfig:
 FEATURES_PRESETS: Mapping[str, Mapping[str, Any]] = {
     "best": {"layers": ("mixed2",), "pool": "grid:2x4", "size": (150, 150)},
 }
-"""What `extract --preset` says; docs/best-head.md has the reasons."""
+"""The settings of `extract --preset`; docs/best-head.md has the reasons."""
 
 FeaturesPreset = Literal["best"]

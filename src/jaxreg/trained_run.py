@@ -14,7 +14,7 @@ from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, Stopped
 from jaxreg.experiment.members import number_of_members
 from jaxreg.extraction.feature_set import find_weights, smallest_image
-from jaxreg.extraction.pipeline import Progress, extract
+from jaxreg.extraction.pipeline import Progress, Task, extract
 from jaxreg.head import mlp
 from jaxreg.head.apply import predict_rows
 from jaxreg.head.fit_many import stack
@@ -128,18 +128,16 @@ class TrainedRun:
             store.make_feature_set(self.recipe, found.path if found else None)
             return load_engine("auto", self.recipe, self.columns, found, quantized=model, say=say)
 
-        outcome = extract(
+        task = Task(
             examples.images,
             store,
             self.recipe.feature_set,
             self.columns,
-            engine,
             dtype=self.config["dtype"],
             smallest=smallest_image(self.recipe),
-            should_stop=should_stop,
             on_damage=lambda path: say(f"damaged, set aside and computed again: {path}"),
-            on_progress=on_progress,
         )
+        outcome = extract(task, engine, should_stop=should_stop, on_progress=on_progress)
         if outcome.stopped:
             raise Stopped("stopped; the features are kept, no predictions are written")
         usable = [i for i, digest in enumerate(outcome.digests) if digest is not None]

@@ -1,4 +1,4 @@
-"""`jaxreg verify`: read all that the cache holds and name what is damaged."""
+"""`jaxreg verify`: read the whole cache, and name the damage."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,14 +28,14 @@ class VerifyArguments:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse, check, print; returns the exit code: 6 if something is damaged and stays so."""
+    """Parse, check, print; returns the exit code: 6 if there is damage that was not repaired."""
     arguments, _ = parse("verify", VerifyArguments, argv=argv)
     from jaxreg.cache.parts import set_aside
     from jaxreg.cache.store import Cache
 
     root = Path(arguments.cache)
     if not root.is_dir():
-        raise InputError(f"no cache {root}", expected="the folder that jaxreg.extract wrote")
+        raise InputError(f"no cache {root}", expected="the folder that jaxreg extract wrote")
     if arguments.recompute < 0:
         raise InputError(f"--recompute is {arguments.recompute}", expected="0 or more images")
     sound, damaged, wrong = check(Cache(root))
@@ -51,17 +51,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if damaged:
         todo = "extract again" if arguments.repair else "--repair, then extract again"
         cli.say(f"try: {todo}: only what is lost is computed")
-    told = {"sound": sound, "damaged": [str(path) for path in damaged], "wrong": wrong}
-    told["warnings"] = unlike
+    result = {"sound": sound, "damaged": [str(path) for path in damaged], "wrong": wrong}
+    result["warnings"] = unlike
     if arguments.recompute:
-        told |= _recompute(Cache(root), arguments.recompute, wrong)
+        result |= _recompute(Cache(root), arguments.recompute, wrong)
     if arguments.json:
-        cli.print_json(told)
+        cli.print_json(result)
     return DAMAGED if wrong or (damaged and not arguments.repair) else 0
 
 
 def _recompute(cache, count: int, wrong: list[str]) -> dict[str, object]:
-    """Compare a sample with what is computed now; what differs is added to `wrong`."""
+    """Compare a sample with features computed now; add a sentence to `wrong` for each fault."""
     from jaxreg.extraction.recompute import recompute
 
     done = recompute(cache, count, cli.say)
@@ -77,9 +77,10 @@ def _recompute(cache, count: int, wrong: list[str]) -> dict[str, object]:
 
 
 def check(cache) -> tuple[int, list[Path], list[str]]:
-    """The number of sound parts, the damaged ones, and what else is wrong, in sentences."""
+    """The number of sound parts, the damaged ones, and a sentence for each other fault."""
     from jaxreg.cache.datasets import dataset_names, read_dataset
     from jaxreg.cache.parts import DamagedPart, read_part
+    from jaxreg.common.json_files import read_json
 
     sound, damaged, wrong = 0, [], []
     for path in sorted(cache.root.rglob("part-*.parquet")):
@@ -93,6 +94,11 @@ def check(cache) -> tuple[int, list[Path], list[str]]:
         for name in cache.feature_sets()
     ]
     checks += [(lambda name: read_dataset(cache, name), name) for name in dataset_names(cache)]
+    lost = "delete it: only the warning of images unlike the calibration is lost"
+    checks += [
+        (lambda path: read_json(path, (), expected="", again=lost), path)
+        for path in sorted(cache.root.glob("features/*/calibration.json"))
+    ]
     for read, name in checks:
         try:
             read(name)
@@ -112,8 +118,8 @@ def out_of_range(cache) -> list[str]:
                 *(cache.digests(feature_set, c) for c in cache.columns(feature_set))
             )
             jpegs = cache.read_thumbnails(some(sorted(digests), VERIFIED))
-            if told := limits.warning(jpegs.values()):
-                found.append(f"{feature_set}: {told}")
+            if warning := limits.warning(jpegs.values()):
+                found.append(f"{feature_set}: {warning}")
     return found
 
 

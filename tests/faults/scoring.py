@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -49,10 +49,14 @@ def outcome(kind: Kind, strength: int, seed: int, shape: Shape) -> Outcome:
     )
 
 
-def outcomes(half: str, names: Sequence[str] = (), strengths=range(STRENGTHS)) -> Iterator[Outcome]:
+def outcomes(
+    half: str,
+    names: Sequence[str] = (),
+    strengths: Callable[[Kind], Sequence[int]] = lambda kind: range(STRENGTHS),
+) -> Iterator[Outcome]:
     for name, kind in KINDS.items():
         if not names or name in names:
-            for strength in strengths:
+            for strength in strengths(kind):
                 for seed in SEEDS[half]:
                     yield outcome(kind, strength, seed, SHAPES[half])
 

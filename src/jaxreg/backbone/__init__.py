@@ -1,4 +1,4 @@
-"""uint8 images to pooled features of a frozen network. The only package that loads Keras."""
+"""uint8 images → pooled features of a frozen network. Only this package builds Keras networks."""
 
 from jaxreg.backbone.download import download_imagenet
 from jaxreg.backbone.engine import ENGINES, Engine, choose_engine, load_engine

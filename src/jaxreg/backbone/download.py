@@ -23,11 +23,11 @@ def download_imagenet(
 
     Args:
         backbone: whose weights.
-        time_limit: seconds for the whole download, not counting the import of Keras; None: as long
-            as it moves.
+        time_limit: seconds for the whole download, without the import of Keras; None: as long as
+            bytes arrive.
 
     Raises:
-        UnavailableError: they cannot be had; says what to do instead.
+        UnavailableError: the download failed; the message has the alternatives.
         InputError: Keras publishes no such weights.
     """
     path, file = keras_weights_file(backbone), IMAGENET[backbone]
@@ -36,7 +36,7 @@ def download_imagenet(
     socket.setdefaulttimeout(min(_SILENCE, time_limit or _SILENCE))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Keras writes under the final name and leaves a file that fails its check: so not in place.
+        # Keras writes under the final name and leaves a file that fails its check: hence a folder
         folder = Path(tempfile.mkdtemp(prefix=".download-", dir=path.parent))
         try:
             _within(time_limit, lambda: _fetch(backbone, folder))
@@ -67,7 +67,7 @@ def _fetch(backbone: str, folder: Path) -> None:
 
 
 def _within(time_limit: float | None, call: Callable[[], None]) -> None:
-    """Run `call` in a thread, so that even a resolver that hangs in C can be left behind."""
+    """Run `call` in a thread, so that a time limit holds even for a resolver that hangs in C."""
     outcome: list[BaseException | None] = []
 
     def attempt() -> None:

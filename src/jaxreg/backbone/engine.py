@@ -1,4 +1,4 @@
-"""uint8 images → pooled features of a Keras network. The only place that loads Keras."""
+"""An engine: uint8 images → pooled features of a Keras network, on one framework."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -9,34 +9,21 @@ from typing import Protocol
 
 import numpy as np
 
-from jaxreg.backbone.download import download_imagenet
-from jaxreg.backbone.int8 import CALIBRATION_IMAGES, quantized_network
 from jaxreg.backbone.network import check_layers
 from jaxreg.backbone.registry import backbone_name
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Column, Precision, Recipe
 from jaxreg.errors import InputError
 
-__all__ = [
-    "CALIBRATION_IMAGES",
-    "ENGINES",
-    "Engine",
-    "check_layers",
-    "choose_engine",
-    "download_imagenet",
-    "load_engine",
-    "quantized_network",
-]
-
 
 class Engine(Protocol):
     """The network on one framework, with the recipe's weights in it."""
 
     name: str
-    parallel: int  # calls of `features` at once that keep the processor busy
+    parallel: int  # how many simultaneous calls of `features` keep the processor busy
 
     def compile(self, image: np.ndarray, batch: int) -> None:
-        """Run once, so that compiling for `batch` images such as this counts as start-up."""
+        """Compile now for batches of `batch` images of this size."""
         ...
 
     def features(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -59,20 +46,19 @@ def load_engine(
     quantized: bytes | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Engine:
-    """Build the network with its weights on an engine: seconds, most of them importing.
+    """Build the network with its weights on an engine. It takes seconds, mostly for imports.
 
     Args:
         name: one of ENGINES, or `auto`.
         recipe: how pixels become features.
-        columns: what is read, at least one, whatever their views; the network ends at the
-            last layer among them.
-        weights: what `recipe.weights` names; an int8 network needs none.
-        quantized: of an int8 recipe, what `quantized_network` made.
-        say: is told which engine it is, and why.
+        columns: at least one, of any views; the network ends at the last layer among them.
+        weights: those of `recipe.weights`; an int8 network needs none.
+        quantized: the network that `quantized_network` made for an int8 recipe.
+        say: gets the engine's name and the reason for it.
 
     Raises:
-        InputError: an engine, backbone, layer, precision or grid that cannot be, or a file that
-            does not fill every array of the backbone.
+        InputError: an unknown or impossible engine, backbone, layer, precision or grid, or a file
+            that does not fill every array of the backbone.
     """
     chosen, why = choose_engine(name, recipe.precision)
     if weights is not None and recipe.weights != weights.identity:
@@ -102,9 +88,9 @@ TPUS = (Path("/dev/accel0"), Path("/dev/vfio/0"))
 
 
 def choose_engine(asked: str, precision: Precision = "float32") -> tuple[str, str]:
-    """The engine, and why it is that one.
+    """The engine's name, and the reason for it.
 
-    `auto` is JAX where it has an accelerator, OpenVINO where that is installed, else TensorFlow.
+    `auto` is JAX if it has an accelerator, else OpenVINO if it is installed, else TensorFlow.
 
     Raises:
         InputError: there is no such engine, or it has no such precision.
@@ -128,7 +114,7 @@ def choose_engine(asked: str, precision: Precision = "float32") -> tuple[str, st
 
 
 def _accelerator() -> str | None:
-    """What JAX would compute on, if not the CPU: the hardware is there and so is its plugin."""
+    """`GPU` or `TPU`, if both the hardware and JAX's plugin for it are there."""
     allowed = os.environ.get("JAX_PLATFORMS", "").lower()
     if allowed and set(allowed.split(",")) <= {"cpu"}:
         return None

@@ -1,7 +1,6 @@
 """The network in int8: NNCF's post-training quantization, calibrated on the user's own images."""
 
 import io
-import json
 import logging
 import warnings
 from collections.abc import Iterable, Sequence
@@ -18,7 +17,7 @@ from jaxreg.backbone.registry import BACKBONES
 from jaxreg.backbone.resize import resize
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Recipe
-from jaxreg.common.files import write_whole
+from jaxreg.common.json_files import read_json, write_json
 from jaxreg.errors import InputError
 from jaxreg.sources.pixels import thumbnail
 
@@ -29,13 +28,12 @@ CALIBRATION_IMAGES = 200
 def quantized_network(
     recipe: Recipe, weights: WeightsSource, images: Iterable[np.ndarray]
 ) -> bytes:
-    """The whole network in int8, packed: preprocessed pixels in, the last layer out, others inside.
+    """The whole network in int8, packed: preprocessed pixels in, the last layer out.
 
     Args:
-        recipe: says size and preprocessing.
+        recipe: its size and preprocessing count.
         weights: of the float32 network.
-        images: to calibrate on, at least one, uint8 (height, width, 3); gone through several
-            times.
+        images: to calibrate on, at least one, uint8 (height, width, 3); iterated several times.
 
     Raises:
         InputError: there is no image; OpenVINO or NNCF is not installed.
@@ -61,9 +59,9 @@ def quantized_network(
 
 
 def _end_at_the_last_layer(network: Any, last: str) -> None:
-    """Let other layers be layers within the network, not ends of it.
+    """Remove all outputs but that of the last layer; the others stay readable as inner layers.
 
-    NNCF leaves a layer at which a network ends in float32, and what follows it in part: 5% slower.
+    NNCF leaves each output layer in float32, and partly the layers after it, which costs 5%.
     """
     for result in network.get_results():
         if last not in result.input_value(0).get_names():
@@ -71,7 +69,6 @@ def _end_at_the_last_layer(network: Any, last: str) -> None:
 
 
 def _quiet_nncf() -> Any:
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         nncf = import_openvino("nncf")
@@ -87,10 +84,10 @@ NAMES = (
 """Mean and std of each channel, and the mean step from pixel to pixel: all in 0..255."""
 
 MARGIN = 0.5  # of the calibration's own span, on either side
-STEPS = 4.0  # of 0..255, on either side: the least that counts as another kind of image
-WORTH_SAYING = 0.01  # share of images outside from which it is said
-LOOKED_AT = 500  # images of an extraction, spread evenly: more would cost time and say the same
-VERIFIED = 5000  # images of a feature set that `verify` looks at; it has the time
+STEPS = 4.0  # of 0..255, on either side: smaller differences are never another kind of image
+WORTH_SAYING = 0.01  # the least share of images outside for a warning
+LOOKED_AT = 500  # images of an extraction, spread evenly; more would cost time and change nothing
+VERIFIED = 5000  # images of a feature set that `verify` measures; it has the time
 
 
 @dataclass(frozen=True)
@@ -127,10 +124,10 @@ def measure(jpeg: bytes) -> np.ndarray:
 
     with pillow.open(io.BytesIO(jpeg)) as picture:
         rgb = picture.convert("RGB")
-    told = ImageStat.Stat(rgb)
+    statistics = ImageStat.Stat(rgb)
     grey = np.asarray(rgb).sum(axis=2, dtype=np.int16)
     detail = np.abs(np.diff(grey, axis=1)).mean() / 3 if rgb.width > 1 else 0.0
-    return np.array([*told.mean, *told.stddev, detail], np.float32)
+    return np.array([*statistics.mean, *statistics.stddev, detail], np.float32)
 
 
 def write_range(path: Path, images: Iterable[np.ndarray]) -> None:
@@ -140,17 +137,17 @@ def write_range(path: Path, images: Iterable[np.ndarray]) -> None:
         name: [float(low), float(high)]
         for name, low, high in zip(NAMES, measures.min(axis=0), measures.max(axis=0), strict=True)
     }
-    write_whole(path, json.dumps(limits, indent=2).encode() + b"\n")
+    write_json(path, limits)
 
 
 def read_range(path: Path) -> Range | None:
-    """The range in a file; None if there is none that can be read, as beside older networks."""
+    """The range in a file; None if the file is absent, damaged or of another format."""
     try:
-        limits = json.loads(path.read_bytes())
-        low, high = zip(*(limits[name] for name in NAMES), strict=True)
-        return Range(np.array(low, np.float32), np.array(high, np.float32))
-    except (OSError, ValueError, KeyError, TypeError):
+        limits = read_json(path, NAMES, expected="calibration.json", again="")
+    except InputError:
         return None
+    low, high = zip(*(limits[name] for name in NAMES), strict=True)
+    return Range(np.array(low, np.float32), np.array(high, np.float32))
 
 
 def some(digests: Sequence[str], count: int = LOOKED_AT) -> list[str]:

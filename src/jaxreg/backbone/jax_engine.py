@@ -1,4 +1,4 @@
-"""The engine that runs the network in JAX: for GPUs and TPUs. On a CPU all others are faster."""
+"""The JAX engine, for GPUs and TPUs. On a CPU all other engines are faster."""
 
 import os
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ SIZES_KEPT = 16  # compiled functions, one per size of image
 
 
 class JaxEngine(ReadingEngine):
-    """Features of uint8 images in float32; a batch is spread over all local devices."""
+    """Features of uint8 images in float32; all local devices share a batch."""
 
     name = "jax"
     parallel = 2  # the next batch is resized while the devices compute
@@ -64,7 +64,7 @@ class JaxEngine(ReadingEngine):
     def _run(
         self, function: Any, images: Sequence[np.ndarray], height: int, width: int
     ) -> list[Any]:
-        """Start one batch on the devices; what comes back may still be being computed."""
+        """Start one batch on the devices; the arrays returned may still be under way."""
         import jax
 
         batch = np.zeros((self._rows, height, width, 3), np.float32)
@@ -73,7 +73,7 @@ class JaxEngine(ReadingEngine):
         return [read[: len(images)] for read in reads]
 
     def _compile(self, height: int, width: int) -> Any:
-        """A function that is compiled when first called: one per size, so that it can be let go."""
+        """The jitted function for one size; one per size, so that the least used can be dropped."""
         import jax
 
         check_size(self.recipe.backbone, height, width)

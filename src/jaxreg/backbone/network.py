@@ -1,4 +1,4 @@
-"""Builds the Keras network: quietly, on the right backend, up to the last layer, weights set."""
+"""Builds the Keras network quietly, on the right backend, up to the last layer, with weights."""
 
 import os
 import re
@@ -25,9 +25,9 @@ Size = tuple[int, int] | None
 def check_layers(
     backbone: str, layers: Sequence[str], known: Sequence[str] = INCEPTION_LAYERS
 ) -> None:
-    """Raise InputError for a layer that does not exist; the nearest is named.
+    """Raise InputError for a layer that does not exist; the message has the nearest name.
 
-    Without `known` only InceptionV3's are checked: the others' are known once they are built.
+    Without `known` only InceptionV3's layers are checked, since the others' need a built network.
     """
     if backbone != "inception_v3" and known is INCEPTION_LAYERS:
         return
@@ -144,9 +144,9 @@ def _random_arrays(slots: Sequence[Slot], seed: int) -> dict[str, list[np.ndarra
 
 
 def start_keras(backend: str = "tensorflow", *, hide_gpu: bool = False) -> None:
-    """Import Keras on a backend, and keep its start-up chatter from the terminal.
+    """Import Keras on a backend, and keep its start-up messages from the terminal.
 
-    `hide_gpu` is for where TensorFlow is not what computes: it would claim all memory of a GPU.
+    `hide_gpu` is for engines other than TensorFlow, which would claim all memory of a GPU.
 
     Raises:
         InputError: Keras was imported before, on another backend.
@@ -162,7 +162,7 @@ def start_keras(backend: str = "tensorflow", *, hide_gpu: bool = False) -> None:
 
                 if hide_gpu:
                     tf.config.set_visible_devices([], "GPU")
-                tf.config.list_logical_devices()  # looks for a GPU, which chatters too
+                tf.config.list_logical_devices()  # looks for a GPU, and prints about it too
     import keras
 
     if keras.config.backend() != backend:
@@ -179,7 +179,7 @@ _NOISE = re.compile(rb"WARNING: All log messages before absl|[IW]\d{4} |E\d{4} .
 
 @contextmanager
 def _without_start_up_noise() -> Iterator[None]:
-    """Hold back what is written to standard error; afterwards pass on all but known chatter."""
+    """Hold back standard error; afterwards pass on all but the known start-up messages."""
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as held_back:
@@ -198,7 +198,7 @@ def _without_start_up_noise() -> Iterator[None]:
 
 @contextmanager
 def _plain_float32() -> Iterator[None]:
-    """Build in float32 and channels last, whatever ~/.keras/keras.json or a notebook has set."""
+    """Build in float32 and channels last, in spite of ~/.keras/keras.json or a notebook."""
     import keras
 
     policy, layout = keras.config.dtype_policy(), keras.config.image_data_format()

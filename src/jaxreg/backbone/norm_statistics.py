@@ -1,4 +1,4 @@
-"""What a network's normalizations see of some images, against what they saw in its training."""
+"""The inputs of a network's normalizations, compared with those in its training."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,7 +31,7 @@ class Mismatch(NamedTuple):
 def mismatches(
     recipe: Recipe, weights: WeightsSource, images: Sequence[np.ndarray]
 ) -> dict[Preprocess, Mismatch] | None:
-    """For each preprocessing how far the first normalizations' inputs are from what they expect.
+    """For each preprocessing the distance of the first normalizations' inputs from expectation.
 
     Args:
         recipe: its size counts.
@@ -39,8 +39,8 @@ def mismatches(
         images: uint8 (height, width, 3).
 
     Returns:
-        None where nothing can be told: the network has no normalizations, or their moving means
-        are all 0 since the weights have seen no images.
+        None if the network has no normalizations, or if their moving means are all 0 because the
+        weights have seen no images.
     """
     start_keras("tensorflow")
     import keras

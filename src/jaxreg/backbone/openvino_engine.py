@@ -1,4 +1,4 @@
-"""The engine that runs the network in OpenVINO: the fastest on a CPU, and the one below float32."""
+"""The OpenVINO engine: the fastest on a CPU, and the only one below float32."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,19 +23,19 @@ from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.errors import InputError
 
 STEP = 8
-"""Images that one core computes at a time: as fast as more, and little is left over at the end."""
+"""Images that one core computes at a time. More are no faster, and would leave more at the end."""
 
 SIZES_KEPT = 16  # compiled models, one per size of image
 
-# said even for float32: some processors would take bfloat16; what int8 leaves over is float32
+# float32 needs its hint, because some processors would take bfloat16; int8 leaves some float32
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 
 
 class OpenVINOEngine(ReadingEngine):
     """Features of uint8 images on the CPU, in the recipe's precision.
 
-    Every core takes a few images at a time, resizes them and sends them through the network by
-    itself; so cores never wait for each other, nor for the last image of a batch.
+    Each core takes a few images at a time, resizes them and computes them alone. So no core waits
+    for another, nor for the last image of a batch.
     """
 
     name = "openvino"
@@ -54,7 +54,7 @@ class OpenVINOEngine(ReadingEngine):
         if recipe.precision == "bfloat16" and not computes_bfloat16(self._core):
             raise InputError(
                 "--precision bfloat16, and this processor has no such instructions",
-                expected="a processor with AVX512_BF16, AMX or their like",
+                expected="a processor with AVX512_BF16, AMX or similar",
                 remedy="--precision float32 or int8",
             )
         if quantized is not None:
@@ -69,7 +69,7 @@ class OpenVINOEngine(ReadingEngine):
         self._workers = ThreadPoolExecutor(max(1, streams), "openvino")
 
     def compile(self, image: np.ndarray, batch: int) -> None:
-        """Run the network once, so that this can be counted as start-up."""
+        """Run the network once, as part of the start-up."""
         self.features([image])
 
     def read(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""The Keras network as an OpenVINO model: converted once, kept, cut to what is read, pooled."""
+"""The Keras network as an OpenVINO model: converted once, kept, cut to the layers read, pooled."""
 
 import hashlib
 import io
@@ -26,7 +26,7 @@ from jaxreg.common.user_cache import user_cache
 from jaxreg.errors import InputError
 
 CONVERSION = 1
-"""Version of how a network is converted: another number, and it is converted anew."""
+"""Version of the conversion; a new number converts every network anew."""
 
 _FILES = ("model.xml", "model.bin")
 
@@ -42,7 +42,7 @@ def import_openvino(package: str = "openvino") -> Any:
         raise InputError(
             f"{package} is not installed", remedy=f"pip install 'jaxreg[{extra}]', or --engine auto"
         )
-    # both take a failing import for "no telemetry"; no setting of theirs says so without a file
+    # both read a failing import as "no telemetry"; their own switch needs a file
     sys.modules["openvino_telemetry"] = None  # pyright: ignore[reportArgumentType]
     return __import__(package)
 
@@ -50,10 +50,8 @@ def import_openvino(package: str = "openvino") -> Any:
 def converted_network(backbone: str, weights: WeightsSource, size: Size = None) -> bytes:
     """The whole network, packed: preprocessed pixels in, every layer out.
 
-    `size` counts where `build_network` says so.
-
-    It is kept in the user's cache directory, 87 MB for InceptionV3; if it is there, neither Keras
-    nor TensorFlow is loaded.
+    `size` counts as in `build_network`. The user's cache directory keeps the network, 87 MB for
+    InceptionV3. If it is there, neither Keras nor TensorFlow is loaded.
 
     Raises:
         InputError: OpenVINO is not installed; weights that do not fill every array.
@@ -92,7 +90,7 @@ def _convert(backbone: str, weights: WeightsSource, size: Size) -> Any:
 
 
 def pack(model: Any) -> bytes:
-    """An OpenVINO model as one file: a zip, nothing compressed, the same bytes each time."""
+    """An OpenVINO model as one uncompressed zip, with the same bytes each time."""
     ov = import_openvino()
     packed = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(packed, "w") as archive:
@@ -115,7 +113,7 @@ def _unpack(content: bytes) -> list[bytes]:
 def layer_outputs(model: Any, layers: Sequence[str]) -> dict[str, Any]:
     """The outputs (batch, rows, columns, channels) of some layers, by name.
 
-    They are found inside the network: it need not end at every layer.
+    The layers may be inside the network.
     """
     return {
         layer: output
@@ -127,7 +125,7 @@ def layer_outputs(model: Any, layers: Sequence[str]) -> dict[str, Any]:
 
 
 def check_model_layers(model: Any, backbone: str, layers: Sequence[str]) -> None:
-    """Raise InputError for a layer that is no layer of a converted network."""
+    """Raise InputError for a layer that the converted network does not have."""
     found = layer_outputs(model, layers)
     if len(found) < len(set(layers)):
         names = [name for op in model.get_ops() for out in op.outputs() for name in out.get_names()]
@@ -153,8 +151,8 @@ def pooled_model(
 ) -> Any:
     """Pixels in 0..255 in, one output per read: preprocessing before the network, pools after it.
 
-    It ends at the last layer that is read. `model` is changed and must not be used again; `sizes`
-    are its layers' rows and columns.
+    It ends at the last layer that is read. `model` is changed and must not be used again. `sizes`
+    has the rows and columns of its layers.
     """
     ov = import_openvino()
     from openvino import opset13 as ops

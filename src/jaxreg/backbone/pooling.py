@@ -1,4 +1,4 @@
-"""What all engines share: which layers and pools are read, batches of mixed sizes."""
+"""Code that all engines share: layers and pools to read, batches of mixed sizes."""
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
@@ -18,7 +18,7 @@ Cell = tuple[slice, slice]
 class ReadingEngine(ABC):
     """Turns images into columns; a subclass runs the network.
 
-    It knows nothing of views: a flipped image is one more image to it.
+    Views are the caller's: a flipped image is one more image.
     """
 
     def __init__(self, recipe: Recipe, columns: Sequence[Column]) -> None:
@@ -95,7 +95,7 @@ def in_order(places: Sequence[int], parts: Sequence[Sequence[np.ndarray]]) -> li
 
 
 def grid_cells(column: Column, height: Any, width: Any) -> list[Cell]:
-    """The parts of a (height, width) output that a grid averages; both may be tensors.
+    """The cells of a (height, width) output that a grid averages; both may be tensors.
 
     Cell r of R covers the rows from floor(r H / R) to ceil((r + 1) H / R), like PyTorch's adaptive
     pooling; cells are flattened row by row, each with all its channels.

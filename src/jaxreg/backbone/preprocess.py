@@ -1,4 +1,4 @@
-"""Pixels in 0..255 → what the network wants, by one description for every framework."""
+"""Preprocessing of pixels in 0..255, by one description for every framework."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +53,7 @@ _KERAS = {
 
 
 def preprocessing(recipe: Recipe) -> Preprocessing:
-    """What a recipe does to pixels: the backbone's own `preprocess_input`, or x / 255."""
+    """The preprocessing of a recipe: the backbone's own `preprocess_input`, or x / 255."""
     if recipe.preprocess == "unit":
         return Preprocessing(255.0)
     return _KERAS[BACKBONES[recipe.backbone].range]

@@ -1,4 +1,4 @@
-"""The networks of keras.applications, as far as they must be known without loading Keras."""
+"""The networks of keras.applications: all facts that are needed before Keras is loaded."""
 
 import re
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Literal
 from jaxreg.errors import InputError, nearest
 
 Range = Literal["tf", "torch", "caffe", "none"]
-"""What a network wants its pixels to be; the words are those of keras.applications.imagenet_utils.
+"""The pixels that a network expects, in the words of keras.applications.imagenet_utils.
 
-tf: x / 127.5 - 1. torch: x / 255, less ImageNet's mean, by its std. caffe: BGR less
-ImageNet's mean. none: 0..255, since the network begins with layers that do it.
+tf: x / 127.5 - 1. torch: (x / 255 - ImageNet's mean) / ImageNet's std. caffe: BGR - ImageNet's
+mean. none: 0..255, because the network's first layers preprocess.
 """
 
 _SITE = "https://storage.googleapis.com/"
@@ -23,7 +23,7 @@ class KerasFile:
 
     name: str  # in the folder `models` of Keras' own cache
     url: str
-    hash: str | None  # MD5 or SHA-256 that Keras checks the download against, if it has one
+    hash: str | None  # MD5 or SHA-256 by which Keras checks the download, if it has one
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def _backbone(
     digest: str | None,
     name: str | None = None,
 ) -> Backbone:
-    """`@` in a path stands for what most files' names end in."""
+    """`@` in a path stands for the usual end of a file's name."""
     path = path.replace("@", "_weights_tf_dim_ordering_tf_kernels_notop.h5")
     folder = "keras-applications" if path.startswith("efficientnetb") else _FOLDER
     file = KerasFile(name or path.rpartition("/")[2], f"{_SITE}{folder}/{path}", digest)
@@ -156,7 +156,7 @@ def backbone_name(asked: str) -> str:
     """The name of a backbone in BACKBONES, also from Keras' own spelling, as MobileNetV2.
 
     Raises:
-        InputError: there is none; the nearest is named.
+        InputError: there is no such backbone; the message has the nearest name.
     """
     plain = {re.sub("_", "", name): name for name in BACKBONES}
     found = plain.get(re.sub("[_-]", "", asked).lower())

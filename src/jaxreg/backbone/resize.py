@@ -1,19 +1,19 @@
-"""TensorFlow's bilinear resize in NumPy, for the engines that have none just like it.
+"""TensorFlow's bilinear resize in NumPy, for the engines without an equal one.
 
 Half-pixel centres, no antialias, float result, edges repeated: the arithmetic of
 tensorflow/core/kernels/image/resize_bilinear_op.cc in float32, so results agree to the last bit or
-two. Other frameworks' own versions round positions otherwise and are off by up to 1e-4.
+two. Other frameworks round positions otherwise and differ by up to 1e-4.
 """
 
 import numpy as np
 
-_ROWS = 50  # of the result at a time: what they need stays in a core's own cache
+_ROWS = 50  # of the result at a time, so that the pixels stay in a core's own cache
 
 
 def resize(image: np.ndarray, result: np.ndarray) -> None:
     """Fill `result`, float32 (height, width, 3), with `image`, uint8 (any, any, 3), unrounded.
 
-    It is filled rather than made, because fresh memory for each image takes as long as the work.
+    The caller makes `result`, because fresh memory for each image takes as long as the work.
     """
     height, width = result.shape[:2]
     pixels = image.astype(np.float32)

@@ -1,4 +1,4 @@
-"""The engine that runs the network in TensorFlow: the fastest of Keras' own on a CPU."""
+"""The TensorFlow engine: the fastest of Keras' own backends on a CPU."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -31,12 +31,12 @@ class TensorFlowEngine(ReadingEngine):
         pixels = tf.TensorSpec((None, None, None, 3), tf.uint8)  # pyright: ignore[reportCallIssue]
         resized = tf.TensorSpec((None, *(recipe.size or (None, None)), 3), tf.float32)  # pyright: ignore[reportCallIssue]
         self._whole = tf.function(self._computed, input_signature=[pixels])
-        # for batches of several sizes, which are resized apart and computed together
+        # for batches of several sizes: resized one by one, computed together
         self._resize = tf.function(self._resized, input_signature=[pixels])
         self._pool = tf.function(self._pooled, input_signature=[resized])
 
     def compile(self, image: np.ndarray, batch: int) -> None:
-        """Trace and run the network once, so that this can be counted as start-up."""
+        """Trace and run the network once, as part of the start-up."""
         self.features([image])
 
     def read(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -56,7 +56,7 @@ class TensorFlowEngine(ReadingEngine):
         return [read.numpy() for read in self._pool(tf.gather(resized, np.argsort(order)))]
 
     def _computed(self, pixels: Any) -> list[Any]:
-        """Resize, preprocessing, network and pools: what one batch of one size goes through."""
+        """Resize, preprocessing, network and pools, for a batch of one size."""
         return self._pooled(self._resized(pixels))
 
     def _resized(self, pixels: Any) -> Any:

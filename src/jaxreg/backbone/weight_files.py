@@ -1,7 +1,7 @@
 """Reads the backbone's arrays from the files Keras writes, and proves that none is missing.
 
-Keras itself loads nothing, without a word, from several of these files; so they are read here, with
-h5py alone. Nothing in a file is ever run or deserialized.
+Keras silently loads nothing from several of these files. So this module reads them, with h5py
+alone. It never runs or deserializes anything in a file.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ _REMEDY = 'save the backbone alone: model.get_layer("inception_v3").save_weights
 
 
 class _Unusable(Exception):
-    """Why a file cannot supply the backbone, and how many of its arrays it could."""
+    """The reason why a file cannot supply the backbone, and how many arrays it could supply."""
 
     def __init__(self, reason: str, supplied: int = 0) -> None:
         super().__init__(reason)
@@ -41,7 +41,7 @@ class _Unusable(Exception):
 
 @dataclass(frozen=True)
 class Slot:
-    """One layer of the network that wants arrays."""
+    """One layer of the network that needs arrays."""
 
     name: str  # the layer's, in the network that was built
     kind: Kind
@@ -70,8 +70,8 @@ def read_arrays(path: Path, identity: str, slots: Sequence[Slot]) -> dict[str, l
         slots: the network's layers with weights, in the order of `model.layers`.
 
     Raises:
-        InputError: the file has changed, is damaged, carries code, or lacks an array; says how many
-            arrays it could supply.
+        InputError: the file has changed, is damaged, holds code, or lacks an array; the message has
+            the number of arrays that it could supply.
     """
     try:
         data = path.read_bytes()
@@ -113,7 +113,7 @@ def _count(slots: Sequence[Slot]) -> int:
 
 
 def _match(stack: _Stack, slots: Sequence[Slot]) -> list[tuple[Slot, list[h5py.Dataset]]]:
-    """Each slot with what stands in its place; layers after the backbone's last are a head's."""
+    """Each slot with the arrays in its place; layers after the backbone's last are a head's."""
     if stack.by_creation:
         slots = sorted(slots, key=lambda slot: slot.number)
     found = {kind: iter(layers) for kind, layers in stack.layers.items()}
@@ -121,7 +121,7 @@ def _match(stack: _Stack, slots: Sequence[Slot]) -> list[tuple[Slot, list[h5py.D
 
 
 def _agreeing(match: tuple[Slot, list[h5py.Dataset]]) -> int:
-    """How many arrays of one layer have the right shape. None is read before all have."""
+    """How many arrays of one layer have the right shape. None is read before all agree."""
     slot, datasets = match
     if len(datasets) != len(slot.shapes):
         return 0
@@ -252,7 +252,7 @@ def _number(name: str) -> int:
 
 
 def _refuse_code(config: Any) -> None:
-    """Refuse a model of more than Keras' own layers: what else it does to pixels is code."""
+    """Refuse a model with other than Keras' own layers, because those are code."""
     if isinstance(config, dict):
         name = str(config.get("class_name"))
         package = str(config.get("module") or "keras").partition(".")[0]

@@ -1,6 +1,6 @@
 """Weights of any network of keras.applications: drawn, or loaded by Keras with proof.
 
-InceptionV3's files are read by files.py instead, which takes more kinds of them.
+weight_files.py reads InceptionV3's files instead, because it takes more kinds of them.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _NEUTRAL = {
     **dict.fromkeys(("gamma", "moving_variance", "variance"), 1.0),
 }
 
-# what Keras' EfficientNets divide by the square root of, if and only if the weights are ImageNet's
+# Keras' EfficientNets divide by its square root, if and only if the weights are ImageNet's
 _IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 
@@ -72,7 +72,7 @@ def _drawn(
 
 
 def load_file(model: Any, backbone: Backbone, weights: WeightsSource) -> None:
-    """Let Keras load a file, and prove that every array came from it: all were NaN before.
+    """Let Keras load a file, and prove that every array came from it: all are NaN before.
 
     Raises:
         InputError: the file has changed, is damaged or lacks an array.
@@ -87,7 +87,7 @@ def load_file(model: Any, backbone: Backbone, weights: WeightsSource) -> None:
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != weights.identity:
             raise ValueError("it has changed since it was identified")
-        with warnings.catch_warnings():  # Keras says what it passed over; the count says more
+        with warnings.catch_warnings():  # Keras names the layers it skipped; the count says more
             warnings.simplefilter("ignore")
             model.load_weights(path)
     except Exception as error:  # Keras raises anything
@@ -110,15 +110,15 @@ def load_file(model: Any, backbone: Backbone, weights: WeightsSource) -> None:
 
 
 def _settle(layer: Any) -> None:
-    """A Normalization computes with constants that it makes of its weights."""
+    """Renew the constants that a Normalization makes from its weights."""
     if hasattr(layer, "finalize_state"):
         layer.finalize_state()
 
 
 def _made_for_imagenet(path: Path, content: bytes, backbone: Backbone) -> bool:
-    """Whether an EfficientNet was built with weights="imagenet", which gives it one layer more.
+    """Whether an EfficientNet was built with weights="imagenet", which adds one layer.
 
-    Either it is Keras' own file, or the layers that the file lists have a second Rescaling.
+    Then it is Keras' own file, or the layers that the file lists have a second Rescaling.
     """
     if hashlib.md5(content, usedforsecurity=False).hexdigest() == backbone.imagenet.hash:
         return True

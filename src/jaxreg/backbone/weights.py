@@ -1,4 +1,4 @@
-"""From `--weights imagenet | random[:SEED] | FILE` to an identity. Knows nothing of Keras."""
+"""From `--weights imagenet | random[:SEED] | FILE` to an identity. Imports no Keras."""
 
 import hashlib
 import os
@@ -16,14 +16,13 @@ from jaxreg.errors import InputError, nearest
 SUFFIXES = (".weights.h5", ".h5", ".keras")
 """The files that Keras writes weights to."""
 
-
 IMAGENET = {name: backbone.imagenet for name, backbone in BACKBONES.items()}
 """Keras' file of ImageNet weights, per backbone."""
 
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """Weights that are at hand, before anything is loaded from them."""
+    """Weights that are known by their identity and not loaded yet."""
 
     identity: str  # 64 hex of the file's SHA-256, or random:<seed>:v1
     tag: str  # imagenet, random<seed>, or the first 8 hex: a name for people
@@ -32,7 +31,7 @@ class WeightsSource:
 
 
 def identify_weights(spec: str, backbone: str = "inception_v3") -> WeightsSource | None:
-    """The weights `spec` names; None if they are ImageNet's and Keras has yet to fetch them.
+    """The weights that `spec` names; None for ImageNet's if Keras has not downloaded them yet.
 
     Args:
         spec: `imagenet`, `random` (seed 0), `random:SEED` or a file of Keras weights.
@@ -55,8 +54,8 @@ def identify_weights(spec: str, backbone: str = "inception_v3") -> WeightsSource
 def keras_weights_file(backbone: str = "inception_v3") -> Path:
     """Where Keras keeps its ImageNet weights: `models/` in $KERAS_HOME, ~/.keras or /tmp/.keras.
 
-    The rule is that of `keras.src.backend.config` and `keras.utils.get_file`: /tmp serves when the
-    home, or the folder itself, cannot be written to.
+    `keras.src.backend.config` and `keras.utils.get_file` have this rule: they take /tmp if the
+    home, or the folder itself, cannot be written.
 
     Raises:
         InputError: Keras publishes no such weights for this backbone.

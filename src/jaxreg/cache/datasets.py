@@ -4,8 +4,8 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxreg.cache.recipe import FORMAT, Column
+from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import remove, write_whole
+from jaxreg.common.json_files import FORMAT, check_format, content_digest
+from jaxreg.config_io import command_line, from_json, to_json
 from jaxreg.errors import InputError, nearest
+from jaxreg.extract_config import ExtractConfig, SourceOptions
 from jaxreg.sources.examples import RESERVED, Examples
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset as it is in the cache."""
+    """The examples of a source that have features in the cache."""
 
     name: str
     table: pa.Table  # id, digest, order, group?, path?, and the source's columns
@@ -33,7 +36,10 @@ class Dataset:
     targets: tuple[str, ...]  # the source's own
     bookkeeping: tuple[str, ...]  # index, order and time columns: never a default target
     sequential: bool  # consecutive frames
-    extract_command: str  # what makes its features again
+    opened: str  # what the user called the source
+    options: SourceOptions
+    settings: ExtractConfig  # of the last extract, without its shard
+    cache_root: Path = field(default=Path("cache"), compare=False)
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -53,7 +59,7 @@ class Dataset:
 
     @property
     def numeric_columns(self) -> list[str]:
-        """Those that could be a target."""
+        """The names of the source's columns that could be a target."""
         kinds = (
             pa.types.is_integer,
             pa.types.is_floating,
@@ -76,8 +82,20 @@ class Dataset:
                 hashed.update(json.dumps([name, values], default=str).encode())
         return hashed.hexdigest()
 
+    def extract_command(self, **changes: Any) -> str:
+        """The command that extracts this dataset again, for people to read and run.
+
+        Args:
+            changes: fields of `ExtractConfig` with other values; None is the default.
+        """
+        default = ExtractConfig()
+        values = {n: getattr(default, n) if v is None else v for n, v in changes.items()}
+        return _extract_command(
+            self.opened, self.name, self.cache_root, self.options, replace(self.settings, **values)
+        )
+
     def rows(self, keep: np.ndarray) -> "Dataset":
-        """The dataset of some rows, in the order of `keep` (row numbers)."""
+        """The dataset of the rows `keep` (row numbers), in that order."""
         return replace(self, table=self.table.take(keep))
 
 
@@ -98,9 +116,11 @@ def make_dataset(
     *,
     feature_set: str,
     columns: Sequence[Column],
-    extract_command: str,
+    opened: str,
+    options: SourceOptions,
+    settings: ExtractConfig,
 ) -> Dataset:
-    """The dataset of the examples that have a digest; those with None were not usable."""
+    """The dataset of the examples that have a digest; one without could not be used."""
     count = len(examples)
     order = np.arange(count) if examples.order is None else examples.order
     fields: dict[str, Any] = {
@@ -124,12 +144,14 @@ def make_dataset(
         targets=examples.targets,
         bookkeeping=examples.bookkeeping,
         sequential=examples.sequential,
-        extract_command=extract_command,
+        opened=opened,
+        options=options,
+        settings=replace(settings, shard=None),  # the command makes all that is missing
     )
 
 
 def write_dataset(cache: Cache, dataset: Dataset) -> str:
-    """Put the dataset in the place of the one of its name; returns what changed, for people."""
+    """Replace the dataset of that name; returns in words what changed."""
     path = dataset_path(cache, dataset.name)
     before: set[str] = set()
     moved = ""
@@ -140,8 +162,8 @@ def write_dataset(cache: Cache, dataset: Dataset) -> str:
             if old.source.get("location") != dataset.source.get("location"):
                 moved = f"; it was made from {old.source.get('location')} before"
         except InputError:
-            before = set()  # unreadable: it is replaced, and all rows are new
-    metadata = {
+            pass  # damaged or of another format: all rows are new
+    metadata: dict[str, Any] = {
         "format": FORMAT,
         "source": dataset.source,
         "feature_set": dataset.feature_set,
@@ -149,8 +171,11 @@ def write_dataset(cache: Cache, dataset: Dataset) -> str:
         "targets": list(dataset.targets),
         "bookkeeping": list(dataset.bookkeeping),
         "sequential": dataset.sequential,
-        "extract_command": dataset.extract_command,
+        "opened": dataset.opened,
+        "options": _given(dataset.options),
+        "settings": _given(dataset.settings),
     }
+    metadata["sha256"] = _sha256(dataset, metadata)
     sink = pa.BufferOutputStream()
     table = dataset.table.replace_schema_metadata({"jaxreg": json.dumps(metadata)})
     pq.write_table(table, sink, write_page_checksum=True)
@@ -187,13 +212,14 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
             expected="one of: " + (", ".join(names) or "none is there yet"),
             remedy=nearest(name, names) or f"jaxreg extract SOURCE --name {name}",
         )
+    again = f"jaxreg extract SOURCE --name {name}"
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             table = file.read()
         metadata = json.loads((table.schema.metadata or {})[b"jaxreg"])
-        if metadata["format"] != FORMAT:
-            raise InputError(f"{path} has format {metadata['format']}", expected=f"format {FORMAT}")
-        return Dataset(
+        again = _again(metadata["source"], name, cache.root)
+        check_format(path, metadata["format"], again)
+        dataset = Dataset(
             name=name,
             table=table.replace_schema_metadata(None),
             source=metadata["source"],
@@ -202,12 +228,45 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
             targets=tuple(metadata["targets"]),
             bookkeeping=tuple(metadata["bookkeeping"]),
             sequential=metadata["sequential"],
-            extract_command=metadata["extract_command"],
+            opened=metadata["opened"],
+            options=from_json(SourceOptions, metadata["options"]),
+            settings=from_json(ExtractConfig, metadata["settings"]),
+            cache_root=cache.root,
         )
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
+        if metadata["sha256"] != _sha256(dataset, metadata):
+            raise ValueError("its SHA-256 is not that of its content")
+        return dataset
+    except InputError:
+        raise
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{path} is damaged or not a dataset of jaxreg: {error}",
-            remedy=f"extract it again: jaxreg extract SOURCE --name {name}",
+            f"{path} is damaged or not a dataset of jaxreg: {error}", remedy=again
         ) from error
+
+
+def _sha256(dataset: Dataset, metadata: Mapping[str, Any]) -> str:
+    """64 hex digits that change with any value, column type or entry of the metadata."""
+    table = dataset.table
+    return content_digest(
+        {
+            **metadata,
+            "schema": [[field.name, str(field.type)] for field in table.schema],
+            "values": dataset.fingerprint,  # of all columns but path
+            "paths": table["path"].to_pylist() if "path" in table.column_names else None,
+        }
+    )
+
+
+def _given(settings: SourceOptions | ExtractConfig) -> dict[str, Any]:
+    return {name: value for name, value in to_json(settings).items() if value is not None}
+
+
+def _extract_command(opened: str, name: str, root: Path, *settings: Any) -> str:
+    words = [opened, "--name", name, "--cache", root]
+    return command_line("jaxreg extract", words, *settings)
+
+
+def _again(source: Mapping[str, Any], name: str, root: Path) -> str:
+    """The command for a dataset whose settings this version cannot read."""
+    numbered = ":".join(str(source[key]) for key in ("kind", "count") if key in source)
+    return _extract_command(source.get("location", numbered), name, root)

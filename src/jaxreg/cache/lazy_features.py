@@ -1,4 +1,4 @@
-"""Features that stay in their parts and are read a part at a time, as often as they are needed."""
+"""Features that stay in their parts: each part is read whenever its rows are needed."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ from jaxreg.cache.store import Cache, lacking_features
 Piece = tuple[np.ndarray, np.ndarray]
 """Row numbers, and the features of those rows (rows, columns)."""
 
-PIECE = 1024  # rows that are handled together where all are in memory
+PIECE = 1024  # rows of a piece where all features are in memory
 
 
 class _Located(NamedTuple):
-    """Where the features of each row are in one column."""
+    """The place of each row's features in one column."""
 
     paths: list[Path]
     layout: Layout
@@ -59,12 +59,12 @@ class PartFeatures:
     def pieces(self, rows: np.ndarray, order: np.random.Generator | None = None) -> Iterator[Piece]:
         """`rows` in pieces, one for each part of the first column that has any of them.
 
-        Columns that were extracted together have parts with the same images; where they have not,
-        a piece needs several parts of the others, and each is read again for it.
+        Columns that were extracted together have parts with the same images. For other columns a
+        piece may need several parts, and each of them is read again for it.
 
         Args:
             rows: distinct row numbers; within a piece they keep their order.
-            order: draws the order of the parts, which otherwise is that of their names.
+            order: draws the order of the parts; None: sorted by name.
         """
         part = self._columns[0].part[rows]
         by_part = np.argsort(part, kind="stable")
@@ -89,7 +89,7 @@ Features = np.ndarray | PartFeatures
 
 
 def read_pieces(x: Features, rows: np.ndarray) -> Iterator[Piece]:
-    """`rows` of x, each once, in the order that costs least."""
+    """`rows` of x, each once, in the order that reads fewest parts."""
     if isinstance(x, PartFeatures):
         yield from x.pieces(rows)
         return
@@ -99,15 +99,15 @@ def read_pieces(x: Features, rows: np.ndarray) -> Iterator[Piece]:
 
 
 def read_rows(x: Features, rows: np.ndarray) -> np.ndarray:
-    """Features (rows, columns) of distinct rows, in their order, wherever they are kept."""
+    """Features (rows, columns) of distinct rows, in their order, from memory or from parts."""
     if isinstance(x, np.ndarray):
         return x[rows]
-    told = np.empty((len(rows), x.shape[1]), x.dtype)
+    features = np.empty((len(rows), x.shape[1]), x.dtype)
     place = np.full(x.shape[0], -1)
     place[rows] = np.arange(len(rows))
-    for some, features in x.pieces(rows):
-        told[place[some]] = features
-    return told
+    for some, values in x.pieces(rows):
+        features[place[some]] = values
+    return features
 
 
 def _locate(paths: list[Path], layout: Layout, wanted: pa.Array) -> _Located:

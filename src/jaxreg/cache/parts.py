@@ -1,7 +1,7 @@
 """Parts: small immutable Parquet files, each named by the hash of its own bytes.
 
-A part is written whole or not at all and is checked against its name whenever it is read, so any
-number of writers may add parts to one folder at once, and damage is noticed.
+A part is written whole or not at all, so any number of processes may add parts to one folder.
+Every read checks the bytes against the name, which finds any damage.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from jaxreg.errors import InputError
 
 
 class DamagedPart(InputError):
-    """A part whose bytes are not those that its name promises."""
+    """A part whose bytes do not match the hash in its name."""
 
 
 def write_part(folder: Path, table: pa.Table) -> Path:
@@ -58,13 +58,13 @@ def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
         # read_table would import pyarrow.dataset, and that pandas where it is installed
         return pq.ParquetFile(pa.BufferReader(content)).read(columns)
     raise DamagedPart(
-        f"{path} is damaged: its bytes are not those that its name stands for",
+        f"{path} is damaged: its bytes do not match the hash in its name",
         remedy="jaxreg verify --repair, then extract again: only that part is computed",
     )
 
 
 class Layout(NamedTuple):
-    """What the features of one image are in a column."""
+    """The features of one image in a column."""
 
     size: int  # numbers
     dtype: np.dtype  # float32 or float16

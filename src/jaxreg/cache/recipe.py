@@ -1,4 +1,4 @@
-"""Everything that decides a feature's value, and the names made from it. Knows nothing of Keras."""
+"""Everything that decides a feature's value, and the names made from it. Imports no Keras."""
 
 import dataclasses
 import hashlib
@@ -10,9 +10,6 @@ from typing import Any, Literal, Self
 
 from jaxreg.errors import InputError, nearest
 from jaxreg.settings import VIEWS
-
-FORMAT = 1
-"""Version of the files that jaxreg writes."""
 
 INCEPTION_LAYERS = tuple(f"mixed{i}" for i in range(11))
 """InceptionV3's concatenations, first to last; 0 is nearest to the image."""
@@ -44,7 +41,7 @@ class Column:
 
     @staticmethod
     def is_name(name: str) -> bool:
-        """Whether a folder's name is one that `name` gives."""
+        """Whether the name is that of a column."""
         return re.fullmatch(r"(identity|mirror)\.\w+\.(avg|max|grid\d+x\d+)", name) is not None
 
     @classmethod
@@ -58,7 +55,7 @@ class Column:
 
     @property
     def identity(self) -> "Column":
-        """The column of the same layer and pool of the image as it is."""
+        """The column with the same layer and pool, and the view identity."""
         return dataclasses.replace(self, view="identity")
 
     @property
@@ -71,9 +68,9 @@ class Column:
 
 
 def layer_meant(backbone: str, layer: str, there: Iterable[Column]) -> str | None:
-    """Which layer was meant by one that InceptionV3 has not: the nearest of the columns there.
+    """The layer that a misspelt name means: the nearest one of the columns `there`.
 
-    None for a layer that exists, and for other backbones, whose layers only Keras knows.
+    None for a layer that exists, and for other backbones, because only Keras knows their layers.
     """
     if backbone != "inception_v3" or layer in INCEPTION_LAYERS:
         return None
@@ -86,7 +83,7 @@ def layer_meant(backbone: str, layer: str, there: Iterable[Column]) -> str | Non
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a feature's value; another recipe is another feature set."""
+    """Everything that decides a feature's value; each recipe has its own feature set."""
 
     weights: str  # identity: 64 hex of a file's SHA-256, or random:<seed>:v1
     weights_tag: str  # imagenet, random<seed>, or the first 8 hex: a name for people
@@ -96,7 +93,7 @@ class Recipe:
     preprocess: Preprocess = "keras"  # keras: the backbone's own preprocess_input; unit: x / 255
     precision: Precision = "float32"
     decode: int = 1  # version of the rules in pixels.py
-    engine: str | None = None  # below float32 engines differ, so it counts; None at float32
+    engine: str | None = None  # only below float32, where engines differ
     quantized: str | None = None  # int8: SHA-256 of the quantized model that the feature set keeps
 
     def __post_init__(self) -> None:
@@ -107,7 +104,7 @@ class Recipe:
 
     @property
     def fingerprint(self) -> str:
-        """64 hex digits; depends on the fields' values alone, never on a path or a time."""
+        """64 hex digits that depend on the fields' values alone, never on a path or a time."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
     @property
@@ -123,13 +120,11 @@ class Recipe:
         return int(match[1]) if match else None
 
     def to_json(self) -> dict[str, Any]:
-        """The fields that the fingerprint hashes; the tag is a name for the weights, not one."""
+        """The fields that the fingerprint hashes: all but the weights' name for people."""
         fields = dataclasses.asdict(self)
         fields["size"] = "native" if self.size is None else list(self.size)
         del fields["weights_tag"]
-        if (
-            self.quantized is None
-        ):  # younger than the others: feature sets without it keep their names
+        if self.quantized is None:  # a later field: feature sets without it keep their names
             del fields["quantized"]
         return fields
 

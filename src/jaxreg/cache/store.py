@@ -1,7 +1,6 @@
 """The feature cache (docs/cache.md): which digests are missing, add a part, read columns."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,14 +20,14 @@ from jaxreg.cache.parts import (
     set_aside,
     write_part,
 )
-from jaxreg.cache.recipe import FORMAT, Column, Recipe
-from jaxreg.common.files import is_json, write_whole
+from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.common.json_files import read_json, write_json
 from jaxreg.errors import InputError, nearest
 
 
 @dataclass(frozen=True)
 class Cache:
-    """A folder of datasets, features and thumbnails. Nothing is created before it is written."""
+    """A folder of datasets, features and thumbnails, which need not exist yet."""
 
     root: Path
 
@@ -57,52 +56,47 @@ class Cache:
         """Write feature_set.json, or check that the one that is there has this very recipe.
 
         `weights_path` is kept beside the recipe, outside the fingerprint, so that `predict` finds
-        the weights again.
+        the weights again. A damaged file is written anew.
+
+        Raises:
+            InputError: the file there has another recipe.
         """
         record = {
-            "format": FORMAT,
             "recipe": recipe.to_json(),
             "weights_tag": recipe.weights_tag,
             "weights_path": str(weights_path.resolve()) if weights_path else None,
         }
-        path = self.root / "features" / recipe.feature_set / "feature_set.json"
-        if is_json(path):  # a damaged one is written anew: its folder's name says what it held
+        path = self._feature_set_file(recipe.feature_set)
+        try:
             there = self.feature_set_record(recipe.feature_set)
+        except InputError:
+            there = None  # absent or damaged; the folder's name says what it held
+        if there is not None:
             if there["recipe"] != record["recipe"]:
-                differences = _differences(there["recipe"], record["recipe"])
                 raise InputError(
-                    f"{path} holds another recipe: {differences}",
-                    expected="the recipe that the folder's name stands for",
-                    remedy=f"move {path.parent} away; its features cannot be told apart any more",
+                    f"{path} holds another recipe",
+                    expected="the recipe that the folder's name is made from",
+                    remedy=f"move {path.parent} away; nobody knows which recipe its features have",
                 )
-            if there["weights_path"] == record["weights_path"] or weights_path is None:
+            if weights_path is None or there["weights_path"] == record["weights_path"]:
                 return
-        write_whole(path, json.dumps(record, indent=2).encode() + b"\n")
+        write_json(path, record)
 
     def feature_set_record(self, feature_set: str) -> dict[str, Any]:
-        """What feature_set.json says: format, recipe, weights_tag, weights_path.
+        """The content of feature_set.json: format, recipe, weights_tag, weights_path.
 
         Raises:
-            InputError: it is absent, unreadable or of another format.
+            InputError: it is absent, damaged or of another format.
         """
-        path = self.root / "features" / feature_set / "feature_set.json"
-        try:
-            record = json.loads(path.read_bytes())
-            if record["format"] == FORMAT and record.keys() >= {
-                "recipe",
-                "weights_path",
-                "weights_tag",
-            }:
-                return record
-            found = f"{path} has format {record['format']}"
-        except FileNotFoundError:
-            found = f"no feature set {feature_set} in {self.root}"
-        except (ValueError, KeyError, TypeError):
-            found = f"{path} is damaged"
-        raise InputError(found, expected=f"format {FORMAT}, as jaxreg.extract writes it")
+        return read_json(
+            self._feature_set_file(feature_set),
+            ("recipe", "weights_path", "weights_tag"),
+            expected=f"the feature set {feature_set} in {self.root}",
+            again="extract again, which writes it anew",
+        )
 
     def recipe(self, feature_set: str) -> Recipe:
-        """The recipe of a feature set; InputError if the folder's name does not stand for it."""
+        """The recipe of a feature set; InputError if the folder's name is not made from it."""
         record = self.feature_set_record(feature_set)
         try:
             recipe = Recipe.from_json(record["recipe"], record["weights_tag"])
@@ -118,6 +112,9 @@ class Cache:
                 remedy="extract again: features of two recipes must not be mixed",
             )
         return recipe
+
+    def _feature_set_file(self, feature_set: str) -> Path:
+        return self.root / "features" / feature_set / "feature_set.json"
 
     def quantized_model(self, recipe: Recipe) -> bytes | None:
         """The quantized network that an int8 feature set keeps; None at other precisions.
@@ -143,7 +140,7 @@ class Cache:
         return self.root / "features" / recipe.feature_set / "quantized.zip"
 
     def calibration_path(self, feature_set: str) -> Path:
-        """Where an int8 feature set says what the images were like that it was calibrated on."""
+        """Where an int8 feature set keeps the value ranges of its calibration images."""
         return self.root / "features" / feature_set / "calibration.json"
 
     def find_feature_set(self, prefix: str) -> str:
@@ -161,7 +158,7 @@ class Cache:
             remedy=nearest(prefix, feature_sets) or "",
         )
 
-    # ---- what is there
+    # ---- contents
 
     def present(self, folder: Path, on_damage: Callable[[Path], None]) -> set[str]:
         """The digests in the sound parts of a folder; damaged ones are set aside and reported."""
@@ -232,7 +229,7 @@ class Cache:
         return features
 
     def layout(self, feature_set: str, column: Column, digests: Iterable[str]) -> Layout:
-        """What the features of one of `digests` are in a column.
+        """The size and dtype of a column's features, for one of `digests`.
 
         Raises:
             DamagedPart: the first part is not what its name says.
@@ -244,7 +241,7 @@ class Cache:
         return read_layout(parts[0])
 
     def read_thumbnails(self, digests: Iterable[str]) -> dict[str, bytes]:
-        """Small JPEGs by digest; absent or damaged ones are left out: nothing hangs on them."""
+        """Small JPEGs by digest, without the absent and damaged ones: no number needs them."""
         wanted, found = set(digests), dict[str, bytes]()
         for path in list_parts(self.thumbnails):
             if not wanted - found.keys():
@@ -271,7 +268,7 @@ class Cache:
             rows_of.setdefault(digest, []).append(row)
         for path in list_parts(self.folder(feature_set, column)):
             there, block = read_features(path, layout)
-            # taken out of the dictionary: the first part with a digest is the one that counts
+            # popped, because the first part with a digest is the one that counts
             hits = [(at, rows_of.pop(digest, ())) for at, digest in enumerate(there)]
             source = [at for at, rows in hits for _ in rows]
             place[[row for _, rows in hits for row in rows]] = block[source]
@@ -284,13 +281,4 @@ def lacking_features(count: int, feature_set: str, column: Column) -> InputError
     return InputError(
         f"{count} images have no {column.name} features in {feature_set}",
         remedy="extract them: what is there already is not computed again",
-    )
-
-
-def _differences(there: dict[str, Any], wanted: dict[str, Any]) -> str:
-    names = sorted(there.keys() | wanted.keys())
-    return ", ".join(
-        f"{name} {there.get(name)} instead of {wanted.get(name)}"
-        for name in names
-        if there.get(name) != wanted.get(name)
     )

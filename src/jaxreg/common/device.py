@@ -1,4 +1,4 @@
-"""Where JAX computes, and what it keeps between processes."""
+"""The devices that JAX computes on."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ def prepare_jax() -> str:
 
 
 def device_warning(device: str) -> str | None:
-    """What to tell a user whose GPU JAX does not see."""
+    """A warning if there is a GPU that JAX does not see, else None."""
     has_gpu = Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi") is not None
     if device.startswith("cpu") and has_gpu:
         return "there is a GPU, but JAX sees only the CPU: pip install 'jaxreg[cuda]'"

@@ -1,6 +1,5 @@
 """Whole files or none: everything that jaxreg writes goes through here."""
 
-import json
 import os
 import re
 import secrets
@@ -10,17 +9,8 @@ from jaxreg.errors import InputError
 
 
 def safe_name(text: str) -> str:
-    """`text` with all but letters, digits, dot, dash and underscore replaced: fit for a file."""
+    """`text` as a file's name: all but letters, digits, dot, dash and underscore replaced."""
     return re.sub(r"[^\w.-]+", "-", text).strip("-.")[:80] or "unnamed"
-
-
-def is_json(path: Path) -> bool:
-    """Whether there is a file that can be read as JSON."""
-    try:
-        json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def make_folder(path: Path) -> None:
@@ -35,10 +25,10 @@ def make_folder(path: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write `path` so that a reader sees the old file, or the new one whole, even after a crash.
+    """Write `path` so that a reader sees the old or the whole new file, even after a crash.
 
     Raises:
-        InputError: the folder cannot be made or written (read-only, disk full); nothing is left.
+        InputError: the folder cannot be made or written (read-only, disk full); no file is left.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
@@ -61,7 +51,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def remove(path: Path) -> None:
     """Delete a file if it is there. Raises InputError where that cannot be."""
-    if path.exists():  # a read-only file system refuses even to delete what is not there
+    if path.exists():  # a read-only file system refuses to delete even an absent file
         try:
             path.unlink(missing_ok=True)
         except OSError as error:

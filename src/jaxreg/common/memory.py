@@ -1,8 +1,7 @@
-"""Amounts of memory: as people write them, and as the machine has them."""
+"""Amounts of memory: read, written for people, and measured."""
 
 import contextlib
 import ctypes
-import os
 import re
 from pathlib import Path
 
@@ -26,46 +25,30 @@ def parse_bytes(text: str) -> int:
 
 
 def bytes_text(count: float) -> str:
-    """As `1.2 GB`: what people read, in powers of ten."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count:.0f} bytes"
+    """As `1.2 GB`, in powers of ten."""
+    import humanize
+
+    return humanize.naturalsize(count, format="%.3g")
 
 
 def give_back_freed() -> None:
-    """Have arrays of 1 MiB and more go back to the system as soon as they are freed, from now on.
+    """Return arrays of 1 MiB and more to the system as soon as they are freed, from now on.
 
-    Left alone, glibc learns from the first large array that is freed to keep those like it (up to
-    32 MiB), and a process that makes and drops blocks grows with every epoch.
+    By default glibc raises its threshold (up to 32 MiB) when the first large array is freed. A
+    process that makes and drops blocks then grows with every epoch.
     """
-    threshold = -3  # M_MMAP_THRESHOLD of malloc.h; once it is set it is not learned any more
+    threshold = -3  # M_MMAP_THRESHOLD of malloc.h; glibc never changes one that was set
     with contextlib.suppress(AttributeError, OSError, TypeError):  # not glibc
         ctypes.CDLL(None).mallopt(threshold, 2**20)
 
 
-def free_memory() -> int | None:
-    """Bytes that a process may still take on this host; None where the system does not say.
+def free_memory() -> int:
+    """Bytes that a process may still take, here or in its control group (a container)."""
+    import psutil
 
-    On Linux what the kernel calls available, or less where a control group (a container) allows
-    less; elsewhere half of what is built in.
-    """
-    amounts = [_available_on_host(), _left_in_group()]
-    known = [amount for amount in amounts if amount is not None]
-    return min(known) if known else None
-
-
-def _available_on_host() -> int | None:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass  # not Linux
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    except (AttributeError, ValueError, OSError):
-        return None
+    available = psutil.virtual_memory().available
+    left = _left_in_group()
+    return available if left is None else min(available, left)
 
 
 def _left_in_group() -> int | None:

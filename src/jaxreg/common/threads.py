@@ -12,9 +12,9 @@ LARGE = 1536  # rows and columns of a square matrix from which all threads are w
 def threads_for(size: int) -> Iterator[None]:
     """One thread for matrices that are not large.
 
-    OpenBLAS' threads spin while they wait for each other. On two cores they make an
-    eigendecomposition of 1,024 rows a third quicker; where other work has these cores, each wait is
-    a time slice, and it took 6 s instead of 0.2.
+    OpenBLAS' threads spin while they wait for each other. On two idle cores they make an
+    eigendecomposition of 1,024 rows a third faster. On busy cores each wait is a time slice, and
+    the same took 6 s instead of 0.2 s.
     """
     if size >= LARGE:
         yield
@@ -27,4 +27,4 @@ def threads_for(size: int) -> Iterator[None]:
 def _controller() -> Any:
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController()  # looks through all loaded libraries: once is enough
+    return ThreadpoolController()  # searches all loaded libraries, so only once

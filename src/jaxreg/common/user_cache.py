@@ -1,16 +1,18 @@
-"""The user's own cache directory: what a machine may keep, and may lose, between processes."""
+"""The user's own cache directory: files that one machine keeps between processes, or loses."""
 
 import os
 from pathlib import Path
 
+import platformdirs
+
 
 def user_cache() -> Path:
     """The user's own cache directory for jaxreg; never `cache/`, which machines may share."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxreg"
+    return platformdirs.user_cache_path("jaxreg", appauthor=False)
 
 
 def keep_jax_compilations() -> None:
-    """Let JAX keep its compiled programs there; where it cannot be written, compile each time."""
+    """Let JAX keep its compiled programs there, if the directory can be written."""
     import jax
 
     folder = user_cache() / "jax"

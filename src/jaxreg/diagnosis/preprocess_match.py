@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Any
 
 from jaxreg.backbone.norm_statistics import Mismatch, mismatches
-from jaxreg.config_io import changed_command
 from jaxreg.diagnosis.subject import Subject
 from jaxreg.diagnosis.trials import Trial
 from jaxreg.errors import InputError
@@ -66,8 +65,7 @@ def compare(
         f"std {told[used].spread:.2f} and {told[best].spread:.2f} in logarithm"
     )
     severity = PREPROCESSING.severity if subject.obs.learns else PREPROCESSING.failing
-    preprocess = None if best == "keras" else best
-    remedy = changed_command(subject.obs.extract, preprocess=preprocess)
+    remedy = subject.experiment.dataset.extract_command(preprocess=best)
     flat = {f"{name}_{key}": value for name, gap in numbers.items() for key, value in gap.items()}
     finding = Finding(PREPROCESSING.code, severity, evidence, remedy, flat)
     return asdict(finding), Trial("images", QUESTION, f"{answer}: {best} fits", numbers)

@@ -9,7 +9,6 @@ import pyarrow as pa
 from jaxreg.cache.datasets import Dataset, dataset_names
 from jaxreg.cache.recipe import Column, layer_meant
 from jaxreg.cache.store import Cache
-from jaxreg.config_io import changed_command
 from jaxreg.errors import InputError, nearest
 from jaxreg.train_config import TrainConfig
 
@@ -90,10 +89,7 @@ def _how_to_have(
         return f"--layers {meant}"
     if feature_set != dataset.feature_set and there:
         return f"--layers {there[0].layer} --pool {there[0].pool}"
-    views = config.views if len(config.views) > 1 else None
-    return changed_command(
-        dataset.extract_command, layers=(column.layer,), pool=column.pool, views=views
-    )
+    return dataset.extract_command(layers=(column.layer,), pool=column.pool, views=config.views)
 
 
 def numbers(dataset: Dataset, name: str) -> np.ndarray:

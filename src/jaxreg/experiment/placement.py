@@ -118,8 +118,7 @@ def place(config: TrainConfig, size: Size, *, resumed: bool, window: int | None)
 def _limit(config: TrainConfig) -> float:
     if config.memory_limit is not None:
         return parse_bytes(config.memory_limit)
-    free = free_memory()
-    return float("inf") if free is None else SHARE * free
+    return SHARE * free_memory()
 
 
 def _limit_of_device() -> float:

@@ -133,10 +133,10 @@ def remedies(dataset: Dataset) -> Iterator[None]:
         yield
     except DamagedPart as error:
         raise InputError(
-            error.found, remedy=f"{dataset.extract_command} # computes only it"
+            error.found, remedy=f"{dataset.extract_command()} # computes only it"
         ) from error
     except InputError as error:
-        raise InputError(error.found, remedy=dataset.extract_command) from error
+        raise InputError(error.found, remedy=dataset.extract_command()) from error
 
 
 def _split(dataset: Dataset, y: np.ndarray, config: TrainConfig) -> tuple[Split, tuple[Split, ...]]:

@@ -1,4 +1,4 @@
-"""Batches through an engine in threads of its own: reading and writing go on meanwhile."""
+"""An engine that computes batches in its own threads while others read and write."""
 
 import time
 from collections import deque
@@ -9,13 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxreg.backbone.engine import Engine
+from jaxreg.cache.recipe import Column
 
 
 class Shown(NamedTuple):
     """One view of an image, as the network sees it."""
 
     digest: str
-    view: str
+    columns: list[Column]  # of this view, to be filled
     rgb: np.ndarray  # uint8 (height, width, 3)
 
 
@@ -23,11 +24,10 @@ Batch = Sequence[Shown]
 Features = dict[str, np.ndarray]
 
 
-class Computing:
-    """The batches under way on an engine that is loaded with the first of them.
+class EngineQueue:
+    """The batches under way on an engine; the first batch loads it.
 
-    `done` gets each batch with its features, in the order in which they were sent, from whichever
-    thread calls `send` or `finish`.
+    `send` and `finish` call `done` with each batch and its features, in the order of sending.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Computing:
         self.busy_until = 0.0
 
     def send(self, batch: Batch) -> None:
-        """Put a batch on its way; waits, and hands over earlier ones, if too many are."""
+        """Put a batch on its way; if too many are, wait for earlier ones and hand them over."""
         if self.engine is None or self.threads is None:
             begin = time.perf_counter()
             self.engine = self.load_engine()
@@ -54,12 +54,12 @@ class Computing:
             self._hand_over()
 
     def finish(self) -> None:
-        """Wait for all that is under way, and hand it over."""
+        """Wait for all batches, and hand them over."""
         while self.under_way:
             self._hand_over()
 
     def close(self) -> None:
-        """End the threads; batches that have not begun are dropped."""
+        """End the threads, and drop the batches that have not begun."""
         if self.threads is not None:
             self.threads.shutdown(cancel_futures=True)
 

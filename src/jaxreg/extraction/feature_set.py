@@ -1,4 +1,4 @@
-"""Which feature set: from settings to a recipe and the weights that it needs."""
+"""Choosing a feature set: from settings to a recipe and its weights."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +23,8 @@ def choose_columns(chosen: ExtractConfig) -> tuple[Column, ...]:
     """The columns that the settings ask for: each view of each layer.
 
     Raises:
-        InputError: no such backbone, or InceptionV3 has no such layer; others' show when built.
+        InputError: no such backbone, or InceptionV3 has no such layer. The layers of other
+            backbones are checked when they are built.
     """
     backbone = backbone_name(chosen.backbone)
     layers = chosen.layers or (BACKBONES[backbone].last_layer,)
@@ -38,21 +39,22 @@ def choose_columns(chosen: ExtractConfig) -> tuple[Column, ...]:
 def choose_feature_set(
     chosen: ExtractConfig,
     cache: Cache,
-    download_limit: float | None,
     calibration: Callable[[Recipe], Iterable[np.ndarray]] = lambda recipe: (),
+    *,
+    download_seconds: float | None = None,
 ) -> tuple[Recipe, WeightsSource]:
-    """The recipe that the settings amount to, and its weights.
+    """The recipe for the settings, and its weights.
 
-    Weights `imagenet` are downloaded by Keras if they are not on this machine and the cache has no
-    feature set made with them by this very recipe; if it has, the weights come without a file,
-    which `fetch_weights` gets when something must be computed. For int8 an existing feature set is
-    used; if there is none, the network is quantized now and put where the feature set will be.
+    If weights `imagenet` are not on this machine and the cache has a feature set of this very
+    recipe, the weights come without a file; `fetch_weights` gets it when something must be
+    computed. If the cache has none, Keras downloads them now. For int8 an existing feature set is
+    used. If there is none, the network is quantized now and put into the new feature set's folder.
 
     Args:
         chosen: the settings.
-        cache: the feature sets that are there.
-        download_limit: seconds that a download may take in all.
+        cache: where to look for feature sets.
         calibration: gives the decoded images that an int8 network is calibrated on.
+        download_seconds: for a whole download; None: as long as it moves.
 
     Raises:
         InputError: the weights file is wrong; int8, and nothing to calibrate on.
@@ -70,7 +72,7 @@ def choose_feature_set(
             theirs = weights or WeightsSource(there.weights, tag)
             if replace(there, quantized=None) == _recipe(chosen, theirs):
                 return there, theirs
-    weights = weights or download_imagenet(backbone, download_limit)
+    weights = weights or download_imagenet(backbone, download_seconds)
     recipe = _recipe(chosen, weights)
     if recipe.precision == "int8":
         images = calibration(recipe)
@@ -81,17 +83,15 @@ def choose_feature_set(
     return recipe, weights
 
 
-def fetch_weights(
-    backbone: str, weights: WeightsSource, download_limit: float | None
-) -> WeightsSource:
-    """The same weights with their file at hand.
+def fetch_weights(backbone: str, weights: WeightsSource) -> WeightsSource:
+    """The same weights with their file, which Keras downloads if it is not on this machine.
 
     Raises:
         UnavailableError: they cannot be had, or Keras now publishes others.
     """
     if weights.path is not None or weights.seed is not None:
         return weights
-    fetched = download_imagenet(backbone, download_limit)
+    fetched = download_imagenet(backbone)
     if fetched.identity != weights.identity:
         raise UnavailableError(
             f"Keras' imagenet weights are not those of the cache ({weights.identity[:8]})",
@@ -101,17 +101,17 @@ def fetch_weights(
 
 
 def smallest_image(recipe: Recipe) -> int:
-    """Pixels that an image needs each way: all are resized, but for those of native size."""
+    """Pixels that an image needs each way; only images of native size are not resized."""
     return BACKBONES[recipe.backbone].smallest if recipe.size is None else 1
 
 
 def find_weights(recipe: Recipe, asked: str | None, places: Sequence[str | None]) -> WeightsSource:
-    """The weights of a recipe, known by their identity wherever they are now.
+    """The weights of a recipe, wherever their file is now; its identity proves that it is right.
 
     Args:
         recipe: of the feature set or run.
-        asked: what the user said with `--weights`, None if nothing.
-        places: files where they were last found.
+        asked: the value of `--weights`, None without it.
+        places: files where the weights were last found.
 
     Raises:
         InputError: what the user named has another identity.

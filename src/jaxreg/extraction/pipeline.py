@@ -14,7 +14,7 @@ from jaxreg.cache.parts import write_part
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.extract_config import WHOLE, Shard
-from jaxreg.extraction.engine_queue import Batch, Computing, Features, Shown
+from jaxreg.extraction.engine_queue import Batch, EngineQueue, Features, Shown
 from jaxreg.extraction.reader import Reader, ReadImage, read_ahead
 from jaxreg.sources import pixels
 from jaxreg.sources.examples import Image
@@ -25,13 +25,28 @@ LAST_PART_SECONDS = 60.0  # the wait doubles from part to part up to this
 BATCH_BYTES = 2**27  # decoded pixels: a batch of large photographs is cut by this
 
 
+@dataclass(frozen=True)
+class Task:
+    """Images, and the columns of a feature set that must hold their features."""
+
+    images: Sequence[Image]
+    cache: Cache
+    feature_set: str
+    columns: Sequence[Column]
+    dtype: str = "float32"  # of new columns; one that is there keeps its own
+    batch_size: int = 64
+    smallest: int = 1  # pixels each way that an image needs
+    shard: Shard = WHOLE  # images of other shares get their digest and nothing more
+    on_damage: Callable[[Path], None] = lambda path: None  # gets each part that is set aside
+
+
 @dataclass
 class Seconds:
-    """Where the time went; reading and decoding is the sum over its threads."""
+    """Where the time went; `read` is the sum over the reading threads."""
 
     start: float = 0.0  # imports, weights and compilation
     read: float = 0.0
-    compute: float = 0.0  # in which the engine had something to do
+    compute: float = 0.0  # with at least one batch on the engine
     write: float = 0.0
     total: float = 0.0
 
@@ -48,12 +63,12 @@ class Progress:
 
 @dataclass
 class Outcome:
-    """What an extraction found out about each example, and what it did for its share of them."""
+    """The digest or failure of each example, and the counts of the own share."""
 
     digests: list[str | None]  # one per example; None: it could not be used
     failed: list[tuple[int, str]]  # example's number, reason
     computed_digests: list[str]  # distinct ones, computed now
-    reused: int  # distinct digests that were there
+    reused: int  # distinct digests that the cache had
     seconds: Seconds
     stopped: bool  # by `should_stop`, before all were read
 
@@ -95,19 +110,17 @@ class _PartWriter:
 class _Extraction:
     """The state of one extraction: examples come in one by one, parts go out."""
 
-    def __init__(
-        self,
-        reader: Reader,
-        writers: dict[Column, _PartWriter],
-        pictures: _PartWriter,
-        load_engine: Callable[[], Engine],
-        progress: Progress,
-        batch_size: int,
-    ) -> None:
-        self.batch_size = batch_size
-        self.reader, self.writers, self.pictures = reader, writers, pictures
-        self.progress = progress
-        self.computing = Computing(load_engine, self._keep)
+    def __init__(self, task: Task, load_engine: Callable[[], Engine]) -> None:
+        cache, name = task.cache, task.feature_set
+        present = {c: cache.present(cache.folder(name, c), task.on_damage) for c in task.columns}
+        thumbnails = cache.present(cache.thumbnails, task.on_damage)
+        self.task = task
+        self.reader = Reader(present, thumbnails, task.smallest, task.shard)
+        self.progress = Progress(images=len(task.images))
+        seconds = self.progress.seconds
+        self.writers = {c: _PartWriter(_feature_writer(task, c), seconds) for c in task.columns}
+        self.pictures = _PartWriter(partial(_write_thumbnails, cache), seconds)
+        self.queue = EngineQueue(load_engine, self._keep)
         self.pending: list[Shown] = []  # all views of an image, or none
         self.digests: list[str | None] = []
         self.failed: list[tuple[int, str]] = []
@@ -115,7 +128,7 @@ class _Extraction:
         self.reasons: dict[str, str] = {}  # by digest: a copy of a broken image is broken too
 
     def take(self, item: ReadImage) -> None:
-        """Note what became of the next example, and keep what must be computed or written."""
+        """Record the next example, and keep its pixels if features are missing."""
         row = len(self.digests)
         self.progress.seen += 1
         self.progress.seconds.read += item.seconds
@@ -129,45 +142,45 @@ class _Extraction:
         if item.thumbnail is not None:
             self.pictures.add(item.digest, item.thumbnail)
         if item.rgb is not None:
-            self._show(item.digest, item.rgb)
+            self._show(item.digest, item.rgb, item.lacking)
 
-    def _show(self, digest: str, rgb: np.ndarray) -> None:
-        """Let the network see the views of an image that lack features."""
-        views = dict.fromkeys(column.view for column in self.reader.lacking(digest))
-        if len(self.pending) + len(views) > self.batch_size:
+    def _show(self, digest: str, rgb: np.ndarray, lacking: Sequence[Column]) -> None:
+        """Put the views of an image that lack features into the next batch."""
+        views = {c.view: [other for other in lacking if other.view == c.view] for c in lacking}
+        if len(self.pending) + len(views) > self.task.batch_size:
             self.compute()
-        self.pending += [Shown(digest, view, pixels.viewed(rgb, view)) for view in views]
+        self.pending += [
+            Shown(digest, columns, pixels.viewed(rgb, view)) for view, columns in views.items()
+        ]
 
     @property
     def full(self) -> bool:
         """Whether the pending images make a batch."""
         pixels_pending = sum(shown.rgb.nbytes for shown in self.pending)
-        return len(self.pending) >= self.batch_size or pixels_pending >= BATCH_BYTES
+        return len(self.pending) >= self.task.batch_size or pixels_pending >= BATCH_BYTES
 
     def compute(self) -> None:
         """Send the pending images to the engine; the first call loads and compiles it."""
         if self.pending:
             batch, self.pending = self.pending, []
-            self.computing.send(batch)
+            self.queue.send(batch)
             self._time()
 
     def finish(self) -> None:
-        """Wait for what the engine has under way."""
-        self.computing.finish()
+        """Wait for the engine."""
+        self.queue.finish()
         self._time()
 
     def _keep(self, batch: Batch, features: Features) -> None:
         for row, shown in enumerate(batch):
-            for column in self.reader.lacking(shown.digest):
-                if column.view == shown.view:
-                    value = features[column.identity.name][row]
-                    self.writers[column].add(shown.digest, value)
+            for column in shown.columns:
+                self.writers[column].add(shown.digest, features[column.identity.name][row])
         self.computed += dict.fromkeys(shown.digest for shown in batch)
         self.progress.computed = len(self.computed)
 
     def _time(self) -> None:
-        self.progress.seconds.start = self.computing.start_seconds
-        self.progress.seconds.compute = self.computing.busy_seconds
+        self.progress.seconds.start = self.queue.start_seconds
+        self.progress.seconds.compute = self.queue.busy_seconds
 
     def flush(self, *, force: bool = False) -> None:
         """Write the parts that are due, or all of them."""
@@ -175,7 +188,7 @@ class _Extraction:
             writer.flush(force=force)
 
     def outcome(self, *, stopped: bool) -> Outcome:
-        """Give every copy of a broken image its reason, and count distinct digests."""
+        """The result: a copy of a broken image fails for the same reason."""
         known = {row for row, _ in self.failed}
         copies = [
             (row, self.reasons[digest])
@@ -185,55 +198,34 @@ class _Extraction:
         failed = sorted(self.failed + copies)
         broken = {row for row, _ in failed}
         digests = [None if row in broken else digest for row, digest in enumerate(self.digests)]
-        share = self.reader.shard
+        share = self.task.shard
         distinct = len({digest for digest in digests if digest is not None and share.has(digest)})
         reused = distinct - len(self.computed)
         return Outcome(digests, failed, self.computed, reused, self.progress.seconds, stopped)
 
 
 def extract(
-    images: Sequence[Image],
-    cache: Cache,
-    feature_set: str,
-    columns: Sequence[Column],
+    task: Task,
     load_engine: Callable[[], Engine],
     *,
-    dtype: str = "float32",
-    batch_size: int = 64,
-    smallest: int = 1,
-    shard: Shard = WHOLE,
     should_stop: Callable[[], bool] = lambda: False,
-    on_damage: Callable[[Path], None] = lambda path: None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Outcome:
-    """Compute the features that `columns` of `feature set` lack, and add them to the cache.
+    """Compute the features that the task's columns lack, and add them to the cache.
 
     `load_engine` is called only if something must be computed. What has been computed is written
-    even when an error ends the loop. Of an image that stands in the source twice, one is computed.
-    An image with a side of fewer than `smallest` pixels fails. `dtype` is the dtype of new columns;
-    one that is there keeps its own. Images of other shares than `shard` get their digest and
-    nothing more.
+    even when an error ends the loop. Of equal images one is computed.
     """
     begin = time.perf_counter()
-    present = {c: cache.present(cache.folder(feature_set, c), on_damage) for c in columns}
-    reader = Reader(present, cache.present(cache.thumbnails, on_damage), smallest, shard)
-    progress = Progress(images=len(images))
-    writers = {
-        c: _feature_writer(
-            cache, feature_set, c, cache.dtype(feature_set, c) or dtype, progress.seconds
-        )
-        for c in columns
-    }
-    pictures = _PartWriter(partial(_write_thumbnails, cache), progress.seconds)
-    work = _Extraction(reader, writers, pictures, load_engine, progress, batch_size)
-    stopped = False
+    work = _Extraction(task, load_engine)
+    progress, stopped = work.progress, False
     try:
-        for item in read_ahead(reader, images, 3 * batch_size):
+        for item in read_ahead(work.reader, task.images, 3 * task.batch_size):
             work.take(item)
             if work.full:
                 work.compute()
             work.flush()
-            if progress.seen % batch_size == 0:
+            if progress.seen % task.batch_size == 0:
                 on_progress(progress)
             if stopped := should_stop():
                 break
@@ -241,20 +233,21 @@ def extract(
             work.compute()
         work.finish()
     finally:
-        work.computing.close()
+        work.queue.close()
         work.flush(force=True)
         progress.seconds.total = time.perf_counter() - begin
     on_progress(progress)
     return work.outcome(stopped=stopped)
 
 
-def _feature_writer(
-    cache: Cache, feature_set: str, column: Column, dtype: str, seconds: Seconds
-) -> _PartWriter:
-    def write(digests: list[str], rows: list) -> Path:
-        return cache.add(feature_set, column, digests, np.stack(rows).astype(dtype))
+def _feature_writer(task: Task, column: Column) -> Callable[[list[str], list], Path]:
+    dtype = task.cache.dtype(task.feature_set, column) or task.dtype
 
-    return _PartWriter(write, seconds)
+    def write(digests: list[str], rows: list) -> Path:
+        features = np.stack(rows).astype(dtype)
+        return task.cache.add(task.feature_set, column, digests, features)
+
+    return write
 
 
 def _write_thumbnails(cache: Cache, digests: list[str], jpegs: list[bytes]) -> Path:

@@ -1,4 +1,4 @@
-"""Reading images ahead of the network: bytes, digest and, where something is missing, pixels."""
+"""Reading images ahead of the network: bytes, digest and, where features are missing, pixels."""
 
 import itertools
 import os
@@ -24,16 +24,17 @@ class ReadImage:
     """One example after reading."""
 
     digest: str | None
-    rgb: np.ndarray | None  # only where something must be computed
+    lacking: tuple[Column, ...]  # the columns that this reading must fill
+    rgb: np.ndarray | None  # only where a column lacks it
     thumbnail: bytes | None  # only where it is missing
-    reason: str | None
+    reason: str | None  # why it cannot be used
     seconds: float
 
 
 class Reader:
-    """Reads, hashes and, where features are missing, decodes; each distinct image once.
+    """Reads and hashes every image, and decodes each distinct one that lacks features.
 
-    Images of other shares are read and hashed only: their digest is what tells them apart.
+    Images of other shares are read and hashed only, because their digest decides the share.
     """
 
     def __init__(
@@ -44,13 +45,10 @@ class Reader:
         self.claimed: set[str] = set()
         self.lock = threading.Lock()
 
-    def lacking(self, digest: str) -> list[Column]:
-        """The columns that have no features of this image."""
-        return [column for column, digests in self.present.items() if digest not in digests]
-
     def __call__(self, images: Sequence[Image], row: int) -> ReadImage:
         begin = time.perf_counter()
         digest = rgb = small = reason = None
+        lacking: tuple[Column, ...] = ()
         try:
             content = pixels.read(images[row])
             digest = pixels.digest(content)
@@ -58,22 +56,23 @@ class Reader:
                 mine = self.shard.has(digest) and digest not in self.claimed
                 self.claimed.add(digest)
             needs_thumbnail = digest not in self.thumbnails
-            if mine and (needs_thumbnail or self.lacking(digest)):
+            lacking = tuple(c for c, digests in self.present.items() if digest not in digests)
+            if mine and (needs_thumbnail or lacking):
                 decoded = pixels.decode(content)
                 pixels.refuse_small(decoded, self.smallest)
-                rgb = decoded if self.lacking(digest) else None
+                rgb = decoded if lacking else None
                 small = pixels.thumbnail(decoded) if needs_thumbnail else None
         except pixels.UnusableImage as error:
             reason = str(error)
-        return ReadImage(digest, rgb, small, reason, time.perf_counter() - begin)
+        return ReadImage(digest, lacking, rgb, small, reason, time.perf_counter() - begin)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """At most `count` of the images, spread evenly, decoded anew whenever they are gone through.
+    """At most `count` of the images, spread evenly; each pass decodes them again.
 
-    Those that cannot be used, or have a side of fewer than `smallest` pixels, are left out. With
-    several views each image is shown in one of them, in turn.
+    A sample leaves out images that cannot be used or have a side of fewer than `smallest` pixels.
+    With several views it shows each image in one of them, in turn.
     """
 
     images: Sequence[Image]
@@ -96,7 +95,7 @@ class Sample:
 def read_ahead(reader: Reader, images: Sequence[Image], ahead: int) -> Iterator[ReadImage]:
     """Every example in order, while threads read at most `ahead` examples further.
 
-    Large images are read fewer ahead, so that their pixels stay within about AHEAD_BYTES.
+    The threads read fewer large images ahead, so that pixels stay within about AHEAD_BYTES.
     """
     workers = min(8, (os.cpu_count() or 1) + 1)
     with ThreadPoolExecutor(workers, "reader") as threads:

@@ -1,10 +1,9 @@
-"""`verify --recompute`: features of a sample made again from their images, and compared."""
+"""`verify --recompute`: compute the features of a sample of images again, and compare."""
 
 import random
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +13,13 @@ from jaxreg.cache.datasets import Dataset, dataset_names, read_dataset
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, JaxregError
-from jaxreg.extract_config import SourceOptions
 from jaxreg.extraction.feature_set import find_weights
 from jaxreg.sources import open_source, pixels
 from jaxreg.sources.examples import Image
 
 TOLERANCE = {"float32": 1e-4, "bfloat16": 0.02, "int8": 0.05}
-"""Relative error, max|a - b| / max|b| over a column's sample: float32 is the same on every engine;
-below it another processor may round otherwise. Those of two images differ by far more.
+"""Relative error, max|a - b| / max|b| over a column's sample. All engines agree in float32; below
+float32 another processor may round otherwise. The features of two images differ by far more.
 """
 
 HALF = 1e-3  # the same for float16 in the cache, which keeps 11 bits
@@ -31,7 +29,7 @@ _BATCH = 16  # images computed together
 
 @dataclass
 class Recomputed:
-    """What came of it: a sentence for each fault, and for each column that was not looked at."""
+    """The result: a sentence for each fault, and for each column that was not compared."""
 
     images: int = 0  # features compared, counted per column
     wrong: tuple[str, ...] = ()
@@ -40,14 +38,14 @@ class Recomputed:
 
 @dataclass(frozen=True)
 class _Known:
-    """Where an image is to be had again."""
+    """The place of an image in a dataset."""
 
     dataset: Dataset
     row: int
 
 
 def recompute(cache: Cache, count: int, say: Callable[[str], None]) -> Recomputed:
-    """Compute `count` images per column again, drawn anew each time, and compare."""
+    """Compute `count` random images per column again, and compare them with the cache."""
     work = _Recomputing(cache, count, say, _known_images(cache))
     for feature_set in cache.feature_sets():
         for columns in _by_view(cache, feature_set):
@@ -59,7 +57,7 @@ def recompute(cache: Cache, count: int, say: Callable[[str], None]) -> Recompute
 
 
 def _by_view(cache: Cache, feature_set: str) -> Iterator[list[Column]]:
-    """A feature set's columns of one view each, which one engine computes in one pass."""
+    """The columns of a feature set, view by view; one engine computes a view in one pass."""
     columns = cache.columns(feature_set)
     for view in dict.fromkeys(column.view for column in columns):
         yield [column for column in columns if column.view == view]
@@ -78,14 +76,14 @@ def _known_images(cache: Cache) -> dict[str, _Known]:
 
 
 class Images:
-    """Images by their ids, read when they are asked for."""
+    """The images of a source by their ids; nothing is read before it is needed."""
 
     def __init__(self, ids: Sequence[str], images: Sequence[Image]) -> None:
         self.rows = {name: row for row, name in enumerate(ids)}
         self.images = images
 
     def get(self, name: str) -> Image | None:
-        """The image of that id, if there still is one."""
+        """The image of that id, None if there is none any more."""
         return self.images[self.rows[name]] if name in self.rows else None
 
 
@@ -95,7 +93,7 @@ class _Recomputing:
     count: int
     say: Callable[[str], None]
     known: dict[str, _Known]  # by digest
-    opened: dict[str, Images | str] = field(default_factory=dict)  # sources, or why there is none
+    opened: dict[str, Images | str] = field(default_factory=dict)  # sources, or why they fail
     done: Recomputed = field(default_factory=Recomputed)
 
     def check(self, feature_set: str, columns: list[Column]) -> None:
@@ -128,7 +126,7 @@ class _Recomputing:
         """The decoded image of a digest: from its path, else from its source opened again.
 
         Raises:
-            UnusableImage: it is not to be had any more, or has changed.
+            UnusableImage: it is gone, or has changed.
         """
         dataset, row = self.known[digest].dataset, self.known[digest].row
         if "path" in dataset.table.column_names:
@@ -152,12 +150,12 @@ class _Recomputing:
     def _differences(
         self, recipe: Recipe, column: Column, digests: list[str], anew: np.ndarray
     ) -> Iterator[str]:
-        """A sentence for each image whose cached features are not those computed now."""
+        """A sentence for each image whose cached features differ from those computed now."""
         kept = self.cache.read(recipe.feature_set, [column], digests)
         allowed = TOLERANCE[recipe.precision] + (HALF if kept.dtype == np.float16 else 0)
         errors = np.abs(kept.astype(np.float32) - anew).max(axis=1) / np.abs(anew).max()
         for digest, error in zip(digests, errors, strict=True):
-            if not error <= allowed:  # also of a number that is none
+            if not error <= allowed:  # true for NaN too
                 dataset, row = self.known[digest].dataset, self.known[digest].row
                 yield (
                     f"{recipe.feature_set}/{column.name}: the features of "
@@ -168,19 +166,12 @@ class _Recomputing:
 
 
 def _open_again(dataset: Dataset) -> Images | str:
-    """The images of a dataset's source by id, or why there is none: from its extract command."""
-    words = shlex.split(dataset.extract_command)
+    """The images of a dataset's source by id, or the reason why there are none."""
     if dataset.source["kind"] not in ("road", "mnist") and "location" not in dataset.source:
         return f"{dataset.name} was made from images in memory, which cannot be read again"
-    given = {}
-    for option in fields(SourceOptions):
-        flag = "--" + option.name.replace("_", "-")
-        if flag in words:
-            value = words[words.index(flag) + 1]
-            given[option.name] = float(value) if option.name == "steering_correction" else value
     try:
-        examples = open_source(words[2], SourceOptions(**given))
-    except (JaxregError, IndexError) as error:
+        examples = open_source(dataset.opened, dataset.options)
+    except JaxregError as error:
         return f"the source of {dataset.name} cannot be opened: {error}".splitlines()[0]
     return Images(examples.ids, examples.images)
 

@@ -1,43 +1,34 @@
-"""What all shares of an extraction come to together, seen from the one that ends now."""
+"""The result of all shares of an extraction together, seen from the one that ends now."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from jaxreg.cache.recipe import Column
-from jaxreg.cache.store import Cache
-from jaxreg.extract_config import Shard
-from jaxreg.extraction.pipeline import Outcome
+from jaxreg.extraction.pipeline import Outcome, Task
 from jaxreg.sources import pixels
 from jaxreg.sources.examples import Image
 
 
-def join_shares(
-    images: Sequence[Image],
-    outcome: Outcome,
-    cache: Cache,
-    feature_set: str,
-    columns: Sequence[Column],
-    shard: Shard,
-    smallest: int,
-    on_damage: Callable[[Path], None],
-) -> Outcome | None:
+def join_shares(task: Task, outcome: Outcome) -> Outcome | None:
     """The outcome of one extraction of everything; None while an image lacks its features.
 
-    A share ends by writing its last parts and looks at those of the others afterwards. So of two
-    that end at once at least one finds everything, and both may: they find the same.
+    A share first writes its last parts, and then looks at the parts of the others. So of two
+    shares that end at once at least one finds everything. If both do, they find the same.
 
-    An image of another share without features is either still to come, or cannot be used; that
-    shows when it is decoded.
+    If an image of another share has no features, that share has yet to come, or the image cannot
+    be used. Decoding it shows which.
     """
+    cache = task.cache
+    there = [
+        cache.present(cache.folder(task.feature_set, column), task.on_damage)
+        for column in task.columns
+    ]
     lacking: dict[str, int] = {}  # digest -> the first example with it
-    there = [cache.present(cache.folder(feature_set, column), on_damage) for column in columns]
     for row, digest in enumerate(outcome.digests):
-        if digest is not None and not shard.has(digest) and not all(digest in d for d in there):
-            lacking.setdefault(digest, row)
+        if digest is None or task.shard.has(digest) or all(digest in d for d in there):
+            continue
+        lacking.setdefault(digest, row)
     reasons: dict[str, str] = {}
     for digest, row in lacking.items():
-        reason = _why_unusable(images[row], digest, smallest)
+        reason = _why_unusable(task.images[row], digest, task.smallest)
         if reason is None:
             return None
         reasons[digest] = reason

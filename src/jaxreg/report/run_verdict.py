@@ -49,7 +49,7 @@ def observe(
     return Observed(
         config=config,
         words=(dataset.name, "--cache", str(experiment.cache.root)),
-        extract=dataset.extract_command,
+        extract=dataset.extract_command(),
         y=y,
         predictions=predictions,
         labels=labels,

@@ -17,10 +17,10 @@ _BOOKKEEPING = re.compile(
 
 
 def scalar_columns(table: pa.Table) -> tuple[pa.Table, list[str]]:
-    """Keep numbers, booleans, strings and times; returns also the names of what was dropped.
+    """The columns of numbers, booleans, strings and times, and the names of the others.
 
-    Dictionaries become their values, decimals and columns without any value float64, the
-    variants of string plain string.
+    Dictionaries become their values. Decimals and columns without any value become float64. All
+    kinds of string become plain string.
     """
     kept, dropped = {}, []
     for name, column in zip(table.column_names, table.columns, strict=True):
@@ -44,7 +44,7 @@ def take(table: pa.Table, rows: Sequence[int]) -> pa.Table:
 
 
 def _plain(kind: pa.DataType) -> pa.DataType | None:
-    """The type that a column of this type is kept in, None if it is no scalar."""
+    """The type in which a dataset keeps a column of this type; None if it is no scalar."""
     t = pa.types
     if t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind):
         return pa.string()
@@ -70,9 +70,9 @@ def _array(values: list[Any]) -> pa.Array:
 
 
 def bookkeeping(table: pa.Table, serving: Collection[str | None] = ()) -> tuple[str, ...]:
-    """Columns never to be predicted by default: index, order and time ones, and those `serving`.
+    """Columns that are never a default target: index, order and time ones, and those `serving`.
 
-    A column without any value is among them, lest the only number be no longer the only one.
+    A column without any value is one too, so that the only numeric column stays the only one.
     """
     return tuple(
         name
@@ -86,9 +86,9 @@ def bookkeeping(table: pa.Table, serving: Collection[str | None] = ()) -> tuple[
 
 
 def without_reserved(table: pa.Table, serving: Collection[str | None] = ()) -> pa.Table:
-    """Call a column with a name of the dataset's own `source.<name>`; leave out the `serving` ones.
+    """Rename columns with a reserved name to `source.<name>`; leave out the `serving` ones.
 
-    A column serves if it is itself the dataset's column of that name, as `id` of the ids.
+    A column serves if the dataset's column of that name comes from it, as `id` from the ids.
     """
     left = [n for n in table.column_names if not (n in RESERVED and n in serving)]
     names = [f"source.{name}" if name in RESERVED else name for name in left]

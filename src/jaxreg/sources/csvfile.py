@@ -16,7 +16,7 @@ from jaxreg.sources.naming import is_image_name
 
 @dataclass(frozen=True)
 class CsvFile:
-    """A CSV file in memory, not parsed but for its first row."""
+    """A CSV file in memory, of which only the first row is parsed."""
 
     path: Path
     data: bytes  # UTF-8 without a byte order mark or blank first lines
@@ -70,9 +70,9 @@ class CsvFile:
     def table(
         self, names: Sequence[str], *, header: bool = True, as_text: Collection[str | None] = ()
     ) -> pa.Table:
-        """All rows, with types by their values; a column with some text in it is of strings.
+        """All rows, with types by their values; a column with any text holds strings.
 
-        `as_text` names columns whose digits are no numbers: an id 007 stays 007.
+        Columns in `as_text` are never read as numbers: an id 007 stays 007.
 
         Raises:
             InputError: a row has more or fewer cells than there are names.

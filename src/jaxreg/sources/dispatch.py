@@ -30,12 +30,12 @@ __all__ = ["Examples", "SourceOptions", "open_source"]
 
 
 def open_source(spec: str | os.PathLike[str], options: SourceOptions = NO_OPTIONS) -> Examples:
-    """The examples of a source; nothing is decoded, and images are read only when asked for.
+    """The examples of a source. Images are read only when needed, and nothing is decoded.
 
     `spec` is `road[:N]`, `mnist` or a path; `./road` is a file or folder of that name.
 
     Raises:
-        InputError: no such source, or one that cannot be used, or options it has no use for.
+        InputError: no such source, or one that cannot be used, or options of another kind.
         UnavailableError: mnist cannot be downloaded.
     """
     location = os.fspath(spec)
@@ -109,7 +109,7 @@ def _open_csv(path: Path, location: str, options: SourceOptions) -> Examples:
 
 
 def _no_source(location: str, path: Path) -> InputError:
-    """The error for what is no kind of source and no file."""
+    """The error for a word that is neither a kind of source nor a file."""
     head, colon, count = location.partition(":")
     if kind := nearest(head, ("road", "mnist")):
         meant = kind + colon + count if kind == "road" else kind

@@ -1,7 +1,7 @@
-"""What every source yields: images to be read later, and the numbers that belong to them."""
+"""Examples: the images of a source, to be read later, and the numbers that belong to them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,20 @@ RESERVED = ("id", "digest", "order", "group", "path")
 class Examples:
     """Examples in the source's own order; nothing is decoded yet.
 
-    `images[i]` may read or draw on access, so that memory stays bounded; the rest is whole.
+    `images[i]` may read or draw on access, so that memory stays bounded.
     """
 
     ids: tuple[str, ...]  # unique and stable: the same example has the same id next time
     images: Sequence[Image]  # one per id
     columns: pa.Table  # one row per id: every scalar column of the source
-    description: dict[str, Any]  # JSON: kind, location, the options that mattered
+    description: dict[str, Any]  # JSON: kind, location, the options used
     order: np.ndarray | None = None  # int64, place within the group; None: row number
     group: tuple[str, ...] | None = None  # the sequence (drive, session) each example belongs to
     paths: tuple[str, ...] | None = None  # for people; never an identity
-    targets: tuple[str, ...] = ()  # the source's own default targets, none if it has no opinion
+    targets: tuple[str, ...] = ()  # the source's own default targets, if it has any
     bookkeeping: tuple[str, ...] = ()  # index, order, time: kept, never a default
     sequential: bool = False  # consecutive frames: neighbours are alike, so blocks is the split
-    unusable: tuple[tuple[str, str], ...] = field(default=())  # (id, reason) of what was left out
+    unusable: tuple[tuple[str, str], ...] = ()  # (id, reason) of examples that were left out
 
     def __post_init__(self) -> None:
         count = len(self.ids)

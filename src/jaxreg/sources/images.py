@@ -15,7 +15,7 @@ from jaxreg.sources.naming import IMAGE_SUFFIXES, is_image_name, listed
 def open_directory(folder: Path, location: str, options: SourceOptions) -> Examples:
     """Every image file below `folder`, sorted by its path in it, which is its id.
 
-    Hidden files and folders are passed over, and so are the `._*` files of macOS.
+    Hidden files and folders are left out, and so are the `._*` files of macOS.
 
     Raises:
         InputError: there is no image file.
@@ -95,5 +95,5 @@ def _examples(
 
 
 def _text(name: str) -> str:
-    """A file name as UTF-8 can hold it; Unix allows any bytes."""
+    """A file name in UTF-8, though Unix allows any bytes."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""`mnist`: Keras' MNIST, and the square of the digit, as in the program this one goes back to."""
+"""`mnist`: Keras' MNIST and the square of the digit, as in the original program."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ def open_mnist(options: SourceOptions) -> Examples:
     Keras is imported only if its file is not there yet and must be downloaded.
 
     Raises:
-        UnavailableError: it cannot be downloaded, or the file that is there is not whole.
+        UnavailableError: it cannot be downloaded, or the file here is damaged.
     """
     options.refuse_all_but("mnist")
     path = keras_file()
@@ -61,7 +61,7 @@ def _download(path: Path) -> Path:
     waited = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:
-        # its progress must not stand where a command prints its JSON
+        # standard output is for a command's JSON, not for a progress bar
         with contextlib.redirect_stdout(sys.stderr):
             import keras
 

@@ -19,9 +19,9 @@ def row_id(row: int) -> str:
 
 
 def unique(names: Sequence[str]) -> list[str]:
-    """The names with `#2`, `#3` … behind what repeats, by occurrence.
+    """The names, with `#2`, `#3` … behind repeated ones in order of occurrence.
 
-    A name that stands there literally keeps itself, also if it looks like a numbered repeat.
+    A name that is unique stays as it is, even if it looks like a numbered repeat.
     """
     taken = set(names)
     seen: dict[str, int] = {}
@@ -56,7 +56,7 @@ def one_column(name: str, choices: Sequence[str], flag: str, where: str) -> str:
     """`name` itself, if it is one of the columns.
 
     Raises:
-        InputError: it is not; the columns and the nearest one are named.
+        InputError: it is none; the message has all columns and the nearest one.
     """
     if name in choices:
         return name

@@ -43,14 +43,14 @@ def open_npz(path: Path, location: str, options: SourceOptions) -> Examples:
 
 
 def read_archive(path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Those of the wanted arrays that are there, and the names of all.
+    """The wanted arrays that the archive has, and the names of all its arrays.
 
     Raises:
-        ValueError: it is no archive, is damaged, or would have to be unpickled.
+        ValueError: the file is no archive, is damaged, or would have to be unpickled.
     """
     try:
         with path.open("rb") as file:  # np.load itself leaves a broken file open
-            if file.read(2) not in (b"PK", b"\x93N"):  # NumPy would speak of pickles
+            if file.read(2) not in (b"PK", b"\x93N"):  # NumPy's message would be about pickles
                 raise ValueError("it does not begin as an archive does")
             file.seek(0)
             archive = np.load(file, allow_pickle=False)
@@ -60,7 +60,7 @@ def read_archive(path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarra
             # a member that is no array comes as its bytes
             return {n: a for n, a in found.items() if isinstance(a, np.ndarray)}, archive.files
     except ValueError as error:
-        if "allow_pickle" in str(error):  # NumPy's text tells how to run what is in the file
+        if "allow_pickle" in str(error):  # NumPy's message explains how to unpickle the file
             raise ValueError("it holds Python objects") from None
         raise
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
@@ -68,7 +68,7 @@ def read_archive(path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarra
 
 
 def _load(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The arrays that are used, and the names of all others."""
+    """The arrays of KNOWN, and the names of all others."""
     try:
         found, names = read_archive(path, KNOWN)
     except ValueError as error:

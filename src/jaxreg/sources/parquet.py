@@ -1,4 +1,4 @@
-"""Parquet files: their scalar columns at once, the images in them a few at a time."""
+"""Parquet files: scalar columns are read at once, images a few at a time."""
 
 import threading
 from collections import OrderedDict
@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from jaxreg.errors import InputError
 
-BLOCK_ROWS = 64  # rows read at once: their images and a few blocks before are all that is in memory
-KEPT_BLOCKS = 8  # more than the reading threads are apart
+BLOCK_ROWS = 64  # rows read at once
+KEPT_BLOCKS = 8  # in memory; reading threads are never so many blocks apart
 
 
 def is_encoded(kind: pa.DataType) -> bool:
@@ -30,7 +30,7 @@ def is_encoded(kind: pa.DataType) -> bool:
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
-    """The file, of which only the footer has been read.
+    """The open file; only its footer has been read.
 
     Raises:
         InputError: it is not a Parquet file.
@@ -45,14 +45,14 @@ def open_parquet(path: Path) -> pq.ParquetFile:
 
 
 def damaged(path: Path, error: Exception) -> InputError:
-    """The error for a file whose footer is whole and whose rows are not."""
+    """The error for a file with a sound footer and damaged rows."""
     return InputError(f"{path} is damaged: {error}", remedy="copy or write it again")
 
 
 class EncodedColumn:
-    """The images of one column, read when asked for; safe to use from threads.
+    """The images of one column, read when needed; safe to use from threads.
 
-    Going forward reads every row once; going back begins at the row group again.
+    Reading forwards reads every row once; a step back reads the row group from its start again.
     """
 
     def __init__(self, path: Path, column: str) -> None:
@@ -84,7 +84,7 @@ class EncodedColumn:
         return content or b""
 
     def absent(self) -> list[bool]:
-        """(n,) whether a row has neither bytes nor a path; reads them only if some may lack."""
+        """(n,) whether a row has neither bytes nor a path; reads rows only if some may be null."""
         if self._never_null():
             return [False] * len(self)
         null = [

@@ -1,6 +1,6 @@
 """Bytes of an image → uint8 RGB by the rules of `decode: 1` (docs/pixels.md), and its digest.
 
-A rule that changes needs a new number in the recipe: cached features must not change meaning.
+A changed rule needs a new number in the recipe, because cached features must not change meaning.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import numpy as np
 from jaxreg.sources.examples import Image
 
 MAX_PIXELS = 89_478_485
-"""Pillow's own limit for one image (a quarter gigabyte of RGB); more is taken for a bomb."""
+"""Pillow's own limit for one image (a quarter gigabyte of RGB); more counts as a bomb."""
 
 THUMBNAIL = 160  # pixels, longest side
 
@@ -68,7 +68,7 @@ def decode(content: bytes | np.ndarray) -> np.ndarray:
     """uint8 RGB of shape (height, width, 3).
 
     Raises:
-        UnusableImage: of no known kind, broken, a bomb, or pixels without a fixed scale.
+        UnusableImage: unknown kind, broken file, a bomb, or pixels without a fixed scale.
     """
     return _from_array(content) if isinstance(content, np.ndarray) else _from_bytes(content)
 
@@ -90,7 +90,7 @@ def thumbnail(rgb: np.ndarray) -> bytes:
     from PIL import Image as pillow
 
     picture = pillow.fromarray(rgb)
-    # whole pixels are averaged first: a third of the default's time, and nobody sees the difference
+    # averaging whole pixels first takes a third of the time, and looks the same
     picture.thumbnail((THUMBNAIL, THUMBNAIL), pillow.Resampling.BILINEAR, reducing_gap=1.0)
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=85)

@@ -24,7 +24,7 @@ from jaxreg.sources.examples import Examples, Image
 from jaxreg.sources.naming import is_image_name, listed, one_column, row_id, unique
 from jaxreg.sources.parquet import EncodedColumn, EncodedImages, damaged, is_encoded, open_parquet
 
-LOOKED_AT = 300  # values of a column that decide whether it holds images
+LOOKED_AT = 300  # the first values of a column decide whether it holds images
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class _Table:
 
 @dataclass(frozen=True)
 class _Images:
-    """What the image column says of every row."""
+    """The image column, for every row."""
 
     of: Callable[[Sequence[int]], Sequence[Image]]  # the images of some rows
-    written: Sequence[str | None]  # paths as they stand there
+    written: Sequence[str | None]  # paths as the table has them
     absent: Sequence[bool]
 
 
@@ -114,7 +114,7 @@ def _examples(table: _Table, location: str, options: SourceOptions) -> Examples:
 def _usable(
     ids: Sequence[str], absent: Mapping[str | None, Sequence[bool]]
 ) -> tuple[list[int], tuple[tuple[str, str], ...]]:
-    """Rows with a value in each of the columns; of the others the id and a reason."""
+    """The rows with a value in each of the columns, and (id, reason) of the others."""
     reasons: dict[int, str] = {}
     for column, lacks in absent.items():
         rows = np.flatnonzero(lacks).tolist()
@@ -197,7 +197,7 @@ def _ids(
 
 
 def _as_ids(column: pa.ChunkedArray) -> tuple[list[str], str | None]:
-    """The values as text, and what forbids their use as ids."""
+    """The values as text, and the reason why they cannot be ids, if there is one."""
     absent = missing(column)
     if any(absent):
         return [], f"has no value in row {absent.index(True)} (from 0)"
@@ -217,7 +217,7 @@ def _scalar(table: _Table, name: str | None, flag: str) -> pa.ChunkedArray | Non
 
 
 def _serving(image: str, id_column: str | None, options: SourceOptions) -> set[str]:
-    """Columns that are already the dataset's own column of that name."""
+    """The columns from which the dataset's own column of that name comes."""
     roles = {
         "id": id_column,
         "group": options.group_column,

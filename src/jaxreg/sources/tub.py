@@ -24,7 +24,7 @@ def is_tub(folder: Path) -> bool:
 
 
 def open_tub(folder: Path, location: str, options: SourceOptions) -> Examples:
-    """The records of a tub in the catalogs' order, without those its driver deleted.
+    """The records of a tub in the catalogs' order, without those that its driver deleted.
 
     The id of a record is its index, which is also its place in its session.
 
@@ -73,8 +73,11 @@ def open_tub(folder: Path, location: str, options: SourceOptions) -> Examples:
 
 
 def _manifest(folder: Path) -> tuple[dict[str, str], list[str], set[int]]:
-    """Type by input, names of the catalogs, deleted indexes. The lines are those of donkeycar's
-    `parts/datastore_v2.py`: inputs, types, metadata, the manifest's own, the catalogs."""
+    """Type by input, names of the catalogs, deleted indexes.
+
+    The lines are those of donkeycar's `parts/datastore_v2.py`: inputs, types, metadata, the
+    manifest's own metadata, the catalogs.
+    """
     path = folder / "manifest.json"
     try:
         lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
@@ -102,7 +105,7 @@ def _image_column(folder: Path, inputs: dict[str, str], asked: str | None) -> st
 
 
 def _records(folder: Path, catalogs: list[str]) -> Iterator[tuple[str, dict[str, Any] | None, str]]:
-    """For every line: where it stands, the record or None, and what is wrong with it."""
+    """For every line: its place, the record or None, and the reason why it cannot be used."""
     for name in catalogs:
         path = folder / name
         if not path.is_file():
@@ -115,7 +118,7 @@ def _records(folder: Path, catalogs: list[str]) -> Iterator[tuple[str, dict[str,
             place = f"{name}:{number}"
             try:
                 record = json.loads(line)
-            except ValueError:  # also what is not UTF-8
+            except ValueError:  # bytes that are not UTF-8, too
                 yield place, None, "the line is not JSON"
                 continue
             if not isinstance(record, dict) or type(record.get("_index")) is not int:
@@ -125,7 +128,7 @@ def _records(folder: Path, catalogs: list[str]) -> Iterator[tuple[str, dict[str,
 
 
 def _sessions(rows: list[dict[str, Any]]) -> tuple[str, ...] | None:
-    """The recording session of each record; None where the tub names none (older ones)."""
+    """The recording session of each record; None for older tubs, which have none."""
     if not any("_session_id" in row for row in rows):
         return None
     return tuple(str(row.get("_session_id", "")) for row in rows)

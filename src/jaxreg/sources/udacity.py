@@ -17,7 +17,7 @@ from jaxreg.sources.naming import is_image_name, unique
 LOG = "driving_log.csv"
 COLUMNS = ("center", "left", "right", "steering", "throttle", "brake", "speed")
 CAMERAS = {"center": 0, "left": 1, "right": -1}  # in units of the correction
-CORRECTION = 0.2  # steering units: what most solutions of the course add
+CORRECTION = 0.2  # steering units, as most solutions of the course add
 
 
 def is_driving_log(file: CsvFile) -> bool:
@@ -29,8 +29,8 @@ def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Ex
     """Three examples a row (center, left, right), with `steering` corrected for the camera.
 
     The target is the row's steering, plus the correction for the left camera, minus it for the
-    right one; not clipped to the car's -1..1. All three have the row's number as their order, so
-    that a split into runs keeps them together.
+    right one, not clipped to the car's -1..1. All three have the row's number as their order, so
+    that a split into blocks keeps them together.
 
     Raises:
         InputError: no rows, a steering that is no number, a correction that is not finite.
@@ -120,7 +120,7 @@ def _is_number(text: str) -> bool:
 
 
 class _Finder:
-    """Finds an image by the path that the recording machine wrote, mostly an absolute one."""
+    """Finds an image by the path from the recording machine, which is mostly absolute."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -1,4 +1,4 @@
-"""The heads that `best_head.py` compares. Those that lost are nowhere else."""
+"""The heads of `python studies/best_head.py`. Those that lost are in no other place."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,10 +8,10 @@ import numpy as np
 
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.splits.held_out_groups import some_of
-from jaxreg.train_config import HeadConfig, TrainConfig
+from jaxreg.train_config import HeadConfig
 
 if TYPE_CHECKING:
-    from jaxreg.experiment.members import Bar
+    from jaxreg.experiment.members import RidgeBaseline
     from jaxreg.head.state import Data, State
 
 
@@ -27,49 +27,49 @@ class Fold(NamedTuple):
     config: HeadConfig
 
 
-class Told(NamedTuple):
+class Outcome(NamedTuple):
     """What a candidate comes to in a fold."""
 
     validation: float  # MAE on the validation rows, of a head that has not seen them
     kept: np.ndarray  # (rows, 1) predictions of the head to keep
 
 
-def ridge(fold: Fold) -> Told:
-    """Strength by the units of the split; validation rows told as if it had not seen their unit."""
-    bar = _bar(fold, fold.config)
-    assert bar.honest is not None
-    return Told(_validation(fold, bar.honest), bar.predictions)
+def ridge(fold: Fold) -> Outcome:
+    """Alpha by the groups of the split; predictions of validation rows are out-of-fold."""
+    baseline = _baseline(fold)
+    assert baseline.out_of_fold is not None
+    return Outcome(_validation(fold, baseline.out_of_fold), baseline.predictions)
 
 
-def _bar(fold: Fold, config: HeadConfig) -> "Bar":
-    from jaxreg.experiment.members import measure
+def _baseline(fold: Fold) -> "RidgeBaseline":
+    from jaxreg.experiment.members import fit_ridge
 
-    as_run = TrainConfig(**{**vars(config), "head": "blend"})
-    bar = measure(fold.experiment, as_run, in_fold=True)
-    assert bar is not None
-    return bar
+    config = replace(fold.experiment.config, head="blend")  # which wants out-of-fold predictions
+    baseline = fit_ridge(replace(fold.experiment, config=config), in_fold=True)
+    assert baseline is not None
+    return baseline
 
 
 def left_by_ridge(fold: Fold) -> float:
     """Mean squared error of a ridge on groups of the training and validation rows, left out."""
     from jaxreg.head.ridge import left_out
 
-    bar = _bar(fold, fold.config)
-    assert bar.units is not None
-    y = fold.y[bar.rows]
-    told = left_out(bar.solved, fold.x[bar.rows], y, bar.units)
-    return float(np.nanmean(np.square(told - y)))
+    baseline = _baseline(fold)
+    assert baseline.groups is not None
+    y = fold.y[baseline.rows]
+    predicted = left_out(baseline.solved, fold.x[baseline.rows], y, baseline.groups)
+    return float(np.nanmean(np.square(predicted - y)))
 
 
-def ridge_alone(fold: Fold) -> Told:
-    """Strength by leaving out each row alone."""
+def ridge_alone(fold: Fold) -> Outcome:
+    """Alpha by leaving out each row alone."""
     both = np.union1d(fold.train, fold.validation)
-    honest = _ridge(fold, fold.train, alone=True)
-    return Told(_validation(fold, honest), _ridge(fold, both, alone=True))
+    without = _ridge(fold, fold.train, alone=True)
+    return Outcome(_validation(fold, without), _ridge(fold, both, alone=True))
 
 
-def _validation(fold: Fold, told: np.ndarray) -> float:
-    return float(np.abs(told[fold.validation] - fold.y[fold.validation]).mean())
+def _validation(fold: Fold, predicted: np.ndarray) -> float:
+    return float(np.abs(predicted[fold.validation] - fold.y[fold.validation]).mean())
 
 
 def _ridge(fold: Fold, rows: np.ndarray, *, alone: bool = False) -> np.ndarray:
@@ -80,32 +80,32 @@ def _ridge(fold: Fold, rows: np.ndarray, *, alone: bool = False) -> np.ndarray:
 
     scaler = scaling.feature_scaler(fold.x[fold.train])
     eigen = decompose(scaler, fold.x[rows], fold.y[rows])
-    units = None if alone else some_of(fold.experiment.units(rows, TrainConfig.gap))
-    solved = solve(eigen, fold.x[rows], fold.y[rows], units=units)
+    groups = None if alone else some_of(fold.experiment.groups(rows))
+    solved = solve(eigen, fold.x[rows], fold.y[rows], groups=groups)
     scalers = Scalers(scaler, scaling.identity_scaler(1))
     return predict_rows(eigen.head(solved, scalers), scalers, HeadConfig(hidden=()), fold.x)
 
 
-def head(seeds: int = 1, **settings: Any) -> Callable[[Fold], Told]:
+def head(seeds: int = 1, **settings: Any) -> Callable[[Fold], Outcome]:
     """The head of `jaxreg.head` with these settings, the mean of some seeds."""
 
-    def tell(fold: Fold) -> Told:
+    def run(fold: Fold) -> Outcome:
         each = [_head(fold, replace(fold.config, seed=seed, **settings)) for seed in range(seeds)]
         errors, kept = zip(*each, strict=True)
-        return Told(float(np.mean(errors)), np.mean(kept, axis=0))
+        return Outcome(float(np.mean(errors)), np.mean(kept, axis=0))
 
-    return tell
+    return run
 
 
-def _head(fold: Fold, config: HeadConfig) -> Told:
+def _head(fold: Fold, config: HeadConfig) -> Outcome:
     from jaxreg.head.apply import predict_rows
     from jaxreg.head.fit import make_fit
 
     config, state, rows = _prepared(fold, config)
     state, history = make_fit(config)(state, rows, config.epochs)
-    told = predict_rows(state.best_params, state.scalers, config, fold.x)
+    predicted = predict_rows(state.best_params, state.scalers, config, fold.x)
     # as it was seen then: the ridge that a blend keeps has seen the validation rows
-    return Told(float(np.asarray(history.val_mae)[int(state.best_epoch) - 1]), told)
+    return Outcome(float(np.asarray(history.val_mae)[int(state.best_epoch) - 1]), predicted)
 
 
 def _prepared(fold: Fold, config: HeadConfig) -> "tuple[HeadConfig, State, Data]":
@@ -113,50 +113,51 @@ def _prepared(fold: Fold, config: HeadConfig) -> "tuple[HeadConfig, State, Data]
 
     columns = fold.x.shape[1]
     config = replace(config, components=config.components_of(len(fold.train), columns))
-    validation, honest, solved, units = Rows.of(fold.validation), None, None, None
+    validation, out_of_fold, solved, groups = Rows.of(fold.validation), None, None, None
     if config.head == "blend":
-        bar = _bar(fold, config)
-        honest, solved, units = bar.honest, bar.solved, bar.validation_units
+        baseline = _baseline(fold)
+        out_of_fold, solved = baseline.out_of_fold, baseline.solved
+        groups = baseline.validation_groups
     data = Data(fold.x, fold.y, Rows.of(fold.train), validation, np.zeros(1, np.int32))
-    state = init_state(config, data, solved, units)
-    return config, state, project(config, state, data, honest)
+    state = init_state(config, data, solved, groups)
+    return config, state, project(config, state, data, out_of_fold)
 
 
-def trained(**ways: float) -> Callable[[Fold], Told]:
+def trained(**ways: float) -> Callable[[Fold], Outcome]:
     """The MLP on 128 components at a rate of 1e-3, trained in some other way."""
 
-    def tell(fold: Fold) -> Told:
+    def run(fold: Fold) -> Outcome:
         from jaxreg.head.apply import predict_rows
         from training_tried import Ways, train
 
         asked = replace(fold.config, components=128, learning_rate=1e-3)
         config, state, rows = _prepared(fold, asked)
         lowest, params = train(config, Ways(**ways), state, rows)
-        return Told(lowest, predict_rows(params, state.scalers, config, fold.x))
+        return Outcome(lowest, predict_rows(params, state.scalers, config, fold.x))
 
-    return tell
+    return run
 
 
-def residual(**settings: Any) -> Callable[[Fold], Told]:
+def residual(**settings: Any) -> Callable[[Fold], Outcome]:
     """An MLP on what a ridge leaves of the training rows, added to it."""
 
-    def tell(fold: Fold) -> Told:
+    def run(fold: Fold) -> Outcome:
         line = _ridge(fold, fold.train)
         left = _head(fold._replace(y=fold.y - line), replace(fold.config, **settings))
-        return Told(left.validation, left.kept + line)
+        return Outcome(left.validation, left.kept + line)
 
-    return tell
+    return run
 
 
-def kernel(name: str, reach: float) -> Callable[[Fold], Told]:
-    """scikit-learn's KernelRidge on the scaled columns, alpha by the units of the split."""
+def kernel(name: str, reach: float) -> Callable[[Fold], Outcome]:
+    """scikit-learn's KernelRidge on the scaled columns, alpha by the groups of the split."""
 
-    def tell(fold: Fold) -> Told:
+    def run(fold: Fold) -> Outcome:
         both = np.union1d(fold.train, fold.validation)
-        honest = _kernel(fold, fold.train, name, reach)
-        return Told(_validation(fold, honest), _kernel(fold, both, name, reach))
+        without = _kernel(fold, fold.train, name, reach)
+        return Outcome(_validation(fold, without), _kernel(fold, both, name, reach))
 
-    return tell
+    return run
 
 
 def _kernel(fold: Fold, rows: np.ndarray, name: str, reach: float) -> np.ndarray:
@@ -170,51 +171,51 @@ def _kernel(fold: Fold, rows: np.ndarray, name: str, reach: float) -> np.ndarray
     gamma = reach / (2 * z.shape[1]) if name == "rbf" else reach / (1.1 * z.shape[1])
     products = pairwise_kernels(z, z[rows], metric=name, gamma=gamma, n_jobs=1)
     own, y = products[rows], fold.y[rows].astype(np.float64)
-    units = fold.experiment.units(rows, TrainConfig.gap) or []
+    groups = fold.experiment.groups(rows) or []
     values, along = np.linalg.eigh(own)
     errors = {}
     for alpha in np.logspace(-3, 1, 9):
         hat = along * (values / (values + alpha)) @ along.T
         left = y - y.mean() - hat @ (y - y.mean())
-        # what a fit without the unit leaves of it, as for a ridge: (I - H)^-1 e
+        # the errors of a fit without the group, as for a ridge: (I - H)^-1 e
         wrong = [
-            np.linalg.solve(np.eye(len(unit.rows)) - hat[np.ix_(unit.rows, unit.rows)],
-                            left[unit.rows])[unit.scored]
-            for unit in units
+            np.linalg.solve(np.eye(len(one.rows)) - hat[np.ix_(one.rows, one.rows)],
+                            left[one.rows])[one.scored]
+            for one in groups
         ]  # fmt: skip
         errors[alpha] = float(np.square(np.concatenate(wrong)).sum())
     best = KernelRidge(alpha=min(errors, key=lambda s: errors[s]), kernel="precomputed")
     return best.fit(own, y - y.mean()).predict(products) + y.mean()
 
 
-def with_past(frames: int, candidate: Callable[[Fold], Told]) -> Callable[[Fold], Told]:
+def with_past(frames: int, candidate: Callable[[Fold], Outcome]) -> Callable[[Fold], Outcome]:
     """The columns of the frame so long before beside the frame's own: for who may look back."""
 
-    def tell(fold: Fold) -> Told:
+    def run(fold: Fold) -> Outcome:
         before = np.maximum(np.arange(len(fold.x)) - frames, 0)  # rows are in the source's order
         x = np.concatenate([fold.x, fold.x[before]], axis=1)
         return candidate(fold._replace(x=x, experiment=replace(fold.experiment, x=x)))
 
-    return tell
+    return run
 
 
-def smoothed(frames: int) -> Callable[[Fold], Told]:
+def smoothed(frames: int) -> Callable[[Fold], Outcome]:
     """The mean of what a ridge says of the last frames: for who may look back."""
 
-    def even(told: np.ndarray) -> np.ndarray:
-        before = [np.maximum(np.arange(len(told)) - i, 0) for i in range(frames)]
-        return np.mean([told[rows] for rows in before], axis=0)
+    def even(predicted: np.ndarray) -> np.ndarray:
+        before = [np.maximum(np.arange(len(predicted)) - i, 0) for i in range(frames)]
+        return np.mean([predicted[rows] for rows in before], axis=0)
 
-    def tell(fold: Fold) -> Told:
-        bar = _bar(fold, fold.config)
-        assert bar.honest is not None
-        return Told(_validation(fold, even(bar.honest)), even(bar.predictions))
+    def run(fold: Fold) -> Outcome:
+        baseline = _baseline(fold)
+        assert baseline.out_of_fold is not None
+        return Outcome(_validation(fold, even(baseline.out_of_fold)), even(baseline.predictions))
 
-    return tell
+    return run
 
 
 BLEND = {"head": "blend", "learning_rate": 1e-3, "min_delta": 0.0}
-HEADS: dict[str, Callable[[Fold], Told]] = {
+HEADS: dict[str, Callable[[Fold], Outcome]] = {
     "mlp (original)": head(),
     "mlp, rate 1e-3": head(learning_rate=1e-3, min_delta=0.0),
     "mlp, 32 components": head(components=32, min_delta=0.0),
@@ -234,7 +235,7 @@ HEADS: dict[str, Callable[[Fold], Told]] = {
     "blend, dropout 0.5": head(**BLEND, dropout=0.5),
     "blend, three seeds": head(3, **BLEND),
 }
-KERNELS: dict[str, Callable[[Fold], Told]] = {
+KERNELS: dict[str, Callable[[Fold], Outcome]] = {
     "kernel ridge, rbf": kernel("rbf", 0.5),
     "kernel ridge, laplacian": kernel("laplacian", 0.5),
     "ridge, and 5 frames before": with_past(5, ridge),

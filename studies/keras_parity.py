@@ -1,11 +1,12 @@
-"""Curves of Keras and of jaxreg over each other, for the two programs of the original discussion.
+"""Whether curves equal those of Keras: `python studies/keras_parity.py --weights FILE`.
 
-The question's program trains on the drawn road (its targets have negative values), the answer's on
-scikit-learn's handwritten digits (the square of the digit, as with MNIST), both on features of an
-InceptionV3. Without dropout both get the same weights and the same order of rows, and the largest
-difference is printed; with dropout each draws its own, a few seeds each.
+Both programs of the original discussion are trained, on features of an InceptionV3. The question's
+program trains on the drawn road (its targets have negative values), the answer's on scikit-learn's
+handwritten digits (the square of the digit, as with MNIST). Without dropout Keras and jaxreg get
+the same weights and the same order of rows, and the largest difference is printed. With dropout
+each draws its own, a few seeds each.
 
-    python benchmarks/keras_parity.py --weights FILE --picture docs/keras-parity.png
+    python studies/keras_parity.py --weights FILE --picture docs/keras-parity.png
 """
 
 import argparse

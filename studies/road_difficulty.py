@@ -1,7 +1,6 @@
-"""How hard is the drawn road? R² of a ridge on InceptionV3 features, and on mean colours.
+"""How hard the drawn road is: `python studies/road_difficulty.py --frames 2000 --weights FILE`.
 
-    python benchmarks/road_difficulty.py [--frames 2000] [--weights FILE]
-
+R² of a ridge on InceptionV3 features, and on mean colours. Without --weights it takes random ones.
 A good example is neither trivial (a 4x4 grid of mean colours must not do) nor hopeless (features
 must, whether the network is trained or random). More in docs/road.md.
 """
@@ -50,7 +49,7 @@ def ridge_r2(x: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray) 
 
 
 def splits(road, kind: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows to train on and held-out rows, as `jaxreg.train --split kind --seed 0 … 4` has them."""
+    """Rows to train on and held-out rows, as `jaxreg train --split kind --seed 0 … 4` has them."""
     for seed in range(5):
         labels = split_rows(
             kind,

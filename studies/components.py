@@ -1,13 +1,13 @@
-"""What a ridge and principal components cost and bring, beside the head on all columns.
+"""What a ridge and components cost and bring: `python studies/components.py speed|score|alpha`.
 
-    python benchmarks/components.py speed
-    python benchmarks/components.py score NAME --cache cache --target COLUMN [--test 0.2]
-    python benchmarks/components.py alpha NAME --cache cache --target COLUMN --layers T --pool P
+    python studies/components.py speed
+    python studies/components.py score NAME --cache cache --target COLUMN [--test 0.2]
+    python studies/components.py alpha NAME --cache cache --target COLUMN --layers L --pool P
 
 `speed` uses synthetic features of 12,800 × 2,048 and prints medians of alternating repetitions;
 `score` trains on a cached dataset with seeds 0 to 4, which also choose the blocks held out, and
 scores the validation rows, or the test rows if there are any. `alpha` gives the R² of a ridge
-over five folds of blocks, its alpha judged on rows left out alone or in blocks.
+over five folds of blocks, its alpha chosen on rows left out alone or in blocks.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-ROWS, WATCHED, COLUMNS = 12_800, 3_200, 2_048
+ROWS, VALIDATION, COLUMNS = 12_800, 3_200, 2_048
 HEADS: dict[str, dict[str, Any]] = {
     "mlp": {},
     "ridge": {"head": "ridge"},
@@ -128,7 +128,7 @@ def synthetic() -> Any:
     from jaxreg.head.state import Data
 
     rng = np.random.default_rng(0)
-    causes = rng.normal(size=(ROWS + WATCHED, 200))
+    causes = rng.normal(size=(ROWS + VALIDATION, 200))
     x = causes @ rng.normal(size=(200, COLUMNS)) + 3 * rng.normal(size=(len(causes), COLUMNS))
     x = x.astype(np.float32)
     y = causes[:, :20] @ rng.normal(size=(20, 1)) + rng.normal(size=(len(causes), 1))
@@ -150,18 +150,18 @@ def score(name: str, cache: str, target: str, test: float) -> None:
     print("|---|---|---|---|")
     with tempfile.TemporaryDirectory() as ckpts:
         for head, settings in HEADS.items():
-            told = []
+            summaries = []
             for seed in range(5):
                 run = jaxreg.train_head(
                     name, cache=cache, ckpts=ckpts, target=(target,), split="blocks", seed=seed,
                     test=test,
                     **settings,
                 )  # fmt: skip
-                told.append(run.summary)
-            scores = [summary["test"] or summary["metrics"] for summary in told]
+                summaries.append(run.summary)
+            scores = [summary["test"] or summary["metrics"] for summary in summaries]
             r2 = [one["r2"] for one in scores]
             mae = statistics.mean(one["mae"] for one in scores)
-            took = statistics.mean(summary["seconds"]["train"] for summary in told)
+            took = statistics.mean(summary["seconds"]["train"] for summary in summaries)
             spread = f"{statistics.mean(r2):.2f} ({min(r2):.2f} to {max(r2):.2f})"
             print(f"| {head} | {spread} | {mae:.3f} | {took:.2f} |", flush=True)
 
@@ -175,28 +175,30 @@ def alpha(name: str, cache: str, target: str, layer: str, pool: str) -> None:
     from jaxreg.cache.datasets import read_dataset
     from jaxreg.cache.store import Cache
     from jaxreg.experiment.arrays import load_experiment
+    from jaxreg.experiment.resolve import resolve
     from jaxreg.head import ridge
     from jaxreg.splits.sides import Split
-    from jaxreg.train_config import TrainConfig
 
     store = Cache(Path(cache))
-    config = TrainConfig(target=(target,), layers=(layer,), pool=pool, split="blocks", folds=5)
-    whole = load_experiment(store, read_dataset(store, name), config)
+    asked = {"target": (target,), "layers": (layer,), "pool": pool, "split": "blocks", "folds": 5}
+    whole = load_experiment(resolve(store, read_dataset(store, name), asked))
     x, y = np.asarray(whole.x), whole.y
     ways = [
         ("hash", 0.0),
         *((f"blocks:{n}", gap) for n in (5, 10, 20, 40, 80) for gap in (0, 0.01)),
     ]
-    told = {way: np.empty_like(y) for way in ways}
+    predicted = {way: np.empty_like(y) for way in ways}
     for number in range(5):
         fold = whole.fold(number)
         rows = np.flatnonzero((fold.split.labels == "train") | (fold.split.labels == "validation"))
         eigen = ridge.decompose(scaler := _scaler(x[rows]), x[rows], y[rows])
         for way in ways:
-            its = replace(fold, split=Split(fold.split.labels, way[0]))
-            solved = ridge.solve(eigen, x[rows], y[rows], units=its.units(rows, way[1]))
-            told[way][fold.rows("test")] = _told(eigen, solved, scaler, x[fold.rows("test")])
-    for (kind, gap), predictions in told.items():
+            config = replace(fold.config, gap=way[1])
+            its = replace(fold, split=Split(fold.split.labels, way[0]), config=config)
+            solved = ridge.solve(eigen, x[rows], y[rows], groups=its.groups(rows))
+            test = fold.rows("test")
+            predicted[way][test] = _predict(eigen, solved, scaler, x[test])
+    for (kind, gap), predictions in predicted.items():
         print(f"{kind}, gap {gap}: R² {r2_score(y, predictions):.3f}", flush=True)
 
 
@@ -206,7 +208,7 @@ def _scaler(x: np.ndarray) -> Any:
     return scaling.feature_scaler(x)
 
 
-def _told(eigen: Any, solved: Any, scaler: Any, x: np.ndarray) -> np.ndarray:
+def _predict(eigen: Any, solved: Any, scaler: Any, x: np.ndarray) -> np.ndarray:
     from jaxreg.head import scaling
     from jaxreg.head.apply import predict_rows
     from jaxreg.train_config import HeadConfig

@@ -1,6 +1,4 @@
-"""What training on mirrored images as well does to the error of held-out blocks.
-
-    python benchmarks/views.py SOURCE --target user/angle --weights FILE
+"""Whether mirrored images help: `python studies/views.py SOURCE --target T --weights FILE`.
 
 Both views are extracted once; then the default head is trained on `identity` alone and on both,
 the target negated in the mirror, over the same folds of blocks and the same seeds. Each fold is

@@ -1,4 +1,4 @@
-"""Ways to train the MLP that `best_head.py` compares and jaxreg does not have."""
+"""Other ways to train the MLP, which jaxreg does not have: `python studies/best_head.py`."""
 
 from typing import Any, NamedTuple
 

@@ -1,15 +1,15 @@
-"""Which head, on which features: every choice made inside the training rows.
+"""Which head is best, and on which features: `python studies/best_head.py SOURCE --target T`.
 
-    python benchmarks/best_head.py TUB --target user/angle --weights FILE [--cache cache]
-    python benchmarks/best_head.py road:10000 --weights random
-    python benchmarks/best_head.py --quick                          # shows that it works
+    python studies/best_head.py TUB --target user/angle --weights FILE --wide
+    python studies/best_head.py road:10000 --weights random --few
+    python studies/best_head.py --quick                          # shows that it works
 
-Five folds of blocks, as `--folds 5 --split blocks`. Of the rows outside a fold a slice is watched,
-and a candidate is chosen by its error there; R² and MAE are of the folds, which nothing was chosen
-on. `chosen` counts the folds in which a candidate was the one. Two blocks are little to choose by;
-so columns are chosen a second time, by what a ridge says of every block outside the fold without
-having seen it. The interval is of R² over 2,000 draws of the ten blocks with replacement. Seconds
-are those of all five trainings, features read and imports done, compilation included.
+Every choice is made inside the training rows: five folds of blocks, as `--folds 5 --split blocks`.
+A slice of the rows outside a fold validates, and a candidate is chosen by its error there. R² and
+MAE are of the folds, which no choice has seen. `chosen` counts the folds that chose a candidate.
+Two blocks are few to choose by. So columns are chosen a second time, by the out-of-fold error of a
+ridge on every block outside the fold. The interval is of R² over 2,000 draws of the ten blocks with
+replacement. Seconds are those of all five trainings with compilation, without imports and reading.
 """
 
 import os
@@ -24,11 +24,12 @@ import tyro
 
 import jaxreg
 from heads_picture import draw
-from heads_tried import HEADS, KERNELS, Fold, Told, left_by_ridge
+from heads_tried import HEADS, KERNELS, Fold, Outcome, left_by_ridge
 from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.store import Cache
 from jaxreg.experiment.arrays import load_experiment
-from jaxreg.train_config import HeadConfig, TrainConfig
+from jaxreg.experiment.resolve import resolve
+from jaxreg.train_config import HeadConfig
 
 Preprocess = Literal["keras", "unit"]
 Columns = tuple[int, tuple[str, ...], str, Preprocess]  # size in pixels, layers, pool
@@ -71,7 +72,7 @@ class Result(NamedTuple):
     columns: str
     head: str
     inner: np.ndarray  # (folds,) MAE on the validation rows
-    told: np.ndarray  # (rows,) of each row's fold
+    predicted: np.ndarray  # (rows,) of each row's fold
     seconds: float
 
 
@@ -92,7 +93,7 @@ def main(arguments: Arguments) -> None:
         left[_name(chosen)] = [left_by_ridge(fold) for fold in folds]
         if chosen == first:
             _say_ceiling(folds[0])
-            print("| features | head | R² (95%) | MAE | seconds | watched MAE | chosen |")
+            print("| features | head | R² (95%) | MAE | seconds | validation MAE | chosen |")
             print("|---|---|---|---|---|---|---|", flush=True)
         for name, candidate in _candidates(chosen == first and not arguments.few, len(folds[0].y)):
             results.append(_run(_name(chosen), name, candidate, folds))
@@ -100,12 +101,12 @@ def main(arguments: Arguments) -> None:
     _print_table(results, left, folds)
     if arguments.picture:
         y = folds[0].y[:, 0]
-        maes = [float(np.abs(result.told - y).mean()) for result in results]
+        maes = [float(np.abs(result.predicted - y).mean()) for result in results]
         named = [(result.columns, result.head, result.seconds) for result in results]
         draw([(*each, mae) for each, mae in zip(named, maes, strict=True)], Path(arguments.picture))
 
 
-def _candidates(full: bool, rows: int) -> Iterator[tuple[str, Callable[[Fold], Told]]]:
+def _candidates(full: bool, rows: int) -> Iterator[tuple[str, Callable[[Fold], Outcome]]]:
     heads = HEADS | KERNELS if rows <= 2000 else HEADS
     return ((name, one) for name, one in heads.items() if full or name in FEW)
 
@@ -118,12 +119,13 @@ def _folds(arguments: Arguments, chosen: Columns) -> Iterator[Fold]:
         size=(size, size), layers=layers, pool=pool, preprocess=preprocess,
     )  # fmt: skip
     cache = Cache(Path(arguments.cache))
-    config = TrainConfig(
-        target=(arguments.target,), layers=layers, pool=pool, split="blocks", folds=5,
-        epochs=3 if arguments.quick else TrainConfig.epochs,
-    )  # fmt: skip
-    experiment = load_experiment(cache, read_dataset(cache, name), config)
-    settings = {name: getattr(config, name) for name in HeadConfig.__dataclass_fields__}
+    asked = {
+        "target": (arguments.target,), "layers": layers, "pool": pool,
+        "split": "blocks", "folds": 5,
+        **({"epochs": 3} if arguments.quick else {}),
+    }  # fmt: skip
+    experiment = load_experiment(resolve(cache, read_dataset(cache, name), asked))
+    settings = {name: getattr(experiment.config, name) for name in HeadConfig.__dataclass_fields__}
     assert isinstance(experiment.x, np.ndarray)
     for number in range(5):
         its = experiment.fold(number)
@@ -131,13 +133,15 @@ def _folds(arguments: Arguments, chosen: Columns) -> Iterator[Fold]:
         yield Fold(experiment.x, experiment.y, its, *sides, HeadConfig(**settings))
 
 
-def _run(columns: str, name: str, candidate: Callable[[Fold], Told], folds: list[Fold]) -> Result:
+def _run(
+    columns: str, name: str, candidate: Callable[[Fold], Outcome], folds: list[Fold]
+) -> Result:
     begin = time.perf_counter()
-    inner, told = np.empty(len(folds)), np.full(len(folds[0].y), np.nan)
+    inner, predicted = np.empty(len(folds)), np.full(len(folds[0].y), np.nan)
     for number, fold in enumerate(folds):
         inner[number], kept = candidate(fold)
-        told[fold.test] = kept[fold.test, 0]
-    return Result(columns, name, inner, told, time.perf_counter() - begin)
+        predicted[fold.test] = kept[fold.test, 0]
+    return Result(columns, name, inner, predicted, time.perf_counter() - begin)
 
 
 def _print_table(results: list[Result], left: dict[str, list[float]], folds: list[Fold]) -> None:
@@ -156,38 +160,38 @@ def _print_table(results: list[Result], left: dict[str, list[float]], folds: lis
         line = _of_folds("by a ridge's blocks", head, [own[name] for name in best], folds)
         print(_line(line, folds, ""))
     print("the columns that were chosen so:", "; ".join(best))
-    _say_left(line.told, folds[0].y[:, 0])
+    _say_left(line.predicted, folds[0].y[:, 0])
 
 
 def _of_folds(columns: str, head: str, chosen: list[Result], folds: list[Fold]) -> Result:
     """In each fold another candidate."""
-    told = np.empty_like(chosen[0].told)
+    predicted = np.empty_like(chosen[0].predicted)
     for fold, result in zip(folds, chosen, strict=True):
-        told[fold.test] = result.told[fold.test]
-    return Result(columns, head, np.array([np.nan]), told, np.nan)
+        predicted[fold.test] = result.predicted[fold.test]
+    return Result(columns, head, np.array([np.nan]), predicted, np.nan)
 
 
 def _line(result: Result, folds: list[Fold], chosen: str) -> str:
     y = folds[0].y[:, 0]
-    low, high = _interval(result.told, y)
-    score = f"{_r2(result.told, y):.3f} ({low:.2f} to {high:.2f})"
-    mae = f"{np.abs(result.told - y).mean():.4f}"
+    low, high = _interval(result.predicted, y)
+    score = f"{_r2(result.predicted, y):.3f} ({low:.2f} to {high:.2f})"
+    mae = f"{np.abs(result.predicted - y).mean():.4f}"
     seconds = f"{result.seconds:.1f} | {result.inner.mean():.4f}"
     return f"| {result.columns} | {result.head} | {score} | {mae} | {seconds} | {chosen} |"
 
 
-def _r2(told: np.ndarray, y: np.ndarray) -> float:
-    return float(1 - np.square(told - y).sum() / np.square(y - y.mean()).sum())
+def _r2(predicted: np.ndarray, y: np.ndarray) -> float:
+    return float(1 - np.square(predicted - y).sum() / np.square(y - y.mean()).sum())
 
 
-def _interval(told: np.ndarray, y: np.ndarray, blocks: int = 10) -> tuple[float, float]:
+def _interval(predicted: np.ndarray, y: np.ndarray, blocks: int = 10) -> tuple[float, float]:
     """R² with blocks of the recording drawn with replacement."""
     rng = np.random.default_rng(0)
     each = np.array_split(np.arange(len(y)), blocks)
     drawn = [
         np.concatenate([each[i] for i in rng.integers(blocks, size=blocks)]) for _ in range(2000)
     ]
-    scores = [_r2(told[rows], y[rows]) for rows in drawn]
+    scores = [_r2(predicted[rows], y[rows]) for rows in drawn]
     return tuple(np.percentile(scores, [2.5, 97.5]))
 
 
@@ -204,16 +208,16 @@ def _say_ceiling(fold: Fold) -> None:
     print(flush=True)
 
 
-def _say_left(told: np.ndarray, y: np.ndarray) -> None:
+def _say_left(predicted: np.ndarray, y: np.ndarray) -> None:
     """What is left in a recording: what the frame does not tell, or what the driver did anyway."""
-    left = y - told
+    left = y - predicted
     print("\nwhat that leaves, correlated with itself so many frames later:")
     print(", ".join(f"{lag}: {np.corrcoef(left[:-lag], left[lag:])[0, 1]:.2f}" for lag in LAGS))
     print("R² against the target's mean over so many frames, and the variance that this mean keeps")
     for frames in (5, 9, 15, 21):
         padded = np.pad(y, frames // 2, mode="edge")
         even = np.convolve(padded, np.full(frames, 1 / frames), mode="valid")
-        print(f"  {frames}: {_r2(told, even):.3f}, {1 - np.var(y - even) / y.var():.3f}")
+        print(f"  {frames}: {_r2(predicted, even):.3f}, {1 - np.var(y - even) / y.var():.3f}")
 
 
 def _name(chosen: Columns) -> str:

@@ -1,12 +1,12 @@
-"""Which layer, pool and size: R² of a ridge on the features, beside what they cost.
+"""Which layer, pool and size are best: `python studies/layers.py SOURCE --target T --weights FILE`.
 
-    python benchmarks/layers.py TUB --target user/angle --weights FILE     # and the drawn road
-    python benchmarks/layers.py --quick                                    # shows that it works
+    python studies/layers.py TUB --target user/angle --weights FILE     # and the drawn road
+    python studies/layers.py --quick                                    # shows that it works
 
-All layers and pools of a size come from one forward pass. R² is the mean over five contiguous
-blocks (see precision.py). The cost is images/s of a whole extraction that ends at that layer, from
-decoded pixels to parts written, on the engine that `auto` is; pools cost next to nothing. A dash is
-a grid of more cells than the layer has rows or columns at that size.
+R² is that of a ridge on the features, the mean over five contiguous blocks (see precision.py). All
+layers and pools of a size come from one forward pass. The cost is images/s of a whole extraction
+that ends at that layer, from decoded pixels to parts written, on the engine of `auto`; pools cost
+next to nothing. A dash is a grid of more cells than the layer has rows or columns at that size.
 """
 
 import sys
@@ -25,7 +25,7 @@ from jaxreg.cache.recipe import INCEPTION_LAYERS, Column, Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.extract_config import ExtractConfig
 from jaxreg.extraction.feature_set import choose_feature_set
-from jaxreg.extraction.pipeline import Outcome, extract
+from jaxreg.extraction.pipeline import Outcome, Task, extract
 from jaxreg.sources import open_source
 from precision import ridge_r2
 
@@ -82,9 +82,9 @@ def _table(
     ]
     with tempfile.TemporaryDirectory() as folder:
         cache = Cache(Path(folder))
-        recipe, weights = choose_feature_set(chosen, cache, None)
+        recipe, weights = choose_feature_set(chosen, cache)
         _run(cache, recipe, weights, images, possible)
-        first = extract(images, cache, recipe.feature_set, possible, _must_not_load)
+        first = extract(Task(images, cache, recipe.feature_set, possible), _must_not_load)
         digests = [digest or "" for digest in first.digests]
         for layer in layers:
             scores = [
@@ -110,7 +110,7 @@ def _run(
     def engine() -> Any:
         return load_engine("auto", recipe, columns, weights)
 
-    return extract(images, cache, recipe.feature_set, columns, engine)
+    return extract(Task(images, cache, recipe.feature_set, columns), engine)
 
 
 def _must_not_load() -> Any:

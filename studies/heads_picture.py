@@ -1,4 +1,4 @@
-"""`best_head.py --picture`: error against seconds."""
+"""The picture of the study of heads: `python studies/best_head.py … --picture FILE`."""
 
 from collections.abc import Sequence
 from pathlib import Path

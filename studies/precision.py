@@ -1,7 +1,6 @@
-"""What engines and precisions cost: error of the features, and R² of a ridge on them.
+"""What precisions cost in accuracy: `python studies/precision.py SOURCE --target T --weights FILE`.
 
-    python benchmarks/precision.py TUB --target user/angle --weights FILE
-
+Measured are the error of the features and the R² of a ridge on them, for each engine and precision.
 Each variant is extracted by its own `jaxreg extract`, all layers at once. The relative
 error is max|a - b| / max|b| over all images, b being TensorFlow's float32; beside it the 99.9th
 percentile of |a - b| / |b| over the elements that are not 0. R² is the mean over five contiguous

@@ -1,0 +1,115 @@
+"""`jaxreg list`: what the cache holds, and which backbones and causes there are."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from jaxreg import cli
+from jaxreg.arguments import POSITIONAL, parse
+from jaxreg.settings import setting
+
+Kind = Literal["datasets", "feature-sets", "backbones", "causes"]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ListArguments:
+    """List the datasets or feature sets of the cache, the backbones, or the causes of findings.
+
+    Example: jaxreg list datasets
+    """
+
+    kind: Kind = setting(tyro.MISSING, POSITIONAL, "datasets, feature-sets, backbones or causes")
+    cache: str = setting("cache", "Data", "folder of datasets and features")
+    json: bool = setting(False, "Output", "print one JSON object instead of the table")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, read, print; returns the exit code."""
+    own, _ = parse("list", ListArguments, argv=argv)
+    rows = _LISTS[own.kind](Path(own.cache))
+    if own.json:
+        cli.print_json({own.kind: rows})
+        return 0
+    if not rows:
+        cli.say(f"no {own.kind} in {own.cache}")
+        return 0
+    cli.print_table(list(rows[0]), [[_text(value) for value in row.values()] for row in rows])
+    return 0
+
+
+def _datasets(root: Path) -> list[Row]:
+    from jaxreg.cache.datasets import dataset_names, read_dataset
+    from jaxreg.cache.store import Cache
+
+    cache = Cache(root)
+    datasets = [read_dataset(cache, name) for name in dataset_names(cache)]
+    return [
+        {
+            "dataset": dataset.name,
+            "rows": len(dataset),
+            "targets": list(dataset.targets),
+            "numbers": dataset.numeric_columns,
+            "columns": [column.name for column in dataset.columns],
+            "feature_set": dataset.feature_set,
+        }
+        for dataset in datasets
+    ]
+
+
+def _feature_sets(root: Path) -> list[Row]:
+    from jaxreg.cache.store import Cache
+
+    cache = Cache(root)
+    return [
+        {
+            "feature_set": name,
+            "column": column.name,
+            "images": len(cache.digests(name, column)),
+            "dtype": cache.dtype(name, column),
+        }
+        for name in cache.feature_sets()
+        for column in cache.columns(name)
+    ]
+
+
+def _backbones(root: Path) -> list[Row]:
+    from jaxreg.backbone.registry import BACKBONES
+
+    return [
+        {
+            "backbone": name,
+            "size": backbone.size,
+            "smallest": backbone.smallest,
+            "last_layer": backbone.last_layer,
+        }
+        for name, backbone in BACKBONES.items()
+    ]
+
+
+def _causes(root: Path) -> list[Row]:
+    from jaxreg.verdict.catalogue import CAUSES, PREPROCESSING
+
+    return [
+        {"code": cause.code, "severity": cause.severity, "remedy": cause.remedy}
+        for cause in (*CAUSES, PREPROCESSING)
+    ]
+
+
+_LISTS: dict[str, Callable[[Path], list[Row]]] = {
+    "datasets": _datasets,
+    "feature-sets": _feature_sets,
+    "backbones": _backbones,
+    "causes": _causes,
+}
+
+
+def _text(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+if __name__ == "__main__":
+    cli.run_command(main)

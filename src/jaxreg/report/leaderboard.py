@@ -1,0 +1,109 @@
+"""The finished runs of a folder as one table: `jaxreg runs`."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from jaxreg.errors import InputError
+from jaxreg.training.run_directory import RunDirectory
+
+COLUMNS: tuple[str, ...] = (
+    "run", "dataset", "head", "columns", "split", "rows", "mae", "r2", "gain_over_median",
+    "gain_over_ridge", "seconds", "healthy", "comparable",
+)  # fmt: skip
+
+
+def leaderboard(
+    folder: Path, dataset: str | None, sort: str, say: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """One row, with the keys of COLUMNS, for each finished run that is a child of `folder`.
+
+    `mae` and `r2` are of the validation rows; `gain_over_median` is 1 − mae / mae of the median.
+    Runs with the same number in `comparable` have the same dataset, targets and validation rows.
+
+    Args:
+        folder: of runs.
+        dataset: only its runs; None: all.
+        sort: a key of COLUMNS. Numbers that are better when high come first when high.
+        say: gets a line for each run that is left out.
+
+    Raises:
+        InputError: no such folder or column.
+    """
+    if sort not in COLUMNS:
+        raise InputError(f"--sort {sort}", expected=" or ".join(COLUMNS))
+    if not folder.is_dir():
+        raise InputError(f"no folder {folder}", expected="a folder of runs")
+    rows, groups = [], dict[str, int]()
+    for path in sorted(file.parent for file in folder.glob("*/config.json")):
+        try:
+            directory = RunDirectory(path)
+            config, summary = directory.read_config(), directory.read_summary()
+        except InputError as error:
+            say(f"{path} is left out: {error.found}")
+            continue
+        if dataset is not None and config["dataset"] != dataset:
+            continue
+        if summary is None:
+            say(f"{path} is left out: it is not finished")
+            continue
+        rows.append(_row(path, config, summary, groups))
+    high = sort in ("r2", "gain_over_median", "gain_over_ridge")
+
+    def place(row: dict[str, Any]) -> tuple[bool, Any]:
+        value = row[sort]
+        return value is None, -value if high and value is not None else value or 0
+
+    if sort in ("run", "dataset", "head", "split"):
+        return sorted(rows, key=lambda row: row[sort])
+    return sorted(rows, key=place)
+
+
+def best_of(rows: list[dict[str, Any]]) -> str | None:
+    """The run that lies furthest below its median predictor, in shares of its error."""
+    scored = [row for row in rows if row["gain_over_median"] is not None]
+    return max(scored, key=lambda row: row["gain_over_median"])["run"] if scored else None
+
+
+def _row(
+    path: Path, config: dict[str, Any], summary: dict[str, Any], groups: dict[str, int]
+) -> dict[str, Any]:
+    settings, scores, baselines = config["settings"], summary["metrics"], summary["baselines"]
+    held_out = _held_out(path, config)
+    return {
+        "run": str(path),
+        "dataset": config["dataset"],
+        "head": settings["head"],
+        "columns": settings["columns"],
+        "split": settings["split"],
+        "rows": summary["rows"]["validation"],
+        "mae": scores["mae"],
+        "r2": scores["r2"],
+        "gain_over_median": _gain(scores, baselines["median"]),
+        "gain_over_ridge": _gain(scores, baselines["ridge"]),
+        "seconds": summary["seconds"]["total"],
+        "healthy": summary["verdict"]["healthy"],
+        "comparable": groups.setdefault(held_out, len(groups) + 1),
+    }
+
+
+def _gain(scores: dict[str, Any], baseline: dict[str, Any] | None) -> float | None:
+    if baseline is None or scores["mae"] is None or not baseline["mae"]:
+        return None
+    return 1 - scores["mae"] / baseline["mae"]
+
+
+def _held_out(path: Path, config: dict[str, Any]) -> str:
+    """A digest of the dataset, the targets and the validation rows."""
+    table = pq.ParquetFile(path / "predictions.parquet").read(["id", "split"])
+    ids = [
+        name
+        for name, split in zip(*table.to_pydict().values(), strict=True)
+        if split == "validation"
+    ]
+    facts = [config["dataset_sha256"], config["settings"]["target"], ids]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

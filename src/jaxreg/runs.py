@@ -1,0 +1,61 @@
+"""`jaxreg runs`: the finished runs of a folder, compared in one table."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jaxreg import cli
+from jaxreg.arguments import POSITIONAL, parse
+from jaxreg.settings import setting
+
+
+@dataclass(frozen=True)
+class RunsArguments:
+    """Compare the finished runs of FOLDER: scores, gains over the median and the ridge, verdict.
+
+    Example: jaxreg runs ckpts --dataset track
+    """
+
+    folder: str = setting("ckpts", POSITIONAL, "folder of runs")
+    dataset: str | None = setting(None, "Data", "show only the runs of this dataset")
+    sort: str = setting("mae", "Output", "column that decides the order")
+    csv: str | None = setting(None, "Output", "CSV file to write")
+    json: bool = setting(False, "Output", "print one JSON object instead of the table")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, read, print; returns the exit code."""
+    own, _ = parse("runs", RunsArguments, argv=argv)
+    from jaxreg.common.files import write_whole
+    from jaxreg.report.leaderboard import COLUMNS, best_of, leaderboard
+
+    rows = leaderboard(Path(own.folder), own.dataset, own.sort, cli.say)
+    if own.csv is not None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(COLUMNS), lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({**row, "columns": " ".join(row["columns"])})
+        write_whole(Path(own.csv), text.getvalue().encode())
+    if own.json:
+        cli.print_json({"runs": rows, "best": best_of(rows)})
+    else:
+        cli.print_table(COLUMNS, [[_text(row[name]) for name in COLUMNS] for row in rows])
+    return 0
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " ".join(str(part).removeprefix("identity.") for part in value)
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return "-" if value is None else str(value)
+
+
+if __name__ == "__main__":
+    cli.run_command(main)
