@@ -234,7 +234,7 @@ def _curve(axes: Axes, trial: Trial) -> None:
     axes.plot(series["asked"][1:], series["told"][1:], "o", color=VERMILLION, mfc="none",
               label="2 and 10 times the rows")  # fmt: skip
     axes.set(xscale="log", xlabel="training rows", ylabel="validation MAE")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * np.max(series["mae"]))
 
 
 def _seeds(axes: Axes, trial: Trial) -> None:

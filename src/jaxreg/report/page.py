@@ -52,7 +52,7 @@ def _environment() -> "Environment":
     environment.filters |= {
         "number": _number,
         "value": _value,
-        "sentence": lambda text: f"{text[:1].upper()}{text[1:]}".removesuffix(".") + ".",
+        "sentence": _sentence,
         "png": lambda picture: _data_uri(picture, "png"),
         "jpeg": lambda picture: _data_uri(picture, "jpeg"),
         "best": _best,
@@ -213,6 +213,13 @@ def _best(lines: Mapping[str, Scores]) -> Scores:
 def _number(value: float | None) -> str:
     """Four significant digits, or a dash for None."""
     return UNDEFINED if value is None else f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+
+
+def _sentence(text: str) -> str:
+    """The text with a capital and a full stop. A name such as mixed10.avg gets no capital."""
+    first = text.split(" ", 1)[0].rstrip(",;:")
+    start = text[:1].upper() if first.isalpha() else text[:1]
+    return f"{start}{text[1:].removesuffix('.')}."
 
 
 def _value(value: object) -> str:

@@ -35,6 +35,7 @@ styled = rc_context({
     "axes.axisbelow": True,
     "grid.color": "#E3E5E8",
     "legend.frameon": False,
+    "legend.fontsize": 9,
     "savefig.dpi": 160,  # legible at half its size
 })  # fmt: skip
 
