@@ -16,7 +16,7 @@ from jaxreg import diagnose
 from jaxreg.backbone.norm_statistics import Mismatch
 from jaxreg.diagnosis import pictures, trials
 from jaxreg.diagnosis.preprocess_match import compare
-from jaxreg.diagnosis.run_tests import Page, write_page
+from jaxreg.diagnosis.run_tests import write_page
 from jaxreg.errors import InputError
 from jaxreg.verdict.catalogue import CAUSES, PREPROCESSING
 from jaxreg.verdict.short_training import STEPS, Bench
@@ -114,12 +114,11 @@ def test_the_best_column_is_named(obs) -> None:
 
 
 def test_every_cause_has_a_picture_and_every_test_too(obs) -> None:
-    names = {code: draw.__name__ for code, draw in pictures.FINDINGS.items()}
-    assert names == {cause.code: f"_{cause.picture}" for cause in CAUSES}
+    codes = {cause.picture: cause.code for cause in CAUSES}
+    assert set(pictures.FINDINGS) == set(codes)
     assert PREPROCESSING.picture is None  # its test shows the numbers
     assert set(pictures.TRIALS) == NAMES
-    drawn = {draw: code for code, draw in pictures.FINDINGS.items()}
-    for code in drawn.values():
+    for code in codes.values():
         picture = pictures.of_finding(code, obs)
         assert picture is None or picture.startswith(b"\x89PNG")
 
@@ -200,8 +199,11 @@ def _page(tmp_path: Path) -> Path:
     verdict = {"healthy": False, "headline": "not learning: " + "w" * 200, "findings": [finding]}
     picture = pictures.of_trial(trial)
     assert picture is not None
-    page = Page("run", "about it", verdict, {"output-bounded": picture}, [(trial, picture)], 1.0)
-    write_page(tmp_path / "diagnosis.html", page)
+    write_page(
+        tmp_path / "diagnosis.html", "diagnosis/diagnosis.html.jinja", title="run",
+        subtitle="diagnosis of <data>", about="about it", verdict=verdict,
+        pictures={"output-bounded": picture}, trials=[(trial, picture)], seconds=1.0,
+    )  # fmt: skip
     return tmp_path / "diagnosis.html"
 
 

@@ -63,10 +63,16 @@ def test_folds_predict_every_row_by_a_head_that_did_not_see_it(planted: Path, sp
         assert (one["fold"], one["seed"]) == (fold, 0)
         assert one["metrics"]["mae"] == pytest.approx(error.mean(), rel=1e-5)
     # mean and sample std by NumPy
-    assert run.summary["metrics"]["mae"] == pytest.approx(np.mean(each), rel=1e-5)
-    assert run.summary["std"]["mae"] == pytest.approx(np.std(each, ddof=1), rel=1e-4)
-    together = np.abs(told["prediction.angle"] - told["target.angle"]).mean()
-    assert run.summary["combined"]["mae"] == pytest.approx(together, rel=1e-5)
+    assert run.summary["members_mean"]["mae"] == pytest.approx(np.mean(each), rel=1e-5)
+    assert run.summary["members_std"]["mae"] == pytest.approx(np.std(each, ddof=1), rel=1e-4)
+    pooled = np.abs(told["prediction.angle"] - told["target.angle"]).mean()
+    assert run.summary["metrics"]["mae"] == pytest.approx(pooled, rel=1e-5)
+    assert run.summary["combined"] == run.summary["metrics"]
+    # each row is compared with the baselines of its own fold
+    sizes = [(told["fold"] == fold).sum() for fold in range(3)]
+    for name, scores in run.summary["baselines"].items():
+        of_folds = [one["baselines"][name]["mae"] for one in run.summary["members"]]
+        assert scores["mae"] == pytest.approx(np.average(of_folds, weights=sizes), rel=1e-5)
     assert run.summary["verdict"]["healthy"]
 
 
@@ -187,18 +193,19 @@ def test_the_command_tells_the_spread_and_the_report_every_training(planted: Pat
     assert train.main(words) == 0
     out, err = capsys.readouterr()
     summary = json.loads(out.splitlines()[-1])
-    mean, std = summary["metrics"]["mae"], summary["std"]["mae"]
-    assert f"over 3 trainings: mae {mean:.3g} ± {std:.2g}" in err
+    mean, std = summary["members_mean"]["mae"], summary["members_std"]["mae"]
+    assert f"mean of 3 trainings: mae {mean:.3g} ± {std:.2g}" in err
     assert "epoch 1/2 (mean of 3): loss" in err
     assert "each is scored by a head that neither trained on it" in err
     page = (planted.parent / "ckpts" / "folds" / "report.html").read_text()
-    for text in ("Folds and seeds", "fold 2, seed 0", "all predictions together", "std"):
+    for text in ("Folds and seeds", "fold 2, seed 0", "pool the predictions", "std"):
         assert text in page
 
 
 def test_lone_runs_say_that_there_are_no_others(planted: Path) -> None:
     summary = run_quick(planted).summary
-    assert (summary["members"], summary["combined"]) == (None, None)
+    names = ("members", "members_mean", "members_std", "combined")
+    assert [summary[name] for name in names] == [None] * 4
     assert "fold" not in history(run_quick(planted, run="again"))[0]
 
 
@@ -308,10 +315,10 @@ def test_a_run_goes_on_with_its_own_features_after_another_extract(planted: Path
     assert again.asked == {**run.config["asked"], "patience": 4}
 
 
-def test_a_training_that_is_not_finite_is_looked_at_among_many() -> None:
+def test_a_training_that_is_not_finite_is_judged_among_many() -> None:
     from types import SimpleNamespace
 
-    from jaxreg.report.run_verdict import looked_at
+    from jaxreg.report.run_verdict import judged_members
 
     states = [SimpleNamespace(finite=number != 3) for number in range(8)]
-    assert looked_at(states) == [0, 2, 3, 4, 6]
+    assert judged_members(states) == [0, 2, 3, 4, 6]

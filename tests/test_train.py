@@ -157,7 +157,7 @@ def test_the_best_preset_is_a_run_like_any_other(planted: Path) -> None:
     assert run.summary["verdict"]["healthy"]
     assert run.config["settings"]["head"] == "blend"
     components = run.config["settings"]["components"]
-    share = f"{run.summary['ridge_share'][0]:.0%}"
+    share = f"{run.summary['blend_share'][0]:.0%}"
     told = f"blend: {share} ridge, the rest MLP 16-8 on {components} components"
     assert told in (run.path / "report.html").read_text()
     _assert_predictions_are_of_raw_features(planted, run)

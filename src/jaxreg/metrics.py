@@ -1,4 +1,4 @@
-"""How far predictions are from targets, and how far from having learned nothing."""
+"""Scores of predictions, and the uncertainty of a gain over a baseline."""
 
 import math
 from collections.abc import Sequence
@@ -6,28 +6,29 @@ from collections.abc import Sequence
 import numpy as np
 
 METRICS = ("mae", "rmse", "r2", "spearman", "huber")
-"""The names of all scores. mae, rmse and huber are errors; r2 and spearman are best at 1."""
+"""The names of the scores. For the errors mae, rmse, huber, 0 is best; for r2, spearman, 1 is."""
 
 Scores = dict[str, float | None]
-"""A number for each of METRICS, None where it has no meaning; never NaN or infinite."""
+"""One finite number for each of METRICS, or None where the score is undefined."""
 
 
 def scores(targets: np.ndarray, predictions: np.ndarray, delta: float) -> Scores:
-    """Score predictions; with several targets, the plain mean of each one's scores.
+    """Score predictions. With several targets, each score is the mean over the targets.
 
     Args:
         targets: (N, T), in target units.
         predictions: (N, T), in target units.
-        delta: target units, where the Huber loss turns from square to straight.
+        delta: in target units; the Huber loss is quadratic below it and linear above it.
 
     Returns:
-        mae and rmse in target units; r2 (1 − squared error / variance) and spearman (rank
-        correlation), None for a constant target or a single row, spearman also for constant
-        predictions; huber, the mean of 0.5 e² up to delta and delta |e| − 0.5 delta² beyond. All
-        are None where a prediction is not finite, and a mean is None where a part of it is.
+        mae and rmse are in target units. r2 is 1 − squared error / variance. spearman is the rank
+        correlation. huber is the mean of 0.5 e² for |e| ≤ delta and of delta |e| − 0.5 delta²
+        above. r2 and spearman are None for a constant target; spearman is also None for constant
+        predictions. All scores are None if a prediction is not finite. A mean over targets is
+        None if the score of one target is None.
 
     Raises:
-        ValueError: shapes that differ, are not (N, T), or have no rows.
+        ValueError: the shapes differ, are not (N, T), or have no rows.
     """
     _check_shapes(targets, predictions)
     columns = [
@@ -40,7 +41,7 @@ def scores(targets: np.ndarray, predictions: np.ndarray, delta: float) -> Scores
 def by_target(
     names: Sequence[str], targets: np.ndarray, predictions: np.ndarray, delta: float
 ) -> dict[str, Scores]:
-    """The scores of each target on its own; `names` are those of the T columns."""
+    """The scores of each target alone. `names` are the names of the T columns."""
     _check_shapes(targets, predictions)
     return {
         name: scores(targets[:, i : i + 1], predictions[:, i : i + 1], delta)
@@ -48,35 +49,28 @@ def by_target(
     }
 
 
-def baselines(
-    train_targets: np.ndarray, targets: np.ndarray, delta: float, ridge: np.ndarray | None = None
-) -> dict[str, Scores | None]:
-    """The scores on `targets` (N, T) of predicting what training rows (M, T) have in the middle.
-
-    And those of a ridge, if its predictions (N, T) are given.
-    """
+def constant_baselines(train_targets: np.ndarray, rows: int) -> dict[str, np.ndarray]:
+    """Predictions (rows, T) of the mean and of the median of the training targets (M, T)."""
     train = train_targets.astype(np.float64)
     constants = {"mean": train.mean(axis=0), "median": np.median(train, axis=0)}
-    told: dict[str, Scores | None] = {
-        name: scores(targets, np.broadcast_to(constant, targets.shape), delta)
-        for name, constant in constants.items()
+    return {
+        name: np.broadcast_to(value, (rows, train.shape[1])) for name, value in constants.items()
     }
-    return {**told, "ridge": None if ridge is None else scores(targets, ridge, delta)}
 
 
 def mean_of(several: Sequence[Scores]) -> Scores:
-    """The mean of each metric over several scores, None where one of them has none."""
+    """The mean of each metric over several scores; None where one of them is None."""
     return {metric: _mean([scores[metric] for scores in several]) for metric in METRICS}
 
 
 def std_of(several: Sequence[Scores]) -> Scores:
-    """The sample std (N - 1) of each metric over several scores, None where one has none."""
-    told: Scores = {}
+    """The sample std (N - 1) of each metric over several scores; None where one of them is None."""
+    std: Scores = {}
     for metric in METRICS:
         values = [value for scores in several if (value := scores[metric]) is not None]
-        whole = len(values) == len(several) > 1
-        told[metric] = float(np.std(values, ddof=1)) if whole else None
-    return told
+        complete = len(values) == len(several) > 1
+        std[metric] = float(np.std(values, ddof=1)) if complete else None
+    return std
 
 
 def bootstrap_gain(
@@ -87,27 +81,29 @@ def bootstrap_gain(
     draws: int = 1000,
     blocks: np.ndarray | None = None,
 ) -> tuple[float, float]:
-    """How far the MAE lies below a baseline's, and how sure that is.
+    """The gain in MAE over a baseline, and the standard error of that gain.
 
     Args:
         targets, predictions, baseline_predictions: (N, T), in target units.
-        seed: of the draws.
-        draws: how often N rows are drawn with replacement, the same rows for both predictions.
-        blocks: (N,) whole numbers: rows of the same one are drawn together, as many blocks as there
-            are. For consecutive frames, which err alike; see `runs_of_rows`.
+        seed: of the random draws.
+        draws: the number of bootstrap samples. Each sample draws N rows with replacement and uses
+            the same rows for both predictions.
+        blocks: (N,) integers. The bootstrap draws whole blocks: all rows with the same number.
+            Consecutive frames have similar errors, so they form a block; see `runs_of_rows`.
 
     Returns:
-        The gain in target units (positive: better than the baseline; the mean over targets), and
-        its standard std over the draws; infinite for one row, which cannot tell.
+        The gain in target units, averaged over targets; it is positive if the predictions are
+        better than the baseline. Then the std of the gain over the draws. With a single row or a
+        single block this std is infinite.
 
     Raises:
-        ValueError: shapes that differ, are not (N, T), or have no rows.
+        ValueError: the shapes differ, are not (N, T), or have no rows.
     """
     _check_shapes(targets, predictions)
     _check_shapes(targets, baseline_predictions)
-    wrong = np.abs(predictions.astype(np.float64) - targets)
-    baseline_wrong = np.abs(baseline_predictions.astype(np.float64) - targets)
-    gain_of_row = (baseline_wrong - wrong).mean(axis=1)
+    error = np.abs(predictions.astype(np.float64) - targets)
+    baseline_error = np.abs(baseline_predictions.astype(np.float64) - targets)
+    gain_of_row = (baseline_error - error).mean(axis=1)
     total, size = gain_of_row, np.ones(len(gain_of_row))
     if blocks is not None:
         _, number = np.unique(blocks, return_inverse=True)
@@ -118,23 +114,23 @@ def bootstrap_gain(
 
     rng = np.random.default_rng(seed)
     gain_of_draw = np.empty(draws)
-    at_once = max(1, 2**22 // count)  # draws held in memory together
-    for start in range(0, draws, at_once):
-        some = gain_of_draw[start : start + at_once]
-        drawn = rng.integers(count, size=(len(some), count), dtype=np.int32)
-        some[:] = total[drawn].sum(axis=1) / size[drawn].sum(axis=1)
+    chunk = max(1, 2**22 // count)  # limits the memory of one step
+    for start in range(0, draws, chunk):
+        gains = gain_of_draw[start : start + chunk]
+        drawn = rng.integers(count, size=(len(gains), count), dtype=np.int32)
+        gains[:] = total[drawn].sum(axis=1) / size[drawn].sum(axis=1)
     return float(gain_of_row.mean()), float(gain_of_draw.std(ddof=1))
 
 
 def runs_of_rows(sequence: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Blocks for `bootstrap_gain`: runs of consecutive rows, as long as the root of their number.
+    """Blocks for `bootstrap_gain`: runs of √N consecutive rows.
 
     Args:
-        sequence: (N,) which sequence a row belongs to; no run goes across two.
-        order: (N,) its place in that.
+        sequence: (N,) the sequence of each row. A run never spans two sequences.
+        order: (N,) the place of each row within its sequence.
 
     Returns:
-        (N,) the number of each row's run.
+        (N,) the number of the run of each row.
     """
     length = math.isqrt(len(order))
     place = np.lexsort((order, sequence))
@@ -148,7 +144,7 @@ def runs_of_rows(sequence: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def _check_shapes(targets: np.ndarray, predictions: np.ndarray) -> None:
-    # (N, 1) against (N,) would broadcast to N × N, and give a number.
+    # (N, 1) and (N,) would broadcast to N × N and give a wrong number without an error.
     if targets.ndim != 2 or targets.shape != predictions.shape or not targets.size:
         raise ValueError(
             f"targets {targets.shape} and predictions {predictions.shape}: expected one (N, T)"
@@ -156,13 +152,13 @@ def _check_shapes(targets: np.ndarray, predictions: np.ndarray) -> None:
 
 
 def _score_one(target: np.ndarray, prediction: np.ndarray, delta: float) -> Scores:
-    # Written out: importing scikit-learn's metrics and SciPy's statistics takes longer than all
-    # else that a short run does after its last epoch.
+    # jaxreg computes the scores itself: importing scikit-learn's metrics and SciPy's statistics
+    # takes longer than everything else that a short run does after its last epoch.
     if not (np.isfinite(target).all() and np.isfinite(prediction).all()):
         return dict.fromkeys(METRICS)
     varies = target.max() > target.min()
     ranked = prediction.max() > prediction.min()
-    with np.errstate(over="ignore", invalid="ignore"):  # a diverged head's squares may overflow
+    with np.errstate(over="ignore", invalid="ignore"):  # squares of a diverged head may overflow
         error = np.abs(prediction - target)
         squares = np.square(error)
         spread = np.square(target - target.mean())

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -42,8 +43,9 @@ def execute(
     with ThreadPoolExecutor(1) as thread:
         reading = thread.submit(load_experiment, resolved)
         from jaxreg.experiment.members import make_members, ridge_text
-        from jaxreg.report.present import present
-        from jaxreg.report.summary import predict_all, predictions_table, summarize
+        from jaxreg.report.page import write_report
+        from jaxreg.report.run_predictions import predict_all, predictions_table
+        from jaxreg.report.summary import summarize
         from jaxreg.training.loop import solve_ridge, train
 
         device = prepare_jax()
@@ -90,22 +92,27 @@ def execute(
             remedy=f"jaxreg train --run {directory.path} --resume",
         )
     reporting = time.perf_counter()
-    told = predict_all(experiment, members, config, trained)
-    _write_parquet(directory, predictions_table(experiment, told.predictions))
-    summary = summarize(experiment, members, config, trained, told, device, resolved.cache)
-    summary["seconds"] = {
+    predictions = predict_all(experiment, members, trained)
+    _write_parquet(directory, predictions_table(experiment, predictions.predictions))
+    seconds = {
         "load": loaded - begin,
         "ridge": solved - loaded,
         "compile": trained.compile_seconds,
         "train": trained.train_seconds,
-        "report": None,
-        "total": None,
     }
-    present(directory, resolved.cache, experiment, config, trained, told, summary)
+    summary = summarize(
+        experiment,
+        members,
+        trained,
+        predictions,
+        device=device,
+        seconds={part: round(value, 3) for part, value in seconds.items()},
+    )
+    write_report(directory.path, experiment, trained, predictions, summary)
     now = time.perf_counter()
-    summary["seconds"] |= {"report": now - reporting, "total": now - begin}
-    summary["seconds"] = {part: round(value, 3) for part, value in summary["seconds"].items()}
-    directory.write_summary(summary)  # last: a run with a summary is finished
+    total = {"report": round(now - reporting, 3), "total": round(now - begin, 3)}
+    summary = replace(summary, seconds=summary.seconds | total)
+    directory.write_summary(summary.to_json())  # last: a run with a summary is finished
     if should_stop():
         raise Stopped(f"told to stop, but the run was done: {directory.path}")
 

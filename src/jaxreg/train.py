@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
 from jaxreg.extract_config import FEATURES_PRESETS
 from jaxreg.settings import setting
 from jaxreg.train_config import Preset, TrainConfig
+
+if TYPE_CHECKING:
+    from jaxreg.report.summary import Summary
 
 DEAD = 5  # the exit code of a training that cannot recover
 
@@ -55,22 +58,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             should_stop=stop,
             **settings,
         )
-    summary = run.summary
-    if summary["members"]:
-        cli.say(_spread_text(summary))
-    if summary["blend_share"]:
-        from jaxreg.report.summary import head_text
+    from jaxreg.report.summary import Summary, head_text
 
+    summary = Summary.from_json(run.summary)
+    if text := _members_text(summary):
+        cli.say(text)
+    if summary.blend_share:
         cli.say(head_text(run.settings, summary, run.targets))
     if own.preset == "best" and (note := _other_features(run.settings.columns)):
         cli.say(note)
-    cli.say(summary["verdict"]["headline"])
+    cli.say(summary.verdict["headline"])
     cli.say(f"report: {run.path / 'report.html'}")
     if own.json:
-        cli.print_json({**summary, "run": str(run.path)})
-    codes = [finding["code"] for finding in summary["verdict"]["findings"]]
-    dead = summary["dead"] or "non-finite" in codes
-    return DEAD if dead and summary != before else 0  # the same again: nothing was trained
+        cli.print_json({**run.summary, "run": str(run.path)})
+    codes = [finding["code"] for finding in summary.verdict["findings"]]
+    dead = summary.dead or "non-finite" in codes
+    return DEAD if dead and run.summary != before else 0  # the same again: nothing was trained
 
 
 def _summary_before(own: TrainArguments) -> dict[str, Any] | None:
@@ -93,11 +96,13 @@ def _other_features(columns: Sequence[str]) -> str | None:
     )
 
 
-def _spread_text(summary: dict[str, Any]) -> str:
-    mean, std = summary["metrics"], summary["std"]
-    known = [name for name in mean if mean[name] is not None and std[name] is not None]
-    parts = ", ".join(f"{name} {mean[name]:.3g} ± {std[name]:.2g}" for name in known)
-    return f"over {len(summary['members'])} trainings: {parts}"
+def _members_text(summary: "Summary") -> str:
+    """The mean and std of each score over the members; empty for a single training."""
+    if not (summary.members and summary.members_mean and summary.members_std):
+        return ""
+    pairs = [(n, mean, summary.members_std[n]) for n, mean in summary.members_mean.items()]
+    known = [f"{n} {mean:.3g} ± {std:.2g}" for n, mean, std in pairs if None not in (mean, std)]
+    return f"mean of {len(summary.members)} trainings: {', '.join(known)}"
 
 
 def _epoch_text(row: dict[str, Any]) -> str:

@@ -1,54 +1,21 @@
-"""diagnosis.html: the verdict on top, each finding with its picture and its command, each test."""
+"""Run the diagnosis of a run or a dataset, and write diagnosis.html."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.resources import files
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxreg.cache.datasets import dataset_names
 from jaxreg.cache.store import Cache
 from jaxreg.common.device import prepare_jax
-from jaxreg.common.files import write_whole
 from jaxreg.diagnosis import trials
 from jaxreg.diagnosis.subject import Say, Subject, of_dataset, of_run
 from jaxreg.diagnosis.trials import Trial
 from jaxreg.errors import InputError, nearest
-from jaxreg.report.page import data_uri
+from jaxreg.report.page import write_page
 from jaxreg.training.run_directory import RunDirectory, run_path
+from jaxreg.verdict.finding import ORDER
 from jaxreg.verdict.judge import judge
-
-
-@dataclass(frozen=True)
-class Page:
-    """All that the page says."""
-
-    name: str  # of the run or dataset
-    what: str  # a sentence about it
-    verdict: Mapping[str, Any]  # as in summary.json
-    pictures: Mapping[str, bytes]  # finding's code → PNG
-    trials: Sequence[tuple[Trial, bytes | None]]
-    seconds: float
-
-
-def write_page(path: Path, page: Page) -> None:
-    """Write the page to `path`, over what is there: one file that needs nothing beside it."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["data_uri"] = data_uri
-    environment.filters["is_command"] = is_command
-    source = files("jaxreg.diagnosis").joinpath("diagnosis.html.jinja")
-    text = environment.from_string(source.read_text(encoding="utf-8")).render(page=page)
-    write_whole(path, text.encode(errors="replace"))
-
-
-def is_command(remedy: str) -> bool:
-    """Whether a remedy is a command as it stands."""
-    return remedy.startswith("jaxreg ")
 
 
 def diagnose(
@@ -60,50 +27,50 @@ def diagnose(
     say: Say,
     target: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """Diagnose a run, or else a dataset, and write `diagnosis.html`.
+    """Diagnose a run or a dataset and write `diagnosis.html`.
 
     Args:
-        name: a run's name in `ckpts` or its path; or a dataset of the cache.
-        cache: the folder of features; None: the run's own, or `cache` for a dataset.
+        name: the name of a run in `ckpts`, the path of a run, or a dataset of the cache.
+        cache: the folder of the features. None means the cache of the run, or `cache` for a
+            dataset.
         ckpts: the folder of runs.
-        images: a source whose preprocessing is compared with the weights, None for none.
-        say: gets each line meant for people.
-        target: columns of a dataset to predict, none for the source's own.
+        images: a source of images. The diagnosis compares their preprocessing with the weights.
+        say: receives each message for the user.
+        target: the target columns of a dataset; empty for those that its source names.
 
     Returns:
-        What `--json` prints: name, verdict, tests, images, page, seconds.
+        The object that `--json` prints: name, verdict, tests, page, seconds.
 
     Raises:
-        InputError: there is no such run or dataset, or it cannot be diagnosed.
+        InputError: no run or dataset has this name, or it cannot be diagnosed.
     """
     begin = time.perf_counter()
     prepare_jax()
     subject = _subject(name, cache, ckpts, target, say)
     say("looking for causes")
     verdict = judge(subject.obs)
-    told = []
-    for question, ask in _tests(subject):
+    done: list[Trial] = []
+    for name, test in _tests(subject):
         started = time.perf_counter()
-        if (trial := ask()) is not None:
-            told.append(trial)
-            say(f"{question} ({time.perf_counter() - started:.1f} s): {trial.answer}")
+        if (trial := test()) is not None:
+            done.append(trial)
+            say(f"{name} ({time.perf_counter() - started:.1f} s): {trial.answer}")
     if images is not None:
         from jaxreg.diagnosis.preprocess_match import preprocessing
 
         say("comparing preprocessing with the weights")
         finding, trial = preprocessing(subject, images)
-        told.append(trial)
+        done.append(trial)
         say(f"images: {trial.answer}")
         if finding is not None:
             verdict = _with(verdict, finding)
-    place = subject.folder / "diagnosis.html"
-    seconds = time.perf_counter() - begin
-    write_page(place, _page(subject, verdict, told, seconds))
+    page = subject.folder / "diagnosis.html"
+    write_diagnosis(page, subject, verdict, done, time.perf_counter() - begin)
     return {
         "name": subject.name,
         "verdict": verdict,
-        "tests": {t.name: {"answer": t.answer, "numbers": dict(t.numbers)} for t in told},
-        "page": str(place),
+        "tests": {t.name: {"answer": t.answer, "numbers": dict(t.numbers)} for t in done},
+        "page": str(page),
         "seconds": round(time.perf_counter() - begin, 3),
     }
 
@@ -111,11 +78,11 @@ def diagnose(
 def _subject(
     name: str, cache: Path | None, ckpts: Path, target: tuple[str, ...], say: Say
 ) -> Subject:
-    place = run_path(name, ckpts)
-    if RunDirectory(place).exists:
+    path = run_path(name, ckpts)
+    if RunDirectory(path).exists:
         if target:
-            raise InputError("--target with a run, which has its own", remedy="leave --target out")
-        return of_run(place, cache, say)
+            raise InputError("--target with a run: a run has targets", remedy="leave --target out")
+        return of_run(path, cache, say)
     root = cache or Path("cache")
     names = dataset_names(Cache(root))
     if name in names:
@@ -142,30 +109,37 @@ def _tests(subject: Subject) -> Iterator[tuple[str, Callable[[], Trial | None]]]
 
 
 def _with(verdict: dict[str, Any], finding: dict[str, Any]) -> dict[str, Any]:
-    """The verdict with one more finding, an error first."""
-    rank = ("error", "warning", "note")
-    findings = sorted(
-        [finding, *verdict["findings"]], key=lambda told: rank.index(told["severity"])
-    )
+    """The verdict with one more finding. An error makes it unhealthy."""
+    findings = [finding, *verdict["findings"]]
+    findings.sort(key=lambda one: ORDER.index(one["severity"]))
     if finding["severity"] != "error":
         return {**verdict, "findings": findings}
-    line = f"not to be believed: {finding['evidence']}. Try {finding['remedy']}"
-    return {"healthy": False, "headline": line, "findings": findings}
+    headline = f"not to be believed: {finding['evidence']}. Try {finding['remedy']}"
+    return {"healthy": False, "headline": headline, "findings": findings}
 
 
-def _page(subject: Subject, verdict: dict[str, Any], told: list[Trial], seconds: float) -> Page:
+def write_diagnosis(
+    path: Path,
+    subject: Subject,
+    verdict: dict[str, Any],
+    done: Sequence[Trial],
+    seconds: float,
+) -> None:
+    """Write the page of a diagnosis to `path`."""
     from jaxreg.diagnosis import pictures
 
     obs, experiment = subject.obs, subject.experiment
-    drawn = {f["code"]: pictures.of_finding(f["code"], obs) for f in verdict["findings"]}
-    names = ", ".join(column.name for column in experiment.columns)
-    return Page(
-        name=subject.name,
-        what=f"{experiment.dataset.name}: {len(obs.train)} training and {len(obs.validation)} "
-        f"validation rows, split {obs.split}; target {', '.join(experiment.targets)}; features "
-        f"{names} of {experiment.recipe.feature_set}; {obs.epochs} epochs",
+    columns = ", ".join(column.name for column in experiment.columns)
+    write_page(
+        path,
+        "diagnosis/diagnosis.html.jinja",
+        title=subject.name,
+        subtitle=f"diagnosis of {experiment.dataset.name}",
         verdict=verdict,
-        pictures={code: picture for code, picture in drawn.items() if picture is not None},
-        trials=[(trial, pictures.of_trial(trial)) for trial in told],
+        about=f"{len(obs.train)} training and {len(obs.validation)} validation rows, split "
+        f"{obs.split}; target {', '.join(experiment.targets)}; features {columns} of "
+        f"{experiment.recipe.feature_set}; {obs.epochs} epochs",
+        pictures={f["code"]: pictures.of_finding(f["code"], obs) for f in verdict["findings"]},
+        trials=[(trial, pictures.of_trial(trial)) for trial in done],
         seconds=seconds,
     )

@@ -16,8 +16,8 @@ from jaxreg.experiment.members import Member, first_member
 from jaxreg.experiment.resolve import resolve
 from jaxreg.head.fit import make_fit
 from jaxreg.head.state import Data, History, init_state, project
+from jaxreg.report.run_predictions import predict_all
 from jaxreg.report.run_verdict import observe
-from jaxreg.report.summary import predict_all
 from jaxreg.trained_run import load_states
 from jaxreg.training.loop import Trained
 from jaxreg.training.run_directory import RunDirectory
@@ -79,7 +79,7 @@ def of_run(path: Path, cache: Path | None, say: Say) -> Subject:
     member, history = first_member(experiment), list(directory.read_history())
     if len(states) > 1:
         say(f"diagnosing the first of its {len(states)} trainings")
-    obs = _look(store, member, Trained(states[:1], history, 0.0, 0.0, interrupted=False), say)
+    obs = _look(member, Trained(states[:1], history, 0.0, 0.0, interrupted=False), say)
     return Subject(path.name, path, store, experiment, obs)
 
 
@@ -91,15 +91,15 @@ def of_dataset(name: str, cache: Path, target: tuple[str, ...], say: Say) -> Sub
     experiment = load_experiment(resolve(store, dataset, {"epochs": EPOCHS, "target": target}))
     say("training a head on a sample of them")
     trained = _train_on_some(experiment)
-    obs = _look(store, first_member(experiment), trained, say)
+    obs = _look(first_member(experiment), trained, say)
     return Subject(dataset.name, Path(), store, experiment, obs)
 
 
-def _look(store: Cache, member: Member, trained: Trained, say: Say) -> Observed:
+def _look(member: Member, trained: Trained, say: Say) -> Observed:
     say("predicting, and solving a ridge")
-    predicted = predict_all(member.experiment, [member], member.config, trained)
+    predictions = predict_all(member.experiment, [member], trained)
     history = trained.history_of(member)
-    return observe(member, trained.states[0], history, predicted.predictions, store)
+    return observe(member, trained.states[0], history, predictions.predictions)
 
 
 def _train_on_some(experiment: Experiment) -> Trained:

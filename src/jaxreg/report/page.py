@@ -1,134 +1,231 @@
-"""A run told on one page: a single HTML file that needs nothing beside it, and no network."""
+"""HTML pages: each is one file that needs no other file and no network. Here: a run's report."""
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.resources import files
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from jaxreg import metrics
 from jaxreg.common.files import write_whole
+from jaxreg.config_io import command_line, to_json
+from jaxreg.experiment.arrays import Experiment
 from jaxreg.metrics import METRICS, Scores
+from jaxreg.report import plots
+from jaxreg.report.run_predictions import RunPredictions, score_baselines
+from jaxreg.report.summary import Summary, head_text
+from jaxreg.training.loop import Trained
+from jaxreg.training.run_directory import Row
 
-NO_MEANING = "\N{EN DASH}"
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+UNDEFINED = "\N{EN DASH}"
 HIGHER_IS_BETTER = ("r2", "spearman")
-
-PREDICTORS = {
-    "model": "this model",
-    "ridge": "ridge",
-    "median": "training median",
-    "mean": "training mean",
-}
-"""How the page calls what is scored; the first line of its table is the first of these."""
-
-SPLITS = ("train", "validation", "test", "left-out")
-
-WorstImage = tuple[str, bytes | None, Mapping[str, tuple[float, float]]]
-"""An id, its thumbnail as JPEG or None, and by target its true and its predicted value."""
-
-Line = tuple[str, list[tuple[str, bool]]]
-"""Of a score table: a name, then for each metric the number and whether it is the best."""
+WORST = 12  # images shown
 
 
-@dataclass(frozen=True)
-class Report:
-    """All that the page says, as plain values. What is None or empty is not shown."""
+def write_page(path: Path, template: str, **content: Any) -> None:
+    """Fill a template, named by its path in the package, and write the page over `path`.
 
-    run: str  # the run's name
-    headline: str  # one sentence: is it learning, and how well
-    healthy: bool | None  # colours the headline; None: not judged
-    random_weights: bool  # the features come from a backbone that was never trained
-    scores: Mapping[str, Mapping[str, Scores | None]]  # split → predictor (of PREDICTORS) → scores
-    by_target: Mapping[str, Mapping[str, Scores]]  # split → target → the model's scores
-    members: Mapping[str, Scores]  # of folds and seeds, each one's; then their mean and std
-
-    dataset: str
-    source: str | Mapping[str, Any]  # where the images came from
-    rows: Mapping[str, int]  # how many of each of SPLITS
-    split: str  # as blocks:10
-    notes: Sequence[str]  # sentences about the split and the rows
-    feature_set: str  # the features' feature set in the cache
-    columns: Sequence[str]  # of that feature set, as identity.mixed10.avg
-    weights: str  # the backbone's: a name for people, or where they came from
-    targets: Mapping[str, tuple[float, float]]  # target → its lowest and highest value
-    head: str  # what it is made of
-    epochs: int | None  # trained; None for a head without epochs
-    best_epoch: int | None  # lowest validation loss, from 1: the weights that are scored
-    stopped_early: bool
-
-    curves: bytes | None  # PNG
-    predicted: Mapping[str, bytes]  # target → PNG, predicted against true
-    residuals: Mapping[str, bytes]  # target → PNG
-    worst: Sequence[WorstImage]  # of the validation rows, worst first
-
-    findings: Sequence[Mapping[str, str]]  # code, severity (error, warning, note), evidence, remedy
-    settings: Mapping[str, Any]
-    seconds: Mapping[str, float]  # by part
-    provenance: Mapping[str, Any]  # versions, device, …
-    command: str  # repeats the run
-
-
-def write_report(path: Path, report: Report) -> None:
-    """Write the page to `path`, over what is there."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "number": _number,
-        "count": lambda value: f"{value:,}",
-        "value": _value,
-        "data_uri": data_uri,
-    }
-    template = files("jaxreg.report").joinpath("run.html.jinja").read_text(encoding="utf-8")
-    page = environment.from_string(template).render(
-        report=report,
-        metrics=METRICS,
-        splits=[split for split in SPLITS if report.rows.get(split)],
-        compared={split: _compared(scores) for split, scores in report.scores.items()},
-        by_target={split: _lines(scores, {}) for split, scores in report.by_target.items()},
-        members=_lines(report.members, {}),
-    )
-    # A file's name may hold bytes that are no text in any encoding.
+    Every template extends report/base.html.jinja, which needs `title`, `subtitle` and `verdict`.
+    """
+    page = _environment().get_template(template).render(content)
+    # a file name may hold bytes that are not text in any encoding
     write_whole(path, page.encode(errors="replace"))
 
 
-def _compared(scores: Mapping[str, Scores | None]) -> list[Line]:
-    """One line for each predictor that has scores, the best number of each metric marked."""
-    known = {told: line for name, told in PREDICTORS.items() if (line := scores.get(name))}
-    best = {}
-    for metric in METRICS:
-        numbers = [value for line in known.values() if (value := line[metric]) is not None]
-        best[metric] = (max if metric in HIGHER_IS_BETTER else min)(numbers, default=None)
-    return _lines(known, best)
+@cache
+def _environment() -> "Environment":
+    """The Jinja environment of all pages."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("jaxreg", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": _number,
+        "value": _value,
+        "sentence": _sentence,
+        "png": lambda picture: _data_uri(picture, "png"),
+        "jpeg": lambda picture: _data_uri(picture, "jpeg"),
+        "best": _best,
+    }
+    environment.globals["METRICS"] = METRICS
+    return environment
 
 
-def _lines(scores: Mapping[str, Scores], best: Scores) -> list[Line]:
+def write_report(
+    folder: Path,
+    experiment: Experiment,
+    trained: Trained,
+    predictions: RunPredictions,
+    summary: Summary,
+) -> None:
+    """Write plots/*.png and report.html into the folder of a run."""
+    config, dataset, recipe = experiment.config, experiment.dataset, experiment.recipe
+    scores = {"validation": _table(summary.metrics, summary.baselines)}
+    by_target = {"validation": summary.by_target}
+    if summary.test is not None:
+        rows = experiment.rows("test")
+        baselines = score_baselines(predictions.baselines, experiment.y, rows, config.huber_delta)
+        scores["test"] = _table(summary.test, baselines)
+        by_target["test"] = metrics.by_target(
+            experiment.targets,
+            experiment.y[rows],
+            predictions.predictions[rows],
+            config.huber_delta,
+        )
+    write_page(
+        folder / "report.html",
+        "report/run.html.jinja",
+        title=folder.name,
+        subtitle=dataset.name,
+        verdict=summary.verdict,
+        summary=summary,
+        random_weights=recipe.random_seed is not None,
+        scores=scores,
+        by_target=by_target,
+        members=_members(summary),
+        run_facts={
+            "dataset": dataset.name,
+            "source": dataset.source,
+            "rows": ", ".join(f"{n:,} {split}" for split, n in summary.rows.items() if n),
+            "split": experiment.split.kind,
+            **{
+                f"target {name}": f"from {_number(np.nanmin(y))} to {_number(np.nanmax(y))}"
+                for name, y in zip(experiment.targets, experiment.y.T, strict=True)
+            },
+            "columns": ", ".join(column.name for column in experiment.columns),
+            "feature set": recipe.feature_set,
+            "weights": f"{recipe.weights_tag} ({recipe.weights[:16]})",
+            "head": head_text(config, summary, experiment.targets),
+        },
+        settings=to_json(config),
+        command=command_line(
+            "jaxreg train", [dataset.name, "--cache", experiment.cache.root], config
+        ),
+        worst=_worst_images(experiment, predictions.predictions),
+        **_write_plots(folder / "plots", experiment, trained, predictions, summary),
+    )
+
+
+def _write_plots(
+    folder: Path,
+    experiment: Experiment,
+    trained: Trained,
+    predictions: RunPredictions,
+    summary: Summary,
+) -> dict[str, Any]:
+    """Write the plots. Returns `curves`, None without epochs, and `plots`: (target, two PNGs)."""
+    curves = None
+    if trained.history:
+        curves = plots.curves(_curves(trained.history), summary.best_epoch)
+        write_whole(folder / "curves.png", curves)
+    pairs = []
+    for number, (target, name) in enumerate(plots.safe_names(experiment.targets).items()):
+        columns = experiment.y[:, number], predictions.predictions[:, number]
+        drawn = {
+            kind: draw(target, *columns, experiment.split.labels)
+            for kind, draw in [
+                ("predicted", plots.predicted_against_true),
+                ("residuals", plots.residuals),
+            ]
+        }
+        for kind, picture in drawn.items():
+            write_whole(folder / f"{kind}-{name}.png", picture)
+        pairs.append((target, *drawn.values()))
+    return {"curves": curves, "plots": pairs}
+
+
+def _table(run: Scores, baselines: Mapping[str, Scores | None]) -> dict[str, Scores]:
+    """The lines of a score table: the run first, then each baseline that has scores."""
+    lines = {
+        "this model": run,
+        "ridge": baselines["ridge"],
+        "training median": baselines["median"],
+        "training mean": baselines["mean"],
+    }
+    return {name: line for name, line in lines.items() if line is not None}
+
+
+def _members(summary: Summary) -> dict[str, Scores]:
+    """The lines of the members' score table; empty for a single training."""
+    if not (summary.members and summary.members_mean and summary.members_std):
+        return {}
+    each = {member.label: member.metrics for member in summary.members}
+    return {**each, "mean": summary.members_mean, "std": summary.members_std}
+
+
+def _worst_images(
+    experiment: Experiment, predictions: np.ndarray
+) -> list[tuple[str, bytes | None, dict[str, tuple[float, float]]]]:
+    """The id, thumbnail, true and predicted values of the validation rows with the largest errors.
+
+    The error of each target is divided by the target's std.
+    """
+    rows, y = experiment.rows("validation"), experiment.y
+    std = np.std(y[rows].astype(np.float64), axis=0)
+    error = np.abs(predictions[rows].astype(np.float64) - y[rows])
+    largest = (error / np.where(std == 0, 1.0, std)).max(axis=1)
+    chosen = rows[np.argsort(-np.nan_to_num(largest, nan=np.inf), kind="stable")[:WORST]]
+    ids, digests = experiment.dataset.ids, experiment.dataset.digests
+    jpegs = experiment.cache.read_thumbnails(digests[row] for row in chosen)
     return [
         (
-            name,
-            [
-                (
-                    _number(line[metric]),
-                    line[metric] is not None and line[metric] == best.get(metric),
-                )
-                for metric in METRICS
-            ],
+            ids[row],
+            jpegs.get(digests[row]),
+            {
+                name: (float(y[row, i]), float(predictions[row, i]))
+                for i, name in enumerate(experiment.targets)
+            },
         )
-        for name, line in scores.items()
+        for row in chosen
     ]
 
 
+def _curves(history: list[Row]) -> list[dict[str, list[float]]]:
+    """The columns of history.csv to plot, for each training."""
+    names = ("epoch", "loss", "val_loss", "learning_rate")
+    by_member: dict[tuple, dict[str, list[float]]] = {}
+    for row in history:
+        curves = by_member.setdefault((row.get("fold"), row.get("seed")), {n: [] for n in names})
+        for name in names:
+            curves[name].append(float(row[name]))
+    return list(by_member.values())
+
+
+def _best(lines: Mapping[str, Scores]) -> Scores:
+    """The best number of each metric over the lines of a score table."""
+    best: Scores = {}
+    for metric in METRICS:
+        numbers = [value for line in lines.values() if (value := line[metric]) is not None]
+        best[metric] = (max if metric in HIGHER_IS_BETTER else min)(numbers, default=None)
+    return best
+
+
 def _number(value: float | None) -> str:
-    """Four significant digits, or a dash for what has no meaning."""
-    return NO_MEANING if value is None else f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+    """Four significant digits, or a dash for None."""
+    return UNDEFINED if value is None else f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+
+
+def _sentence(text: str) -> str:
+    """The text with a capital and a full stop. A name such as mixed10.avg gets no capital."""
+    first = text.split(" ", 1)[0].rstrip(",;:")
+    start = text[:1].upper() if first.isalpha() else text[:1]
+    return f"{start}{text[1:].removesuffix('.')}."
 
 
 def _value(value: object) -> str:
-    """A setting or a fact, in words."""
+    """A setting or a fact as text."""
     if value is None:
-        return NO_MEANING
+        return UNDEFINED
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
@@ -138,5 +235,5 @@ def _value(value: object) -> str:
     return str(value)
 
 
-def data_uri(picture: bytes, kind: str) -> str:
+def _data_uri(picture: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"

@@ -1,36 +1,77 @@
-"""A run's pictures: PNG files of 160 dots an inch, legible at half their size.
+"""The plots of a run, and the helpers that every plot of jaxreg uses. A plot is a PNG as bytes.
 
-Figures are drawn on their own canvas and never through pyplot, so that nothing is shared with a
-notebook's figures. The same numbers give the same bytes.
+The helpers never use pyplot, so they share no state with a notebook's figures. The same numbers
+give the same bytes. Every function that draws is decorated with `styled`.
 """
 
 import io
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator
 
-from jaxreg.common.files import safe_name, write_whole
+from jaxreg.common.files import safe_name
 
-# Okabe and Ito's colours, told apart by all common kinds of colour vision.
+# The colours of Okabe and Ito: readers with any common kind of colour vision can distinguish them.
 BLUE, VERMILLION, BLACK, GREY = "#0072B2", "#D55E00", "#222222", "#8A8F98"
 
 SIDES = {"train": GREY, "validation": BLUE, "test": VERMILLION}
-"""The splits that are drawn, back to front."""
+"""The splits to draw, from back to front."""
 
-DOTS_PER_INCH = 160
-LONGEST_NAME = 40  # letters of a target's name in a picture
+LONGEST_NAME = 40  # letters of a target's name in a plot
+
+styled = rc_context({
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E3E5E8",
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "savefig.dpi": 160,  # legible at half its size
+})  # fmt: skip
+
+
+def figure(size: tuple[float, float] = (5.6, 3.2), **subplots: Any) -> tuple[Figure, Any]:
+    """A figure of this size in inches, and its axes; `subplots` goes to `Figure.subplots`."""
+    made = Figure(figsize=size, layout="constrained")
+    return made, made.subplots(**subplots)
+
+
+def save(figure: Figure) -> bytes:
+    """The figure as a PNG."""
+    with warnings.catch_warnings():  # the font may lack the letters of a target's name
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        picture = io.BytesIO()
+        FigureCanvasAgg(figure).print_figure(picture, metadata={"Software": None})
+    return picture.getvalue()
+
+
+def legend(axes: Axes, columns: int = 3) -> Legend | None:
+    """Draw the legend above the axes, if they have labels."""
+    if not axes.get_legend_handles_labels()[0]:
+        return None
+    return axes.legend(ncols=columns, loc="lower left", bbox_to_anchor=(0, 1))
+
+
+def with_gaps(values: Sequence[float] | np.ndarray, *, positive: bool = False) -> np.ndarray:
+    """The values with NaN, a gap in a line, for those that are not finite (or not positive)."""
+    numbers = np.asarray(values, dtype=np.float64)
+    shown = np.isfinite(numbers) & (numbers > 0) if positive else np.isfinite(numbers)
+    return np.where(shown, numbers, np.nan)
 
 
 def safe_names(names: Iterable[str]) -> dict[str, str]:
-    """A different `safe_name` for each name, also where letters' case does not count."""
-    told: dict[str, str] = {}
+    """A `safe_name` for each name; no two are equal, even where case does not count."""
+    chosen: dict[str, str] = {}
     taken: set[str] = set()
     for name in names:
         safe, count = safe_name(name), 1
@@ -38,23 +79,20 @@ def safe_names(names: Iterable[str]) -> dict[str, str]:
             count += 1
             safe = f"{safe_name(name)}-{count}"
         taken.add(safe.lower())
-        told[name] = safe
-    return told
+        chosen[name] = safe
+    return chosen
 
 
-def write_curves(
-    path: Path, trainings: Sequence[Mapping[str, Sequence[float]]], best_epoch: int | None
-) -> None:
-    """Draw loss and validation loss over the epochs, and below them the learning rate.
+@styled
+def curves(trainings: Sequence[Mapping[str, Sequence[float]]], best_epoch: int | None) -> bytes:
+    """Plot the training loss, the validation loss and the learning rate over the epochs.
 
     Args:
-        path: the PNG to write.
-        trainings: of each, the columns `epoch` (from 1), `loss`, `val_loss` and `learning_rate`,
-            equally long; numbers that are not finite are gaps.
-        best_epoch: the epoch of the lowest validation loss, None to mark none.
+        trainings: for each training, the columns `epoch` (from 1), `loss`, `val_loss` and
+            `learning_rate`, all of one length.
+        best_epoch: the epoch to mark; None marks none.
     """
-    figure = Figure(figsize=(6.0, 4.4), layout="constrained")
-    losses, rate = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    drawing, (losses, rate) = figure((6.0, 4.4), nrows=2, sharex=True, height_ratios=(4, 1))
     longest = max(trainings, key=lambda columns: len(columns["epoch"]))
     marker = "o" if len(longest["epoch"]) < 25 and len(trainings) == 1 else None
     look = {"marker": marker, "ms": 3.5, "lw": 1.8 if len(trainings) == 1 else 1.0}
@@ -64,7 +102,7 @@ def write_curves(
         ("val_loss", "validation", BLUE),
     ]:
         for columns in trainings:
-            values = _finite_or_gap(columns[name])
+            values = with_gaps(columns[name])
             shown = label if columns is trainings[0] else None
             losses.plot(columns["epoch"], values, color=colour, label=shown, **look)
             drawn.append(values)
@@ -75,31 +113,30 @@ def write_curves(
     if best_epoch is not None:
         losses.axvline(best_epoch, color=VERMILLION, lw=1.2, ls="--", label=f"best: {best_epoch}")
     losses.set_ylabel("loss")
-    losses.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
-    rates = _finite_or_gap(longest["learning_rate"])
+    legend(losses)
+    rates = with_gaps(longest["learning_rate"])
     rate.plot(longest["epoch"], rates, color=BLACK, lw=1.4, marker=marker, ms=3.5)
     rate.ticklabel_format(axis="y", useOffset=False)
     rate.set_ylabel("learning\nrate")
     rate.set_xlabel("epoch")
     rate.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    _save(figure, path)
+    return save(drawing)
 
 
-def write_predicted_against_true(
-    path: Path, target: str, true: np.ndarray, predicted: np.ndarray, split: np.ndarray
-) -> None:
-    """Draw one target's predictions over its true values; on the line, both are the same.
+@styled
+def predicted_against_true(
+    target: str, true: np.ndarray, predicted: np.ndarray, split: np.ndarray
+) -> bytes:
+    """Plot the predictions of one target over its true values.
 
     Args:
-        path: the PNG to write.
-        target: its name.
-        true: (N,), target units.
-        predicted: (N,), target units; numbers that are not finite are counted, not drawn, and
-            those far from all true ones are drawn at the rim.
-        split: (N,), `train`, `validation`, `test` or `left-out`; the last are not drawn.
+        target: the name of the target.
+        true: (N,), in target units.
+        predicted: (N,), in target units. The legend counts values that are not finite. Values far
+            outside the range of the true values are drawn at the edge.
+        split: (N,), `train`, `validation`, `test` or `left-out`. Left-out rows are not drawn.
     """
-    figure = Figure(figsize=(5.2, 5.0), layout="constrained")
-    axes = figure.subplots()
+    drawing, axes = figure((5.2, 5.0))
     sides = _finite_sides(true, predicted, split)
     low, high = _frame(sides)
     beyond = 0
@@ -111,46 +148,40 @@ def write_predicted_against_true(
     axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), aspect="equal")
     axes.set_xlabel(f"true {_short(target)} (target units)", parse_math=False)
     axes.set_ylabel("predicted (target units)")
-    _legend(axes, {"not finite": _not_finite(true, predicted, split), "beyond, at the rim": beyond})
-    _save(figure, path)
+    not_finite = _not_finite(true, predicted, split)
+    _legend_with_counts(axes, {"not finite": not_finite, "out of range, at the edge": beyond})
+    return save(drawing)
 
 
-def write_residuals(
-    path: Path, target: str, true: np.ndarray, predicted: np.ndarray, split: np.ndarray
-) -> None:
-    """Draw one target's errors, predicted − true: how often each size, and over the true values.
+@styled
+def residuals(target: str, true: np.ndarray, predicted: np.ndarray, split: np.ndarray) -> bytes:
+    """Plot the errors (predicted − true) of one target: a histogram, and over the true values.
 
-    The arguments are those of `write_predicted_against_true`.
+    The arguments are those of `predicted_against_true`.
     """
-    figure = Figure(figsize=(5.2, 5.0), layout="constrained")
-    often, over = figure.subplots(2, 1)
+    drawing, (counts, over) = figure((5.2, 5.0), nrows=2)
     sides = [(side, x, y - x) for side, x, y in _finite_sides(true, predicted, split)]
     edges = _edges([error for _, _, error in sides])
     for side, x, error in sides:
         share = np.full(len(error), 100 / len(error))
         look = {"train": {"histtype": "stepfilled", "alpha": 0.35}}.get(side, {"histtype": "step"})
-        clipped = np.clip(error, edges[0], edges[-1])  # what lies beyond is in the outermost bars
-        often.hist(clipped, edges, weights=share, color=SIDES[side], lw=1.8, label=side, **look)
+        clipped = np.clip(error, edges[0], edges[-1])  # the outermost bars hold larger errors
+        counts.hist(clipped, edges, weights=share, color=SIDES[side], lw=1.8, label=side, **look)
         _scatter(over, side, x, error)
-    for line in (often.axvline, over.axhline):
+    for line in (counts.axvline, over.axhline):
         line(0, color=BLACK, lw=1, zorder=4)
-    often.set_xlabel(f"error of {_short(target)} (target units)", parse_math=False)
-    often.set_ylabel("rows of the split (%)")
+    counts.set_xlabel(f"error of {_short(target)} (target units)", parse_math=False)
+    counts.set_ylabel("rows of the split (%)")
     over.set_xlabel(f"true {_short(target)} (target units)", parse_math=False)
     over.set_ylabel("error (target units)")
-    _legend(often, {"not finite": _not_finite(true, predicted, split)})
-    _save(figure, path)
-
-
-def _finite_or_gap(values: Sequence[float]) -> np.ndarray:
-    numbers = np.asarray(values, dtype=np.float64)
-    return np.where(np.isfinite(numbers), numbers, np.nan)
+    _legend_with_counts(counts, {"not finite": _not_finite(true, predicted, split)})
+    return save(drawing)
 
 
 def _finite_sides(
     true: np.ndarray, predicted: np.ndarray, split: np.ndarray
 ) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Name, true and predicted values of each split that has something to draw."""
+    """The name, true values and predictions of each split that has finite values."""
     finite = np.isfinite(true) & np.isfinite(predicted)
     chosen = [(side, finite & (split == side)) for side in SIDES]
     return [
@@ -161,7 +192,7 @@ def _finite_sides(
 
 
 def _scatter(axes: Axes, side: str, x: np.ndarray, y: np.ndarray) -> None:
-    """Dots that fade and shrink as they grow many: a hundred thousand still show their density."""
+    """Draw dots. They are smaller and fainter if there are many, so that their density shows."""
     many = len(x)
     size = float(np.clip(2000 / many, 2, 16))
     alpha = float(np.clip(25 / many**0.5, 0.06, 0.85)) * (0.45 if side == "train" else 1)
@@ -169,7 +200,7 @@ def _scatter(axes: Axes, side: str, x: np.ndarray, y: np.ndarray) -> None:
 
 
 def _frame(sides: list[tuple[str, np.ndarray, np.ndarray]]) -> tuple[float, float]:
-    """The range of all values, but no wider on either side than the true values' own range."""
+    """The range of all values, extended by at most the range of the true values on each side."""
     if not sides:
         return 0.0, 1.0
     true = np.concatenate([x for _, x, _ in sides])
@@ -182,7 +213,7 @@ def _frame(sides: list[tuple[str, np.ndarray, np.ndarray]]) -> tuple[float, floa
 
 
 def _edges(errors: list[np.ndarray]) -> np.ndarray:
-    """Edges of a histogram centred on 0, which a few huge errors cannot flatten."""
+    """The edges of a histogram around 0. A few huge errors do not stretch it."""
     together = np.abs(np.concatenate(errors)) if errors else np.zeros(1)
     reach = min(together.max(), 6 * np.quantile(together, 0.75) or together.max()) or 1.0
     bars = 2 * int(np.clip(len(together) ** 0.5 / 2, 5, 25)) + 1  # odd: one bar holds 0
@@ -194,31 +225,16 @@ def _not_finite(true: np.ndarray, predicted: np.ndarray, split: np.ndarray) -> i
     return int((~finite & np.isin(split, list(SIDES))).sum())
 
 
-def _legend(axes: Axes, counts: Mapping[str, int]) -> None:
-    """Name what is drawn, and count what is not."""
+def _legend_with_counts(axes: Axes, counts: Mapping[str, int]) -> None:
+    """Draw the legend, with a line for each kind of value that is not drawn where it lies."""
     for label, count in counts.items():
         if count:
             axes.plot([], [], " ", label=f"{label} ({count:,})")
-    if not axes.get_legend_handles_labels()[0]:
-        return
-    legend = axes.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
-    for handle in legend.legend_handles:
+    drawn = legend(axes, columns=2)
+    for handle in drawn.legend_handles if drawn else ():
         if isinstance(handle, PathCollection):  # as visible as text, however small the dots are
             handle.set(alpha=0.9, sizes=[24])
 
 
 def _short(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
-
-
-def _save(figure: Figure, path: Path) -> None:
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color="#E3E5E8", lw=0.8)
-        axes.set_axisbelow(True)
-    canvas = FigureCanvasAgg(figure)
-    with warnings.catch_warnings():  # a target named in a script that the font lacks is only boxes
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        picture = io.BytesIO()
-        canvas.print_figure(picture, dpi=DOTS_PER_INCH, metadata={"Software": None})
-    write_whole(path, picture.getvalue())

@@ -1,7 +1,6 @@
-"""What the verdict looks at, of a training that has ended."""
+"""The verdict of a finished run: observe its members, judge each, and join the verdicts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -9,10 +8,10 @@ import numpy as np
 
 from jaxreg import metrics
 from jaxreg.cache.lazy_features import read_rows
-from jaxreg.cache.store import Cache
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.members import Member
 from jaxreg.head.state import State
+from jaxreg.report.run_predictions import RunPredictions
 from jaxreg.training.loop import Trained
 from jaxreg.training.run_directory import Row
 from jaxreg.verdict.finding import ORDER, Compared, Finding
@@ -20,20 +19,21 @@ from jaxreg.verdict.judge import headline, judge
 from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.sampling import choose_rows
 
+MOST = 5  # members whose verdict is computed, besides those that are not finite
+
 
 def observe(
-    member: Member, state: State, history: Sequence[Row], predictions: np.ndarray, cache: Cache
+    member: Member, state: State, history: Sequence[Row], predictions: np.ndarray
 ) -> Observed:
-    """Plain arrays for `jaxreg.verdict.judge`; of the features only a sample of rows is read.
+    """Collect plain arrays for `jaxreg.verdict.judge`. It reads the features of sampled rows only.
 
     Args:
-        member: the training; what a fold holds out counts as its validation rows.
-        state: at its end.
-        history: its lines of history.csv.
-        predictions: (rows, targets), its own for every row.
-        cache: where the features came from.
+        member: the training. The rows that a fold holds out count as its validation rows.
+        state: the state at the end of the training.
+        history: the lines of history.csv of this training.
+        predictions: (rows, targets), this member's prediction for every row.
     """
-    experiment, config, bar = member.experiment, member.config, member.baseline
+    experiment, config = member.experiment, member.config
     dataset, y = experiment.dataset, experiment.y
     labels = experiment.split.labels
     if member.fold is not None:
@@ -41,18 +41,14 @@ def observe(
         labels = np.array([swapped.get(label, label) for label in labels], dtype=object)
     sequence, order = experiment.places
     train, validation = np.flatnonzero(labels == "train"), np.flatnonzero(labels == "validation")
-    told = predictions[validation]
-    gain, error = np.nan, np.inf
-    if np.isfinite(told).all():
-        median = np.broadcast_to(np.median(y[train], axis=0), told.shape)
-        blocks = experiment.runs_of(validation)
-        gain, error = metrics.bootstrap_gain(y[validation], told, median, blocks=blocks)
+    median = np.broadcast_to(np.median(y[train], axis=0), y.shape)
+    gain, gain_error = _gain(experiment, validation, predictions, median)
     sampled = choose_rows(labels, sequence, order)
     state = jax.device_get(state)
     names = ("loss", "val_loss", "val_mae", "learning_rate")
     return Observed(
         config=config,
-        words=(dataset.name, "--cache", str(cache.root)),
+        words=(dataset.name, "--cache", str(experiment.cache.root)),
         extract=dataset.extract_command(),
         y=y,
         predictions=predictions,
@@ -71,40 +67,23 @@ def observe(
         finite=bool(state.finite),
         best_epoch=int(state.best_epoch),
         stopped_early=bool(state.stopped),
-        ridge=None if bar is None else bar.predictions,
+        ridge=None if member.baseline is None else member.baseline.predictions,
         gain=gain,
-        gain_error=error,
+        gain_error=gain_error,
         random_seed=experiment.recipe.random_seed,
     )
-
-
-MOST = 5  # trainings of a run that are looked at one by one, beside those that are not finite
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a run says of every row of the dataset; each (rows, targets), target units.
-
-    With folds a row's prediction is its fold's; of several seeds it is the mean.
-    """
-
-    predictions: np.ndarray
-    each: tuple[np.ndarray, ...]  # of every member
-    median: np.ndarray  # of the training rows
-    ridge: np.ndarray | None
 
 
 def verdict_of(
     experiment: Experiment,
     members: Sequence[Member],
     trained: Trained,
-    told: Told,
-    cache: Cache,
+    predictions: RunPredictions,
 ) -> dict[str, Any]:
-    """`verdict` of summary.json.
+    """The `verdict` of summary.json.
 
-    Of several trainings the headline is about their predictions together, and a finding is what at
-    least half of those looked at have, or what is an error in any of them.
+    With several members, the headline compares their pooled predictions. A finding is kept if at
+    least half of the judged members have it, or if it is an error in one of them.
     """
     verdicts = [
         judge(
@@ -112,58 +91,71 @@ def verdict_of(
                 members[number],
                 trained.states[number],
                 trained.history_of(members[number]),
-                told.each[number],
-                cache,
+                predictions.by_member[number],
             )
         )
-        for number in looked_at(trained.states)
+        for number in judged_members(trained.states)
     ]
     if len(members) == 1:
         return verdicts[0]
-    obs = _together(experiment, members[0].config.head == "ridge", told)
-    findings = _findings([verdict["findings"] for verdict in verdicts])
+    compared = _compare(experiment, members[0].config.head == "ridge", predictions)
+    findings = _join([verdict["findings"] for verdict in verdicts])
     errors = [finding for finding in findings if finding.severity == "error"]
     return {
-        "healthy": obs.learns and not errors,
-        "headline": headline(obs, errors, errors[0].remedy if errors else ""),
+        "healthy": compared.learns and not errors,
+        "headline": headline(compared, errors, errors[0].remedy if errors else ""),
         "findings": [vars(finding) for finding in findings],
     }
 
 
-def looked_at(states: Sequence[State]) -> list[int]:
-    """Which trainings are looked at one by one: MOST of them, and all that are not finite."""
-    some = set(range(0, len(states), -(-len(states) // MOST)))
-    return sorted(some | {number for number, state in enumerate(states) if not state.finite})
+def judged_members(states: Sequence[State]) -> list[int]:
+    """The numbers of the members to judge: MOST of them, and all that are not finite."""
+    spread = set(range(0, len(states), -(-len(states) // MOST)))
+    return sorted(spread | {number for number, state in enumerate(states) if not state.finite})
 
 
-def _together(experiment: Experiment, is_ridge: bool, told: Told) -> Compared:
-    rows = experiment.rows("validation")
-    y, predictions, median = experiment.y[rows], told.predictions[rows], told.median[rows]
-    finite = bool(np.isfinite(predictions).all())
-    gain, error = np.nan, np.inf
-    if finite:
-        blocks = experiment.runs_of(rows)
-        gain, error = metrics.bootstrap_gain(y, predictions, median, blocks=blocks)
-    ridge = None if told.ridge is None or is_ridge else told.ridge[rows]
-    return Compared(
-        mae=float(np.abs(predictions - y).mean()) if finite else None,
-        median_mae=float(np.abs(median - y).mean()),
-        ridge_mae=None if ridge is None else float(np.abs(ridge - y).mean()),
-        gain=gain,
-        gain_error=error,
+def _gain(
+    experiment: Experiment, rows: np.ndarray, predictions: np.ndarray, median: np.ndarray
+) -> tuple[float, float]:
+    """The gain over the training median and its error; nan, inf if a prediction is not finite."""
+    if not np.isfinite(predictions[rows]).all():
+        return np.nan, np.inf
+    return metrics.bootstrap_gain(
+        experiment.y[rows], predictions[rows], median[rows], blocks=experiment.runs_of(rows)
     )
 
 
-def _findings(each: Sequence[Sequence[dict[str, Any]]]) -> list[Finding]:
-    """One finding for each cause, in the words of the first training that has it."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for findings in each:
+def _compare(experiment: Experiment, is_ridge: bool, predictions: RunPredictions) -> Compared:
+    """Compare the pooled predictions with the pooled baselines."""
+    rows = experiment.rows("validation")
+    median, ridge = predictions.baselines["median"], predictions.baselines["ridge"]
+    assert median is not None
+
+    def mae(values: np.ndarray) -> float:
+        return float(np.abs(values[rows] - experiment.y[rows]).mean())
+
+    finite = bool(np.isfinite(predictions.predictions[rows]).all())
+    gain, gain_error = _gain(experiment, rows, predictions.predictions, median)
+    return Compared(
+        mae=mae(predictions.predictions) if finite else None,
+        median_mae=mae(median),
+        ridge_mae=None if ridge is None or is_ridge else mae(ridge),
+        gain=gain,
+        gain_error=gain_error,
+    )
+
+
+def _join(by_member: Sequence[Sequence[dict[str, Any]]]) -> list[Finding]:
+    """One finding for each cause, with the evidence of the first member that has it."""
+    by_code: dict[str, list[dict[str, Any]]] = {}
+    for findings in by_member:
         for finding in findings:
-            found.setdefault(finding["code"], []).append(finding)
-    told = []
-    for same in found.values():
+            by_code.setdefault(finding["code"], []).append(finding)
+    joined = []
+    for same in by_code.values():
         worst = min(same, key=lambda finding: ORDER.index(finding["severity"]))
-        if worst["severity"] == "error" or 2 * len(same) >= len(each):
-            share = "" if len(each) == len(same) else f" ({len(same)} of {len(each)} trainings)"
-            told.append(Finding(**{**worst, "evidence": worst["evidence"] + share}))
-    return sorted(told, key=lambda finding: ORDER.index(finding.severity))
+        if worst["severity"] == "error" or 2 * len(same) >= len(by_member):
+            of = f" ({len(same)} of {len(by_member)} trainings)"
+            share = of if len(same) < len(by_member) else ""
+            joined.append(Finding(**{**worst, "evidence": worst["evidence"] + share}))
+    return sorted(joined, key=lambda finding: ORDER.index(finding.severity))

@@ -1,183 +1,170 @@
-"""What a run amounts to: predictions, scores, verdict and where it all came from."""
+"""The summary of a run: scores, epochs, verdict, provenance. summary.json is its JSON."""
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from jaxreg import metrics
-from jaxreg.cache.lazy_features import read_pieces
-from jaxreg.cache.store import Cache
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.members import Member
-from jaxreg.head.apply import predict_rows
 from jaxreg.head.state import State
-from jaxreg.report.run_verdict import Told, verdict_of
-from jaxreg.train_config import HeadConfig, TrainConfig
+from jaxreg.metrics import Scores
+from jaxreg.report.run_predictions import RunPredictions, member_baselines, score_baselines
+from jaxreg.report.run_verdict import verdict_of
+from jaxreg.train_config import HeadConfig
 from jaxreg.training.loop import Trained
 
-
-def predict_all(
-    experiment: Experiment, members: Sequence[Member], config: TrainConfig, trained: Trained
-) -> Told:
-    """Predictions with the best weights, and those of the predictors to compare with."""
-    heads = [(state.best_params, state.scalers) for state in trained.states]
-    each = tuple(np.empty(experiment.y.shape, np.float32) for _ in heads)
-    for rows, x in read_pieces(experiment.x, np.arange(len(experiment.y))):
-        for predictions, (params, scalers) in zip(each, heads, strict=True):
-            predictions[rows] = predict_rows(params, scalers, config, x)
-    medians = [np.broadcast_to(_median(m.experiment), experiment.y.shape) for m in members]
-    bars = [m.baseline.predictions for m in members if m.baseline is not None]
-    return Told(
-        predictions=_combine(experiment, members, each),
-        each=each,
-        median=_combine(experiment, members, medians),
-        ridge=_combine(experiment, members, bars) if len(bars) == len(members) else None,
-    )
+SPLITS = ("train", "validation", "test", "left-out")
 
 
-def _median(experiment: Experiment) -> np.ndarray:
-    """Of the training rows' targets (targets,)."""
-    return np.median(experiment.y[experiment.rows("train")], axis=0)
+@dataclass(frozen=True, kw_only=True)
+class TrainingSummary:
+    """What the summaries of a run and of one of its members share."""
+
+    metrics: Scores  # on the validation rows; with folds, on all rows that a fold held out
+    test: Scores | None
+    baselines: dict[str, Scores | None]  # mean, median, ridge; scored on the rows of `metrics`
+    epochs: int  # with several members, the most of any member
+    best_epoch: int | None  # counted from 1; None with several members
+    stopping_epoch_best: int | None
+    stopped_early: bool
+    blend_share: list[float] | None  # the ridge's weight in a blend, by target
 
 
-def _combine(
-    experiment: Experiment, members: Sequence[Member], each: Sequence[np.ndarray]
-) -> np.ndarray:
-    """The mean over members, but of a row in a fold only over the members that held it out."""
-    if len(each) == 1:
-        return each[0]
-    combined = np.asarray(np.mean(each, axis=0, dtype=np.float64), np.float32)
-    if experiment.folds:
-        fold_of_row = experiment.fold_of_row
-        for fold in range(len(experiment.folds)):
-            rows = np.flatnonzero(fold_of_row == fold)
-            own = [a[rows] for m, a in zip(members, each, strict=True) if m.fold == fold]
-            combined[rows] = np.mean(own, axis=0, dtype=np.float64)
-    return combined
+@dataclass(frozen=True, kw_only=True)
+class MemberSummary(TrainingSummary):
+    """The summary of one training of a run with folds or seeds."""
+
+    fold: int | None  # counted from 0; None without folds
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """The name of this training in the report."""
+        return f"seed {self.seed}" if self.fold is None else f"fold {self.fold}, seed {self.seed}"
 
 
-def predictions_table(experiment: Experiment, predictions: np.ndarray) -> pa.Table:
-    """The table of predictions.parquet."""
-    columns: dict[str, Any] = {
-        "id": experiment.dataset.table["id"],
-        "split": pa.array(experiment.split.labels.tolist(), pa.string()),
-    }
-    if experiment.folds:
-        columns["fold"] = pa.array(
-            [None if fold < 0 else fold for fold in experiment.fold_of_row.tolist()], pa.int32()
-        )
-    for kind, values in [("target", experiment.y), ("prediction", predictions)]:
-        for name, column in zip(experiment.targets, values.T, strict=True):
-            columns[f"{kind}.{name}"] = pa.array(column, from_pandas=kind == "target")
-    return pa.table(columns)
+@dataclass(frozen=True, kw_only=True)
+class Summary(TrainingSummary):
+    """The summary of a run. Fields that only several members have are None for a single one."""
+
+    by_target: dict[str, Scores]
+    members: list[MemberSummary] | None
+    members_mean: Scores | None
+    members_std: Scores | None
+    combined: Scores | None  # repeats `metrics`
+    dead: str | None  # why the training stopped early, if the head was dead
+    rows: dict[str, int]  # the number of rows of each split
+    notes: list[str]
+    seconds: dict[str, float]
+    verdict: dict[str, Any]  # healthy, headline, findings
+    intervals: dict[str, Any] | None = None
+    suggestions: list[dict[str, Any]] = field(default_factory=list)
+    provenance: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of summary.json."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Summary":
+        """Read what `to_json` wrote. Other keys, such as the format, are ignored."""
+        known = {one.name: content[one.name] for one in dataclasses.fields(cls)}
+        members = known["members"]
+        known["members"] = members and [MemberSummary(**member) for member in members]
+        return cls(**known)
 
 
 def summarize(
     experiment: Experiment,
     members: Sequence[Member],
-    config: TrainConfig,
     trained: Trained,
-    told: Told,
+    predictions: RunPredictions,
+    *,
     device: str,
-    cache: Cache,
-) -> dict[str, Any]:
-    """summary.json but for `seconds`, which the caller completes."""
-    rows = {side: experiment.rows(side) for side in ("train", "validation", "test", "left-out")}
+    seconds: dict[str, float],
+) -> Summary:
+    """Score, judge and describe a finished training."""
+    rows = {split: experiment.rows(split) for split in SPLITS}
+    y, delta = experiment.y, experiment.config.huber_delta
+    validation, test = rows["validation"], rows["test"]
     each = [
-        _summarize_one(member, state, predictions)
-        for member, state, predictions in zip(members, trained.states, told.each, strict=True)
+        _summarize_member(member, state, own)
+        for member, state, own in zip(members, trained.states, predictions.by_member, strict=True)
     ]
-    validation, delta = rows["validation"], config.huber_delta
-    y, predictions = experiment.y[validation], told.predictions[validation]
-    several = len(members) > 1
-    return {
-        **(_over_members(each) if several else {**each[0], "std": None}),
-        "by_target": metrics.by_target(experiment.targets, y, predictions, delta),
-        "combined": metrics.scores(y, predictions, delta) if several else None,
-        "members": each if several else None,
-        "rows": {side: len(numbers) for side, numbers in rows.items()},
-        "notes": experiment.notes,
-        "dead": trained.dead or None,  # why it was ended, where it could not recover
-        "verdict": verdict_of(experiment, members, trained, told, cache),
-        "provenance": provenance(experiment, config, device),
-    }
-
-
-def _summarize_one(member: Member, state: State, predictions: np.ndarray) -> dict[str, Any]:
-    """Scores and epochs of one training."""
-    its, delta, scored = member.experiment, member.config.huber_delta, member.scored
-    y, train_y, bar = its.y, its.y[its.rows("train")], member.baseline
-    ridge = None if bar is None else bar.predictions[scored]
-    tested = its.rows("test") if member.fold is None else scored[:0]
-    return {
-        **member.label,
-        "metrics": metrics.scores(y[scored], predictions[scored], delta),
-        "test": metrics.scores(y[tested], predictions[tested], delta) if len(tested) else None,
-        "baselines": metrics.baselines(train_y, y[scored], delta, ridge),
-        "epochs": int(state.epoch),
-        "best_epoch": int(state.best_epoch) or None,
-        "stopping_epoch_best": int(state.early_stopping.best_epoch) or None,
-        "stopped_early": bool(state.stopped),
-        "blend_share": blend_share(state),
-    }
-
-
-def blend_share(state: State) -> list[float] | None:
-    """Of a blend, by target; None for another head."""
-    blend = state.best_params.get("blend")
-    return (
-        None if blend is None else [round(float(share), 4) for share in np.asarray(blend["share"])]
+    several, first = len(each) > 1, each[0]
+    pooled = metrics.scores(y[validation], predictions.predictions[validation], delta)
+    own_scores = [one.metrics for one in each]
+    shares = [one.blend_share for one in each if one.blend_share is not None]
+    return Summary(
+        metrics=pooled,
+        test=metrics.scores(y[test], predictions.predictions[test], delta) if len(test) else None,
+        by_target=metrics.by_target(
+            experiment.targets, y[validation], predictions.predictions[validation], delta
+        ),
+        baselines=score_baselines(predictions.baselines, y, validation, delta),
+        members=each if several else None,
+        members_mean=metrics.mean_of(own_scores) if several else None,
+        members_std=metrics.std_of(own_scores) if several else None,
+        combined=pooled if several else None,
+        epochs=max(one.epochs for one in each),
+        best_epoch=None if several else first.best_epoch,
+        stopping_epoch_best=None if several else first.stopping_epoch_best,
+        stopped_early=all(one.stopped_early for one in each),
+        dead=trained.dead or None,
+        blend_share=np.mean(shares, axis=0).round(4).tolist() if shares else None,
+        rows={split: len(numbers) for split, numbers in rows.items()},
+        notes=experiment.notes,
+        seconds=seconds,
+        verdict=verdict_of(experiment, members, trained, predictions),
+        provenance=_provenance(experiment, device),
     )
 
 
-def mean_share(each: Sequence[dict[str, Any]]) -> list[float] | None:
-    """The mean over trainings."""
-    shares = [one["blend_share"] for one in each]
-    return None if None in shares else np.mean(shares, axis=0).round(4).tolist()
+def _summarize_member(member: Member, state: State, predictions: np.ndarray) -> MemberSummary:
+    y, delta, scored = member.experiment.y, member.config.huber_delta, member.scored
+    test = member.experiment.rows("test") if member.fold is None else scored[:0]
+    return MemberSummary(
+        fold=member.fold,
+        seed=member.seed,
+        metrics=metrics.scores(y[scored], predictions[scored], delta),
+        test=metrics.scores(y[test], predictions[test], delta) if len(test) else None,
+        baselines=score_baselines(member_baselines(member), y, scored, delta),
+        epochs=int(state.epoch),
+        best_epoch=int(state.best_epoch) or None,
+        stopping_epoch_best=int(state.early_stopping.best_epoch) or None,
+        stopped_early=bool(state.stopped),
+        blend_share=_blend_share(state),
+    )
 
 
-def head_text(config: HeadConfig, summary: Mapping[str, Any], targets: Sequence[str]) -> str:
-    """What a head is made of, in a few words."""
+def _blend_share(state: State) -> list[float] | None:
+    blend = state.best_params.get("blend")
+    return None if blend is None else [round(float(s), 4) for s in np.asarray(blend["share"])]
+
+
+def head_text(config: HeadConfig, summary: Summary, targets: Sequence[str]) -> str:
+    """Describe a head in a few words."""
     on = f" on {config.components} components" if config.components else ""
     if config.head == "ridge":
         return f"ridge{on}"
     mlp = "MLP " + "-".join(str(width) for width in config.hidden) if config.hidden else "linear"
-    shares = summary["blend_share"]
-    if shares is None:
+    if summary.blend_share is None:
         return f"{mlp}{on}"
-    of = [f" for {name}" for name in targets] if len(targets) > 1 else [""]
-    told = ", ".join(f"{share:.0%}{name}" for share, name in zip(shares, of, strict=True))
-    mean = "on average " if summary["members"] else ""
-    return f"blend: {mean}{told} ridge, the rest {mlp}{on}"
+    names = [f" for {name}" for name in targets] if len(targets) > 1 else [""]
+    pairs = zip(summary.blend_share, names, strict=True)
+    shares = ", ".join(f"{share:.0%}{name}" for share, name in pairs)
+    mean = "on average " if summary.members else ""
+    return f"blend: {mean}{shares} ridge, the rest {mlp}{on}"
 
 
-def _over_members(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Means over the members, and the std of each metric; epochs are the most of any."""
-    own = [one["metrics"] for one in each]
-    tests = [one["test"] for one in each]
-    return {
-        "metrics": metrics.mean_of(own),
-        "std": metrics.std_of(own),
-        "test": metrics.mean_of(tests) if all(tests) else None,
-        "baselines": {
-            name: metrics.mean_of(lines) if all(lines) else None
-            for name in each[0]["baselines"]
-            for lines in [[one["baselines"][name] for one in each]]
-        },
-        "epochs": max(one["epochs"] for one in each),
-        "best_epoch": None,
-        "stopping_epoch_best": None,
-        "stopped_early": all(one["stopped_early"] for one in each),
-        "blend_share": mean_share(each),
-    }
-
-
-def provenance(experiment: Experiment, config: TrainConfig, device: str) -> dict[str, Any]:
-    """Who made this, of what."""
+def _provenance(experiment: Experiment, device: str) -> dict[str, Any]:
+    """Versions, device and command of this run. config.json has the recipe and the settings."""
     from importlib.metadata import version
 
     packages = ("jaxreg", "jax", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
@@ -187,8 +174,7 @@ def provenance(experiment: Experiment, config: TrainConfig, device: str) -> dict
             **{name: version(name) for name in packages},
         },
         "device": device,
-        "seed": config.seed,
-        "recipe": experiment.recipe.to_json(),
+        "seed": experiment.config.seed,
         "weights": experiment.recipe.weights_tag,
         "dataset": experiment.dataset.fingerprint,
         "git_commit": _git_commit(),
@@ -197,11 +183,11 @@ def provenance(experiment: Experiment, config: TrainConfig, device: str) -> dict
 
 
 def _git_commit() -> str | None:
-    """The commit of the folder the command runs in, if it is a repository."""
+    """The commit of the current folder, if it is a repository."""
     try:
-        told = subprocess.run(
+        answer = subprocess.run(
             ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return told.stdout.strip() if told.returncode == 0 else None
+    return answer.stdout.strip() if answer.returncode == 0 else None

@@ -1,0 +1,95 @@
+"""Predictions of a finished run for every row of its dataset, and those of its baselines."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from jaxreg.cache.lazy_features import read_pieces
+from jaxreg.experiment.arrays import Experiment
+from jaxreg.experiment.members import Member
+from jaxreg.head.apply import predict_rows
+from jaxreg.metrics import Scores, constant_baselines, scores
+from jaxreg.training.loop import Trained
+
+
+@dataclass(frozen=True)
+class RunPredictions:
+    """Predictions for every row of the dataset; each array is (rows, targets) in target units.
+
+    With folds, a row's prediction comes from the heads of the fold that held the row out. The
+    predictions of several seeds are averaged. The same holds for the baselines.
+    """
+
+    predictions: np.ndarray
+    by_member: tuple[np.ndarray, ...]
+    baselines: Mapping[str, np.ndarray | None]  # mean, median, ridge
+
+
+def score_baselines(
+    baselines: Mapping[str, np.ndarray | None], y: np.ndarray, rows: np.ndarray, delta: float
+) -> dict[str, Scores | None]:
+    """The scores of each baseline on some rows; None for a baseline without predictions."""
+    return {
+        name: None if values is None else scores(y[rows], values[rows], delta)
+        for name, values in baselines.items()
+    }
+
+
+def predict_all(
+    experiment: Experiment, members: Sequence[Member], trained: Trained
+) -> RunPredictions:
+    """Predict every row with the best weights of every member, and with the baselines."""
+    heads = [(state.best_params, state.scalers) for state in trained.states]
+    by_member = tuple(np.empty(experiment.y.shape, np.float32) for _ in heads)
+    for rows, x in read_pieces(experiment.x, np.arange(len(experiment.y))):
+        for predictions, (params, scalers) in zip(by_member, heads, strict=True):
+            predictions[rows] = predict_rows(params, scalers, experiment.config, x)
+    baselines: dict[str, np.ndarray | None] = {}
+    each = [member_baselines(member) for member in members]
+    for name in each[0]:
+        known = [values for one in each if (values := one[name]) is not None]
+        complete = len(known) == len(members)
+        baselines[name] = _combine(experiment, members, known) if complete else None
+    return RunPredictions(_combine(experiment, members, by_member), by_member, baselines)
+
+
+def member_baselines(member: Member) -> dict[str, np.ndarray | None]:
+    """Predictions (rows, targets) of what one training is compared with: mean, median, ridge."""
+    y = member.experiment.y
+    constants = constant_baselines(y[member.experiment.rows("train")], len(y))
+    return {**constants, "ridge": None if member.baseline is None else member.baseline.predictions}
+
+
+def _combine(
+    experiment: Experiment, members: Sequence[Member], by_member: Sequence[np.ndarray]
+) -> np.ndarray:
+    """The mean over members; for a row in a fold, only over the members that held it out."""
+    if len(by_member) == 1:
+        return by_member[0]
+    combined = np.mean(by_member, axis=0, dtype=np.float64).astype(by_member[0].dtype)
+    if experiment.folds:
+        fold_of_row = experiment.fold_of_row
+        for fold in range(len(experiment.folds)):
+            rows = np.flatnonzero(fold_of_row == fold)
+            own = [a[rows] for m, a in zip(members, by_member, strict=True) if m.fold == fold]
+            combined[rows] = np.mean(own, axis=0, dtype=np.float64)
+    return combined
+
+
+def predictions_table(experiment: Experiment, predictions: np.ndarray) -> pa.Table:
+    """The table of predictions.parquet."""
+    columns: dict[str, Any] = {
+        "id": experiment.dataset.table["id"],
+        "split": pa.array(experiment.split.labels.tolist(), pa.string()),
+    }
+    if experiment.folds:
+        columns["fold"] = pa.array(
+            [None if fold < 0 else fold for fold in experiment.fold_of_row.tolist()], pa.int32()
+        )
+    for kind, values in [("target", experiment.y), ("prediction", predictions)]:
+        for name, column in zip(experiment.targets, values.T, strict=True):
+            columns[f"{kind}.{name}"] = pa.array(column, from_pandas=kind == "target")
+    return pa.table(columns)
