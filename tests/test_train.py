@@ -32,6 +32,7 @@ from jaxreg.train_config import TrainConfig
 from jaxreg.trained_run import TrainedRun
 from jaxreg.training import checkpoint, loop
 
+# the same for all tests where nothing else is asked: each other one has to be compiled
 QUICK = {"hidden": (16, 8), "epochs": 12, "learning_rate": 0.01}
 
 
@@ -89,7 +90,7 @@ def _column(table, name: str, side: str) -> np.ndarray:
 
 
 def test_it_learns_what_is_there_to_be_learned(planted: Path) -> None:
-    run = run_quick(planted, epochs=60)
+    run = run_quick(planted, test=0.1, epochs=60)
     assert run.summary["metrics"]["r2"] > 0.8
     assert run.summary["verdict"]["healthy"]
     assert run.summary["verdict"]["headline"].startswith("learning: MAE ")
