@@ -22,7 +22,7 @@ def test_output_is_relu_layers_and_a_linear_one() -> None:
         y = np.maximum(y @ np.asarray(layer["kernel"]) + np.asarray(layer["bias"]), 0)
     output = jax.device_get(params["output"])
     expected = y @ output["kernel"] + output["bias"]
-    np.testing.assert_allclose(mlp.apply(params, jnp.asarray(x), config), expected, atol=1e-6)
+    np.testing.assert_allclose(mlp.layers(params, jnp.asarray(x), config)[1], expected, atol=1e-6)
 
 
 def test_activations_are_those_of_numpy_for_any_number_of_rows() -> None:
@@ -67,7 +67,7 @@ def test_dropout_comes_after_every_second_hidden_layer(
     config = HeadConfig(hidden=hidden, dropout=0.5)
     params = mlp.init(KEY, 3, config, 1)
     x = jnp.ones((8, 3))
-    same = np.array_equal(mlp.apply(params, x, config), mlp.apply(params, x, config, KEY))
+    same = np.array_equal(mlp.layers(params, x, config)[1], mlp.layers(params, x, config, KEY)[1])
     assert same is not drops
 
 
@@ -75,11 +75,11 @@ def test_dropout_keeps_the_expected_output() -> None:
     config = HeadConfig(hidden=(16, 32), dropout=0.25)
     params = mlp.init(KEY, 3, config, 1)
     x = jnp.array([[1.0, -0.5, 2.0]])
-    drawn = jax.vmap(lambda key: mlp.apply(params, x, config, key))(jax.random.split(KEY, 4000))
+    drawn = jax.vmap(lambda key: mlp.layers(params, x, config, key)[1])(jax.random.split(KEY, 4000))
     # the layer after the dropped one is linear, so the mean over masks is the output without any
     error = np.std(drawn) / np.sqrt(len(drawn))
     assert error > 0
-    assert abs(np.mean(drawn) - mlp.apply(params, x, config)[0, 0]) < 4 * error
+    assert abs(np.mean(drawn) - mlp.layers(params, x, config)[1][0, 0]) < 4 * error
 
 
 def test_two_dropouts_draw_different_masks() -> None:
@@ -87,7 +87,7 @@ def test_two_dropouts_draw_different_masks() -> None:
     params = mlp.init(KEY, 64, config, 64)
     eye = {"kernel": jnp.eye(64), "bias": jnp.zeros(64)}
     params = {"hidden": dict.fromkeys(params["hidden"], eye), "output": eye}
-    kept = np.asarray(mlp.apply(params, jnp.ones((100, 64)), config, KEY)) > 0
+    kept = np.asarray(mlp.layers(params, jnp.ones((100, 64)), config, KEY)[1]) > 0
     # twice the same mask would keep a half of the units, two independent ones keep a quarter
     assert kept.mean() == pytest.approx(0.25, abs=0.02)
 
@@ -96,4 +96,4 @@ def test_float64_in_float64_out() -> None:
     config = HeadConfig(hidden=(4,))
     with jax.enable_x64(True):
         params = jax.tree.map(lambda a: a.astype(jnp.float64), mlp.init(KEY, 3, config, 1))
-        assert mlp.apply(params, jnp.ones((2, 3), jnp.float64), config).dtype == jnp.float64
+        assert mlp.layers(params, jnp.ones((2, 3), jnp.float64), config)[1].dtype == jnp.float64

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +12,11 @@ import pytest
 
 from faults.made import TUNING, photos, train
 from jaxreg.verdict.catalogue import CAUSES, PREPROCESSING
-from jaxreg.verdict.catalogue_page import document
 from jaxreg.verdict.judge import judge
 from jaxreg.verdict.observation import Observed
 
 DOCS = Path(__file__).parents[1] / "docs"
+document = runpy.run_path(str(DOCS / "verdict_page.py"))["document"]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,8 @@ def test_a_relu_over_targets_of_one_sign_is_no_fault(good: Observed) -> None:
 
 def test_a_loss_that_was_not_finite_comes_first(good: Observed) -> None:
     relu = dataclasses.replace(good.config, output_activation="relu")
-    verdict = verdict_with(good, mae=None, finite=False, config=relu, gain_error=np.inf)
+    lost = good.state._replace(finite=np.array(False))
+    verdict = verdict_with(good, mae=None, state=lost, config=relu, gain_error=np.inf)
     assert [finding["code"] for finding in verdict["findings"]][:2] == [
         "non-finite", "output-bounded",
     ]  # fmt: skip
@@ -117,7 +119,7 @@ def test_a_share_is_only_given_where_it_says_something(
 def test_what_the_errors_ask_for_is_asked_for_at_once(good: Observed) -> None:
     """Mending one of two faults would not make it learn."""
     both = dataclasses.replace(good.config, output_activation="relu", scale_features=False)
-    verdict = verdict_with(good, config=both, scalers=_unscaled(good), x=good.x * 1e4, gain=0.0)
+    verdict = verdict_with(good, config=both, state=_unscaled(good), x=good.x * 1e4, gain=0.0)
     codes = [f["code"] for f in verdict["findings"] if f["severity"] == "error"]
     assert codes[:2] == ["output-bounded", "inputs-unscaled"]
     assert "Try --output-activation linear --scale-features" in verdict["headline"]
@@ -130,7 +132,7 @@ def _unscaled(good: Observed):
     from jaxreg.head import scaling
 
     plain = scaling.identity_scaler(good.x.shape[1])
-    return good.scalers._replace(features=plain)
+    return good.state._replace(scalers=good.state.scalers._replace(features=plain))
 
 
 def test_codes_are_kebab_case_and_once_each() -> None:
@@ -146,11 +148,11 @@ def test_errors_that_the_design_fixes_are_errors() -> None:
 
 
 def test_the_page_of_findings_is_up_to_date() -> None:
-    remedy = "python -m jaxreg.verdict.catalogue_page > docs/verdict.md"
+    remedy = "python docs/verdict_page.py > docs/verdict.md"
     assert (DOCS / "verdict.md").read_text() == document(), remedy
 
 
 def test_the_page_is_what_the_command_prints() -> None:
-    command = [sys.executable, "-m", "jaxreg.verdict.catalogue_page"]
+    command = [sys.executable, DOCS / "verdict_page.py"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert printed == document()

@@ -77,30 +77,33 @@ def bootstrap_gain(
     targets: np.ndarray,
     predictions: np.ndarray,
     baseline_predictions: np.ndarray,
+    blocks: np.ndarray | None = None,
+    *,
     seed: int = 0,
     draws: int = 1000,
-    blocks: np.ndarray | None = None,
 ) -> tuple[float, float]:
     """The gain in MAE over a baseline, and the standard error of that gain.
 
     Args:
         targets, predictions, baseline_predictions: (N, T), in target units.
+        blocks: (N,) integers. The bootstrap draws whole blocks: all rows with the same number.
+            Consecutive frames have similar errors, so they form a block; see `runs_of_rows`.
         seed: of the random draws.
         draws: the number of bootstrap samples. Each sample draws N rows with replacement and uses
             the same rows for both predictions.
-        blocks: (N,) integers. The bootstrap draws whole blocks: all rows with the same number.
-            Consecutive frames have similar errors, so they form a block; see `runs_of_rows`.
 
     Returns:
         The gain in target units, averaged over targets; it is positive if the predictions are
         better than the baseline. Then the std of the gain over the draws. With a single row or a
-        single block this std is infinite.
+        single block this std is infinite. NaN and infinity if a prediction is not finite.
 
     Raises:
         ValueError: the shapes differ, are not (N, T), or have no rows.
     """
     _check_shapes(targets, predictions)
     _check_shapes(targets, baseline_predictions)
+    if not np.isfinite(predictions).all():
+        return math.nan, math.inf
     error = np.abs(predictions.astype(np.float64) - targets)
     baseline_error = np.abs(baseline_predictions.astype(np.float64) - targets)
     gain_of_row = (baseline_error - error).mean(axis=1)

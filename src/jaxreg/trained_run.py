@@ -195,10 +195,7 @@ def load_run(path: str | Path) -> TrainedRun:
     config = directory.read_config()
     summary = directory.read_summary()
     if summary is None:
-        raise InputError(
-            f"{path} is not finished",
-            remedy=f"jaxreg train --run {path} --resume",
-        )
+        raise InputError(f"{path} is not finished", remedy=f"jaxreg train --run {path} --resume")
     settings = directory.settings()
     states = load_states(directory, lambda text: None)
     expected = [one["best_epoch"] or 0 for one in summary["members"] or [summary]]

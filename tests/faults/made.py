@@ -134,13 +134,11 @@ def train(made: Made) -> Observed:
     state = jax.device_get(state)
     epochs = int(state.epoch)
     pred = predict_rows(state.best_params, state.scalers, config, x)
-    gain, error = np.nan, np.inf
-    if np.isfinite(pred[validation]).all():
-        median = np.broadcast_to(np.median(y[rows], axis=0), y[validation].shape)
-        blocks = None
-        if made.sequential:
-            blocks = metrics.runs_of_rows(made.sequence[validation], made.order[validation])
-        gain, error = metrics.bootstrap_gain(y[validation], pred[validation], median, blocks=blocks)
+    median = np.broadcast_to(np.median(y[rows], axis=0), y[validation].shape)
+    blocks = None
+    if made.sequential:
+        blocks = metrics.runs_of_rows(made.sequence[validation], made.order[validation])
+    gain, error = metrics.bootstrap_gain(y[validation], pred[validation], median, blocks)
     sampled = choose_rows(made.labels, made.sequence, made.order)
     return Observed(
         config=config,
@@ -157,12 +155,7 @@ def train(made: Made) -> Observed:
         sampled=sampled,
         x=x[sampled],
         history={name: np.asarray(getattr(history, name))[:epochs] for name in history._fields},
-        params=state.best_params,
-        last_params=state.params,
-        scalers=state.scalers,
-        finite=bool(state.finite),
-        best_epoch=int(state.best_epoch),
-        stopped_early=bool(state.stopped),
+        state=state,
         ridge=ridge,
         gain=gain,
         gain_error=error,

@@ -63,8 +63,7 @@ def _targets(axes: Axes, obs: Observed) -> None:
     for name, (values, colour) in finite.items():
         share = np.full(len(values), 100 / max(1, len(values)))
         axes.hist(values, edges, weights=share, histtype="step", color=colour, lw=1.8, label=name)
-    axes.set_xlabel("target units")
-    axes.set_ylabel("share (%)")
+    axes.set(xlabel="target units", ylabel="share (%)")
     axes.set_yscale("symlog", linthresh=1)
 
 
@@ -76,9 +75,7 @@ def _inputs(axes: Axes, obs: Observed) -> None:
     axes.plot(np.maximum(std, 1e-9), color=BLUE, lw=1.8, label="std")
     axes.plot(np.maximum(size, 1e-9), color=GREY, lw=1.8, label="mean size")
     axes.axhline(1, color=BLACK, lw=1, ls="--", label="expected scale")
-    axes.set_yscale("log")
-    axes.set_xlabel("columns, largest first")
-    axes.set_ylabel("at the first layer")
+    axes.set(yscale="log", xlabel="columns, largest first", ylabel="at the first layer")
 
 
 def _reach(axes: Axes, obs: Observed) -> None:
@@ -87,9 +84,8 @@ def _reach(axes: Axes, obs: Observed) -> None:
     reach = np.abs(obs.standard[rows]).max(axis=1)
     error = np.abs(obs.predictions[obs.sampled] - obs.sample_y)[rows].mean(axis=1)
     axes.scatter(reach, error, s=10, color=BLUE, lw=0)
-    axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=float(np.median(error)) or 1.0)
-    axes.set_xlabel("largest feature of a validation row (std)")
+    axes.set(xscale="log", xlabel="largest feature of a validation row (std)")
     axes.set_ylabel("error (target units)")
 
 
@@ -103,8 +99,7 @@ def _shift(axes: Axes, obs: Observed) -> None:
     usual = standard[fifth].mean(axis=0) - standard[obs.sample_train].mean(axis=0)
     axes.plot(np.sort(moved), color=BLUE, lw=1.8, label="validation rows")
     axes.plot(np.sort(usual), color=GREY, lw=1.8, label="a fifth of the training rows")
-    axes.set_xlabel("columns, sorted")
-    axes.set_ylabel("mean, in training std")
+    axes.set(xlabel="columns, sorted", ylabel="mean, in training std")
 
 
 def _rates(axes: Axes, obs: Observed) -> None:
@@ -113,8 +108,8 @@ def _rates(axes: Axes, obs: Observed) -> None:
     assert probe is not None
     rates = obs.config.learning_rate * np.array(FACTORS)
     shown = np.isfinite(probe.reached)
-    axes.plot(rates[shown], probe.reached[shown], color=BLUE, marker="o", lw=1.8,
-              label="a few hundred steps")  # fmt: skip
+    label = "a few hundred steps"
+    axes.plot(rates[shown], probe.reached[shown], color=BLUE, marker="o", lw=1.8, label=label)
     axes.axhline(probe.run, color=VERMILLION, lw=1.4, ls="--", label="the whole run")
     axes.axvline(obs.config.learning_rate, color=BLACK, lw=1, ls=":", label="rate of the run")
     axes.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="validation loss")
@@ -126,24 +121,24 @@ def _curves(axes: Axes, obs: Observed) -> None:
     for name, label, colour in [("loss", "training", GREY), ("val_loss", "validation", BLUE)]:
         values = with_gaps(obs.history[name])
         axes.plot(epochs, values, color=colour, lw=1.8, marker="o", ms=3, label=label)
-    if obs.best_epoch:
-        axes.axvline(obs.best_epoch, color=VERMILLION, lw=1.2, ls="--", label="best")
-    axes.set(xlabel="epoch", ylabel="loss")
-    axes.set_yscale("log" if np.nanmin(values) > 0 else "linear")
+    if obs.state.best_epoch:
+        axes.axvline(int(obs.state.best_epoch), color=VERMILLION, lw=1.2, ls="--", label="best")
+    scale = "log" if np.nanmin(values) > 0 else "linear"
+    axes.set(xlabel="epoch", ylabel="loss", yscale=scale)
 
 
 def _dead(axes: Axes, obs: Observed) -> None:
     """The share of dead units in each layer."""
     shares = [100 * dead_head.dead_share(hidden) for hidden in obs.last_activations.hidden]
     axes.bar([f"layer {i + 1}" for i in range(len(shares))], shares, color=BLUE, width=0.6)
-    axes.set_ylabel("dead units (%)")
-    axes.set_ylim(0, 100)
+    axes.set(ylabel="dead units (%)", ylim=(0, 100))
 
 
 def _linear(axes: Axes, obs: Observed) -> None:
     """The predictions of a ridge over the targets."""
     middle = float(obs.median[0])
-    axes.scatter(obs.y[obs.linear_rows][:, 0], obs.linear[:, 0], s=10, color=BLUE, lw=0)
+    rows, predictions = obs.linear
+    axes.scatter(obs.y[rows][:, 0], predictions[:, 0], s=10, color=BLUE, lw=0)
     axes.axline((middle, middle), slope=1, color=BLACK, lw=1)
     axes.set(xlabel="target of a validation row", ylabel="prediction of a ridge")
 
@@ -198,13 +193,12 @@ def _overfit(axes: Axes, trial: Trial) -> None:
 
 
 def _range(axes: Axes, trial: Trial) -> None:
-    rate = trial.series["rate"]
-    axes.plot(
-        rate, with_gaps(trial.series["loss"], positive=True), color=GREY, lw=0.8, label="each step"
-    )
-    axes.plot(
-        rate, with_gaps(trial.series["smooth"], positive=True), color=BLUE, lw=1.8, label="smoothed"
-    )
+    for name, label, look in [
+        ("loss", "each step", {"color": GREY, "lw": 0.8}),
+        ("smooth", "smoothed", {"color": BLUE, "lw": 1.8}),
+    ]:
+        losses = with_gaps(trial.series[name], positive=True)
+        axes.plot(trial.series["rate"], losses, label=label, **look)
     axes.axvline(trial.numbers["good"], color=VERMILLION, ls="--", lw=1.2, label="good")
     axes.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="loss")
 
@@ -213,14 +207,9 @@ def _gradients(axes: Axes, trial: Trial) -> None:
     ratios = trial.series["ratios"]
     for i, values in enumerate(ratios.T):
         name = "output" if i == ratios.shape[1] - 1 else f"layer {i + 1}"
-        colour = VERMILLION if name == "output" else BLUE
-        axes.plot(
-            with_gaps(values, positive=True),
-            lw=1.4,
-            label=name,
-            color=colour,
-            alpha=0.35 + 0.6 * i / len(ratios.T),
-        )
+        look = {"color": VERMILLION if name == "output" else BLUE, "lw": 1.4}
+        alpha = 0.35 + 0.6 * i / len(ratios.T)
+        axes.plot(with_gaps(values, positive=True), label=name, alpha=alpha, **look)
     axes.axhspan(1e-5, 0.1, color=GREY, alpha=0.12, lw=0)
     axes.set(yscale="log", xlabel="step", ylabel="update over weights")
 
@@ -231,8 +220,8 @@ def _curve(axes: Axes, trial: Trial) -> None:
     rows = np.geomspace(series["rows"][0], series["asked"][-1], 100)
     axes.plot(rows, floor + slope * rows**-power, color=GREY, ls="--", lw=1.4, label="extrapolated")
     axes.plot(series["rows"], series["mae"], color=BLUE, marker="o", lw=1.8, label="measured")
-    axes.plot(series["asked"][1:], series["told"][1:], "o", color=VERMILLION, mfc="none",
-              label="2 and 10 times the rows")  # fmt: skip
+    asked = {"color": VERMILLION, "mfc": "none", "label": "2 and 10 times the rows"}
+    axes.plot(series["asked"][1:], series["told"][1:], "o", **asked)
     axes.set(xscale="log", xlabel="training rows", ylabel="validation MAE")
     axes.set_ylim(0, 1.1 * np.max(series["mae"]))
 
@@ -252,10 +241,8 @@ def _columns(axes: Axes, trial: Trial) -> None:
 def _noise(axes: Axes, trial: Trial) -> None:
     delta, gamma = trial.series["delta"], trial.series["gamma"]
     slope, variance = trial.series["line"]
-    reach = np.array([0, delta.max()])
-    axes.plot(
-        reach, variance + slope * reach, color=GREY, ls="--", lw=1.4, label="extrapolated to 0"
-    )
+    reach, label = np.array([0, delta.max()]), "extrapolated to 0"
+    axes.plot(reach, variance + slope * reach, color=GREY, ls="--", lw=1.4, label=label)
     axes.plot(delta, gamma, "o", color=BLUE, label="1st to 5th neighbours")
     axes.plot([0], [variance], "o", color=VERMILLION, label="noise")
     axes.set(xlabel="squared distance of features", ylabel="½ squared difference\nof targets")

@@ -119,11 +119,7 @@ def _with(verdict: dict[str, Any], finding: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_diagnosis(
-    path: Path,
-    subject: Subject,
-    verdict: dict[str, Any],
-    done: Sequence[Trial],
-    seconds: float,
+    path: Path, subject: Subject, verdict: dict[str, Any], done: Sequence[Trial], seconds: float
 ) -> None:
     """Write the page of a diagnosis to `path`."""
     from jaxreg.diagnosis import pictures

@@ -34,10 +34,7 @@ class Trial:
 
 def bench_of(obs: Observed) -> Bench:
     """The head of a training, and the sampled rows to try it on."""
-    train, validation = (
-        (obs.x[rows], obs.sample_y[rows]) for rows in (obs.sample_train, obs.sample_validation)
-    )
-    return Bench.of(obs.config, obs.scalers, train, validation, STAGES)
+    return Bench.of(obs.config, obs.state.scalers, *obs.sides, STAGES)
 
 
 def overfit(bench: Bench) -> Trial:
@@ -50,16 +47,16 @@ def overfit(bench: Bench) -> Trial:
         other = bench.run(rows=rows, dropout=0.0, rates=_rates(bench, 1e-3))
         if _left(other.losses) < left:
             rate, shown, left = 1e-3, other, _left(other.losses)
-    can = "can" if left <= LEARNED else "cannot"
+    can, end = "can", ""
+    if left > LEARNED:
+        can, end = "cannot", "; the output, the scaling or the features prevent it"
     answer = (
         f"it {can}: in {STAGES * STEPS} steps at a rate of {rate:g}, without dropout, the loss "
-        f"falls to {left:.1%} of its first value"
+        f"falls to {left:.1%} of its first value{end}"
     )
-    if can == "cannot":
-        answer += "; the output, the scaling or the features prevent it"
     numbers = {"rows": rows, "left": left, "learning_rate": rate}
-    return Trial("overfit", f"Can the head learn {rows} rows by heart?", answer, numbers,
-                 {"loss": shown.losses})  # fmt: skip
+    question = f"Can the head learn {rows} rows by heart?"
+    return Trial("overfit", question, answer, numbers, {"loss": shown.losses})
 
 
 def range_test(bench: Bench) -> Trial:
@@ -84,8 +81,8 @@ def range_test(bench: Bench) -> Trial:
         f"good first rate. The run uses {bench.config.learning_rate:g}"
     )
     numbers = {"lowest_at": float(rates[low]), "jumps_at": jumps, "good": good}
-    return Trial("range", "Which learning rate?", answer, numbers,
-                 {"rate": rates, "loss": losses, "smooth": even})  # fmt: skip
+    series = {"rate": rates, "loss": losses, "smooth": even}
+    return Trial("range", "Which learning rate?", answer, numbers, series)
 
 
 def gradients(bench: Bench) -> Trial:
@@ -93,18 +90,17 @@ def gradients(bench: Bench) -> Trial:
     found = bench.run(gradients=True)
     sizes, ratios = (np.median(part[:FIRST], axis=0) for part in (found.gradients, found.ratios))
     listed = ", ".join(f"{ratio:.1g}" for ratio in ratios)
-    if ratios.max() > 0.1:
+    advice = "as it should be (about 0.001, from 0.00001 to 0.1)"
+    if not np.all(sizes > 0):
+        advice = "a layer has no gradient and cannot learn"
+    elif ratios.max() > 0.1:
         advice = "the steps are large: try a lower learning rate"
     elif ratios.max() < 1e-5:
         advice = "the weights hardly move: try a higher learning rate"
-    else:
-        advice = "as it should be (about 0.001, from 0.00001 to 0.1)"
-    if not np.all(sizes > 0):
-        advice = "a layer has no gradient and cannot learn"
     answer = f"updates over weights, from the first layer to the output, are {listed}: {advice}"
     numbers = {"gradients": sizes.tolist(), "ratios": ratios.tolist()}
-    series = {"gradients": found.gradients[:FIRST], "ratios": found.ratios[:FIRST]}
-    return Trial("gradients", "Does every layer move?", answer, numbers, series)
+    ratios = {"ratios": found.ratios[:FIRST]}
+    return Trial("gradients", "Does every layer move?", answer, numbers, ratios)
 
 
 def learning_curve(bench: Bench, all_rows: int) -> Trial | None:
@@ -127,8 +123,8 @@ def learning_curve(bench: Bench, all_rows: int) -> Trial | None:
         f"{helps}: MAE {maes[0]:.3g} on {sizes[0]} rows, {maes[-1]:.3g} on {sizes[-1]}; "
         f"extrapolated, {double:.3g} on {2 * all_rows:,} and {ten:.3g} on {10 * all_rows:,}"
     )
-    numbers = {"rows": sizes.tolist(), "mae": maes.tolist(), "double": float(double),
-               "tenfold": float(ten), "floor": floor}  # fmt: skip
+    numbers = {"rows": sizes.tolist(), "mae": maes.tolist(), "floor": floor}
+    numbers |= {"double": float(double), "tenfold": float(ten)}
     series = {"rows": sizes, "mae": maes, "asked": asked, "told": np.array([now, double, ten])}
     series["law"] = np.array([floor, slope, power])
     return Trial("curve", "Would more data help?", answer, numbers, series)
@@ -175,8 +171,7 @@ def columns(obs: Observed, names: Sequence[str], read: Callable[[str], np.ndarra
         answer += f"; on {worst} it reaches {maes[worst]:.3g}"
     else:
         answer += "; the feature set has no other (extract --layers mixed2 mixed5 … adds columns)"
-    return Trial("columns", "Which column predicts best?", answer, {"mae": maes},
-                 {"mae": np.array(list(maes.values()))})  # fmt: skip
+    return Trial("columns", "Which column predicts best?", answer, {"mae": maes})
 
 
 def noise(obs: Observed) -> Trial | None:
@@ -252,10 +247,9 @@ def _rates(bench: Bench, rate: float) -> Rates:
 
 def _left(losses: np.ndarray) -> float:
     """The loss of the last tenth over that of the first batch."""
-    last = losses[-len(losses) // 10 :]
     if not np.isfinite(losses).all():
         return float("inf")
-    return float(last.mean() / losses[0]) if losses[0] > 0 else 0.0
+    return float(losses[-len(losses) // 10 :].mean() / losses[0]) if losses[0] > 0 else 0.0
 
 
 def _smooth(values: np.ndarray, width: int = 15) -> np.ndarray:

@@ -1,6 +1,6 @@
 """From rows of features to predictions, activations and losses."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxreg.head import blend, mlp, scaling
 from jaxreg.head.losses import huber
-from jaxreg.head.scaling import ArrayOf, Scalers
+from jaxreg.head.scaling import ArrayOf, Scalers, padded_blocks
 from jaxreg.head.state import Rates
 from jaxreg.train_config import HeadConfig
 
@@ -65,7 +65,7 @@ def predict_rows(
     """
     static = HeadConfig(hidden=config.hidden_layers, output_activation=config.output_activation)
     blocks = [np.zeros((0, scalers.target.mean.shape[0]), scalers.target.mean.dtype)]
-    for rows, padded in _blocks(x):
+    for rows, padded in padded_blocks(x, ROWS):
         blocks.append(np.asarray(_forward(params, scalers, static, padded))[:rows])
     return np.concatenate(blocks)
 
@@ -84,17 +84,10 @@ def activations(
     static = HeadConfig(hidden=config.hidden_layers, dropout=config.dropout)
     each = [
         jax.tree.map(lambda values: np.asarray(values)[:rows], found)  # noqa: B023
-        for rows, padded in _blocks(x)
+        for rows, padded in padded_blocks(x, ROWS)
         for found in [_jit_activations(params, scalers, static, padded, dropout_key)]
     ]
     return jax.tree.map(lambda *blocks: np.concatenate(blocks), *each)
-
-
-def _blocks(x: ArrayOf) -> Iterator[tuple[int, np.ndarray]]:
-    """ROWS rows at a time, the last block padded, and how many of them are real."""
-    for start in range(0, x.shape[0], ROWS):
-        rows = np.asarray(x[start : start + ROWS])
-        yield len(rows), np.pad(rows, ((0, ROWS - len(rows)), (0, 0)))
 
 
 _forward = jax.jit(forward, static_argnames="config")

@@ -28,7 +28,8 @@ PRIOR = 2.0  # groups
 
 def start(solved: Solved, scalers: Scalers, validation_groups: int) -> Params:
     """`blend` before the first epoch, for a head with these scalers."""
-    layer = solved.eigen.head(solved.ridge, behind(scalers))["output"]
+    without_basis = scalers._replace(features=scalers.features._replace(basis=None))
+    layer = solved.eigen.head(solved.ridge, without_basis)["output"]
     prior = jnp.float32(PRIOR / validation_groups)
     return {**layer, "share": jnp.zeros_like(layer["bias"]), "prior": prior}
 
@@ -38,11 +39,6 @@ def empty(columns: int, targets: int) -> Params:
     nothing = jnp.zeros((), jnp.float32)
     layer = {"kernel": jnp.zeros((columns, targets)), "bias": jnp.zeros(targets)}
     return {**layer, "share": jnp.zeros(targets), "prior": nothing}
-
-
-def behind(scalers: Scalers) -> Scalers:
-    """The scalers of the ridge: those of the head, without components."""
-    return scalers._replace(features=scalers.features._replace(basis=None))
 
 
 def ridge_of(
@@ -80,9 +76,7 @@ def weighted(
 
 
 def best_share(
-    products: Float[Array, " targets"],
-    squares: Float[Array, " targets"],
-    prior: Float[Array, ""],
+    products: Float[Array, " targets"], squares: Float[Array, " targets"], prior: Float[Array, ""]
 ) -> Float[Array, " targets"]:
     """The share by least squares over all rows and `prior` times as many with a best share of 1."""
     best = jnp.where(squares > 0, products / squares, 1)
@@ -101,6 +95,6 @@ def terms(
     s = Σ (r − m)(t − m) / Σ (r − m)².
     """
     width = mlp.inputs_of(params)
-    raw = mlp.apply(params, inputs[:, :width], config)
+    _, raw = mlp.layers(params, inputs[:, :width], config)
     apart = inputs[:, width:] - raw
     return apart * (scaled_targets - raw), jnp.square(apart)

@@ -28,10 +28,7 @@ def start() -> Stopping:
 
 
 def update(
-    state: Stopping,
-    value: Float[Array, ""],
-    patience: ArrayLike,
-    min_delta: ArrayLike,
+    state: Stopping, value: Float[Array, ""], patience: ArrayLike, min_delta: ArrayLike
 ) -> tuple[Stopping, Bool[Array, ""]]:
     """Take the value of one more epoch; returns the new state and whether training should stop.
 

@@ -24,13 +24,11 @@ class MLP(nnx.Module):
     def __init__(
         self, inputs: int, hidden: tuple[int, ...], outputs: int, dropout: float, rngs: nnx.Rngs
     ) -> None:
-        linear = functools.partial(
-            nnx.Linear, kernel_init=nnx.initializers.glorot_uniform(), rngs=rngs
-        )
+        glorot = nnx.initializers.glorot_uniform()
+        linear = functools.partial(nnx.Linear, kernel_init=glorot, rngs=rngs)
         sizes = (inputs, *hidden)
-        self.hidden = nnx.Dict(
-            {f"layer_{i}": linear(*pair) for i, pair in enumerate(pairwise(sizes))}
-        )
+        pairs = enumerate(pairwise(sizes))
+        self.hidden = nnx.Dict({f"layer_{i}": linear(*pair) for i, pair in pairs})
         self.output = linear(sizes[-1], outputs)
         self.dropout = nnx.Dropout(dropout)
 
@@ -52,26 +50,16 @@ def init(key: Key[Array, ""], inputs: int, config: HeadConfig, outputs: int) -> 
     return nnx.to_pure_dict(nnx.state(model, nnx.Param))
 
 
-def apply(
-    params: Params,
-    x: Float[Array, "rows inputs"],
-    config: HeadConfig,
-    dropout_key: Key[Array, ""] | None = None,
-) -> Float[Array, "rows outputs"]:
-    """The head's raw output; with a key units are dropped, without one none are.
-
-    Computes in the wider of the dtypes of `params` and `x`.
-    """
-    return layers(params, x, config, dropout_key)[1]
-
-
 def layers(
     params: Params,
     x: Float[Array, "rows inputs"],
     config: HeadConfig,
     dropout_key: Key[Array, ""] | None = None,
 ) -> tuple[list[Float[Array, "rows _"]], Float[Array, "rows outputs"]]:
-    """`apply`, with each hidden layer after its relu and before its dropout."""
+    """What a call of `MLP` returns; with a key units are dropped, without one none are.
+
+    Computes in the wider of the dtypes of `params` and `x`.
+    """
     outputs = params["output"]["bias"].shape[0]
     graph = _graph(x.shape[1], config.hidden, outputs, config.dropout)
     return nnx.merge(graph, params)(x, dropout_key)

@@ -93,11 +93,16 @@ def scale(scaler: Scaler, x: Float[ArrayOf, "rows columns"]) -> Float[Array, "ro
 def scale_rows(scaler: Scaler, x: Float[ArrayOf, "rows columns"]) -> Float[np.ndarray, "rows out"]:
     """`scale` for any number of rows, to the host; a chunk at a time, so x may stay there too."""
     chunks = [np.zeros((0, scaler.outputs), np.float32)]
-    for start in range(0, x.shape[0], _CHUNK):
-        rows = np.asarray(x[start : start + _CHUNK])
-        padded = np.pad(rows, ((0, _CHUNK - len(rows)), (0, 0)))
-        chunks.append(np.asarray(_scale(scaler, padded))[: len(rows)])
+    for rows, padded in padded_blocks(x, _CHUNK):
+        chunks.append(np.asarray(_scale(scaler, padded))[:rows])
     return np.concatenate(chunks)
+
+
+def padded_blocks(x: ArrayOf, size: int) -> Iterator[tuple[int, np.ndarray]]:
+    """`size` rows at a time, the last block padded, and how many of them are real."""
+    for start in range(0, x.shape[0], size):
+        rows = np.asarray(x[start : start + size])
+        yield len(rows), np.pad(rows, ((0, size - len(rows)), (0, 0)))
 
 
 _scale = jax.jit(scale)

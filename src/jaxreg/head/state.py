@@ -19,7 +19,6 @@ from jaxreg.train_config import HeadConfig
 
 INIT, SHUFFLE, DROPOUT, VIEW = range(4)  # what a key is for that is folded into the run's own
 
-
 _PIECE = 1024  # rows, as scaling takes them
 
 
@@ -63,7 +62,19 @@ class Data(NamedTuple):
         Raises:
             InputError: the shapes do not match, or there are no rows.
         """
-        _check(x, y, validation_x, validation_y)
+        for name, some, targets in [("training", x, y), ("validation", validation_x, validation_y)]:
+            sizes = some.shape + targets.shape
+            if some.ndim != 2 or targets.ndim != 2 or len(some) != len(targets) or 0 in sizes:
+                raise InputError(
+                    f"{name} features {some.shape} and targets {targets.shape}",
+                    expected="(rows, features) and (rows, targets) with as many rows, no size zero",
+                )
+        for name, a, b in [("features", x, validation_x), ("targets", y, validation_y)]:
+            if a.shape[1] != b.shape[1]:
+                raise InputError(
+                    f"{a.shape[1]} {name} to train on and {b.shape[1]} to validate",
+                    expected="the same columns in both",
+                )
         rows, validation = len(x), len(validation_x)
         return cls(
             np.concatenate([x, validation_x]),
@@ -172,17 +183,18 @@ def first_state(
     scaler = scaling.identity_scaler(features)
     if config.scale_features:
         scaler = scaling.feature_scaler(x) if solved is None else solved.eigen.scaler
-    if config.components is None:
-        return _init(static_config(config), Scalers(scaler, target), _key(config), None)
-    if solved is None:
-        if callable(x):
-            raise ValueError("first_state: components of features in pieces")
-        eigen = decompose(scaler, x, y)
-        solved = Solved(eigen, solve(eigen, x, y))
-    scaler = scaler._replace(basis=solved.eigen.basis(config.components))
-    scalers = Scalers(scaler, target)
-    ridge = blend.start(solved, scalers, validation_groups) if config.head == "blend" else None
-    return _init(static_config(config), scalers, _key(config), ridge)
+    scalers, ridge = Scalers(scaler, target), None
+    if config.components is not None:
+        if solved is None:
+            if callable(x):
+                raise ValueError("first_state: components of features in pieces")
+            eigen = decompose(scaler, x, y)
+            solved = Solved(eigen, solve(eigen, x, y))
+        basis = solved.eigen.basis(config.components)
+        scalers = scalers._replace(features=scaler._replace(basis=basis))
+        if config.head == "blend":
+            ridge = blend.start(solved, scalers, validation_groups)
+    return _init(config, scalers, ridge)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -199,7 +211,7 @@ def empty_state(config: HeadConfig, features: int, targets: int) -> State:
         scaler = scaler._replace(basis=Basis(scaler.mean, directions))
     scalers = Scalers(scaler, scaling.identity_scaler(targets))
     ridge = blend.empty(features, targets) if config.head == "blend" else None
-    return _init(static_config(config), scalers, _key(config), ridge)
+    return _init(config, scalers, ridge)
 
 
 def project(
@@ -224,17 +236,15 @@ def project(
     return data._replace(x=np.concatenate([x, linear], axis=1))
 
 
-def _key(config: HeadConfig) -> Array:
-    return jax.random.key_data(jax.random.key(config.seed))
+def _init(config: HeadConfig, scalers: Scalers, ridge: mlp.Params | None) -> State:
+    key = jax.random.key_data(jax.random.key(config.seed))
+    return _jit_init(static_config(config), scalers, key, ridge)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _init(config: HeadConfig, scalers: Scalers, key: Array, ridge: mlp.Params | None) -> State:
+def _jit_init(config: HeadConfig, scalers: Scalers, key: Array, ridge: mlp.Params | None) -> State:
     inputs, targets = scalers.features.outputs, scalers.target.mean.shape[0]
     params = first_params(config, inputs, targets, key)
-    best = params
-    if ridge is not None:
-        best = {**params, "blend": ridge}
     return State(
         params=params,
         opt_state=optimizer.adam(0.0, 1, 1.0).init(params),
@@ -243,7 +253,7 @@ def _init(config: HeadConfig, scalers: Scalers, key: Array, ridge: mlp.Params | 
         key=key,
         scalers=scalers,
         early_stopping=early_stopping.start(),
-        best_params=best,
+        best_params=params if ridge is None else {**params, "blend": ridge},
         best_loss=jnp.array(jnp.inf, jnp.float32),
         best_epoch=jnp.zeros((), jnp.int32),
         stopped=jnp.array(False),
@@ -259,22 +269,5 @@ def static_config(config: HeadConfig) -> HeadConfig:
     """The settings that decide the compiled program; all others have their defaults."""
     names = ("components", "dropout", "output_activation", "batch_size", "epochs")
     kept = {name: getattr(config, name) for name in names}
-    return HeadConfig(
-        head="blend" if config.head == "blend" else "mlp", hidden=config.hidden_layers, **kept
-    )
-
-
-def _check(x: ArrayOf, y: ArrayOf, validation_x: ArrayOf, validation_y: ArrayOf) -> None:
-    for name, some, targets in [("training", x, y), ("validation", validation_x, validation_y)]:
-        sizes = some.shape + targets.shape
-        if some.ndim != 2 or targets.ndim != 2 or len(some) != len(targets) or 0 in sizes:
-            raise InputError(
-                f"{name} features {some.shape} and targets {targets.shape}",
-                expected="(rows, features) and (rows, targets) with as many rows, no size zero",
-            )
-    for name, a, b in [("features", x, validation_x), ("targets", y, validation_y)]:
-        if a.shape[1] != b.shape[1]:
-            raise InputError(
-                f"{a.shape[1]} {name} to train on and {b.shape[1]} to validate",
-                expected="the same columns in both",
-            )
+    head = "blend" if config.head == "blend" else "mlp"
+    return HeadConfig(head=head, hidden=config.hidden_layers, **kept)

@@ -41,10 +41,11 @@ def observe(
         labels = np.array([swapped.get(label, label) for label in labels], dtype=object)
     sequence, order = experiment.places
     train, validation = np.flatnonzero(labels == "train"), np.flatnonzero(labels == "validation")
-    median = np.broadcast_to(np.median(y[train], axis=0), y.shape)
-    gain, gain_error = _gain(experiment, validation, predictions, median)
+    median = np.broadcast_to(np.median(y[train], axis=0), y[validation].shape)
+    gain, gain_error = metrics.bootstrap_gain(
+        y[validation], predictions[validation], median, experiment.runs_of(validation)
+    )
     sampled = choose_rows(labels, sequence, order)
-    state = jax.device_get(state)
     names = ("loss", "val_loss", "val_mae", "learning_rate")
     return Observed(
         config=config,
@@ -61,12 +62,7 @@ def observe(
         sampled=sampled,
         x=read_rows(experiment.x, sampled),
         history={n: np.array([float(row[n]) for row in history]) for n in names},
-        params=state.best_params,
-        last_params=state.params,
-        scalers=state.scalers,
-        finite=bool(state.finite),
-        best_epoch=int(state.best_epoch),
-        stopped_early=bool(state.stopped),
+        state=jax.device_get(state),
         ridge=None if member.baseline is None else member.baseline.predictions,
         gain=gain,
         gain_error=gain_error,
@@ -75,27 +71,18 @@ def observe(
 
 
 def verdict_of(
-    experiment: Experiment,
-    members: Sequence[Member],
-    trained: Trained,
-    predictions: RunPredictions,
+    experiment: Experiment, members: Sequence[Member], trained: Trained, predictions: RunPredictions
 ) -> dict[str, Any]:
     """The `verdict` of summary.json.
 
     With several members, the headline compares their pooled predictions. A finding is kept if at
     least half of the judged members have it, or if it is an error in one of them.
     """
-    verdicts = [
-        judge(
-            observe(
-                members[number],
-                trained.states[number],
-                trained.history_of(members[number]),
-                predictions.by_member[number],
-            )
-        )
-        for number in judged_members(trained.states)
-    ]
+    verdicts = []
+    for number in judged_members(trained.states):
+        member, state = members[number], trained.states[number]
+        history = trained.history_of(member)
+        verdicts.append(judge(observe(member, state, history, predictions.by_member[number])))
     if len(members) == 1:
         return verdicts[0]
     compared = _compare(experiment, members[0].config.head == "ridge", predictions)
@@ -114,30 +101,20 @@ def judged_members(states: Sequence[State]) -> list[int]:
     return sorted(spread | {number for number, state in enumerate(states) if not state.finite})
 
 
-def _gain(
-    experiment: Experiment, rows: np.ndarray, predictions: np.ndarray, median: np.ndarray
-) -> tuple[float, float]:
-    """The gain over the training median and its error; nan, inf if a prediction is not finite."""
-    if not np.isfinite(predictions[rows]).all():
-        return np.nan, np.inf
-    return metrics.bootstrap_gain(
-        experiment.y[rows], predictions[rows], median[rows], blocks=experiment.runs_of(rows)
-    )
-
-
 def _compare(experiment: Experiment, is_ridge: bool, predictions: RunPredictions) -> Compared:
     """Compare the pooled predictions with the pooled baselines."""
-    rows = experiment.rows("validation")
+    rows, pooled = experiment.rows("validation"), predictions.predictions
     median, ridge = predictions.baselines["median"], predictions.baselines["ridge"]
     assert median is not None
 
     def mae(values: np.ndarray) -> float:
         return float(np.abs(values[rows] - experiment.y[rows]).mean())
 
-    finite = bool(np.isfinite(predictions.predictions[rows]).all())
-    gain, gain_error = _gain(experiment, rows, predictions.predictions, median)
+    gain, gain_error = metrics.bootstrap_gain(
+        experiment.y[rows], pooled[rows], median[rows], experiment.runs_of(rows)
+    )
     return Compared(
-        mae=mae(predictions.predictions) if finite else None,
+        mae=mae(pooled) if np.isfinite(pooled[rows]).all() else None,
         median_mae=mae(median),
         ridge_mae=None if ridge is None or is_ridge else mae(ridge),
         gain=gain,

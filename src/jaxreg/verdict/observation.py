@@ -8,9 +8,9 @@ import numpy as np
 
 from jaxreg.head import scaling
 from jaxreg.head.apply import Activations, activations, predict_rows
-from jaxreg.head.mlp import Params
 from jaxreg.head.ridge import decompose, solve
 from jaxreg.head.scaling import Scalers
+from jaxreg.head.state import State
 from jaxreg.train_config import HeadConfig, TrainConfig
 from jaxreg.verdict.finding import Compared
 from jaxreg.verdict.short_training import FACTORS, NEAR, Probe, run_probe
@@ -51,12 +51,7 @@ class Observed:
     sampled: np.ndarray  # row numbers, rising, as `sampling.choose_rows` gives them
     x: np.ndarray  # (sampled, columns) features as stored
     history: Mapping[str, np.ndarray]  # loss, val_loss, val_mae, learning_rate, one per epoch
-    params: Params  # of the lowest validation loss
-    last_params: Params  # of the last epoch
-    scalers: Scalers
-    finite: bool  # every loss was
-    best_epoch: int  # from 1, 0 if none
-    stopped_early: bool
+    state: State  # after the last epoch, on the host
     ridge: np.ndarray | None  # (rows, targets), a ridge's predictions
     gain: float  # validation MAE of the training median less the run's
     gain_error: float  # its std over bootstrap draws
@@ -129,10 +124,16 @@ class Observed:
         """(sampled, targets)."""
         return self.y[self.sampled]
 
+    @property
+    def sides(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Features and targets of the sampled training rows, and of the validation rows."""
+        places = self.sample_train, self.sample_validation
+        return [(self.x[rows], self.sample_y[rows]) for rows in places]
+
     @cached_property
     def inputs(self) -> np.ndarray:
         """(sampled, inputs) features as they reach the first layer."""
-        return scaling.scale_rows(self.scalers.features, self.x)
+        return scaling.scale_rows(self.state.scalers.features, self.x)
 
     @cached_property
     def mean_and_std(self) -> tuple[np.ndarray, np.ndarray]:
@@ -159,7 +160,7 @@ class Observed:
     def last_activations(self) -> Activations:
         """Every layer for the sampled training rows, with the weights of the last epoch."""
         rows = self.x[self.sample_train]
-        return activations(self.last_params, self.scalers, self.config, rows)
+        return activations(self.state.params, self.state.scalers, self.config, rows)
 
     @property
     def behind(self) -> bool:
@@ -180,36 +181,29 @@ class Observed:
         usable = len(self.sample_train) > 1 and len(self.sample_validation) > 0
         if not self.behind or self.config.head == "ridge" or not usable:
             return None
-        tried = self.config
-        if self.bounded:  # a relu that most targets lie below would hide the effect of the rate
-            tried = replace(tried, output_activation="linear")
+        # a relu that most targets lie below would hide the effect of the rate
+        linear = replace(self.config, output_activation="linear")
         return run_probe(
             self.config,
-            tried,
-            self.scalers,
-            self.params,
-            (self.x[self.sample_train], self.sample_y[self.sample_train]),
-            (self.x[self.sample_validation], self.sample_y[self.sample_validation]),
+            linear if self.bounded else self.config,
+            self.state.scalers,
+            self.state.best_params,
+            *self.sides,
             NEAR if self.learns else FACTORS,
         )
 
     @cached_property
     def sample_ridge(self) -> np.ndarray:
         """(sampled validation rows, targets) of a ridge fitted on the sampled training rows."""
-        rows = self.sample_train
-        return small_ridge(self.x[rows], self.sample_y[rows], self.x[self.sample_validation])
+        train, (asked, _) = self.sides
+        return small_ridge(*train, asked)
 
-    @cached_property
-    def linear(self) -> np.ndarray:
-        """(rows, targets) predictions of the ridge, or of a small one on the sampled rows."""
+    @property
+    def linear(self) -> tuple[np.ndarray, np.ndarray]:
+        """Validation rows, and predictions (rows, targets) of the ridge or of a small one there."""
         if self.ridge is not None:
-            return self.ridge[self.validation]
-        return self.sample_ridge
-
-    @cached_property
-    def linear_rows(self) -> np.ndarray:
-        """Row numbers of the rows that `linear` is of."""
-        return self.validation if self.ridge is not None else self.sampled[self.sample_validation]
+            return self.validation, self.ridge[self.validation]
+        return self.sampled[self.sample_validation], self.sample_ridge
 
 
 def _mae(predictions: np.ndarray, y: np.ndarray) -> float | None:

@@ -24,8 +24,7 @@ def rows_few(obs: Observed) -> Evidence | None:
     rows = len(obs.train)
     if rows >= ROWS_PER_DIRECTION * MOST or len(obs.sample_train) < 4:
         return None
-    gap = obs.train_mae < GAP * obs.mae or not obs.learns
-    if not gap:
+    if obs.learns and obs.train_mae >= GAP * obs.mae:
         return None
     directions = _directions(obs)
     if rows >= ROWS_PER_DIRECTION * directions:
@@ -61,11 +60,11 @@ def overfit(obs: Observed) -> Evidence | None:
         return Evidence(sentence, simpler, {"gap": gap, "ridge": ridge})
     if (curve := overfit_curve(obs)) is None:
         return None
-    rises, falls = curve
+    (rises, falls), best = curve, int(obs.state.best_epoch)
     sentence = (
-        f"since epoch {obs.best_epoch} the validation loss has risen to {rises:.2f} times its "
+        f"since epoch {best} the validation loss has risen to {rises:.2f} times its "
         f"lowest, while the training loss fell to {falls:.2f} times; the run keeps the weights of "
-        f"epoch {obs.best_epoch}"
+        f"epoch {best}"
     )
     changed = {"keep_going": False} if obs.config.keep_going else ""
     return Evidence(sentence, changed, {"rises": rises, "falls": falls}, "note")

@@ -11,19 +11,19 @@ LARGE_TARGET = 1e9  # in the units of the raw output; scaled targets are about 1
 
 def non_finite(obs: Observed) -> Evidence | None:
     """A loss or a prediction is NaN or infinite."""
-    if obs.finite and obs.mae is not None:
+    if obs.state.finite and obs.mae is not None:
         return None
-    epochs, rate = obs.epochs, obs.config.learning_rate
+    epochs, rate, scaler = obs.epochs, obs.config.learning_rate, obs.state.scalers.target
     when = "a prediction is not finite"
-    if not obs.finite:
+    if not obs.state.finite:
         when = f"the loss was not finite in epoch {epochs}"
     broken = int((~np.isfinite(obs.x)).sum())
-    inputs, targets = _largest(obs.inputs), _largest(_head_targets(obs))
+    raw = (obs.y[obs.train] - np.asarray(scaler.mean)) / np.asarray(scaler.std)
+    inputs, targets = (float(np.abs(values).max(initial=0)) for values in (obs.inputs, raw))
     numbers = {"epoch": epochs, "inputs": inputs, "targets": targets, "learning_rate": rate}
     if broken:
-        return Evidence(
-            f"{when}: {broken} of the sampled features are NaN or infinite", obs.extract, numbers
-        )
+        sentence = f"{when}: {broken} of the sampled features are NaN or infinite"
+        return Evidence(sentence, obs.extract, numbers)
     if inputs > LARGE_INPUT and not obs.config.scale_features:
         sentence = f"{when}: features reach {inputs:.3g} at the first layer, without scaling"
         return Evidence(sentence, {"scale_features": True}, numbers)
@@ -32,13 +32,3 @@ def non_finite(obs: Observed) -> Evidence | None:
         return Evidence(sentence, {"scale_target": True}, numbers)
     sentence = f"{when}, at a learning rate of {rate:g}"
     return Evidence(sentence, {"learning_rate": float(f"{min(rate / 10, 1e-3):g}")}, numbers)
-
-
-def _largest(values: np.ndarray) -> float:
-    return float(np.abs(values).max(initial=0))
-
-
-def _head_targets(obs: Observed) -> np.ndarray:
-    """The training targets in the units of the head's raw output."""
-    target = obs.scalers.target
-    return (obs.y[obs.train] - np.asarray(target.mean)) / np.asarray(target.std)

@@ -25,14 +25,14 @@ def inputs_identical(obs: Observed) -> Evidence | None:
     advice = f"look at the images and paths, then: {obs.extract}"
     if share > ALIKE_SHARE:
         sentence = f"{share:.0%} of the {len(used)} rows are the same image"
-        return Evidence(sentence, advice, numbers)
-    if spread < ALIKE_SPREAD:
+    elif spread < ALIKE_SPREAD:
         sentence = (
             f"the features of all rows are alike: their std is at most {spread:.1g} of their "
             "size, as for empty images"
         )
-        return Evidence(sentence, advice, numbers)
-    return None
+    else:
+        return None
+    return Evidence(sentence, advice, numbers)
 
 
 def inputs_unscaled(obs: Observed) -> Evidence | None:
@@ -42,14 +42,11 @@ def inputs_unscaled(obs: Observed) -> Evidence | None:
     inputs = obs.inputs[obs.sample_train].astype(np.float64)
     std = float(np.sqrt(inputs.var(axis=0).mean()))
     size = float(np.sqrt(np.square(inputs).mean()))
-    numbers = {"std": std, "size": size}
-    if std < VANISHING:
-        sentence = f"the features have a std of {std:.2g} at the first layer, instead of about 1"
-    elif size > EXPLODING:
-        sentence = f"the features have a size of {size:.3g} at the first layer, instead of about 1"
-    else:
+    if std >= VANISHING and size <= EXPLODING:
         return None
-    return Evidence(sentence, {"scale_features": True}, numbers)
+    found = f"a std of {std:.2g}" if std < VANISHING else f"a size of {size:.3g}"
+    sentence = f"the features have {found} at the first layer, instead of about 1"
+    return Evidence(sentence, {"scale_features": True}, {"std": std, "size": size})
 
 
 def inputs_heavy_tailed(obs: Observed) -> Evidence | None:

@@ -19,7 +19,7 @@ def labels_unrelated(obs: Observed) -> Evidence | None:
     """Neither the head nor a ridge predicts better than shuffled targets allow by chance."""
     if obs.mae is None or obs.gain > SURE * obs.gain_error:
         return None
-    rows, pred = obs.linear_rows, obs.linear
+    rows, pred = obs.linear
     if obs.learns and (obs.gain > MUCH * obs.median_mae or not _at_chance(obs)):
         return None
     y = obs.y[rows].astype(np.float64)

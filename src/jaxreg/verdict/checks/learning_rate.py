@@ -16,9 +16,8 @@ def learning_rate_high(obs: Observed) -> Evidence | None:
     best = _best(probe, [factor for factor in FACTORS if factor < 1])
     if not _is_better(probe, best):
         return None
-    own, rate = probe.at(1.0), obs.config.learning_rate
+    own, rate, steps = probe.at(1.0), obs.config.learning_rate, STAGES * STEPS
     reached = probe.reached[probe.at(best)]
-    steps = STAGES * STEPS
     linear = " with a linear output" if obs.bounded else ""
     sentence = (
         f"in {steps} steps at the learning rate {rate:g}{linear} the loss rises to "
@@ -26,12 +25,8 @@ def learning_rate_high(obs: Observed) -> Evidence | None:
         f"dies; at {rate * best:.1g} as many steps reach a validation loss of {reached:.2g}, the "
         f"whole run reached {probe.run:.2g}"
     )
-    numbers = {
-        "jump": float(probe.jump[own]),
-        "dead": float(probe.dead[own]),
-        **_numbers(probe, best),
-    }
-    return Evidence(sentence, _at(rate * best), numbers)
+    numbers = {"jump": float(probe.jump[own]), "dead": float(probe.dead[own])}
+    return Evidence(sentence, _at(rate * best), {**numbers, **_numbers(probe, best)})
 
 
 def learning_rate_low(obs: Observed) -> Evidence | None:

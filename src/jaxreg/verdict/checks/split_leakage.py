@@ -91,11 +91,9 @@ def _in_blocks(obs: Observed) -> tuple[float, float]:
 
 def validation_shift(obs: Observed) -> Evidence | None:
     """The validation rows differ from the training rows in features or in targets."""
-    if (
-        obs.mae is None
-        or obs.train_mae is None
-        or (obs.learns and obs.train_mae > UNLIKE * obs.mae)
-    ):
+    if obs.mae is None or obs.train_mae is None:
+        return None
+    if obs.learns and obs.train_mae > UNLIKE * obs.mae:
         return None
     other = "hash" if obs.split in ("tail", "blocks") or not obs.sequential else "blocks:20"
     y, validation = obs.y[obs.train].astype(np.float64), obs.y[obs.validation].astype(np.float64)
@@ -134,8 +132,7 @@ def _usual_shift(obs: Observed, trained: np.ndarray) -> float:
     shifts = []
     for fold in np.array_split(np.arange(len(place)), FOLDS):
         if len(fold) and len(fold) < len(place):
-            rest = np.delete(place, fold)
-            shifts.append(_shift(trained[place[fold]], trained[rest]))
+            shifts.append(_shift(trained[place[fold]], trained[np.delete(place, fold)]))
     return float(np.median(shifts)) if shifts else 0.0
 
 

@@ -18,21 +18,19 @@ PATIENCE = 10  # the default's
 def stopping_eager(obs: Observed) -> Evidence | None:
     """Early stopping ended a run that more steps improve."""
     probe, config = obs.probe, obs.config
-    if probe is None or not obs.stopped_early or has_decayed(obs) or obs.bounded:
+    if probe is None or not obs.state.stopped or has_decayed(obs) or obs.bounded:
         return None
     steps = obs.epochs * -(-len(obs.train) // config.batch_size)
     reached = float(probe.reached[probe.at(1.0)])
     if steps >= STAGES * STEPS or reached >= CONTINUED * probe.run:
         return None
     noise = float(np.abs(np.diff(obs.history["val_loss"])).mean()) if obs.epochs > 1 else 0.0
-    would_stop = _stops(obs.history["val_loss"], config.patience)
-    if would_stop:
+    if _stops(obs.history["val_loss"], config.patience):
         why = f"--patience {config.patience}"
         changed = {"patience": max(PATIENCE, 3 * config.patience)}
     else:
-        why = f"--min-delta {config.min_delta:g}"
-        changed = {"min_delta": float(f"{probe.run / 1000:.1g}")}
-        changed["patience"] = max(PATIENCE, config.patience)
+        why, least = f"--min-delta {config.min_delta:g}", float(f"{probe.run / 1000:.1g}")
+        changed = {"min_delta": least, "patience": max(PATIENCE, config.patience)}
     sentence = (
         f"{why} stopped the training after {steps} steps at a validation loss of {probe.run:.2g} "
         f"(which moves by {noise:.1g} from epoch to epoch); {STAGES * STEPS} steps reach "
@@ -43,15 +41,13 @@ def stopping_eager(obs: Observed) -> Evidence | None:
 
 def overfit_curve(obs: Observed) -> tuple[float, float] | None:
     """The last validation and training losses over those of the best epoch, if it overfits."""
-    if not obs.best_epoch or obs.best_epoch >= obs.epochs - 1:
+    loss, validation = obs.history["loss"], obs.history["val_loss"]
+    best = int(obs.state.best_epoch) - 1
+    if best < 0 or best >= obs.epochs - 2:
         return None
-    best, loss, validation = obs.best_epoch - 1, obs.history["loss"], obs.history["val_loss"]
     if not (np.isfinite(loss).all() and np.isfinite(validation).all()) or not validation[best]:
         return None
-    rises, falls = (
-        float(validation[-3:].mean() / validation[best]),
-        float(loss[-3:].mean() / loss[best]),
-    )
+    rises, falls = (float(part[-3:].mean() / part[best]) for part in (validation, loss))
     return (rises, falls) if rises > RISES and falls < FALLS else None
 
 

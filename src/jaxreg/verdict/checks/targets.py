@@ -35,7 +35,8 @@ def target_constant(obs: Observed) -> Evidence | None:
         return None
     number = int(np.flatnonzero((y == y[:1]).all(axis=0))[0])
     sentence = f"the target is {y[0, number]:.4g} for all {len(y)} training rows"
-    return Evidence(sentence, f"{_train(obs)} --target COLUMN", {"value": float(y[0, number])})
+    remedy = f"jaxreg train {' '.join(obs.words)} --target COLUMN"
+    return Evidence(sentence, remedy, {"value": float(y[0, number])})
 
 
 def targets_outliers(obs: Observed) -> Evidence | None:
@@ -62,7 +63,7 @@ def target_scale(obs: Observed) -> Evidence | None:
     """The targets are so small that early stopping misses all progress, or far from the output."""
     if not obs.behind or obs.mae is None:
         return None
-    scaler, config = obs.scalers.target, obs.config
+    scaler, config = obs.state.scalers.target, obs.config
     y = (obs.y[obs.train].astype(np.float64) - scaler.mean) / scaler.std
     away = float(np.sqrt(np.square(y).mean()))
     if not config.scale_target and away > FAR:
@@ -72,7 +73,7 @@ def target_scale(obs: Observed) -> Evidence | None:
     unit = np.asarray(scaler.std) if y.shape[1] > 1 else 1.0  # as in the loss
     to_lose = float(huber(error / unit, config.huber_delta / unit).mean())
     small = _y_std(obs) < SMALL * config.huber_delta
-    if not (small and obs.stopped_early and to_lose < UNSEEN * config.min_delta):
+    if not (small and obs.state.stopped and to_lose < UNSEEN * config.min_delta):
         return None
     sentence = (
         f"the median predictor's loss is {to_lose:.2g} (the std of the target is "
@@ -96,7 +97,3 @@ def _usual_std(values: np.ndarray) -> float:
         if (std := float(ordered[cut : len(ordered) - cut].std())) > 0:
             return std
     return 0.0
-
-
-def _train(obs: Observed) -> str:
-    return " ".join(("jaxreg train", *obs.words))

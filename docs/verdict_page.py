@@ -1,6 +1,6 @@
 """docs/verdict.md, made from the catalogue.
 
-The command: `python -m jaxreg.verdict.catalogue_page > docs/verdict.md`.
+The command: `python docs/verdict_page.py > docs/verdict.md`.
 """
 
 from jaxreg.verdict.catalogue import CAUSES, PREPROCESSING, Cause
@@ -8,7 +8,7 @@ from jaxreg.verdict.catalogue import CAUSES, PREPROCESSING, Cause
 INTRODUCTION = """\
 # The verdict
 
-<!-- `python -m jaxreg.verdict.catalogue_page > docs/verdict.md` writes this page -->
+<!-- `python docs/verdict_page.py > docs/verdict.md` writes this page -->
 
 Every run ends with a line that says whether it learns, and with findings. A finding has a code
 that never changes, a severity, the evidence with its numbers, and a remedy, as a command where
