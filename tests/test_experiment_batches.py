@@ -108,7 +108,7 @@ def orders(root: Path, epochs: int, **options) -> list[np.ndarray]:
     cache = Cache(root)
     whole = cache.read(experiment.recipe.feature_set, experiment.columns, _digests(root))
     row_of = {features.tobytes(): row for row, features in enumerate(whole)}
-    blocks = ExperimentBlocks(experiment, config)
+    blocks = ExperimentBlocks(experiment)
     key = jax.random.key_data(jax.random.key(config.seed))
     found = []
     for epoch in range(epochs):

@@ -77,15 +77,8 @@ def extract_features(
     if not examples.ids:
         raise InputError(f"no images in {source}", expected="at least one")
     opened = examples.description["kind"] if isinstance(source, Examples) else str(source)
-    work = ExtractionJob(
-        examples,
-        opened,
-        safe_name(name) if name else default_name(examples),
-        Cache(Path(cache)),
-        options,
-        chosen,
-        say,
-    )
+    dataset = safe_name(name) if name else default_name(examples)
+    work = ExtractionJob(examples, opened, dataset, Cache(Path(cache)), options, chosen, say)
     return work.run(on_progress, should_stop)
 
 

@@ -44,10 +44,7 @@ def say(text: str) -> None:
 
 
 def print_json(result: dict[str, Any]) -> None:
-    """The machine's answer: one JSON object, the last line of standard output.
-
-    JSON has no number that is not finite: those become null.
-    """
+    """One JSON object, the last line of standard output; numbers that are not finite are null."""
     print(json.dumps(_finite(result), allow_nan=False), flush=True)
 
 

@@ -25,8 +25,7 @@ def merge(
 ) -> dict[str, Any]:
     """All that was said of some settings; a later one of these sources wins.
 
-    This is the one place that decides for the command line, the Python API, `--config`,
-    `--preset` and `--resume`. What nobody said is left out: the settings class has the default.
+    What nobody said is left out: the settings class has the default.
 
     Args:
         resumed: the settings of a run that goes on.
@@ -57,11 +56,8 @@ def preset_settings(preset: str | None) -> dict[str, Any]:
 def check_preset(preset: str, presets: Mapping[str, Any]) -> None:
     """Raise InputError if there is no such preset; the nearest is named."""
     if preset not in presets:
-        raise InputError(
-            f"no preset {preset!r}",
-            expected=" or ".join(presets),
-            remedy=nearest(preset, presets) or "",
-        )
+        words, remedy = " or ".join(presets), nearest(preset, presets) or ""
+        raise InputError(f"no preset {preset!r}", expected=words, remedy=remedy)
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -87,16 +83,12 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 def to_json(settings: Any) -> dict[str, Any]:
     """A settings dataclass as JSON values; tuples become lists."""
-    return {name: _to_json(value) for name, value in dataclasses.asdict(settings).items()}
-
-
-def _to_json(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    return said_to_json(dataclasses.asdict(settings))
 
 
 def said_to_json(said: Mapping[str, Any]) -> dict[str, Any]:
     """Settings that were said, as JSON values."""
-    return {name: _to_json(value) for name, value in said.items()}
+    return {n: list(value) if isinstance(value, tuple) else value for n, value in said.items()}
 
 
 def from_json(kind: type[T], said: Mapping[str, Any]) -> T:
@@ -109,11 +101,8 @@ def from_json(kind: type[T], said: Mapping[str, Any]) -> T:
     known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     for name in said:
         if name not in known:
-            raise InputError(
-                f"no setting {name!r}",
-                expected="one of: " + ", ".join(known),
-                remedy=nearest(name, known) or "",
-            )
+            expected, remedy = "one of: " + ", ".join(known), nearest(name, known) or ""
+            raise InputError(f"no setting {name!r}", expected=expected, remedy=remedy)
     values = {n: tuple(v) if isinstance(v, list) else v for n, v in said.items()}
     for name, hint in get_type_hints(kind).items():
         if hint == tuple[str, ...] and isinstance(values.get(name), str):
@@ -158,11 +147,13 @@ def command_line(command: str, words: Sequence[object], *settings: Any) -> str:
         for field in dataclasses.fields(group):
             value = getattr(group, field.name)
             if value != field.default:
-                parts += _words(field.name.replace("_", "-"), value)
+                parts += option_words(field.name, value)
     return shlex.join(parts)
 
 
-def _words(flag: str, value: Any) -> list[str]:
+def option_words(name: str, value: Any) -> list[str]:
+    """A setting as words of the command line."""
+    flag = name.replace("_", "-")
     if isinstance(value, bool):
         return [f"--{flag}" if value else f"--no-{flag}"]
     return [f"--{flag}", *map(str, value if isinstance(value, tuple) else (value,))]

@@ -1,6 +1,6 @@
 """The head as a scikit-learn regressor on arrays of features."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +15,7 @@ from jaxreg.train_config import HeadConfig
 _FEWEST_TO_SPLIT = 5  # rows; below this the validation rows are the training rows
 
 
+@dataclass(eq=False, repr=False)  # makes the __init__ that scikit-learn asks for
 class HeadRegressor(RegressorMixin, BaseEstimator):
     """The jitted head with early stopping, for features of any origin, in pipelines and searches.
 
@@ -37,43 +38,23 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         scalers_: what scales features and un-scales predictions.
     """
 
-    def __init__(
-        self,
-        hidden: tuple[int, ...] = HeadConfig.hidden,
-        dropout: float = HeadConfig.dropout,
-        output_activation: str = HeadConfig.output_activation,
-        scale_features: bool = HeadConfig.scale_features,
-        scale_target: bool = HeadConfig.scale_target,
-        huber_delta: float = HeadConfig.huber_delta,
-        learning_rate: float = HeadConfig.learning_rate,
-        decay_steps: int = HeadConfig.decay_steps,
-        decay_rate: float = HeadConfig.decay_rate,
-        batch_size: int = HeadConfig.batch_size,
-        epochs: int = HeadConfig.epochs,
-        patience: int = HeadConfig.patience,
-        min_delta: float = HeadConfig.min_delta,
-        components: int | None = HeadConfig.components,
-        head: str = HeadConfig.head,
-        validation_fraction: float = 0.2,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> None:
-        self.hidden = hidden
-        self.dropout = dropout
-        self.output_activation = output_activation
-        self.scale_features = scale_features
-        self.scale_target = scale_target
-        self.huber_delta = huber_delta
-        self.learning_rate = learning_rate
-        self.decay_steps = decay_steps
-        self.decay_rate = decay_rate
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.patience = patience
-        self.min_delta = min_delta
-        self.components = components
-        self.head = head
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
+    hidden: tuple[int, ...] = HeadConfig.hidden
+    dropout: float = HeadConfig.dropout
+    output_activation: str = HeadConfig.output_activation
+    scale_features: bool = HeadConfig.scale_features
+    scale_target: bool = HeadConfig.scale_target
+    huber_delta: float = HeadConfig.huber_delta
+    learning_rate: float = HeadConfig.learning_rate
+    decay_steps: int = HeadConfig.decay_steps
+    decay_rate: float = HeadConfig.decay_rate
+    batch_size: int = HeadConfig.batch_size
+    epochs: int = HeadConfig.epochs
+    patience: int = HeadConfig.patience
+    min_delta: float = HeadConfig.min_delta
+    components: int | None = HeadConfig.components
+    head: str = HeadConfig.head
+    validation_fraction: float = 0.2
+    random_state: int | np.random.RandomState | None = None
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train on X (rows, features) and y (rows,) or (rows, targets).

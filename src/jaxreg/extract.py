@@ -64,7 +64,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _say_result(done: "Extraction", cache: str) -> None:
-    where = f"{', '.join(done.columns)} in {cache}/features/{done.feature_set}"
     seconds = done.seconds
     if done.computed:
         cli.say(
@@ -75,7 +74,7 @@ def _say_result(done: "Extraction", cache: str) -> None:
         )
     else:
         cli.say(f"nothing to compute: all {done.reused} images were there")
-    cli.say(f"features: {where}")
+    cli.say(f"features: {', '.join(done.columns)} in {cache}/features/{done.feature_set}")
     if done.failed:
         cli.say(f"{done.failed} could not be used: {cache}/datasets/{done.dataset}.failed.csv")
     cli.say(f"dataset {done.dataset}: {done.change}")

@@ -63,7 +63,7 @@ def execute(
             say(f"{directory.path} is finished")
             return
         loaded = time.perf_counter()
-        members = make_members(experiment)
+        members = tuple(make_members(experiment))
         say(f"ridge: {ridge_text(members)}")
         solved = time.perf_counter()
         if not resume:  # nothing can be wrong any more: what was there may go
@@ -79,7 +79,6 @@ def execute(
         trained = train(
             directory,
             members,
-            config,
             record,
             resume=resume,
             say=say,
@@ -93,7 +92,10 @@ def execute(
         )
     reporting = time.perf_counter()
     predictions = predict_all(experiment, members, trained)
-    _write_parquet(directory, predictions_table(experiment, predictions.predictions))
+    sink = pa.BufferOutputStream()
+    table = predictions_table(experiment, predictions.predictions)
+    pq.write_table(table, sink, write_page_checksum=True)
+    write_whole(directory.path / "predictions.parquet", sink.getvalue().to_pybytes())
     seconds = {
         "load": loaded - begin,
         "ridge": solved - loaded,
@@ -140,9 +142,3 @@ def _say_what(experiment: Experiment, device: str, say: Say) -> None:
     say(f"target: {', '.join(experiment.targets)}; split {experiment.split.kind}: {counts}")
     for note in experiment.notes:
         say(f"note: {note}")
-
-
-def _write_parquet(directory: RunDirectory, table: pa.Table) -> None:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, write_page_checksum=True)
-    write_whole(directory.path / "predictions.parquet", sink.getvalue().to_pybytes())

@@ -48,7 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     own, settings = parse("train", TrainArguments, [TrainConfig], argv)
     from jaxreg.api import train_head
 
-    before = _summary_before(own) if own.resume else None
+    before = None
+    if own.resume:
+        from jaxreg.training.run_directory import RunDirectory, run_path
+
+        before = RunDirectory(run_path(own.run or "", Path(own.ckpts))).read_summary()
     words = ("name", "cache", "run", "ckpts", "resume", "overwrite", "preset", "config")
     with cli.live_line(quiet=own.quiet) as show, cli.stop_signal() as stop:
         run = train_head(
@@ -74,12 +78,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     codes = [finding["code"] for finding in summary.verdict["findings"]]
     dead = summary.dead or "non-finite" in codes
     return DEAD if dead and run.summary != before else 0  # the same again: nothing was trained
-
-
-def _summary_before(own: TrainArguments) -> dict[str, Any] | None:
-    from jaxreg.training.run_directory import RunDirectory, run_path
-
-    return RunDirectory(run_path(own.run or "", Path(own.ckpts))).read_summary()
 
 
 def _other_features(columns: Sequence[str]) -> str | None:

@@ -161,10 +161,8 @@ class TrainedRun:
             columns[f"prediction.{name}"] = pa.array(numbers, from_pandas=True)
         for name in self.targets:
             if name in examples.columns.column_names:
-                values = examples.columns[name].to_pylist()
-                columns[f"target.{name}"] = pa.array(
-                    values + [None] * len(left_out), from_pandas=True
-                )
+                values = examples.columns[name].to_pylist() + [None] * len(left_out)
+                columns[f"target.{name}"] = pa.array(values, from_pandas=True)
         columns["reason"] = pa.array([*why, *(reason for _, reason in left_out)], pa.string())
         return pa.table(columns)
 

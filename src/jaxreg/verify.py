@@ -38,23 +38,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InputError(f"no cache {root}", expected="the folder that jaxreg extract wrote")
     if arguments.recompute < 0:
         raise InputError(f"--recompute is {arguments.recompute}", expected="0 or more images")
-    sound, damaged, wrong = check(Cache(root))
+    cache = Cache(root)
+    sound, damaged, wrong = check(cache)
     for path in damaged:
         kept = f", set aside as {set_aside(path).name}" if arguments.repair else ""
         cli.say(f"damaged: {path}{kept}")
     for text in wrong:
         cli.say(text)
-    unlike = out_of_range(Cache(root))
+    unlike = out_of_range(cache)
     for text in unlike:
         cli.say(f"warning: {text}")
     cli.say(f"{sound} parts are sound, {len(damaged)} damaged, {len(wrong)} other faults")
     if damaged:
         todo = "extract again" if arguments.repair else "--repair, then extract again"
         cli.say(f"try: {todo}: only what is lost is computed")
-    result = {"sound": sound, "damaged": [str(path) for path in damaged], "wrong": wrong}
+    result = {"sound": sound, "damaged": list(map(str, damaged)), "wrong": wrong}
     result["warnings"] = unlike
     if arguments.recompute:
-        result |= _recompute(Cache(root), arguments.recompute, wrong)
+        result |= _recompute(cache, arguments.recompute, wrong)
     if arguments.json:
         cli.print_json(result)
     return DAMAGED if wrong or (damaged and not arguments.repair) else 0

@@ -33,7 +33,7 @@ def preprocessing(subject: Subject, source: str) -> tuple[dict[str, Any] | None,
     images = list(Sample(examples.images, IMAGES, smallest_image(recipe)))
     if not images:
         raise InputError(f"no image of {source} can be used", expected="at least one")
-    known = subject.cache.feature_set_record(recipe.feature_set)["weights_path"]
+    known = subject.experiment.cache.feature_set_record(recipe.feature_set)["weights_path"]
     found = mismatches(recipe, find_weights(recipe, None, [known]), images)
     if found is None:
         answer = (
@@ -41,9 +41,8 @@ def preprocessing(subject: Subject, source: str) -> tuple[dict[str, Any] | None,
             "has no batch normalization"
         )
         return None, Trial("images", QUESTION, answer)
-    return compare(
-        recipe.preprocess, {str(name): gap for name, gap in found.items()}, len(images), subject
-    )
+    gaps = {str(name): gap for name, gap in found.items()}
+    return compare(recipe.preprocess, gaps, len(images), subject)
 
 
 def compare(

@@ -7,12 +7,12 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxreg.cache.datasets import Dataset, read_dataset
+from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.lazy_features import PartFeatures, read_rows
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
 from jaxreg.experiment.arrays import Experiment, load_experiment
-from jaxreg.experiment.members import Member, first_member
+from jaxreg.experiment.members import Member, make_members
 from jaxreg.experiment.resolve import resolve
 from jaxreg.head.fit import make_fit
 from jaxreg.head.state import Data, History, init_state, project
@@ -35,23 +35,20 @@ class Subject:
 
     name: str
     folder: Path  # where the page goes
-    cache: Cache
     experiment: Experiment
     obs: Observed
 
     @property
     def columns(self) -> list[str]:
         """The names of the columns of the feature set."""
-        return [column.name for column in self.cache.columns(self.experiment.recipe.feature_set)]
+        columns = self.experiment.cache.columns(self.experiment.recipe.feature_set)
+        return [column.name for column in columns]
 
     def read(self, name: str) -> np.ndarray:
         """One column's features of the sampled rows. Raises InputError where some have none."""
-        found = [
-            c for c in self.cache.columns(self.experiment.recipe.feature_set) if c.name == name
-        ]
-        features = PartFeatures(
-            self.cache, self.experiment.recipe.feature_set, found, self.experiment.dataset.digests
-        )
+        cache, feature_set = self.experiment.cache, self.experiment.recipe.feature_set
+        found = [column for column in cache.columns(feature_set) if column.name == name]
+        features = PartFeatures(cache, feature_set, found, self.experiment.dataset.digests)
         return read_rows(features, self.obs.sampled)
 
 
@@ -64,8 +61,7 @@ def of_run(path: Path, cache: Path | None, say: Say) -> Subject:
     directory = RunDirectory(path)
     record = directory.read_config()
     if directory.read_summary() is None:
-        again = f"jaxreg train --run {path} --resume"
-        raise InputError(f"{path} is not finished", remedy=again)
+        raise InputError(f"{path} is not finished", remedy=f"jaxreg train --run {path} --resume")
     store = Cache(directory.cache() if cache is None else cache)
     dataset = read_dataset(store, record["dataset"])
     if dataset.fingerprint != record["dataset_sha256"]:
@@ -76,23 +72,23 @@ def of_run(path: Path, cache: Path | None, say: Say) -> Subject:
     say(f"reading {len(dataset)} rows")
     experiment = load_experiment(resolve(store, dataset, {}, record))
     states = load_states(directory, say)
-    member, history = first_member(experiment), list(directory.read_history())
+    member, history = next(make_members(experiment)), list(directory.read_history())
     if len(states) > 1:
         say(f"diagnosing the first of its {len(states)} trainings")
     obs = _look(member, Trained(states[:1], history, 0.0, 0.0, interrupted=False), say)
-    return Subject(path.name, path, store, experiment, obs)
+    return Subject(path.name, path, experiment, obs)
 
 
 def of_dataset(name: str, cache: Path, target: tuple[str, ...], say: Say) -> Subject:
     """A dataset, with a head of default settings trained on a sample of its rows."""
     store = Cache(cache)
-    dataset: Dataset = read_dataset(store, name)
+    dataset = read_dataset(store, name)
     say(f"reading {len(dataset)} rows")
     experiment = load_experiment(resolve(store, dataset, {"epochs": EPOCHS, "target": target}))
     say("training a head on a sample of them")
     trained = _train_on_some(experiment)
-    obs = _look(first_member(experiment), trained, say)
-    return Subject(dataset.name, Path(), store, experiment, obs)
+    obs = _look(next(make_members(experiment)), trained, say)
+    return Subject(dataset.name, Path(), experiment, obs)
 
 
 def _look(member: Member, trained: Trained, say: Say) -> Observed:
@@ -106,7 +102,7 @@ def _train_on_some(experiment: Experiment) -> Trained:
     labels = experiment.split.labels
     sampled = choose_rows(labels, *experiment.places)
     x, y = read_rows(experiment.x, sampled), experiment.y[sampled]
-    rows, validation = labels[sampled] == "train", labels[sampled] == "validation"
+    rows, validation = (labels[sampled] == side for side in ("train", "validation"))
     data = Data.of(x[rows], y[rows], x[validation], y[validation])
     config = replace(experiment.config, components=None)
     state = init_state(config, data)

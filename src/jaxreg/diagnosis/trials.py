@@ -104,10 +104,7 @@ def gradients(bench: Bench) -> Trial:
 
 
 def learning_curve(bench: Bench, all_rows: int) -> Trial | None:
-    """The validation error over the number of training rows, and its extrapolation.
-
-    None where there are too few rows for a curve.
-    """
+    """The validation error over the number of training rows, extrapolated; None for too few."""
     most = len(bench.x)
     if most < 2 * LEAST:
         return None

@@ -76,11 +76,12 @@ def load_experiment(resolved: ResolvedRun) -> Experiment:
         give_back_freed()
     dataset = resolved.dataset
     with remedies(dataset):
-        x = _read(resolved)
-        broken = _not_finite(x)
+        where = resolved.recipe.feature_set, resolved.columns, dataset.digests
+        in_parts = resolved.placement.kind == "parts"
+        x = PartFeatures(resolved.cache, *where) if in_parts else resolved.cache.read(*where)
         views = _read_views(resolved)
-        for view in views:
-            broken = np.union1d(broken, _not_finite(view.x))
+        every = [x, *(view.x for view in views)]
+        broken = np.unique(np.concatenate([_not_finite(some) for some in every]))
     if len(broken):
         raise InputError(
             f"the features of {len(broken)} images are not finite, first {dataset.ids[broken[0]]}",
@@ -89,20 +90,12 @@ def load_experiment(resolved: ResolvedRun) -> Experiment:
     return Experiment(**vars(resolved), x=x, views=views)
 
 
-def _read(resolved: ResolvedRun) -> Features:
-    where = resolved.recipe.feature_set, resolved.columns, resolved.dataset.digests
-    if resolved.placement.kind == "parts":
-        return PartFeatures(resolved.cache, *where)
-    return resolved.cache.read(*where)
-
-
 def _read_views(resolved: ResolvedRun) -> tuple[View, ...]:
     """The views that training may draw instead of identity, with their targets."""
     config, y = resolved.config, resolved.y
-    others = [view for view in config.views if view != "identity"]
     signs = np.where(np.isin(config.target, config.mirror_targets), -1, 1).astype(np.float32)
     views = []
-    for view in others:
+    for view in (view for view in config.views if view != "identity"):
         shown = tuple(replace(column, view=view) for column in resolved.columns)
         x = resolved.cache.read(resolved.recipe.feature_set, shown, resolved.dataset.digests)
         views.append(View(x, y * signs[None, :] if view == "mirror" else y))
@@ -110,6 +103,6 @@ def _read_views(resolved: ResolvedRun) -> tuple[View, ...]:
 
 
 def _not_finite(x: Features) -> np.ndarray:
-    """The rows with a number that is not finite, in order."""
+    """The rows with a number that is not finite."""
     pieces = read_pieces(x, np.arange(x.shape[0]))
-    return np.sort(np.concatenate([rows[~np.isfinite(some).all(axis=1)] for rows, some in pieces]))
+    return np.concatenate([rows[~np.isfinite(some).all(axis=1)] for rows, some in pieces])

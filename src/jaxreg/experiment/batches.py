@@ -15,7 +15,6 @@ from jaxreg.head.apply import ROWS
 from jaxreg.head.fit import order_of
 from jaxreg.head.fit_blocks import Block
 from jaxreg.head.state import Rows
-from jaxreg.train_config import TrainConfig
 
 T = TypeVar("T")
 
@@ -23,7 +22,7 @@ T = TypeVar("T")
 class ExperimentBlocks:
     """What `jaxreg.head.fit_blocks` trains on; the next block is made while one is used."""
 
-    def __init__(self, experiment: Experiment, config: TrainConfig) -> None:
+    def __init__(self, experiment: Experiment) -> None:
         self._x = experiment.x
         self._views = experiment.views
         # numbered on from view to view, as `order_of` draws them
@@ -32,7 +31,7 @@ class ExperimentBlocks:
         self._train, self._validation = experiment.rows("train"), experiment.rows("validation")
         self.rows, self.validation_rows = len(self._train), len(self._validation)
         self._window = experiment.placement.window
-        self._shape = experiment.placement.block, min(config.batch_size, self.rows)
+        self._shape = experiment.placement.block, min(experiment.config.batch_size, self.rows)
         # one batch a block: where parts are read, a block of validation rows is seldom full
         self._validation_shape = 1, min(ROWS, self.validation_rows)
 

@@ -56,9 +56,8 @@ def choose_features(
     cache: Cache, dataset: Dataset, config: TrainConfig
 ) -> tuple[str, tuple[Column, ...]]:
     """The feature set and columns asked for, else those of the dataset's last extract."""
-    feature_set = (
-        cache.find_feature_set(config.feature_set) if config.feature_set else dataset.feature_set
-    )
+    asked = config.feature_set
+    feature_set = cache.find_feature_set(asked) if asked else dataset.feature_set
     columns = tuple(map(Column.parse, config.columns)) or dataset.columns
     columns = tuple(dict.fromkeys(column.identity for column in columns))
     if config.layers or config.pool:

@@ -1,7 +1,7 @@
 """The members of a run: one training, or one for each fold and seed, each with its ridge."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,10 +58,8 @@ def fit_ridge(experiment: Experiment, *, in_fold: bool) -> RidgeBaseline | None:
         without = left_out(solved, x[rows], y[rows], held_out)
         out_of_fold = predictions.copy()
         out_of_fold[validation] = without[np.searchsorted(rows, validation)]
-    seconds = time.perf_counter() - begin
-    return RidgeBaseline(
-        solved, rows, some_of(groups), predictions, out_of_fold, len(held_out), seconds
-    )
+    found = solved, rows, some_of(groups), predictions, out_of_fold, len(held_out)
+    return RidgeBaseline(*found, seconds=time.perf_counter() - begin)
 
 
 def _with_validation_rows(
@@ -103,35 +101,21 @@ class Member:
         return {**({} if self.fold is None else {"fold": self.fold}), "seed": self.seed}
 
 
-def first_member(experiment: Experiment) -> Member:
-    """The first training of the run, with its ridge."""
-    fold, own = (0, experiment.fold(0)) if experiment.folds else (None, experiment)
-    baseline = fit_ridge(own, in_fold=fold is not None)
-    return _member(own, fold, experiment.config.seed, baseline)
-
-
-def make_members(experiment: Experiment) -> tuple[Member, ...]:
-    """All trainings of the run, fold by fold, each fold with its ridge.
+def make_members(experiment: Experiment) -> Iterator[Member]:
+    """One training of the run after the other, fold by fold, each fold with its ridge.
 
     Raises:
         InputError: more components than the rows of some fold vary in.
     """
-    members, config = [], experiment.config
+    config = experiment.config
     for fold in range(len(experiment.folds)) if experiment.folds else [None]:
         own = experiment if fold is None else experiment.fold(fold)
         baseline = fit_ridge(own, in_fold=fold is not None)
         if baseline is not None and config.components is not None:
             baseline.solved.eigen.check(config.components)
         for seed in range(config.seed, config.seed + config.seeds):
-            members.append(_member(own, fold, seed, baseline))
-    return tuple(members)
-
-
-def _member(
-    experiment: Experiment, fold: int | None, seed: int, baseline: RidgeBaseline | None
-) -> Member:
-    config = replace(experiment.config, seed=seed, seeds=1)
-    return Member(fold, seed, replace(experiment, config=config), baseline)
+            its = replace(own, config=replace(config, seed=seed, seeds=1))
+            yield Member(fold, seed, its, baseline)
 
 
 def number_of_members(config: TrainConfig) -> int:

@@ -58,11 +58,7 @@ class Placement:
 
 
 def measure(
-    cache: Cache,
-    feature_set: str,
-    columns: Sequence[Column],
-    digests: Sequence[str],
-    views: int = 1,
+    cache: Cache, feature_set: str, columns: Sequence[Column], digests: Sequence[str], views: int
 ) -> Size:
     """The size of the features of `digests`; InputError or DamagedPart as `Cache.layout`."""
     layouts = [cache.layout(feature_set, column, digests) for column in columns]
@@ -90,7 +86,8 @@ def place(config: TrainConfig, size: Size, *, resumed: bool, window: int | None)
     Raises:
         InputError: not even a window fits, or not what the resumed run had.
     """
-    limit, batch = _limit(config), min(config.batch_size, size.rows)
+    asked, batch = config.memory_limit, min(config.batch_size, size.rows)
+    limit = SHARE * free_memory() if asked is None else parse_bytes(asked)
     if window is None:
         block = _block(size, size.rows, batch)
         in_host_memory = size.all + _BLOCKS * block * batch * size.row
@@ -102,7 +99,7 @@ def place(config: TrainConfig, size: Size, *, resumed: bool, window: int | None)
             raise _resumed_needs_more(f"all rows, {bytes_text(in_host_memory)}", limit)
     fits = _largest_window(size, batch, limit)
     if window is not None:
-        if window > fits and config.memory_limit is not None:
+        if window > fits and asked is not None:
             raise _resumed_needs_more(f"a window of {window:,} rows", limit)
     elif fits < 2 * batch:
         needed = _beside_the_window(size) + (_BLOCKS + 2) * batch * size.row
@@ -113,12 +110,6 @@ def place(config: TrainConfig, size: Size, *, resumed: bool, window: int | None)
         )
     window = window or fits
     return Placement("parts", _block(size, window, batch), window, size)
-
-
-def _limit(config: TrainConfig) -> float:
-    if config.memory_limit is not None:
-        return parse_bytes(config.memory_limit)
-    return SHARE * free_memory()
 
 
 def _limit_of_device() -> float:

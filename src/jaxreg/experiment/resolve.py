@@ -132,9 +132,8 @@ def remedies(dataset: Dataset) -> Iterator[None]:
     try:
         yield
     except DamagedPart as error:
-        raise InputError(
-            error.found, remedy=f"{dataset.extract_command()} # computes only it"
-        ) from error
+        remedy = f"{dataset.extract_command()} # computes only it"
+        raise InputError(error.found, remedy=remedy) from error
     except InputError as error:
         raise InputError(error.found, remedy=dataset.extract_command()) from error
 
@@ -143,8 +142,7 @@ def _split(dataset: Dataset, y: np.ndarray, config: TrainConfig) -> tuple[Split,
     """The split of all rows; with folds every usable row is one that validates, in its fold."""
     usable = np.asarray(~np.isnan(y).any(axis=1))
     if not usable.any():
-        names = ", ".join(config.target)
-        raise InputError(f"no row of {dataset.name} has a number for {names}")
+        raise InputError(f"no row of {dataset.name} has a number for {', '.join(config.target)}")
     kind = config.split or ("blocks" if dataset.sequential else "hash")
     kept = dataset.rows(np.flatnonzero(usable))
     common: dict[str, Any] = {

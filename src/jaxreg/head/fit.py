@@ -61,13 +61,6 @@ def make_fit(config: HeadConfig) -> Callable[[State, Data, int], tuple[State, Hi
     return fit
 
 
-@functools.partial(jax.jit, static_argnums=0, donate_argnums=2)
-def _fit(
-    config: HeadConfig, rates: Rates, state: State, data: Data, until: Int[Array, ""]
-) -> tuple[State, History]:
-    return train_until(config, rates, state, data, until)
-
-
 def train_until(
     config: HeadConfig, rates: Rates, state: State, data: Data, until: Int[ArrayOf, ""]
 ) -> tuple[State, History]:
@@ -87,14 +80,13 @@ def train_until(
     return lax.while_loop(goes_on, epoch, (state, unwritten))
 
 
+_fit = jax.jit(train_until, static_argnums=0, donate_argnums=2)
+
+
 def run_epoch(
     config: HeadConfig, rates: Rates, state: State, data: Data, rows: Rows
 ) -> tuple[State, History]:
-    """One epoch over these rows in their order, then validation.
-
-    Returns:
-        The state after it, and its history as scalars.
-    """
+    """One epoch over these rows in their order, then validation; the history is of scalars."""
     steps = _train(config, rates, state, data, rows)
     state = state._replace(params=steps.params, opt_state=steps.opt_state, step=steps.step)
     head = state.params
@@ -146,9 +138,7 @@ def close_epoch(
     state = state._replace(
         epoch=epoch,
         early_stopping=after,
-        best_params=jax.tree.map(
-            lambda new, old: jnp.where(better, new, old), head, state.best_params
-        ),
+        best_params=jax.tree.map(functools.partial(jnp.where, better), head, state.best_params),
         best_loss=jnp.where(better, val_loss, state.best_loss),
         best_epoch=jnp.where(better, epoch, state.best_epoch),
         stopped=stop & finite,
@@ -266,8 +256,7 @@ def _batches(
 ) -> tuple[Int[Array, "batches size"], Bool[Array, "batches size"], Int[Array, ""]]:
     """The rows cut into batches of at most `most`, which entries are real, and how many batches.
 
-    The last batch is filled up, and where rows are fewer than their capacity, more follow that are
-    not to be used.
+    The last batch is filled up; where rows are fewer than their capacity, unused ones follow.
     """
     capacity = rows.numbers.shape[0]
     size = min(most, capacity)

@@ -145,9 +145,8 @@ def solve(
     total, rows = np.zeros((len(ALPHAS), y.shape[1])), eigen.rows
     with _float64_on_the_host():
         mean = np.array(1 / eigen.rows)
-        fitted = jax.device_put(
-            Fitted(eigen.scaler, eigen.center, directions, shrinkage, xty, mean)
-        )
+        arrays = Fitted(eigen.scaler, eigen.center, directions, shrinkage, xty, mean)
+        fitted = jax.device_put(arrays)
         if groups is None:
             for block, targets, real in blocks(x, y):
                 centred = targets - eigen.target_mean[None, :]

@@ -71,7 +71,6 @@ def _row(
     path: Path, config: dict[str, Any], summary: dict[str, Any], groups: dict[str, int]
 ) -> dict[str, Any]:
     settings, scores, baselines = config["settings"], summary["metrics"], summary["baselines"]
-    held_out = _held_out(path, config)
     return {
         "run": str(path),
         "dataset": config["dataset"],
@@ -85,7 +84,7 @@ def _row(
         "gain_over_ridge": _gain(scores, baselines["ridge"]),
         "seconds": summary["seconds"]["total"],
         "healthy": summary["verdict"]["healthy"],
-        "comparable": groups.setdefault(held_out, len(groups) + 1),
+        "comparable": groups.setdefault(_held_out(path, config), len(groups) + 1),
     }
 
 
@@ -98,10 +97,7 @@ def _gain(scores: dict[str, Any], baseline: dict[str, Any] | None) -> float | No
 def _held_out(path: Path, config: dict[str, Any]) -> str:
     """A digest of the dataset, the targets and the validation rows."""
     table = pq.ParquetFile(path / "predictions.parquet").read(["id", "split"])
-    ids = [
-        name
-        for name, split in zip(*table.to_pydict().values(), strict=True)
-        if split == "validation"
-    ]
+    pairs = zip(*table.to_pydict().values(), strict=True)
+    ids = [name for name, split in pairs if split == "validation"]
     facts = [config["dataset_sha256"], config["settings"]["target"], ids]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

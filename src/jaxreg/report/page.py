@@ -70,18 +70,15 @@ def write_report(
 ) -> None:
     """Write plots/*.png and report.html into the folder of a run."""
     config, dataset, recipe = experiment.config, experiment.dataset, experiment.recipe
+    words = dataset.name, "--cache", experiment.cache.root
     scores = {"validation": _table(summary.metrics, summary.baselines)}
     by_target = {"validation": summary.by_target}
     if summary.test is not None:
         rows = experiment.rows("test")
         baselines = score_baselines(predictions.baselines, experiment.y, rows, config.huber_delta)
         scores["test"] = _table(summary.test, baselines)
-        by_target["test"] = metrics.by_target(
-            experiment.targets,
-            experiment.y[rows],
-            predictions.predictions[rows],
-            config.huber_delta,
-        )
+        columns = experiment.y[rows], predictions.predictions[rows], config.huber_delta
+        by_target["test"] = metrics.by_target(experiment.targets, *columns)
     write_page(
         folder / "report.html",
         "report/run.html.jinja",
@@ -108,9 +105,7 @@ def write_report(
             "head": head_text(config, summary, experiment.targets),
         },
         settings=to_json(config),
-        command=command_line(
-            "jaxreg train", [dataset.name, "--cache", experiment.cache.root], config
-        ),
+        command=command_line("jaxreg train", words, config),
         worst=_worst_images(experiment, predictions.predictions),
         **_write_plots(folder / "plots", experiment, trained, predictions, summary),
     )
@@ -129,18 +124,13 @@ def _write_plots(
         curves = plots.curves(_curves(trained.history), summary.best_epoch)
         write_whole(folder / "curves.png", curves)
     pairs = []
+    kinds = {"predicted": plots.predicted_against_true, "residuals": plots.residuals}
     for number, (target, name) in enumerate(plots.safe_names(experiment.targets).items()):
         columns = experiment.y[:, number], predictions.predictions[:, number]
-        drawn = {
-            kind: draw(target, *columns, experiment.split.labels)
-            for kind, draw in [
-                ("predicted", plots.predicted_against_true),
-                ("residuals", plots.residuals),
-            ]
-        }
-        for kind, picture in drawn.items():
+        drawn = [draw(target, *columns, experiment.split.labels) for draw in kinds.values()]
+        for kind, picture in zip(kinds, drawn, strict=True):
             write_whole(folder / f"{kind}-{name}.png", picture)
-        pairs.append((target, *drawn.values()))
+        pairs.append((target, *drawn))
     return {"curves": curves, "plots": pairs}
 
 
@@ -165,7 +155,7 @@ def _members(summary: Summary) -> dict[str, Scores]:
 
 def _worst_images(
     experiment: Experiment, predictions: np.ndarray
-) -> list[tuple[str, bytes | None, dict[str, tuple[float, float]]]]:
+) -> list[tuple[str, bytes | None, dict[str, list[float]]]]:
     """The id, thumbnail, true and predicted values of the validation rows with the largest errors.
 
     The error of each target is divided by the target's std.
@@ -177,16 +167,10 @@ def _worst_images(
     chosen = rows[np.argsort(-np.nan_to_num(largest, nan=np.inf), kind="stable")[:WORST]]
     ids, digests = experiment.dataset.ids, experiment.dataset.digests
     jpegs = experiment.cache.read_thumbnails(digests[row] for row in chosen)
+    both = np.stack([y[chosen], predictions[chosen]], axis=-1).tolist()
     return [
-        (
-            ids[row],
-            jpegs.get(digests[row]),
-            {
-                name: (float(y[row, i]), float(predictions[row, i]))
-                for i, name in enumerate(experiment.targets)
-            },
-        )
-        for row in chosen
+        (ids[row], jpegs.get(digests[row]), dict(zip(experiment.targets, pairs, strict=True)))
+        for row, pairs in zip(chosen, both, strict=True)
     ]
 
 

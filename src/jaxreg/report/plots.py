@@ -72,13 +72,11 @@ def with_gaps(values: Sequence[float] | np.ndarray, *, positive: bool = False) -
 def safe_names(names: Iterable[str]) -> dict[str, str]:
     """A `safe_name` for each name; no two are equal, even where case does not count."""
     chosen: dict[str, str] = {}
-    taken: set[str] = set()
     for name in names:
         safe, count = safe_name(name), 1
-        while safe.lower() in taken:
+        while safe.lower() in map(str.lower, chosen.values()):
             count += 1
             safe = f"{safe_name(name)}-{count}"
-        taken.add(safe.lower())
         chosen[name] = safe
     return chosen
 
@@ -97,10 +95,8 @@ def curves(trainings: Sequence[Mapping[str, Sequence[float]]], best_epoch: int |
     marker = "o" if len(longest["epoch"]) < 25 and len(trainings) == 1 else None
     look = {"marker": marker, "ms": 3.5, "lw": 1.8 if len(trainings) == 1 else 1.0}
     drawn = []
-    for name, label, colour in [
-        ("loss", "training (dropout on)", GREY),
-        ("val_loss", "validation", BLUE),
-    ]:
+    lines = [("loss", "training (dropout on)", GREY), ("val_loss", "validation", BLUE)]
+    for name, label, colour in lines:
         for columns in trainings:
             values = with_gaps(columns[name])
             shown = label if columns is trainings[0] else None

@@ -86,9 +86,8 @@ def predictions_table(experiment: Experiment, predictions: np.ndarray) -> pa.Tab
         "split": pa.array(experiment.split.labels.tolist(), pa.string()),
     }
     if experiment.folds:
-        columns["fold"] = pa.array(
-            [None if fold < 0 else fold for fold in experiment.fold_of_row.tolist()], pa.int32()
-        )
+        folds = [None if fold < 0 else fold for fold in experiment.fold_of_row.tolist()]
+        columns["fold"] = pa.array(folds, pa.int32())
     for kind, values in [("target", experiment.y), ("prediction", predictions)]:
         for name, column in zip(experiment.targets, values.T, strict=True):
             columns[f"{kind}.{name}"] = pa.array(column, from_pandas=kind == "target")

@@ -40,7 +40,7 @@ def observe(
         swapped = {"test": "validation", "validation": "test"}
         labels = np.array([swapped.get(label, label) for label in labels], dtype=object)
     sequence, order = experiment.places
-    train, validation = np.flatnonzero(labels == "train"), np.flatnonzero(labels == "validation")
+    train, validation = (np.flatnonzero(labels == side) for side in ("train", "validation"))
     median = np.broadcast_to(np.median(y[train], axis=0), y[validation].shape)
     gain, gain_error = metrics.bootstrap_gain(
         y[validation], predictions[validation], median, experiment.runs_of(validation)

@@ -91,22 +91,20 @@ def summarize(
 ) -> Summary:
     """Score, judge and describe a finished training."""
     rows = {split: experiment.rows(split) for split in SPLITS}
-    y, delta = experiment.y, experiment.config.huber_delta
+    y, told, delta = experiment.y, predictions.predictions, experiment.config.huber_delta
     validation, test = rows["validation"], rows["test"]
     each = [
         _summarize_member(member, state, own)
         for member, state, own in zip(members, trained.states, predictions.by_member, strict=True)
     ]
     several, first = len(each) > 1, each[0]
-    pooled = metrics.scores(y[validation], predictions.predictions[validation], delta)
+    pooled = metrics.scores(y[validation], told[validation], delta)
     own_scores = [one.metrics for one in each]
     shares = [one.blend_share for one in each if one.blend_share is not None]
     return Summary(
         metrics=pooled,
-        test=metrics.scores(y[test], predictions.predictions[test], delta) if len(test) else None,
-        by_target=metrics.by_target(
-            experiment.targets, y[validation], predictions.predictions[validation], delta
-        ),
+        test=metrics.scores(y[test], told[test], delta) if len(test) else None,
+        by_target=metrics.by_target(experiment.targets, y[validation], told[validation], delta),
         baselines=score_baselines(predictions.baselines, y, validation, delta),
         members=each if several else None,
         members_mean=metrics.mean_of(own_scores) if several else None,
@@ -129,6 +127,7 @@ def summarize(
 def _summarize_member(member: Member, state: State, predictions: np.ndarray) -> MemberSummary:
     y, delta, scored = member.experiment.y, member.config.huber_delta, member.scored
     test = member.experiment.rows("test") if member.fold is None else scored[:0]
+    blend = state.best_params.get("blend")
     return MemberSummary(
         fold=member.fold,
         seed=member.seed,
@@ -139,13 +138,8 @@ def _summarize_member(member: Member, state: State, predictions: np.ndarray) -> 
         best_epoch=int(state.best_epoch) or None,
         stopping_epoch_best=int(state.early_stopping.best_epoch) or None,
         stopped_early=bool(state.stopped),
-        blend_share=_blend_share(state),
+        blend_share=blend and [round(float(share), 4) for share in np.asarray(blend["share"])],
     )
-
-
-def _blend_share(state: State) -> list[float] | None:
-    blend = state.best_params.get("blend")
-    return None if blend is None else [round(float(s), 4) for s in np.asarray(blend["share"])]
 
 
 def head_text(config: HeadConfig, summary: Summary, targets: Sequence[str]) -> str:

@@ -8,7 +8,6 @@ import jax
 import numpy as np
 
 from jaxreg.cache.lazy_features import read_pieces
-from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.batches import ExperimentBlocks
 from jaxreg.experiment.members import Member
 from jaxreg.head import fit as on_device
@@ -47,7 +46,6 @@ class Trained:
 def train(
     directory: RunDirectory,
     members: Sequence[Member],
-    config: TrainConfig,
     record: Record,
     *,
     resume: bool,
@@ -60,8 +58,8 @@ def train(
     How the epochs are cut into chunks changes no bit of the result, so a run that was stopped and
     resumed ends like one that was not. Members go through their epochs side by side.
     """
-    begin = time.perf_counter()
-    state, make_fit = _start(members, config)
+    begin, config = time.perf_counter(), members[0].config
+    state, make_fit = _start(members)
     checkpoints = Checkpoints(directory.checkpoints, record)
     history: list[Row] = []
     if resume and (found := checkpoints.load(state, say)):
@@ -114,38 +112,38 @@ def states_of(state: State) -> tuple[State, ...]:
     return tuple(several.member(state, number) for number in range(len(state.epoch)))
 
 
-def _start(members: Sequence[Member], config: TrainConfig) -> tuple[State, Callable[[State], Fit]]:
+def _start(members: Sequence[Member]) -> tuple[State, Callable[[State], Fit]]:
     """The state before the first epoch, and what makes of a state (new or loaded) its `fit`."""
-    experiment = members[0].experiment
+    experiment, config = members[0].experiment, members[0].config
     # components are few enough for the device, wherever the features are
     on_the_device = experiment.placement.kind == "device" or config.components is not None
     if on_the_device and isinstance(experiment.x, np.ndarray):
-        return _start_on_device(members, config)
+        return _start_on_device(members)
     states = [_first_state(member) for member in members]
-    blocks = [ExperimentBlocks(member.experiment, config) for member in members]
+    blocks = [ExperimentBlocks(member.experiment) for member in members]
     fit_one = fit_blocks.make_fit(config)
     if len(members) == 1:
         return states[0], lambda _: lambda state, until: fit_one(state, blocks[0], until)
 
     def fit(state: State, until: int) -> tuple[State, History]:
-        done = [
-            fit_one(own, rows, until) for own, rows in zip(states_of(state), blocks, strict=True)
-        ]
-        return several.stack([own for own, _ in done]), several.stack([told for _, told in done])
+        pairs = zip(states_of(state), blocks, strict=True)
+        return several.stack([fit_one(own, rows, until) for own, rows in pairs])
 
     return several.stack(states), lambda _: fit
 
 
-def _start_on_device(
-    members: Sequence[Member], config: TrainConfig
-) -> tuple[State, Callable[[State], Fit]]:
-    each = _data(members)
-    states = [_its_first_state(member, data) for member, data in zip(members, each, strict=True)]
+def _start_on_device(members: Sequence[Member]) -> tuple[State, Callable[[State], Fit]]:
+    each, config = _data(members), members[0].config
+    ridges = [member.baseline for member in members]
+    states = [
+        init_state(member.config, data, its and its.solved, its and its.validation_groups)
+        for member, data, its in zip(members, each, ridges, strict=True)
+    ]
 
     def projected(state: State) -> list[Data]:
         return [
-            project(config, own, data, member.baseline and member.baseline.out_of_fold)
-            for own, data, member in zip(states_of(state), each, members, strict=True)
+            project(config, own, data, its and its.out_of_fold)
+            for own, data, its in zip(states_of(state), each, ridges, strict=True)
         ]
 
     if len(members) == 1:
@@ -160,14 +158,6 @@ def _start_on_device(
         return lambda state, until: fit(state, placed, until)
 
     return state, begin
-
-
-def _its_first_state(member: Member, data: Data) -> State:
-    if member.baseline is None:
-        return init_state(member.config, data)
-    return init_state(
-        member.config, data, member.baseline.solved, member.baseline.validation_groups
-    )
 
 
 def _first_state(member: Member) -> State:
@@ -211,11 +201,11 @@ def _data(members: Sequence[Member]) -> list[Data]:
         x = np.concatenate([x, *(view.x for view in views)])
         y = np.concatenate([y, *(view.y for view in views)])
     behind = np.arange(len(views) + 1, dtype=np.int32) * len(experiment.y)
-    return [Data(x, y, *_sides(member.experiment), behind) for member in members]
-
-
-def _sides(experiment: Experiment) -> tuple[Rows, Rows]:
-    return Rows.of(experiment.rows("train")), Rows.of(experiment.rows("validation"))
+    sides = [
+        [Rows.of(member.experiment.rows(side)) for side in ("train", "validation")]
+        for member in members
+    ]
+    return [Data(x, y, train, validation, behind) for train, validation in sides]
 
 
 def _goes_on(state: State, config: TrainConfig) -> bool:
@@ -236,7 +226,7 @@ def _rows(
     seconds: float,
 ) -> list[Row]:
     """The lines of the epochs that a chunk has run, by epoch; its seconds are shared out evenly."""
-    columns = {name: np.atleast_2d(np.asarray(getattr(history, name))) for name in History._fields}
+    columns = {name: np.atleast_2d(values) for name, values in history._asdict().items()}
     each = round(seconds / int((after - before).sum()), 6)
     rows = [
         {

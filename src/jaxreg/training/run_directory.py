@@ -39,9 +39,8 @@ class RunDirectory:
             raise InputError(f"{self.path} is a file", expected="a folder for the run")
         if self.path.exists() and any(self.path.iterdir()):
             if not overwrite:
-                raise InputError(
-                    f"{self.path} exists", remedy="another --run, --resume or --overwrite"
-                )
+                remedy = "another --run, --resume or --overwrite"
+                raise InputError(f"{self.path} exists", remedy=remedy)
             if not self.exists:
                 raise InputError(f"{self.path} is not a run, so it is not overwritten")
 

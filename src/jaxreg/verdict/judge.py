@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from jaxreg.config_io import command_line, fields_of
+from jaxreg.config_io import command_line, fields_of, option_words
 from jaxreg.train_config import TrainConfig
 from jaxreg.verdict.catalogue import CAUSES, Cause
 from jaxreg.verdict.finding import ORDER, Compared, Evidence, Finding, Severity
@@ -14,8 +14,7 @@ from jaxreg.verdict.observation import Observed
 def judge(obs: Observed) -> dict[str, Any]:
     """`verdict` of summary.json: healthy, headline and findings, the most severe first.
 
-    A run is healthy if it has no finding of severity error, and if its validation MAE is below the
-    median predictor's by more than twice the bootstrap error of that difference.
+    A run is healthy if it learns (`Compared.learns`) and has no finding of severity error.
     """
     found = [(cause, cause.check(obs)) for cause in CAUSES if cause.check is not None]
     there: list[tuple[Severity, Cause, Evidence]] = [
@@ -61,14 +60,8 @@ def _together(changes: Sequence[Mapping[str, Any] | str]) -> dict[str, Any]:
 
 def options(changed: Mapping[str, Any]) -> str:
     """Settings as words of the command line, defaults too."""
-    words = []
-    for name, value in changed.items():
-        flag = name.replace("_", "-")
-        if isinstance(value, bool):
-            words.append(f"--{flag}" if value else f"--no-{flag}")
-        else:
-            words.append(f"--{flag} {value:g}" if isinstance(value, float) else f"--{flag} {value}")
-    return " ".join(words)
+    short = {n: f"{value:g}" if isinstance(value, float) else value for n, value in changed.items()}
+    return " ".join(word for pair in short.items() for word in option_words(*pair))
 
 
 def headline(obs: Compared, errors: Sequence[Finding], change: str) -> str:

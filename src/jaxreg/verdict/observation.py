@@ -13,7 +13,7 @@ from jaxreg.head.scaling import Scalers
 from jaxreg.head.state import State
 from jaxreg.train_config import HeadConfig, TrainConfig
 from jaxreg.verdict.finding import Compared
-from jaxreg.verdict.short_training import FACTORS, NEAR, Probe, run_probe
+from jaxreg.verdict.short_training import FACTORS, NEAR, Probe, Rows, run_probe
 
 MOST = 1024  # rows that a small ridge is fitted on: its time grows with their cube
 WORSE_THAN_RIDGE = 1.25  # times the ridge's error: such a run is examined further
@@ -125,10 +125,11 @@ class Observed:
         return self.y[self.sampled]
 
     @property
-    def sides(self) -> list[tuple[np.ndarray, np.ndarray]]:
+    def sides(self) -> tuple[Rows, Rows]:
         """Features and targets of the sampled training rows, and of the validation rows."""
-        places = self.sample_train, self.sample_validation
-        return [(self.x[rows], self.sample_y[rows]) for rows in places]
+        train, validation = self.sample_train, self.sample_validation
+        x, y = self.x, self.sample_y
+        return (x[train], y[train]), (x[validation], y[validation])
 
     @cached_property
     def inputs(self) -> np.ndarray:

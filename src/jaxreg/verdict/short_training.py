@@ -182,10 +182,12 @@ def _norms(before: Any, after: Any) -> tuple[jax.Array, jax.Array]:
     """The norms of each kernel's gradient in one step, and of its update over the kernel."""
     # Adam's mean moves by a tenth of the gradient, so the gradient is not computed twice.
     old_mean, new_mean = before.opt_state[0].mu, after.opt_state[0].mu
+    norm = jnp.linalg.norm
+    norm = jnp.linalg.norm
     means = zip(_kernels(old_mean), _kernels(new_mean), strict=True)
-    gradients = [_norm(new - optimizer.B1 * old) / (1 - optimizer.B1) for old, new in means]
+    gradients = [norm(new - optimizer.B1 * old) / (1 - optimizer.B1) for old, new in means]
     kernels = zip(_kernels(before.params), _kernels(after.params), strict=True)
-    ratios = [_norm(new - old) / (_norm(old) + 1e-30) for old, new in kernels]
+    ratios = [norm(new - old) / (norm(old) + 1e-30) for old, new in kernels]
     return jnp.stack(gradients), jnp.stack(ratios)
 
 
@@ -197,7 +199,3 @@ def _kernels(params):
 
 def _lowest(values: np.ndarray) -> float:
     return float(np.where(np.isfinite(values), values, np.inf).min())
-
-
-def _norm(values):
-    return jnp.sqrt(jnp.square(values).sum())

@@ -21,7 +21,7 @@ def dead_output(obs: Observed) -> Evidence | None:
         f"all units of hidden layer {layer} are 0 for all {rows} sampled training rows: the output "
         "is a constant, and only its bias has a gradient"
     )
-    return Evidence(sentence, _slower(obs), {"layer": layer, "rows": rows})
+    return Evidence(sentence, slower(obs), {"layer": layer, "rows": rows})
 
 
 def dead_units(obs: Observed) -> Evidence | None:
@@ -32,8 +32,9 @@ def dead_units(obs: Observed) -> Evidence | None:
     listed = ", ".join(f"{share:.0%}" for share in shares)
     sentence = f"units that are 0 for every sampled training row, by hidden layer: {listed}"
     numbers = {f"layer_{i + 1}": share for i, share in enumerate(shares)}
-    return Evidence(sentence, _slower(obs), numbers)
+    return Evidence(sentence, slower(obs), numbers)
 
 
-def _slower(obs: Observed) -> dict[str, float]:
+def slower(obs: Observed) -> dict[str, float]:
+    """A tenth of the learning rate, and at most 0.001."""
     return {"learning_rate": float(f"{min(obs.config.learning_rate / 10, 1e-3):g}")}

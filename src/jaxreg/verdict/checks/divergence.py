@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jaxreg.verdict.checks.dead_units import slower
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
 
@@ -31,4 +32,4 @@ def non_finite(obs: Observed) -> Evidence | None:
         sentence = f"{when}: targets reach {targets:.3g}, without scaling"
         return Evidence(sentence, {"scale_target": True}, numbers)
     sentence = f"{when}, at a learning rate of {rate:g}"
-    return Evidence(sentence, {"learning_rate": float(f"{min(rate / 10, 1e-3):g}")}, numbers)
+    return Evidence(sentence, slower(obs), numbers)
