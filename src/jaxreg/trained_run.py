@@ -184,11 +184,7 @@ def load_states(directory: RunDirectory, warn: Callable[[str], None]) -> tuple[S
 
 
 def load_run(path: str | Path) -> TrainedRun:
-    """Load a run from its directory.
-
-    Raises:
-        InputError: no such run, not finished, damaged, or of another format.
-    """
+    """Load a run from its directory; errors as of `jaxreg.load_run`."""
     directory = RunDirectory(Path(path))
     config = directory.read_config()
     summary = directory.read_summary()

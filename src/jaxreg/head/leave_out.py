@@ -106,13 +106,9 @@ def group_blocks(
         yield np.asarray(x[rows]), np.asarray(y[rows]), real, scored
 
 
-def blocks(
-    x: ArrayOf, y: ArrayOf, size: int = 0
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def blocks(x: ArrayOf, y: ArrayOf) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Blocks of one size, the last padded, and which rows are real."""
-    size = size or min(ROWS, x.shape[0])
-    for start in range(0, x.shape[0], size):
-        pair = [np.asarray(rows[start : start + size]) for rows in (x, y)]
-        missing = size - len(pair[0])
-        padded = [np.pad(rows, ((0, missing), (0, 0))) for rows in pair]
-        yield padded[0], padded[1], np.arange(size) < size - missing
+    size = min(ROWS, x.shape[0])
+    both = zip(*(scaling.padded_blocks(rows, size) for rows in (x, y)), strict=True)
+    for (real, some), (_, targets) in both:
+        yield some, targets, np.arange(size) < real

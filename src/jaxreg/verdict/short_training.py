@@ -183,7 +183,6 @@ def _norms(before: Any, after: Any) -> tuple[jax.Array, jax.Array]:
     # Adam's mean moves by a tenth of the gradient, so the gradient is not computed twice.
     old_mean, new_mean = before.opt_state[0].mu, after.opt_state[0].mu
     norm = jnp.linalg.norm
-    norm = jnp.linalg.norm
     means = zip(_kernels(old_mean), _kernels(new_mean), strict=True)
     gradients = [norm(new - optimizer.B1 * old) / (1 - optimizer.B1) for old, new in means]
     kernels = zip(_kernels(before.params), _kernels(after.params), strict=True)

@@ -129,10 +129,11 @@ def _usual_shift(obs: Observed, trained: np.ndarray) -> float:
     """The median shift of contiguous fifths of the training rows, each against the rest."""
     rows = obs.sampled[obs.sample_train]
     place = np.lexsort((obs.order[rows], obs.sequence[rows]))
-    shifts = []
-    for fold in np.array_split(np.arange(len(place)), FOLDS):
-        if len(fold) and len(fold) < len(place):
-            shifts.append(_shift(trained[place[fold]], trained[np.delete(place, fold)]))
+    shifts = [
+        _shift(trained[place[fold]], trained[np.delete(place, fold)])
+        for fold in np.array_split(np.arange(len(place)), FOLDS)
+        if 0 < len(fold) < len(place)
+    ]
     return float(np.median(shifts)) if shifts else 0.0
 
 
