@@ -12,6 +12,8 @@ from jaxtyping import install_import_hook
 # the shapes in annotations are checked wherever tests call the head; before anything imports it
 install_import_hook("jaxreg.head", "beartype.beartype")
 
+pytest_plugins = ["keras_models"]  # fixtures with Keras networks
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -23,7 +23,7 @@ from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
 from jaxreg.extraction.extract_source import Extraction
 from jaxreg.verify import check, out_of_range
-from test_backbone import bilinear, relative_error
+from keras_models import bilinear, relative_error
 
 
 def needs(package: str) -> pytest.MarkDecorator:

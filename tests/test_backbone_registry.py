@@ -18,7 +18,7 @@ from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
-from test_backbone import relative_error
+from keras_models import relative_error
 from test_backbone_engines import needs_openvino
 
 SIZE = (70, 91)  # odd and even: the padding of some networks depends on it

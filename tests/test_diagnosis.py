@@ -151,13 +151,13 @@ def test_a_run_gets_a_page_in_its_directory(planted: Path, capsys) -> None:
     run = _train(planted, output_activation="relu")
     assert diagnose.main([str(run), "--json"]) == 0
     out, err = capsys.readouterr()
-    told = json.loads(out.splitlines()[-1])
-    assert told["page"] == str(run / "diagnosis.html")
-    assert set(told["tests"]) == NAMES
-    assert told["verdict"]["findings"][0]["code"] == "output-bounded"
+    printed = json.loads(out.splitlines()[-1])
+    assert printed["page"] == str(run / "diagnosis.html")
+    assert set(printed["tests"]) == NAMES
+    assert printed["verdict"]["findings"][0]["code"] == "output-bounded"
     assert err.splitlines()[-2].startswith(("not learning: the output relu", "learning, but held"))
     page = Tags((run / "diagnosis.html").read_text())
-    assert told["verdict"]["findings"][0]["remedy"] in page.words
+    assert printed["verdict"]["findings"][0]["remedy"] in page.words
     sources = [attrs.get("src") or "" for tag, attrs in page.tags if tag == "img"]
     assert len(sources) >= len(NAMES) + 1
     assert all(source.startswith("data:image/png;base64,") for source in sources)
@@ -220,11 +220,11 @@ def test_the_page_fits_a_browser(tmp_path: Path, width: int) -> None:
     if not found:
         pytest.skip("needs a browser")
     page = _page(tmp_path)
-    told = page.read_text()
+    printed = page.read_text()
     script = "<script>document.title=document.documentElement.scrollWidth</script>"
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    assert policy in told
-    open_policy = told.replace(policy, policy + "; script-src 'unsafe-inline'")
+    assert policy in printed
+    open_policy = printed.replace(policy, policy + "; script-src 'unsafe-inline'")
     page.write_text(open_policy.replace("</body>", script + "</body>"))
     command = [found[0], "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
                f"--window-size={width},900", "--dump-dom", page.as_uri()]  # fmt: skip
@@ -261,7 +261,7 @@ def test_preprocessing_is_measured_on_real_images_and_weights(
                             size=(96, 128), preprocess=used)  # fmt: skip
     run = jaxreg.train_head("tub", cache=cache, ckpts=ckpts, target=("user/angle",), epochs=20)
     assert diagnose.main([str(run.path), "--images", str(tub), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    codes = [finding["code"] for finding in told["verdict"]["findings"]]
+    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    codes = [finding["code"] for finding in printed["verdict"]["findings"]]
     # nsfwjs, where these weights are from, divides pixels by 255 (its README and `classify`)
-    assert ("preprocessing-mismatch" in codes) is (used == "keras"), told["tests"]["images"]
+    assert ("preprocessing-mismatch" in codes) is (used == "keras"), printed["tests"]["images"]

@@ -38,8 +38,8 @@ def by_scikit_learn(data: Data) -> np.ndarray:
     z = np.asarray(scaling.scale(scaler, x), np.float64)
     eigen = ridge.decompose(scaler, x[rows], data.y[rows])
     alphas = ridge.solve(eigen, x[rows], data.y[rows]).alphas
-    told = [Ridge(alpha).fit(z[rows], y[rows, i]).predict(z) for i, alpha in enumerate(alphas)]
-    return np.stack(told, axis=1)
+    pred = [Ridge(alpha).fit(z[rows], y[rows, i]).predict(z) for i, alpha in enumerate(alphas)]
+    return np.stack(pred, axis=1)
 
 
 @pytest.mark.parametrize("targets", [1, 2])
@@ -56,11 +56,11 @@ def test_the_share_is_least_squares_and_the_head_the_mixture(targets: int) -> No
         # 50 validation rows, and two more on which the ridge alone is right
         expected = np.clip((best + 2 / 50) / (1 + 2 / 50), 0, 1)
         assert share[i] == pytest.approx(expected, abs=1e-4)
-    told = predict_rows(state.best_params, state.scalers, config, x)
-    np.testing.assert_allclose(told, share * line + (1 - share) * alone, rtol=1e-3, atol=1e-3)
-    assert history.val_mae[0] == pytest.approx(np.abs(told - y)[validation].mean(), rel=1e-5)
+    pred = predict_rows(state.best_params, state.scalers, config, x)
+    np.testing.assert_allclose(pred, share * line + (1 - share) * alone, rtol=1e-3, atol=1e-3)
+    assert history.val_mae[0] == pytest.approx(np.abs(pred - y)[validation].mean(), rel=1e-5)
     raw = activations(state.best_params, state.scalers, config, x).raw
-    np.testing.assert_allclose(raw, told, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(raw, pred, rtol=1e-6, atol=1e-6)
 
 
 def test_what_is_kept_is_the_best_mixture_and_beats_both() -> None:
@@ -68,17 +68,17 @@ def test_what_is_kept_is_the_best_mixture_and_beats_both() -> None:
     # on all directions, so that the MLP can tell what is not linear
     config, state, history = trained(80, data, components=12, learning_rate=1e-2)
     x, y, validation = np.asarray(data.x), np.asarray(data.y), data.validation.real
-    told = predict_rows(state.best_params, state.scalers, config, x)
-    mae = np.abs(told - y)[validation].mean()
+    pred = predict_rows(state.best_params, state.scalers, config, x)
+    mae = np.abs(pred - y)[validation].mean()
     assert mae == pytest.approx(history.val_mae[state.best_epoch - 1], rel=1e-5)
     line = by_scikit_learn(data)
     assert mae < np.abs(line - y)[validation].mean()
     mlp = {name: layer for name, layer in state.best_params.items() if name != "blend"}
     alone = predict_rows(mlp, state.scalers, config, x)
-    assert np.square(told - y)[validation].mean() <= np.square(alone - y)[validation].mean()
+    assert np.square(pred - y)[validation].mean() <= np.square(alone - y)[validation].mean()
 
 
-def test_a_ridge_that_saw_the_validation_rows_is_not_what_they_are_told() -> None:
+def test_a_ridge_fitted_on_the_validation_rows_does_not_predict_them() -> None:
     data = make_data(1)
     config = HeadConfig(head="blend", components=6, epochs=1, **SETTINGS)
     rows = np.arange(len(data.x))  # all: an unfair ridge
@@ -86,10 +86,10 @@ def test_a_ridge_that_saw_the_validation_rows_is_not_what_they_are_told() -> Non
     eigen = ridge.decompose(scaling.feature_scaler(x[data.train.real]), x, y)
     solved = ridge.Solved(eigen, ridge.solve(eigen, x[rows], y[rows]))
     state = init_state(config, data, solved, 50)
-    honest = by_scikit_learn(data).astype(np.float32)
-    projected = np.asarray(project(config, state, data, honest).x)[:, 6:]
+    out_of_fold = by_scikit_learn(data).astype(np.float32)
+    projected = np.asarray(project(config, state, data, out_of_fold).x)[:, 6:]
     std, mean = map(np.asarray, state.scalers.target[1::-1])
-    np.testing.assert_allclose(projected * std + mean, honest, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(projected * std + mean, out_of_fold, rtol=1e-4, atol=1e-4)
     # and what is kept is the other one
     kept = blend.ridge_of_rows(state.best_params["blend"], state.scalers, x)
     assert np.abs(kept - projected).max() > 1e-3

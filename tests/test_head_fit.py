@@ -1,4 +1,4 @@
-"""A whole training: its bits, compilation, stopping, best weights and units."""
+"""A whole training: its bits, compilation, stopping, best weights and units of the loss."""
 
 import jax
 import numpy as np
@@ -94,13 +94,13 @@ def test_one_compilation_serves_every_chunk_and_every_rate(monkeypatch: pytest.M
 def test_every_epoch_takes_all_rows_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
     def only_look(config, rates, state, data, rows):
         order = rows.numbers
-        seen = (order[0], order[1], order.sum(), jax.numpy.square(order).sum())
-        row = History(*(number.astype(np.float32) for number in seen))
+        found = (order[0], order[1], order.sum(), jax.numpy.square(order).sum())
+        row = History(*(number.astype(np.float32) for number in found))
         return state._replace(epoch=state.epoch + 1), row
 
     monkeypatch.setattr(fit, "run_epoch", only_look)
-    _, seen = train(HeadConfig(**{**vars(SMALL), "epochs": 8}), make_data())
-    first, second, total, squares = seen
+    _, found = train(HeadConfig(**{**vars(SMALL), "epochs": 8}), make_data())
+    first, second, total, squares = found
     np.testing.assert_array_equal(total, np.full(8, np.arange(50).sum()))
     np.testing.assert_array_equal(squares, np.full(8, np.square(np.arange(50)).sum()))
     assert len(set(zip(first.tolist(), second.tolist(), strict=True))) > 4
@@ -114,8 +114,8 @@ def test_every_update_drops_other_units(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(fit, "forward", only_draw)
     # one update an epoch, so that an epoch's loss shows its one draw
     config = HeadConfig(**{**vars(SMALL), "epochs": 8, "batch_size": 64, "patience": 9})
-    _, seen = train(config, make_data())
-    assert len(set(seen.loss.tolist())) == 8
+    _, found = train(config, make_data())
+    assert len(set(found.loss.tolist())) == 8
 
 
 def test_the_state_handed_in_is_consumed() -> None:

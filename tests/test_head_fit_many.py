@@ -13,7 +13,7 @@ NO_VIEWS = np.zeros(1, np.int32)
 
 
 def folds(sizes: list[int], seed: int = 0) -> list[Data]:
-    """Trainings on other rows of one table: the first `size` rows, the last 20 watched."""
+    """Trainings on other rows of one table: the first `size` rows, the last 20 validate."""
     rng = np.random.default_rng(seed)
     x = rng.normal(2, 3, (100, 5)).astype(np.float32)
     y = (x @ rng.normal(size=(5, 1)) + rng.normal(size=(100, 1))).astype(np.float32)

@@ -106,11 +106,11 @@ def test_as_a_head_it_predicts_what_scikit_learn_does(
     solved = ridge.Solved(eigen, ridge.solve(eigen, x, y))
     state = init_state(config, plain(x, y), solved)
     found = ridge.solve(eigen, x, y, components)
-    told = predict_rows(eigen.head(found, state.scalers), state.scalers, config, x)
+    pred = predict_rows(eigen.head(found, state.scalers), state.scalers, config, x)
     # a ridge on scikit-learn's own components, all of them being the columns turned round
     z = PCA(components).fit_transform(scaled(x))
     model = RidgeCV(ridge.ALPHAS, alpha_per_target=True).fit(z, y.astype(np.float64))
-    np.testing.assert_allclose(told, model.predict(z), rtol=1e-4)
+    np.testing.assert_allclose(pred, model.predict(z), rtol=1e-4)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(100, 20), (30, 60)])
@@ -122,11 +122,11 @@ def test_components_are_those_of_scikit_learn_over_the_root_of_their_std(
     scaler = scaler._replace(basis=eigen_of(x, y).basis(6))
     expected = PCA(6).fit_transform(scaled(x))
     expected /= np.sqrt(expected.std(axis=0))
-    told = scaling.scale_rows(scaler, x)
-    assert (told.shape, told.dtype) == ((rows, 6), np.float32)
-    sign = np.sign((told * expected).sum(axis=0))  # a direction may point either way
-    np.testing.assert_allclose(told * sign, expected, atol=1e-4)
-    np.testing.assert_allclose(told, scaling.scale(scaler, x), atol=1e-5)
+    pred = scaling.scale_rows(scaler, x)
+    assert (pred.shape, pred.dtype) == ((rows, 6), np.float32)
+    sign = np.sign((pred * expected).sum(axis=0))  # a direction may point either way
+    np.testing.assert_allclose(pred * sign, expected, atol=1e-4)
+    np.testing.assert_allclose(pred, scaling.scale(scaler, x), atol=1e-5)
 
 
 def test_more_components_than_directions_are_refused() -> None:
@@ -141,11 +141,11 @@ def test_an_empty_state_has_the_shapes_of_a_real_one() -> None:
     x, y = make_rows(50, 8)
     for config in (HeadConfig(), HeadConfig(components=3), HeadConfig(head="ridge")):
         real, empty = init_state(config, plain(x, y)), empty_state(config, 8, 1)
-        told = [
+        pred = [
             (jax.tree.structure(s), [(np.shape(a), a.dtype) for a in jax.tree.leaves(s)])
             for s in (real, empty)
         ]
-        assert told[0] == told[1]
+        assert pred[0] == pred[1]
 
 
 def test_rows_are_projected_once_and_only_for_components() -> None:
@@ -171,7 +171,7 @@ def test_an_unscaled_target_is_solved_in_its_own_groups() -> None:
 def test_a_group_left_out_errs_as_a_ridge_that_never_saw_it(
     rows: int, columns: int, components: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leave_out, "UNIT_ROWS", 3 * (rows // 2 + 4))  # three units, then one
+    monkeypatch.setattr(leave_out, "GROUP_ROWS", 3 * (rows // 2 + 4))  # three units, then one
     x, y = make_rows(rows, columns, 2)
     eigen = eigen_of(x, y)
     cuts = [0, rows // 7, rows // 3, rows // 2, rows]  # of unequal length, with gaps of two rows
@@ -186,14 +186,14 @@ def test_a_group_left_out_errs_as_a_ridge_that_never_saw_it(
         for group in groups:
             rest = np.setdiff1d(np.arange(rows), group.rows)
             scored = group.rows[group.scored]
-            told = Ridge(alpha).fit(z[rest], y[rest]).predict(z[scored])
-            squares += np.square(told - y[scored]).sum(axis=0)
+            pred = Ridge(alpha).fit(z[rest], y[rest]).predict(z[scored])
+            squares += np.square(pred - y[scored]).sum(axis=0)
         np.testing.assert_allclose(found.errors[number], squares / rows, rtol=1e-4)
     np.testing.assert_array_equal(found.alphas, ridge.ALPHAS[found.errors.argmin(axis=0)])
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(60, 7), (30, 50)])
-def test_what_is_told_of_rows_left_out_is_what_a_refit_says(rows: int, columns: int) -> None:
+def test_predictions_for_rows_left_out_are_those_of_a_refit(rows: int, columns: int) -> None:
     x, y = make_rows(rows, columns, 2)
     eigen = eigen_of(x, y)
     solved = ridge.Solved(eigen, ridge.solve(eigen, x, y))
@@ -202,13 +202,13 @@ def test_what_is_told_of_rows_left_out_is_what_a_refit_says(rows: int, columns: 
         HeldOutGroup(some, (some >= 12) & (some < 20)),
         HeldOutGroup(np.array([0]), np.array([True])),
     ]
-    told = ridge.left_out(solved, x, y, groups)
+    pred = ridge.left_out(solved, x, y, groups)
     z = scaled(x)
     for group in groups:
         rest, judged = np.setdiff1d(np.arange(rows), group.rows), group.rows[group.scored]
         for target, alpha in enumerate(solved.ridge.alphas):
             model = Ridge(alpha).fit(z[rest], y[rest, target])  # scikit-learn's
             expected = model.predict(z[judged])
-            np.testing.assert_allclose(told[judged, target], expected, rtol=1e-3, atol=1e-4)
+            np.testing.assert_allclose(pred[judged, target], expected, rtol=1e-3, atol=1e-4)
     others = np.setdiff1d(np.arange(rows), np.r_[0, 12:20])
-    assert np.isnan(told[others]).all()
+    assert np.isnan(pred[others]).all()

@@ -15,7 +15,7 @@ def test_ordinary_columns_are_standardized_as_by_scikit_learn() -> None:
     np.testing.assert_allclose(scaled, expected, atol=2e-6)
 
 
-def test_moments_survive_an_offset_far_larger_than_the_spread() -> None:
+def test_mean_and_std_survive_an_offset_far_larger_than_the_spread() -> None:
     x = (1000 + np.random.default_rng(0).normal(0, 0.1, (5000, 1))).astype(np.float32)
     scaler = scaling.feature_scaler(x)
     # NumPy's own two-pass float64

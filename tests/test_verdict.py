@@ -23,19 +23,19 @@ def good() -> Observed:
     return train(photos(TUNING, 100))
 
 
-def told(good: Observed, **changes: object) -> dict:
-    """The verdict of a run that predicts the validation rows as well as is said."""
+def verdict_with(good: Observed, **changes: object) -> dict:
+    """The verdict of a run with these errors on the validation rows."""
     mae, median = changes.pop("mae", 0.11), changes.pop("median_mae", 0.3)
     gain = np.nan if mae is None else median - mae
     obs = dataclasses.replace(good, **{"gain": gain, "gain_error": 0.01, **changes})
     for name, value in [("mae", mae), ("median_mae", median), ("probe", None)]:
-        obs.__dict__[name] = value  # what is measured is remembered there
+        obs.__dict__[name] = value  # the cache of cached_property
     obs.__dict__.setdefault("ridge_mae", None)
     return judge(obs)
 
 
 def test_a_clear_gain_is_learning(good: Observed) -> None:
-    verdict = told(good)
+    verdict = verdict_with(good)
     assert verdict["healthy"]
     # 0.19 of 0.30 is 63%, by hand
     assert verdict["headline"] == "learning: MAE 0.11, 63% below the median predictor (0.3)"
@@ -46,20 +46,20 @@ def test_a_clear_gain_is_learning(good: Observed) -> None:
 def test_healthy_wants_a_gain_of_more_than_twice_its_error(
     good: Observed, error: float, healthy: bool
 ) -> None:
-    verdict = told(good, gain_error=error)
+    verdict = verdict_with(good, gain_error=error)
     assert verdict["healthy"] is healthy
     assert ("may be chance" in verdict["headline"]) is not healthy
 
 
 def test_worse_than_the_median_says_no_more_than_that(good: Observed) -> None:
-    verdict = told(good, mae=0.5)  # 0.2 of 0.3 is 67%, by hand
+    verdict = verdict_with(good, mae=0.5)  # 0.2 of 0.3 is 67%, by hand
     assert not verdict["healthy"]
     assert verdict["headline"] == "not learning: MAE 0.5, 67% above the median predictor (0.3)"
 
 
 def test_a_bounded_output_is_an_error_even_where_it_learns(good: Observed) -> None:
     relu = dataclasses.replace(good.config, output_activation="relu")
-    verdict = told(good, config=relu)
+    verdict = verdict_with(good, config=relu)
     assert not verdict["healthy"]
     below = (good.y[good.train] < 0).mean()
     assert verdict["headline"] == (
@@ -75,12 +75,12 @@ def test_a_bounded_output_is_an_error_even_where_it_learns(good: Observed) -> No
 
 def test_a_relu_over_targets_of_one_sign_is_no_fault(good: Observed) -> None:
     relu = dataclasses.replace(good.config, output_activation="relu")
-    assert told(good, config=relu, y=np.abs(good.y))["findings"] == []
+    assert verdict_with(good, config=relu, y=np.abs(good.y))["findings"] == []
 
 
 def test_a_loss_that_was_not_finite_comes_first(good: Observed) -> None:
     relu = dataclasses.replace(good.config, output_activation="relu")
-    verdict = told(good, mae=None, finite=False, config=relu, gain_error=np.inf)
+    verdict = verdict_with(good, mae=None, finite=False, config=relu, gain_error=np.inf)
     assert [finding["code"] for finding in verdict["findings"]][:2] == [
         "non-finite", "output-bounded",
     ]  # fmt: skip
@@ -89,12 +89,12 @@ def test_a_loss_that_was_not_finite_comes_first(good: Observed) -> None:
 
 
 def test_random_weights_are_a_note_and_no_fault(good: Observed) -> None:
-    verdict = told(good, random_seed=0)
+    verdict = verdict_with(good, random_seed=0)
     assert verdict["healthy"]
     assert [(f["code"], f["severity"]) for f in verdict["findings"]] == [("random-weights", "note")]
 
 
-def test_the_ridge_is_the_bar_beside_it(good: Observed) -> None:
+def test_the_ridge_is_compared_too(good: Observed) -> None:
     obs = dataclasses.replace(good, gain=0.19, gain_error=0.01)
     obs.__dict__.update(mae=0.11, median_mae=0.3, ridge_mae=0.134)
     assert judge(obs)["headline"] == (
@@ -111,13 +111,13 @@ def test_the_ridge_is_the_bar_beside_it(good: Observed) -> None:
 def test_a_share_is_only_given_where_it_says_something(
     good: Observed, mae: float, median: float, text: str
 ) -> None:
-    assert text in told(good, mae=mae, median_mae=median)["headline"]
+    assert text in verdict_with(good, mae=mae, median_mae=median)["headline"]
 
 
 def test_what_the_errors_ask_for_is_asked_for_at_once(good: Observed) -> None:
     """Mending one of two faults would not make it learn."""
     both = dataclasses.replace(good.config, output_activation="relu", scale_features=False)
-    verdict = told(good, config=both, scalers=_unscaled(good), x=good.x * 1e4, gain=0.0)
+    verdict = verdict_with(good, config=both, scalers=_unscaled(good), x=good.x * 1e4, gain=0.0)
     codes = [f["code"] for f in verdict["findings"] if f["severity"] == "error"]
     assert codes[:2] == ["output-bounded", "inputs-unscaled"]
     assert "Try --output-activation linear --scale-features" in verdict["headline"]

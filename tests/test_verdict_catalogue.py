@@ -60,11 +60,11 @@ def test_the_whole_catalogue() -> None:
     def strengths(kind: Kind) -> range:
         return range(0 if kind.name in HIDES_ALL else 1, STRENGTHS)
 
-    told = list(outcomes("held-out", strengths=strengths))
-    print("\n" + table(told))
-    great = [one for one in told if one.strength]
+    results = list(outcomes("held-out", strengths=strengths))
+    print("\n" + table(results))
+    great = [one for one in results if one.strength]
     assert np.mean([one.first for one in great]) >= 0.9
-    called_healthy = [one for one in told if one.healthy and cannot_learn(one)]
+    called_healthy = [one for one in results if one.healthy and cannot_learn(one)]
     assert not called_healthy, [(one.kind.name, one.strength, one.seed) for one in called_healthy]
 
 

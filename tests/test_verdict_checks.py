@@ -122,9 +122,9 @@ def test_frames_that_err_alike_make_the_gain_less_sure() -> None:
     """Rows in runs of ten equal ones tell as much as a tenth as many: √10 the error."""
     rng = np.random.default_rng(0)
     targets = np.repeat(rng.normal(size=(400, 1)), 10, axis=0)
-    told, base = np.zeros_like(targets), np.full_like(targets, 0.5)
-    rows = bootstrap_gain(targets, told, base)[1]
-    blocks = bootstrap_gain(targets, told, base, blocks=np.arange(4000) // 10)[1]
+    pred, base = np.zeros_like(targets), np.full_like(targets, 0.5)
+    rows = bootstrap_gain(targets, pred, base)[1]
+    blocks = bootstrap_gain(targets, pred, base, blocks=np.arange(4000) // 10)[1]
     assert blocks / rows == pytest.approx(np.sqrt(10), rel=0.1)
-    one = bootstrap_gain(targets, told, base, blocks=np.zeros(4000, int))[1]
+    one = bootstrap_gain(targets, pred, base, blocks=np.zeros(4000, int))[1]
     assert one == np.inf

@@ -16,16 +16,10 @@ from jaxreg.settings import check_views, require, require_choice, setting
 class SourceOptions:
     """The options of a source; each belongs to some kinds of source only."""
 
-    image_column: str | None = setting(
-        None, "Data", "column of a table that holds the path or the bytes of each image"
-    )
-    id_column: str | None = setting(None, "Data", "column of a table that names each example")
-    group_column: str | None = setting(
-        None, "Data", "column of a table that names the sequence (drive, patient) of each row"
-    )
-    order_column: str | None = setting(
-        None, "Data", "column of a table that holds the place of each row in its sequence"
-    )
+    image_column: str | None = setting(None, "Data", "table column of the image path or bytes")
+    id_column: str | None = setting(None, "Data", "table column of the name of each example")
+    group_column: str | None = setting(None, "Data", "table column of the sequence of each row")
+    order_column: str | None = setting(None, "Data", "table column of the place in the sequence")
     steering_correction: float | None = setting(
         None, "Data", "number added to the steering of the left camera (Udacity logs)"
     )
@@ -85,26 +79,17 @@ class ExtractConfig:
     The recipe holds every setting except engine, dtype, batch_size, max_failed and shard.
     """
 
-    backbone: str = setting(
-        "inception_v3", "Features", "name of a keras.applications network, such as mobilenet_v2"
-    )
-    weights: str = setting(
-        "imagenet", "Features", "imagenet, random[:SEED] or a .weights.h5, .h5 or .keras file"
-    )
+    backbone: str = setting("inception_v3", "Features", "name of a keras.applications network")
+    weights: str = setting("imagenet", "Features", "imagenet, random[:SEED] or a weights file")
     size: tuple[int, int] | Literal["native"] | None = setting(
-        None, "Features", "image height and width in pixels, or native for each image's own size; "
-        "by default the size of the backbone",
-    )  # fmt: skip
+        None, "Features", "height and width in pixels, or native; by default the backbone's"
+    )
     preprocess: Literal["keras", "unit"] = setting(
         "keras", "Features", "keras for the preprocessing of the backbone, unit for x / 255"
     )
-    layers: tuple[str, ...] = setting(
-        (), "Features", "layers to read, such as mixed0 to mixed10; by default the last one"
-    )
-    pool: str = setting("avg", "Features", "how each layer is pooled: avg, max or grid:RxC")
-    views: tuple[str, ...] = setting(
-        ("identity",), "Features", "identity, or identity mirror for the flipped image as well"
-    )
+    layers: tuple[str, ...] = setting((), "Features", "layers, such as mixed0; by default the last")
+    pool: str = setting("avg", "Features", "pool of each layer: avg, max or grid:RxC")
+    views: tuple[str, ...] = setting(("identity",), "Features", "identity, or identity mirror")
     engine: Literal["auto", "tensorflow", "jax", "openvino"] = setting(
         "auto", "Computation", "framework that runs the network"
     )
@@ -115,13 +100,8 @@ class ExtractConfig:
         "float32", "Computation", "type of the numbers that the cache stores"
     )
     batch_size: int = setting(64, "Computation", "number of images computed together")
-    max_failed: float = setting(
-        0.01, "Computation", "share of images that may fail before the exit code is 4"
-    )
-    shard: str | None = setting(
-        None, "Computation", "I/N: extract only share I (from 0) of N, so that N machines fill "
-        "one cache",
-    )  # fmt: skip
+    max_failed: float = setting(0.01, "Computation", "share of images that may fail")
+    shard: str | None = setting(None, "Computation", "I/N: only share I (from 0) of N machines")
 
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")

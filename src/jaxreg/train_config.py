@@ -23,40 +23,24 @@ class HeadConfig:
     head: Literal["mlp", "ridge", "blend"] = setting(
         "mlp", "Head", "mlp; ridge, which is linear and needs no epochs; or a blend of both"
     )
-    components: int | None = setting(
-        None, "Head", "number of principal components that the MLP gets instead of all columns"
-    )
-    hidden: tuple[int, ...] = setting(
-        (512, 256, 128, 64), "Head", "number of units of each hidden relu layer"
-    )
-    dropout: float = setting(0.25, "Head", "share of units dropped after every second hidden layer")
+    components: int | None = setting(None, "Head", "number of principal components for the MLP")
+    hidden: tuple[int, ...] = setting((512, 256, 128, 64), "Head", "units of each hidden layer")
+    dropout: float = setting(0.25, "Head", "share of units dropped after every second layer")
     output_activation: Literal["linear", "relu"] = setting(
         "linear", "Head", "activation of the output, in target units"
     )
-    scale_features: bool = setting(True, "Head", "standardize the features by the training rows")
-    scale_target: bool = setting(True, "Head", "standardize the target by the training rows")
-    huber_delta: float = setting(
-        0.5, "Optimizer", "error in target units above which the Huber loss is linear"
-    )
+    scale_features: bool = setting(True, "Head", "standardize features by the training rows")
+    scale_target: bool = setting(True, "Head", "standardize targets by the training rows")
+    huber_delta: float = setting(0.5, "Optimizer", "error above which the Huber loss is linear")
     learning_rate: float = setting(1e-4, "Optimizer", "first learning rate of Adam")
-    decay_steps: int = setting(
-        100_000, "Optimizer", "number of updates after which the rate has decayed by --decay-rate"
-    )
+    decay_steps: int = setting(100_000, "Optimizer", "number of updates for one --decay-rate")
     decay_rate: float = setting(0.95, "Optimizer", "factor of the exponential decay")
     batch_size: int = setting(32, "Optimizer", "number of rows in each update")
     epochs: int = setting(100, "Optimizer", "largest number of epochs")
-    patience: int = setting(
-        10, "Optimizer", "number of epochs without improvement after which training stops"
-    )
-    min_delta: float = setting(
-        3e-4, "Optimizer", "smallest decrease of the validation loss that counts as improvement"
-    )
-    keep_going: bool = setting(
-        False, "Optimizer", "train all epochs, without early stopping and with a dead head"
-    )
-    seed: int = setting(
-        0, "Optimizer", "seed of the initial weights, the shuffling, the dropout and the split"
-    )
+    patience: int = setting(10, "Optimizer", "number of epochs without improvement to stop after")
+    min_delta: float = setting(3e-4, "Optimizer", "smallest decrease of val_loss that counts")
+    keep_going: bool = setting(False, "Optimizer", "train all epochs, even with a dead head")
+    seed: int = setting(0, "Optimizer", "seed of weights, shuffling, dropout and split")
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs", "decay_steps"):
@@ -101,49 +85,26 @@ class HeadConfig:
 class TrainConfig(HeadConfig):
     """A whole experiment on a cached dataset: what is read, what is held out, and the head."""
 
-    target: tuple[str, ...] = setting(
-        (), "Data", "columns to predict; by default those that the source names"
-    )
-    mirror_targets: tuple[str, ...] = setting(
-        (), "Data", "targets that change their sign in the mirror view"
-    )
-    memory_limit: str | None = setting(
-        None, "Data", "memory for features, such as 1GiB; by default what is free"
-    )
+    target: tuple[str, ...] = setting((), "Data", "columns to predict; by default the source's")
+    mirror_targets: tuple[str, ...] = setting((), "Data", "targets whose sign the mirror changes")
+    memory_limit: str | None = setting(None, "Data", "memory for features, such as 1GiB")
     feature_set: str | None = setting(
-        None, "Features", "name of a feature set, or the unique start of one; by default the "
-        "one that the last extract computed",
-    )  # fmt: skip
+        None, "Features", "feature set, or the unique start of its name; by default the last one"
+    )
     layers: tuple[str, ...] = setting(
-        (), "Features", "layers to concatenate; by default those of the last extract"
+        (), "Features", "layers; by default those of the last extract"
     )
-    pool: str | None = setting(
-        None, "Features", "avg, max or grid:RxC; by default the pools of the last extract"
-    )
-    columns: tuple[str, ...] = setting(
-        (), "Features", "columns to concatenate, such as mixed10.avg; instead of --layers and "
-        "--pool",
-    )  # fmt: skip
-    views: tuple[str, ...] = setting(
-        ("identity",), "Features", "cached views, of which each row and epoch draws one"
-    )
-    validation: float = setting(
-        0.2, "Split", "share of the rows that validate, for early stopping and the best weights"
-    )
-    test: float = setting(0.0, "Split", "share of the rows that are scored once, at the end")
+    pool: str | None = setting(None, "Features", "pool; by default those of the last extract")
+    columns: tuple[str, ...] = setting((), "Features", "columns, such as mixed10.avg mixed2.max")
+    views: tuple[str, ...] = setting(("identity",), "Features", "views that each row draws from")
+    validation: float = setting(0.2, "Split", "share of rows for early stopping")
+    test: float = setting(0.0, "Split", "share of rows that are scored once, at the end")
     split: str | None = setting(
-        None, "Split", "tail, hash, blocks[:N] or group:COLUMN; by default blocks for sequences, "
-        "else hash",
-    )  # fmt: skip
-    gap: float = setting(
-        0.01, "Split", "share of a sequence left out beside each block that is held out"
+        None, "Split", "tail, hash, blocks[:N] or group:COLUMN; by default that of the source"
     )
-    folds: int | None = setting(
-        None, "Split", "number of trainings that each hold out another share of the rows"
-    )
-    seeds: int = setting(
-        1, "Split", "number of trainings with the seeds --seed, --seed + 1, and so on"
-    )
+    gap: float = setting(0.01, "Split", "share of a sequence left out beside each held-out block")
+    folds: int | None = setting(None, "Split", "number of folds, each held out by one training")
+    seeds: int = setting(1, "Split", "number of trainings with seeds --seed, --seed + 1, and so on")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -247,7 +247,7 @@ def labels_out_of_step(made: Made, strength: int, rng) -> Made:
 
 @fault("split-leak", video)
 def frames_of_a_video_shuffled(made: Made, strength: int, rng) -> Made:
-    """Slow frames, most of the target's causes unseen, and neighbours on both sides."""
+    """Slow frames with neighbours on both sides; the features lack most causes of the target."""
     rows, memory = len(made.y), (0.98, 0.99, 0.995)[strength]
     half = rows // 2
     cause = np.concatenate([smooth(rng, half, 20, memory) for _ in range(2)])
@@ -262,7 +262,7 @@ def frames_of_a_video_shuffled(made: Made, strength: int, rng) -> Made:
 
 @fault("split-leak")
 def copies_across_the_split(made: Made, strength: int, rng) -> Made:
-    """Validation images that train too; the others say nothing of their target."""
+    """Validation images that train too; the others are unrelated to their target."""
     x, y, digests = made.x.copy(), rng.normal(size=made.y.shape).astype(np.float32), made.digests
     digests = list(digests)
     validation = made.side("validation")

@@ -61,13 +61,13 @@ def outcomes(
                     yield outcome(kind, strength, seed, SHAPES[half])
 
 
-def table(told: Sequence[Outcome]) -> str:
+def table(results: Sequence[Outcome]) -> str:
     """How often the planted cause was named first, of the seeds; kinds by strengths."""
     lines = [f"{'kind':32} {'cause':20} weak  middle  strong"]
-    for kind in {one.kind.name: one.kind for one in told}.values():
+    for kind in {one.kind.name: one.kind for one in results}.values():
         cells = []
         for strength in range(STRENGTHS):
-            some = [one for one in told if one.kind is kind and one.strength == strength]
+            some = [one for one in results if one.kind is kind and one.strength == strength]
             cells.append(f"{sum(one.first for one in some)}/{len(some)}" if some else "-")
         lines.append(f"{kind.name:32} {kind.cause:20} {cells[0]:5} {cells[1]:7} {cells[2]}")
     return "\n".join(lines)
@@ -76,17 +76,17 @@ def table(told: Sequence[Outcome]) -> str:
 def main(words: Sequence[str]) -> None:
     half = "tuning" if "--tuning" in words else "held-out"
     names = [word for word in words if not word.startswith("--")]
-    begin, told = time.perf_counter(), []
+    begin, results = time.perf_counter(), []
     for one in outcomes(half, names):
-        told.append(one)
+        results.append(one)
         if "--all" in words or not one.first:
             named = [f"{s}: {c}" for s, c in zip(one.severities, one.codes, strict=True)]
             verdict = "healthy" if one.healthy else ""
             print(one.kind.name, one.strength, one.seed, one.first, verdict, named)
             if "--lines" in words:
                 print("   ", one.headline)
-    print(table(told))
-    great = [one for one in told if one.strength]
+    print(table(results))
+    great = [one for one in results if one.strength]
     share, seconds = np.mean([one.first for one in great]), time.perf_counter() - begin
     print(f"{half}: named first in {share:.1%} of {len(great)} at the two greater strengths")
     print(f"{seconds:.0f} s")

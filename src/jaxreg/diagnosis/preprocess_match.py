@@ -1,4 +1,4 @@
-"""`--images`: whether the images were prepared as the network's weights expect."""
+"""`diagnose --images`: were the images preprocessed as the network's weights expect?"""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -18,11 +18,11 @@ from jaxreg.verdict.finding import Finding
 IMAGES = 64
 CLEARLY = 1.2  # times the mismatch of the best preprocessing
 
-QUESTION = "Are images prepared as the weights expect?"
+QUESTION = "Are images preprocessed as the weights expect?"
 
 
 def preprocessing(subject: Subject, source: str) -> tuple[dict[str, Any] | None, Trial]:
-    """A finding, if the recipe's preprocessing is not the one that fits the weights, and the test.
+    """A finding if another preprocessing than the recipe's fits the weights, and the test.
 
     Raises:
         InputError: no image of the source can be used.
@@ -34,35 +34,35 @@ def preprocessing(subject: Subject, source: str) -> tuple[dict[str, Any] | None,
     if not images:
         raise InputError(f"no image of {source} can be used", expected="at least one")
     known = subject.cache.feature_set_record(recipe.feature_set)["weights_path"]
-    told = mismatches(recipe, find_weights(recipe, None, [known]), images)
-    if told is None:
+    found = mismatches(recipe, find_weights(recipe, None, [known]), images)
+    if found is None:
         answer = (
-            "these weights tell nothing of the images they expect: they are random, or the network "
+            "these weights do not show which images they expect: they are random, or the network "
             "has no batch normalization"
         )
         return None, Trial("images", QUESTION, answer)
     return compare(
-        recipe.preprocess, {str(name): gap for name, gap in told.items()}, len(images), subject
+        recipe.preprocess, {str(name): gap for name, gap in found.items()}, len(images), subject
     )
 
 
 def compare(
-    used: str, told: Mapping[str, Mismatch], count: int, subject: Subject
+    used: str, found: Mapping[str, Mismatch], count: int, subject: Subject
 ) -> tuple[dict[str, Any] | None, Trial]:
-    """What the mismatches of all preprocessings say of the one that was used."""
-    best = min(told, key=lambda name: told[name].size)
+    """A finding if another preprocessing fits clearly better than the one that was used."""
+    best = min(found, key=lambda name: found[name].size)
     listed = "; ".join(
         f"{name}: means {gap.mean:.2f} std off, std {gap.spread:.2f} in logarithm"
-        for name, gap in told.items()
+        for name, gap in found.items()
     )
-    numbers = {name: gap._asdict() for name, gap in told.items()}
-    answer = f"of {count} images, against the weights' own normalizations, {listed}"
-    if told[used].size <= CLEARLY * told[best].size:
+    numbers = {name: gap._asdict() for name, gap in found.items()}
+    answer = f"for {count} images, compared with the weights' normalizations: {listed}"
+    if found[used].size <= CLEARLY * found[best].size:
         return None, Trial("images", QUESTION, f"{answer}: {used} fits", numbers)
     evidence = (
-        f"the images were prepared as {used}, and {best} fits the weights: in the first "
-        f"normalizations means are {told[used].mean:.2f} and {told[best].mean:.2f} std off, "
-        f"std {told[used].spread:.2f} and {told[best].spread:.2f} in logarithm"
+        f"the images were preprocessed with {used}, but {best} fits the weights: in the first "
+        f"normalizations, means are {found[used].mean:.2f} and {found[best].mean:.2f} std off, "
+        f"std {found[used].spread:.2f} and {found[best].spread:.2f} in logarithm"
     )
     severity = PREPROCESSING.severity if subject.obs.learns else PREPROCESSING.failing
     remedy = subject.experiment.dataset.extract_command(preprocess=best)

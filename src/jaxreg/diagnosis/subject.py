@@ -1,4 +1,4 @@
-"""What there is to diagnose: a run as it was left, or a dataset and a head for it."""
+"""The subject of a diagnosis: a finished run, or a dataset and a head for it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ EPOCHS = 60  # of the head that is trained to diagnose a dataset, on the sampled
 
 @dataclass(frozen=True)
 class Subject:
-    """What is diagnosed."""
+    """A training to diagnose, and where its features are."""
 
     name: str
     folder: Path  # where the page goes
@@ -41,7 +41,7 @@ class Subject:
 
     @property
     def columns(self) -> list[str]:
-        """The columns of the feature set that all of the dataset's images have."""
+        """The names of the columns of the feature set."""
         return [column.name for column in self.cache.columns(self.experiment.recipe.feature_set)]
 
     def read(self, name: str) -> np.ndarray:
@@ -78,7 +78,7 @@ def of_run(path: Path, cache: Path | None, say: Say) -> Subject:
     states = load_states(directory, say)
     member, history = first_member(experiment), list(directory.read_history())
     if len(states) > 1:
-        say(f"the first of its {len(states)} trainings is looked at")
+        say(f"diagnosing the first of its {len(states)} trainings")
     obs = _look(member, Trained(states[:1], history, 0.0, 0.0, interrupted=False), say)
     return Subject(path.name, path, store, experiment, obs)
 
@@ -113,8 +113,8 @@ def _train_on_some(experiment: Experiment) -> Trained:
     data = jax.device_put(project(config, state, data))
     state, history = make_fit(config)(state, data, config.epochs)
     columns = {name: np.asarray(getattr(history, name)) for name in History._fields}
-    told = [
+    lines = [
         {"epoch": i + 1, **{name: values[i] for name, values in columns.items()}, "seconds": 0.0}
         for i in range(int(state.epoch))
     ]
-    return Trained((state,), told, 0.0, 0.0, interrupted=False)
+    return Trained((state,), lines, 0.0, 0.0, interrupted=False)

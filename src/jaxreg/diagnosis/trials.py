@@ -228,9 +228,8 @@ def _neighbours(at: np.ndarray, y: np.ndarray, apart: np.ndarray) -> tuple[np.nd
     most = min(len(at), NEIGHBOURS + int(apart.sum(axis=1).max()))
     far, near = NearestNeighbors(n_neighbors=most).fit(at).kneighbors(at)
     out = np.take_along_axis(apart, near, axis=1)
-    place = np.argsort(out, axis=1, kind="stable")[
-        :, :NEIGHBOURS
-    ]  # pairs that count, nearest first
+    # the nearest pairs that count
+    place = np.argsort(out, axis=1, kind="stable")[:, :NEIGHBOURS]
     far, near, out = (np.take_along_axis(part, place, axis=1) for part in (far, near, out))
     half = 0.5 * np.square(y[near] - y[:, None, :]).mean(axis=2)
     both = [np.ma.masked_array(part, out).mean(axis=0) for part in (np.square(far), half)]

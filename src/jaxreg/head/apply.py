@@ -1,4 +1,4 @@
-"""From rows of features to predictions, and what a row's loss is."""
+"""From rows of features to predictions, activations and losses."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from jaxreg.head.scaling import ArrayOf, Scalers
 from jaxreg.head.state import Rates
 from jaxreg.train_config import HeadConfig
 
-ROWS = 512  # rows at a time where no gradient is taken: bounds the memory, not the result
+ROWS = 512  # rows at a time where no gradient is taken: limits the memory, not the result
 
 
 class Activations(NamedTuple):

@@ -1,16 +1,16 @@
 """`--head blend`: a ridge on all columns and the MLP on components, as one head.
 
-The ridge is solved before the first epoch and stays. The MLP learns the target by itself, for two
-predictors that err differently are better together than one that mends the other. After each epoch
-the share of the ridge minimizes the squared error on the validation rows and on PRIOR more groups
-for which the ridge alone is right. Two blocks of a video decide little, and no epoch of a ridge was
-chosen on them. Early stopping and the best weights use that blend. docs/best-head.md has the
-measurements.
+The ridge is solved before the first epoch and stays. The MLP learns the target by itself: two
+predictors with different errors are better together than one that corrects the other. After each
+epoch, the share of the ridge minimizes the squared error on the validation rows and on PRIOR more
+groups for which the ridge alone is right. Without them, two validation blocks of a video would
+decide too much, and the MLP's epoch was chosen on these blocks. Early stopping and the best weights
+use the blend. docs/best-head.md has the measurements.
 
-Its parameters are the MLP's and `blend`: `kernel` (columns, targets) and `bias`, from scaled
-columns to scaled targets, `share` (targets,), and `prior`, PRIOR over the validation groups. While
-it is trained there is no `blend`; rows then have behind their components what a ridge says of them
-(`state.project`).
+The parameters are the MLP's and `blend`: `kernel` (columns, targets) and `bias`, from scaled
+columns to scaled targets, `share` (targets,), and `prior`, PRIOR over the number of validation
+groups. During training there is no `blend`: the ridge's predictions follow the components of each
+row (`state.project`).
 """
 
 import jax.numpy as jnp
@@ -23,11 +23,11 @@ from jaxreg.head.ridge import Solved
 from jaxreg.head.scaling import ArrayOf, Basis, Scaler, Scalers
 from jaxreg.train_config import HeadConfig
 
-PRIOR = 2.0  # units
+PRIOR = 2.0  # groups
 
 
 def start(solved: Solved, scalers: Scalers, validation_groups: int) -> Params:
-    """`blend` before the first epoch, behind these scalers."""
+    """`blend` before the first epoch, for a head with these scalers."""
     layer = solved.eigen.head(solved.ridge, behind(scalers))["output"]
     prior = jnp.float32(PRIOR / validation_groups)
     return {**layer, "share": jnp.zeros_like(layer["bias"]), "prior": prior}
@@ -41,14 +41,14 @@ def empty(columns: int, targets: int) -> Params:
 
 
 def behind(scalers: Scalers) -> Scalers:
-    """The scalers that the ridge stands behind: those of the head, without components."""
+    """The scalers of the ridge: those of the head, without components."""
     return scalers._replace(features=scalers.features._replace(basis=None))
 
 
 def ridge_of(
     ridge: Params, scalers: Scalers, x: Float[ArrayOf, "rows columns"]
 ) -> Float[Array, "rows targets"]:
-    """What the ridge says of rows of features as stored, in scaled targets."""
+    """The ridge's predictions for rows of features as stored, in scaled targets."""
     return scaling.scale(_onto(ridge, scalers), x) + ridge["bias"][None, :]
 
 
@@ -75,7 +75,7 @@ def weighted(
     ridge: Float[Array, "rows targets"],
     raw: Float[Array, "rows targets"],
 ) -> Float[Array, "rows targets"]:
-    """The blend of what the two say."""
+    """The blend of both predictions."""
     return share[None, :] * ridge + (1 - share)[None, :] * raw
 
 
@@ -84,7 +84,7 @@ def best_share(
     squares: Float[Array, " targets"],
     prior: Float[Array, ""],
 ) -> Float[Array, " targets"]:
-    """The share of least squares, from the terms of all rows, and `prior` times as many of 1."""
+    """The share by least squares over all rows and `prior` times as many with a best share of 1."""
     best = jnp.where(squares > 0, products / squares, 1)
     return jnp.clip((best + prior) / (1 + prior), 0, 1)
 
@@ -95,7 +95,7 @@ def terms(
     scaled_targets: Float[Array, "rows targets"],
     config: HeadConfig,
 ) -> tuple[Float[Array, "rows targets"], Float[Array, "rows targets"]]:
-    """Row by row, what `best_share` wants the sums of.
+    """For each row, the terms that `best_share` takes the sums of.
 
     With r the ridge, m the MLP and t the target, Σ (s r + (1 − s) m − t)² is least at
     s = Σ (r − m)(t − m) / Σ (r − m)².

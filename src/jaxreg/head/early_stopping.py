@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 
 class Stopping(NamedTuple):
-    """What the rule remembers between epochs; every field is a scalar array."""
+    """The memory of the rule between epochs; every field is a scalar array."""
 
     best: jax.Array  # float32, loss units: the value to beat
     best_epoch: jax.Array  # int32, from 1; 0 before the first epoch

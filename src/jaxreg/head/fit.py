@@ -30,7 +30,7 @@ from jaxreg.train_config import HeadConfig
 
 
 class Steps(NamedTuple):
-    """What moves within an epoch."""
+    """What changes within an epoch."""
 
     params: mlp.Params
     opt_state: optax.OptState
@@ -49,7 +49,7 @@ def make_fit(config: HeadConfig) -> Callable[[State, Data, int], tuple[State, Hi
     """`fit(state, data, until_epoch) -> (state, history)`, which consumes the state it is given.
 
     It trains from `state.epoch` to `until_epoch` or `config.epochs` and ends before that when early
-    stopping says so or a loss is not finite (that epoch is recorded, and `state.finite` is False).
+    stopping ends it or a loss is not finite (that epoch is recorded, and `state.finite` is False).
     How many epochs a call does never changes the result, to the bit. It compiles once per
     architecture, batch size, `epochs` and shapes of data; `until_epoch=0` compiles and no more.
     """
@@ -170,12 +170,12 @@ def _train(config: HeadConfig, rates: Rates, state: State, data: Data, rows: Row
 
 
 def first_steps(state: State) -> Steps:
-    """Where an epoch starts."""
+    """The steps at the start of an epoch."""
     return Steps(state.params, state.opt_state, state.step, jnp.zeros((), jnp.float32))
 
 
 def steps_from(params: mlp.Params) -> Steps:
-    """The same with new weights, before any update."""
+    """The steps with new weights, before any update."""
     opt_state = optimizer.adam(0.0, 1, 1.0).init(params)
     return Steps(params, opt_state, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32))
 

@@ -26,9 +26,9 @@ class Block(NamedTuple):
 
 @runtime_checkable
 class Blocks(Protocol):
-    """All rows of a training, in blocks: those to train on of one shape, those to watch too."""
+    """All rows of a training in blocks: one shape for training rows, another for validation."""
 
-    rows: int  # to train on
+    rows: int  # training rows
     validation_rows: int  # validation rows
 
     def empty(self) -> tuple[Block, Block]:
@@ -68,9 +68,9 @@ def make_fit(config: HeadConfig) -> Callable[[State, Blocks, int], tuple[State, 
 
 def _compile(config: HeadConfig, rates: Rates, state: State, blocks: Blocks) -> State:
     """Compile what an epoch needs, on blocks in which nothing is to be done."""
-    train, watch = blocks.empty()
+    train, validation = blocks.empty()
     steps = _train_block(config, rates, state.scalers, state.key, fit.first_steps(state), train)
-    _watch_block(config, rates, steps.params, state.scalers, fit.no_errors(), watch)
+    _validate_block(config, rates, steps.params, state.scalers, fit.no_errors(), validation)
     return state._replace(params=steps.params, opt_state=steps.opt_state, step=steps.step)
 
 
@@ -83,7 +83,7 @@ def _run_epoch(
         # waited for, or blocks would pile up on the device faster than they are used
         steps = jax.block_until_ready(_train_block(config, rates, scalers, key, steps, block))
     for block in blocks.validation():
-        errors = _watch_block(config, rates, steps.params, scalers, errors, block)
+        errors = _validate_block(config, rates, steps.params, scalers, errors, block)
         jax.block_until_ready(errors)
     state = state._replace(params=steps.params, opt_state=steps.opt_state, step=steps.step)
     counts = np.array([blocks.rows, blocks.validation_rows], np.int32)
@@ -102,7 +102,7 @@ def _train_block(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _watch_block(
+def _validate_block(
     config: HeadConfig,
     rates: Rates,
     params: mlp.Params,

@@ -1,7 +1,7 @@
 """Several trainings on the same features as one program: folds, seeds, or both.
 
-They differ in which rows train and in the state they begin with. On a CPU they run one after
-another inside the program, for there `vmap` takes three times as long; on an accelerator, together.
+They differ in their training rows and in their first state. On an accelerator they run together. On
+a CPU they run one after another inside the program, where `vmap` takes three times as long.
 """
 
 import functools
@@ -48,10 +48,10 @@ def stack_data(members: Sequence[Data]) -> Data:
 def make_fit(
     config: HeadConfig, *, together: bool
 ) -> Callable[[State, Data, int], tuple[State, History]]:
-    """`fit` of `heads.fit.make_fit` for stacked states and `stack_data`; one program for all.
+    """`fit` of `head.fit.make_fit` for stacked states and `stack_data`; one program for all.
 
-    Every member goes to `until_epoch` or ends before it; what it comes to does not depend on the
-    others. In the history returned the members are the first axis as well.
+    Every member goes to `until_epoch` or ends before it; its result does not depend on the others.
+    In the history returned the members are the first axis as well.
 
     Args:
         config: of all members; seeds are in their states.
@@ -90,6 +90,6 @@ def _fit(
 
 
 def _stack_rows(members: Sequence[Rows]) -> Rows:
-    """Rows of members, all with the room of the largest."""
+    """Rows of members, all padded to the longest."""
     most = max(len(rows.numbers) for rows in members)
     return stack([Rows.of(rows.real, most) for rows in members])

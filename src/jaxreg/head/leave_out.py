@@ -1,7 +1,7 @@
-"""What a ridge errs by on rows that are left out: one row at a time, or a unit of them together.
+"""The errors of a ridge on rows that are left out: one at a time, or whole groups.
 
-With the hat matrix H of all rows, a ridge fitted without the rows B errs on them by
-(I − H_BB)⁻¹ e_B, e being the residuals of the ridge on all (Cook and Weisberg, Residuals and
+With the hat matrix H of all rows and the residuals e of the ridge on all rows, a ridge fitted
+without the rows B has the errors (I − H_BB)⁻¹ e_B on them (Cook and Weisberg, Residuals and
 Influence in Regression, 2.2); for a single row that is e / (1 − h).
 """
 
@@ -20,7 +20,7 @@ from jaxreg.head.scaling import ArrayOf, Scaler
 from jaxreg.splits.held_out_groups import HeldOutGroup
 
 ROWS = 2048  # rows at a time
-UNIT_ROWS = 512  # of units at a time, unless a single one is longer
+GROUP_ROWS = 512  # of groups at a time, unless a single one is longer
 
 
 class Fitted(NamedTuple):
@@ -30,8 +30,8 @@ class Fitted(NamedTuple):
     center: ArrayOf  # (columns,)
     directions: ArrayOf  # (columns, ranks)
     shrinkage: ArrayOf  # (ranks, alphas)
-    moments: ArrayOf  # (ranks, targets)
-    leverage_of_mean: ArrayOf  # scalar: a row's leverage by its share in the mean
+    xty: ArrayOf  # (ranks, targets)
+    leverage_of_mean: ArrayOf  # scalar: the part of a leverage that comes from the mean
 
 
 @jax.jit
@@ -51,13 +51,13 @@ def rows_left_out(
 @jax.jit
 def hats(
     fitted: Fitted,
-    x: Float[Array, "units rows columns"],
-    y: Float[Array, "units rows targets"],
-    real: Bool[Array, "units rows"],
-) -> tuple[Float[Array, "alphas units rows rows"], Float[Array, "alphas units rows targets"]]:
-    """The hat matrices of some units' rows and their residuals, 0 where a row is not real."""
+    x: Float[Array, "groups rows columns"],
+    y: Float[Array, "groups rows targets"],
+    real: Bool[Array, "groups rows"],
+) -> tuple[Float[Array, "alphas groups rows rows"], Float[Array, "alphas groups rows targets"]]:
+    """The hat matrices and residuals of some groups' rows, 0 where a row is not real."""
     groups, rows, columns = x.shape
-    along = _along(fitted, x.reshape(-1, columns))  # of all at once: it reads every direction
+    along = _along(fitted, x.reshape(-1, columns))  # all at once: it reads every direction
     along = jnp.where(real.reshape(-1, 1), along, 0)
     errors = _residuals(fitted, along.astype(jnp.float64), y.reshape(groups * rows, -1))
     errors = errors.reshape(groups, rows, *errors.shape[1:]).transpose(2, 0, 1, 3)
@@ -70,7 +70,7 @@ def hats(
 
 
 def groups_left_out(hats: np.ndarray, errors: np.ndarray, scored: np.ndarray) -> np.ndarray:
-    """Sums of squared errors (alphas, targets) of the scored rows of units left out whole."""
+    """Sums of squared errors (alphas, targets) of the scored rows of groups that are left out."""
     rows = hats.shape[-1]
     with threads_for(rows):
         wrong = np.linalg.solve(np.eye(rows) - hats, errors)
@@ -85,16 +85,16 @@ def _along(fitted: Fitted, x: Float[Array, "rows columns"]) -> Float[Array, "row
 def _residuals(
     fitted: Fitted, along: Float[Array, "rows ranks"], y: Float[Array, "rows targets"]
 ) -> Float[Array, "rows alphas targets"]:
-    coefficients = fitted.shrinkage[:, :, None] * fitted.moments[:, None, :]
+    coefficients = fitted.shrinkage[:, :, None] * fitted.xty[:, None, :]
     return y[:, None, :] - jnp.einsum("rk,kst->rst", along, coefficients)
 
 
 def group_blocks(
     x: ArrayOf, y: ArrayOf, groups: Sequence[HeldOutGroup]
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Some units at a time, padded to the longest; which of their rows are real, which scored."""
+    """Some groups at a time, padded to the longest, and which of their rows are real and scored."""
     longest = max(len(group.rows) for group in groups)
-    count = min(max(1, UNIT_ROWS // longest), len(groups))
+    count = min(max(1, GROUP_ROWS // longest), len(groups))
     for start in range(0, len(groups), count):
         some = groups[start : start + count]
         rows = np.zeros((count, longest), int)

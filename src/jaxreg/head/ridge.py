@@ -1,9 +1,8 @@
-"""Ridge regression in closed form: one eigendecomposition, then every alpha by leaving out.
+"""Ridge regression in closed form: one eigendecomposition serves every alpha.
 
 With rows Z (scaled, centred) and Z = U S Vᵀ, the fit of alpha a is Σ u s²/(s² + a) uᵀy (Hastie,
-Tibshirani and Friedman, The Elements of Statistical Learning, 3.4). What it errs by on rows that
-are left out: leaving_out.py. The same V are the principal components that a head may have as its
-input.
+Tibshirani and Friedman, The Elements of Statistical Learning, 3.4). leave_out.py computes its
+errors on rows that are left out. The same V are the principal components of `--components`.
 """
 
 import functools
@@ -37,7 +36,7 @@ class Eigendecomposition(NamedTuple):
     center: np.ndarray  # (columns,) float64, mean of the scaled rows
     directions: np.ndarray  # (columns, ranks) orthonormal
     squares: np.ndarray  # (ranks,) float64, sum of squares of the centred rows along each
-    moments: np.ndarray  # (ranks, targets) float64, the centred rows along each, times the targets
+    xty: np.ndarray  # (ranks, targets) float64, the centred rows along each, times the targets
     target_mean: np.ndarray  # (targets,) float64, target units
     rows: int
 
@@ -80,12 +79,12 @@ class Ridge(NamedTuple):
     """A solved ridge: for each target the alpha of the lowest error on rows left out."""
 
     coefficients: np.ndarray  # (directions, targets) float64, target units along a direction
-    alphas: np.ndarray  # (targets,), of STRENGTHS
+    alphas: np.ndarray  # (targets,), of ALPHAS
     errors: np.ndarray  # (alphas, targets), mean squared error on rows left out, target units²
 
 
 class Solved(NamedTuple):
-    """A ridge and the spectrum that it was solved in."""
+    """A ridge and the eigendecomposition that it was solved in."""
 
     eigen: Eigendecomposition
     ridge: Ridge
@@ -94,7 +93,7 @@ class Solved(NamedTuple):
 def decompose(
     scaler: Scaler, x: Float[ArrayOf, "rows columns"], y: Float[ArrayOf, "rows targets"]
 ) -> Eigendecomposition:
-    """The spectrum of the scaled rows: of columns by columns, or of rows by rows if fewer.
+    """Decompose the scaled rows: columns by columns, or rows by rows if those are fewer.
 
     Rows are read a block at a time. Products are in float32 where there are twice as many rows as
     columns, so that no leverage is near 1, else in float64; the eigendecomposition always is.
@@ -110,12 +109,12 @@ def decompose(
         strong = squares > max(rows, columns) * np.finfo(np.float64).eps * squares.max(initial=0)
         order = np.flatnonzero(strong)[::-1]
         directions = directions[:, order].astype(dtype)
-        moments = np.zeros((columns, y.shape[1]))
+        xty = np.zeros((columns, y.shape[1]))
         for block, targets, real in blocks(x, y):
             centred = targets - target_mean[None, :]
-            moments += np.asarray(_moments(scaler, block, centred, real))
+            xty += np.asarray(_xty(scaler, block, centred, real))
     return Eigendecomposition(
-        scaler, center, directions, squares[order], directions.T @ moments, target_mean, rows
+        scaler, center, directions, squares[order], directions.T @ xty, target_mean, rows
     )
 
 
@@ -126,28 +125,28 @@ def solve(
     components: int | None = None,
     groups: Sequence[HeldOutGroup] | None = None,
 ) -> Ridge:
-    """The ridge on all directions of the rows that made the spectrum, or on the first few.
+    """The ridge on all directions of the decomposed rows, or on the first few.
 
     Args:
-        spectrum: of the rows.
+        eigen: of the rows.
         x, y: the rows.
         components: how many directions; None: all.
-        units: rows that are left out together while alphas are compared; None: each alone.
-            With a frame's near twins among the rest, alone prefers far too small a alpha.
+        groups: rows that are left out together while alphas are compared; None: each row alone.
+            Near twins of a frame among the rest would favour far too small an alpha.
 
     Raises:
         InputError: more components than the rows vary in.
     """
     if components is not None:
         eigen.check(components)
-    squares, moments = eigen.squares[:components], eigen.moments[:components]
+    squares, xty = eigen.squares[:components], eigen.xty[:components]
     directions = eigen.directions[:, :components]
     shrinkage = 1 / (squares[:, None] + ALPHAS[None, :])
     total, rows = np.zeros((len(ALPHAS), y.shape[1])), eigen.rows
     with _float64_on_the_host():
         mean = np.array(1 / eigen.rows)
         fitted = jax.device_put(
-            Fitted(eigen.scaler, eigen.center, directions, shrinkage, moments, mean)
+            Fitted(eigen.scaler, eigen.center, directions, shrinkage, xty, mean)
         )
         if groups is None:
             for block, targets, real in blocks(x, y):
@@ -160,7 +159,7 @@ def solve(
                 matrices, errors = hats(fitted, block, centred, real)
                 total += groups_left_out(np.asarray(matrices), np.asarray(errors), scored)
     best = total.argmin(axis=0)
-    return Ridge(moments * shrinkage[:, best], ALPHAS[best], total / rows)
+    return Ridge(xty * shrinkage[:, best], ALPHAS[best], total / rows)
 
 
 def left_out(
@@ -169,12 +168,11 @@ def left_out(
     y: Float[ArrayOf, "rows targets"],
     groups: Sequence[HeldOutGroup],
 ) -> np.ndarray:
-    """(rows, targets): what the ridge would say of the units' scored rows had it not had the unit.
+    """(rows, targets): predictions for the scored rows of each group by a ridge without the group.
 
-    In closed form, as in leaving_out.py, at the alpha of all rows. NaN where no unit scores a
-    row.
+    In closed form as in leave_out.py, at the alpha of all rows. NaN where no group scores a row.
     """
-    (eigen, ridge), told = solved, np.full(y.shape, np.nan)
+    (eigen, ridge), predictions = solved, np.full(y.shape, np.nan)
     rows = np.unique(np.concatenate([group.rows for group in groups]))
     z = scaling.scale_rows(eigen.scaler, x[rows]) - eigen.center[None, :]
     along = z @ eigen.directions[:, : len(ridge.coefficients)].astype(np.float64)
@@ -187,8 +185,8 @@ def left_out(
             for target, alpha in enumerate(ridge.alphas):
                 hat = (some / (squares + alpha)[None, :]) @ some.T + 1 / eigen.rows
                 wrong = np.linalg.solve(np.eye(len(some)) - hat, errors[places, target])
-                told[scored, target] = y[scored, target] - wrong[group.scored]
-    return told
+                predictions[scored, target] = y[scored, target] - wrong[group.scored]
+    return predictions
 
 
 @contextmanager
@@ -233,7 +231,7 @@ def _scatter(
 
 
 @jax.jit
-def _moments(
+def _xty(
     scaler: Scaler,
     x: Float[Array, "rows columns"],
     y: Float[Array, "rows targets"],

@@ -11,10 +11,10 @@ from jaxtyping import Array, Float
 
 # Share of the largest std to which a smaller one is raised. Measured on a driving recording,
 # five folds of contiguous blocks, 60 epochs of the default head on mixed10: R² 0.60 with 0.01, 0.70
-# with 0.1, 0.73 with 0.3 (fine-tuned weights); 0.77, 0.77, 0.80 (random ones). A ridge on random
-# weights prefers the small floors (0.73, 0.71, 0.70), hence the middle.
+# with 0.1, 0.73 with 0.3 (fine-tuned weights); 0.77, 0.77, 0.80 (random weights). A ridge on random
+# weights is best with small floors (0.73, 0.71, 0.70), hence the middle.
 FLOOR = 0.1
-LIMIT = 4.0  # std at which a scaled feature is cut: trained features are heavy-tailed
+LIMIT = 4.0  # std at which a scaled feature is clipped: trained features are heavy-tailed
 
 _CHUNK = 1024  # rows turned into float64 at a time
 
@@ -33,11 +33,11 @@ class Basis(NamedTuple):
 
 
 class Scaler(NamedTuple):
-    """`(x − mean) / std`, cut at ±limit. Arrays are float32, of NumPy or of JAX."""
+    """`(x − mean) / std`, clipped at ±limit. Arrays are float32, of NumPy or of JAX."""
 
     mean: ArrayOf  # (columns,)
     std: ArrayOf  # (columns,), above 0
-    limit: ArrayOf  # scalar, in std; infinite where nothing is cut
+    limit: ArrayOf  # scalar, in std; infinite where nothing is clipped
     basis: Basis | None = None  # with --components: what the scaled columns are projected on
 
     @property
@@ -58,17 +58,17 @@ def feature_scaler(x: Float[ArrayOf, "rows columns"] | Pieces) -> Scaler:
 
     An array and its rows in pieces of 1,024 give the same bits.
 
-    The floor is relative to the largest std: features of random weights have std of
-    0.0009, so nothing absolute will do.
+    The floor is relative to the largest std. An absolute floor would fail: features of random
+    weights have a std of 0.0009.
     """
-    mean, std = _moments(x)
+    mean, std = _mean_and_std(x)
     floored = np.maximum(std, FLOOR * std.max(initial=0.0))
     return _scaler(mean, np.where(floored == 0, 1.0, floored), LIMIT)
 
 
 def target_scaler(y: Float[ArrayOf, "rows columns"]) -> Scaler:
-    """Mean and std of each target; a constant one has std 1. Nothing is cut."""
-    mean, std = _moments(y)
+    """Mean and std of each target; a constant one has std 1. Nothing is clipped."""
+    mean, std = _mean_and_std(y)
     return _scaler(mean, np.where(std == 0, 1.0, std), np.inf)
 
 
@@ -112,7 +112,7 @@ def _scaler(mean: np.ndarray, std: np.ndarray, limit: float) -> Scaler:
     return Scaler(mean.astype(np.float32), std.astype(np.float32), np.array(limit, np.float32))
 
 
-def _moments(x: ArrayOf | Pieces) -> tuple[np.ndarray, np.ndarray]:
+def _mean_and_std(x: ArrayOf | Pieces) -> tuple[np.ndarray, np.ndarray]:
     """Mean and population std of each column, float64, in two passes (one would cancel)."""
     pieces = x if callable(x) else functools.partial(_chunks, x)
     rows, total, squares = 0, np.float64(0), np.float64(0)

@@ -1,4 +1,4 @@
-"""What a training is made of: its data, its state between two epochs, its history, its rates."""
+"""The parts of a training: data, state between two epochs, history and rates."""
 
 import functools
 from collections.abc import Iterator
@@ -17,23 +17,23 @@ from jaxreg.head.ridge import Solved, decompose, solve
 from jaxreg.head.scaling import ArrayOf, Basis, Pieces, Scalers
 from jaxreg.train_config import HeadConfig
 
-INIT, SHUFFLE, DROPOUT, VIEW = range(4)  # what a key folded into the run's own is for
+INIT, SHUFFLE, DROPOUT, VIEW = range(4)  # what a key is for that is folded into the run's own
 
 
 _PIECE = 1024  # rows, as scaling takes them
 
 
 class Rows(NamedTuple):
-    """Row numbers in an array that may be longer: so sides of different length are one program."""
+    """Row numbers, padded: sides of different length share one compiled program."""
 
-    numbers: ArrayOf  # (capacity,) int32; from `used` on others again, to fill the shape
+    numbers: ArrayOf  # (capacity,) int32; those from `used` on only fill the shape
     used: ArrayOf  # int32 scalar, at least 1
 
     @classmethod
     def of(cls, numbers: np.ndarray, capacity: int | None = None) -> "Rows":
         """These numbers, with room for `capacity` of them."""
         room = len(numbers) if capacity is None else capacity
-        # with rows that are in use: another one may lack a target, and 0 · NaN is NaN
+        # padded with rows that are used: another row may lack a target, and 0 · NaN is NaN
         padded = np.pad(np.asarray(numbers, np.int32), (0, room - len(numbers)), mode="edge")
         return cls(padded, np.array(len(numbers), np.int32))
 
@@ -46,11 +46,11 @@ class Rows(NamedTuple):
 class Data(NamedTuple):
     """Features and targets, and which rows train and which validate.
 
-    `jax.device_put` it once, or each call copies it anew. With `components`, `fit` wants the rows
-    projected already: what `project` makes of the features.
+    `jax.device_put` it once, or each call copies it again. With `components`, `fit` takes the rows
+    that `project` returns.
     """
 
-    x: ArrayOf  # (rows, features) float32 or float16; those of a second view follow the first's
+    x: ArrayOf  # (rows, features) float32 or float16; a second view follows the first
     y: ArrayOf  # (rows, targets) float32, target units
     train: Rows
     validation: Rows
@@ -58,10 +58,10 @@ class Data(NamedTuple):
 
     @classmethod
     def of(cls, x: ArrayOf, y: ArrayOf, validation_x: ArrayOf, validation_y: ArrayOf) -> "Data":
-        """Rows to train on and rows to watch that come as arrays of their own.
+        """Training and validation rows that come as separate arrays.
 
         Raises:
-            InputError: shapes that do not belong together, or no rows.
+            InputError: the shapes do not match, or there are no rows.
         """
         _check(x, y, validation_x, validation_y)
         rows, validation = len(x), len(validation_x)
@@ -81,13 +81,13 @@ class Data(NamedTuple):
 
 
 class State(NamedTuple):
-    """All that a training is between two epochs: arrays only. Saving it is saving the run."""
+    """Everything a training holds between two epochs; arrays only, so a checkpoint is this."""
 
     params: mlp.Params
     opt_state: optax.OptState
     step: jax.Array  # int32, updates done
     epoch: jax.Array  # int32, epochs done
-    key: jax.Array  # uint32 key data; with step and epoch it gives every random draw
+    key: jax.Array  # uint32 key data; with step and epoch it decides every random draw
     scalers: Scalers
     early_stopping: Stopping
     best_params: mlp.Params  # of the lowest validation loss so far; a blend has `blend` beside them
@@ -107,7 +107,7 @@ class History(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """The settings that are numbers to the compiled program: another value compiles nothing."""
+    """The settings that are arguments of the compiled program: a new value compiles nothing."""
 
     learning_rate: np.float32
     decay_steps: np.float32
@@ -187,12 +187,12 @@ def first_state(
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def first_params(config: HeadConfig, inputs: int, targets: int, key: Array) -> mlp.Params:
-    """The weights that a training of this key begins with."""
+    """The initial weights of a training with this key."""
     return mlp.init(key_for(key, INIT), inputs, config, targets)
 
 
 def empty_state(config: HeadConfig, features: int, targets: int) -> State:
-    """A state of the right shapes, for a checkpoint to be read into."""
+    """A state of the right shapes, into which a checkpoint is read."""
     scaler = scaling.identity_scaler(features)
     if config.components is not None:
         directions = np.zeros((features, config.components), np.float32)
@@ -202,22 +202,24 @@ def empty_state(config: HeadConfig, features: int, targets: int) -> State:
     return _init(static_config(config), scalers, _key(config), ridge)
 
 
-def project(config: HeadConfig, state: State, data: Data, told: np.ndarray | None = None) -> Data:
+def project(
+    config: HeadConfig, state: State, data: Data, out_of_fold: np.ndarray | None = None
+) -> Data:
     """With `components`, the rows as the head takes them, projected once for all epochs.
 
-    Those of a blend have behind the components what the ridge says of each row; or `told` (rows,
-    targets), target units, where the state's own ridge has seen the validation rows.
+    For a blend, the ridge's predictions follow the components. Where the state's own ridge was
+    fitted on the validation rows too, `out_of_fold` (rows, targets), target units, replaces them.
     """
     if config.components is None:
         return data
     x = scaling.scale_rows(state.scalers.features, data.x)
     if config.head != "blend":
         return data._replace(x=x)
-    if told is None:
+    if out_of_fold is None:
         linear = blend.ridge_of_rows(state.best_params["blend"], state.scalers, data.x)
     else:  # of the first view; others never validate
         mean, std = map(np.asarray, state.scalers.target[:2])  # on the host: the same bits
-        linear = (told - mean[None, :]) / std[None, :]
+        linear = (out_of_fold - mean[None, :]) / std[None, :]
         linear = np.pad(linear, ((0, len(x) - len(linear)), (0, 0)))
     return data._replace(x=np.concatenate([x, linear], axis=1))
 
@@ -254,7 +256,7 @@ def key_for(data: Array, purpose: int) -> Key[Array, ""]:
 
 
 def static_config(config: HeadConfig) -> HeadConfig:
-    """The settings that decide the compiled program; all others at their defaults."""
+    """The settings that decide the compiled program; all others have their defaults."""
     names = ("components", "dropout", "output_activation", "batch_size", "epochs")
     kept = {name: getattr(config, name) for name in names}
     return HeadConfig(
@@ -268,7 +270,7 @@ def _check(x: ArrayOf, y: ArrayOf, validation_x: ArrayOf, validation_y: ArrayOf)
         if some.ndim != 2 or targets.ndim != 2 or len(some) != len(targets) or 0 in sizes:
             raise InputError(
                 f"{name} features {some.shape} and targets {targets.shape}",
-                expected="(rows, features) and (rows, targets), as many rows, none of them zero",
+                expected="(rows, features) and (rows, targets) with as many rows, no size zero",
             )
     for name, a, b in [("features", x, validation_x), ("targets", y, validation_y)]:
         if a.shape[1] != b.shape[1]:

@@ -1,7 +1,7 @@
-"""Is it training? Measurements in; a headline, named findings and remedies out.
+"""Is the head learning? An observation goes in; a headline, findings and remedies come out.
 
-`observed.py` holds what is looked at, each other module one kind of measurement, `causes.py` the
-table of findings. docs/verdict.md is made from that table.
+`observation.py` holds what the checks read, `checks/` one file for each kind of cause, and
+`catalogue.py` the table of findings, from which docs/verdict.md is made.
 """
 
 from jaxreg.verdict.catalogue import Cause

@@ -1,42 +1,39 @@
-"""What a verdict is made of: findings, and the causes that they are findings of."""
+"""The parts of a verdict: evidence, findings, and the errors that it compares."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    pass
+from typing import Any, Literal
 
 Severity = Literal["error", "warning", "note"]
 
 ORDER: tuple[Severity, ...] = ("error", "warning", "note")
-"""The gravest first."""
+"""The most severe first."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a check saw where its cause is at work."""
+    """What a check returns where it finds its cause."""
 
     sentence: str  # with the numbers, no full stop
-    remedy: Mapping[str, Any] | str = ""  # settings to change, or a command, or "" for nothing
+    remedy: Mapping[str, Any] | str = ""  # settings to change, a command, or ""
     numbers: Mapping[str, float] = field(default_factory=dict)  # the sentence's, unrounded
-    severity: Severity | None = None  # where it is not the cause's own
+    severity: Severity | None = None  # None: the cause's own
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One named cause, what shows it, and what to do about it."""
+    """One named cause, its evidence, and its remedy."""
 
     code: str
     severity: Severity
     evidence: str  # a sentence with the numbers
-    remedy: str  # a command to copy, "" if there is nothing to do
+    remedy: str  # a command to copy, or ""
     numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What a training, or several together, are judged by on the validation rows; target units."""
+    """The errors of one training, or of several together, on the validation rows; target units."""
 
     mae: float | None  # None if a prediction is not finite
     median_mae: float  # of the training median

@@ -12,10 +12,10 @@ from jaxreg.verdict.observation import Observed
 
 
 def judge(obs: Observed) -> dict[str, Any]:
-    """`verdict` of summary.json: healthy, headline and findings, the gravest first.
+    """`verdict` of summary.json: healthy, headline and findings, the most severe first.
 
-    Healthy is: no finding of severity error, and a validation MAE below the median predictor's by
-    more than twice the bootstrap error of that difference.
+    A run is healthy if it has no finding of severity error, and if its validation MAE is below the
+    median predictor's by more than twice the bootstrap error of that difference.
     """
     found = [(cause, cause.check(obs)) for cause in CAUSES if cause.check is not None]
     there: list[tuple[Severity, Cause, Evidence]] = [
@@ -23,13 +23,13 @@ def judge(obs: Observed) -> dict[str, Any]:
         for cause, evidence in found
         if evidence is not None
     ]
-    there.sort(key=lambda told: ORDER.index(told[0]))  # stable: the table's order within
+    there.sort(key=lambda entry: ORDER.index(entry[0]))  # stable: keeps the table's order
     errors = [evidence.remedy for severity, _, evidence in there if severity == "error"]
     causes = [e.remedy for severity, c, e in there if severity == "error" and not c.symptom]
     asked = _together(causes or errors)
     findings = []
     for severity, cause, evidence in there:
-        # what the errors ask for is asked for at once: mending one of two does not make it learn
+        # one command removes all errors: without one of two faults the run still does not learn
         others = asked if severity == "error" else {}
         command = _command(obs, evidence.remedy, others)
         numbers = dict(evidence.numbers)
@@ -51,7 +51,7 @@ def _command(obs: Observed, remedy: Mapping[str, Any] | str, others: Mapping[str
 
 
 def _together(changes: Sequence[Mapping[str, Any] | str]) -> dict[str, Any]:
-    """All settings that are asked for; of two values of one setting the first."""
+    """All settings that the remedies change; of two values of one setting the first."""
     merged: dict[str, Any] = {}
     for change in changes:
         if not isinstance(change, str):
@@ -60,7 +60,7 @@ def _together(changes: Sequence[Mapping[str, Any] | str]) -> dict[str, Any]:
 
 
 def options(changed: Mapping[str, Any]) -> str:
-    """Settings as they are said on the command line, defaults too."""
+    """Settings as words of the command line, defaults too."""
     words = []
     for name, value in changed.items():
         flag = name.replace("_", "-")
@@ -72,11 +72,11 @@ def options(changed: Mapping[str, Any]) -> str:
 
 
 def headline(obs: Compared, errors: Sequence[Finding], change: str) -> str:
-    """Whether it learns, by which numbers, and what to try where it does not.
+    """Whether the run learns, its numbers, and what to try where it does not.
 
     Args:
-        seen: the training, or several.
-        errors: findings of that severity, the one to name first.
+        obs: the errors of one training, or of several.
+        errors: findings of severity error, the one to name first.
         change: what they ask for, in short.
     """
     tried = f". Try {change}" if change else ""
@@ -93,18 +93,18 @@ def headline(obs: Compared, errors: Sequence[Finding], change: str) -> str:
         return f"learning: {compared}"
     if obs.gain < -2 * obs.gain_error:
         return f"not learning: {compared}"
-    # beside its own error, so that nobody takes a lower MAE for a broken verdict
+    # with its error, or a lower MAE would look like a contradiction
     return (
         f"not learning for certain: {compared}; on these rows that difference may be chance "
-        f"({obs.gain:.2g} ± {obs.gain_error:.2g}), more of them would tell (--folds 5)"
+        f"({obs.gain:.2g} ± {obs.gain_error:.2g}); more rows would decide it (--folds 5)"
     )
 
 
 def _compared(obs: Compared) -> str:
-    told = f"MAE {obs.mae:.3g}, {_share(obs)} the median predictor ({obs.median_mae:.3g})"
+    text = f"MAE {obs.mae:.3g}, {_share(obs)} the median predictor ({obs.median_mae:.3g})"
     if obs.ridge_mae is not None:
-        told += f", ridge reaches {obs.ridge_mae:.3g}"
-    return told
+        text += f", ridge reaches {obs.ridge_mae:.3g}"
+    return text
 
 
 def _share(obs: Compared) -> str:

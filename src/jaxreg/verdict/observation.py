@@ -16,7 +16,7 @@ from jaxreg.verdict.finding import Compared
 from jaxreg.verdict.short_training import FACTORS, NEAR, Probe, run_probe
 
 MOST = 1024  # rows that a small ridge is fitted on: its time grows with their cube
-WORSE_THAN_RIDGE = 1.25  # times the ridge's error: from there on a run is looked at twice
+WORSE_THAN_RIDGE = 1.25  # times the ridge's error: such a run is examined further
 
 
 def small_ridge(x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -69,12 +69,12 @@ class Observed:
 
     @cached_property
     def compared(self) -> Compared:
-        """What the headline tells."""
+        """The errors that the headline compares."""
         return Compared(self.mae, self.median_mae, self.ridge_mae, self.gain, self.gain_error)
 
     @property
     def epochs(self) -> int:
-        """How many were done."""
+        """Number of epochs that were trained."""
         return len(self.history["loss"])
 
     @cached_property
@@ -145,7 +145,7 @@ class Observed:
 
     @cached_property
     def standard(self) -> np.ndarray:
-        """(sampled, columns) features in std of the sampled training rows, not cut.
+        """(sampled, columns) features in std of the sampled training rows, not clipped.
 
         Columns that do not vary there are 0.
         """
@@ -163,7 +163,7 @@ class Observed:
 
     @property
     def behind(self) -> bool:
-        """Whether there is more to be had: it does not learn, or a ridge is clearly better."""
+        """Whether the run does not learn, or a ridge is clearly better."""
         if not self.learns or self.mae is None:
             return True
         return self.ridge_mae is not None and self.mae > WORSE_THAN_RIDGE * self.ridge_mae
@@ -212,7 +212,7 @@ class Observed:
         return self.validation if self.ridge is not None else self.sampled[self.sample_validation]
 
 
-def _mae(told: np.ndarray, y: np.ndarray) -> float | None:
-    if not np.isfinite(told).all():
+def _mae(predictions: np.ndarray, y: np.ndarray) -> float | None:
+    if not np.isfinite(predictions).all():
         return None
-    return float(np.abs(told.astype(np.float64) - y).mean())
+    return float(np.abs(predictions.astype(np.float64) - y).mean())

@@ -1,12 +1,12 @@
-"""Which rows a verdict looks at: a few thousand tell what all would, in a tenth of a second."""
+"""The rows that a verdict reads: at most some two thousand, in a tenth of a second."""
 
 import numpy as np
 
-WATCHED, NEIGHBOURS, TRAINED = 512, 512, 1024  # rows at most
+VALIDATION, NEIGHBOURS, TRAINED = 512, 512, 1024  # rows at most
 
 
 def choose_rows(labels: np.ndarray, sequence: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Row numbers, rising: training rows, validation rows, and these ones' neighbours in time.
+    """Row numbers, rising: training rows, validation rows, and the neighbours of those in time.
 
     Args:
         labels: (rows,) the side of each row.
@@ -15,7 +15,7 @@ def choose_rows(labels: np.ndarray, sequence: np.ndarray, order: np.ndarray) -> 
     """
     random = np.random.default_rng(0)
     train, validation = (np.flatnonzero(labels == side) for side in ("train", "validation"))
-    some = _draw(random, validation, WATCHED)
+    some = _draw(random, validation, VALIDATION)
     beside = nearest_in_time(some, train, sequence, order)
     beside = _draw(random, np.unique(beside[beside >= 0]), NEIGHBOURS)
     return np.unique(np.concatenate([some, beside, _draw(random, train, TRAINED)]))
@@ -25,7 +25,7 @@ def nearest_in_time(
     rows: np.ndarray, among: np.ndarray, sequence: np.ndarray, order: np.ndarray
 ) -> np.ndarray:
     """For each of `rows` the one of `among` next to it in its sequence; -1 where there is none."""
-    told = np.full(len(rows), -1, np.int64)
+    found = np.full(len(rows), -1, np.int64)
     for number in np.unique(sequence[rows]):
         here = np.flatnonzero(sequence[rows] == number)
         there = among[sequence[among] == number]
@@ -36,8 +36,8 @@ def nearest_in_time(
         right = np.clip(np.searchsorted(order[there], places), 0, len(there) - 1)
         left = np.maximum(right - 1, 0)
         nearer = np.abs(order[there[left]] - places) <= np.abs(order[there[right]] - places)
-        told[here] = there[np.where(nearer, left, right)]
-    return told
+        found[here] = there[np.where(nearer, left, right)]
+    return found
 
 
 def _draw(random: np.random.Generator, rows: np.ndarray, most: int) -> np.ndarray:

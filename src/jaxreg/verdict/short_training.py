@@ -39,9 +39,14 @@ class ShortTraining(NamedTuple):
     params: mlp.Params  # at the end
 
     @property
+    def loss(self) -> float:
+        """The lowest validation loss at the end of a stage; infinite if none is finite."""
+        return _lowest(self.val_losses)
+
+    @property
     def mae(self) -> float:
-        """The lowest validation MAE at the end of a stage."""
-        return float(np.nanmin(np.where(np.isfinite(self.val_maes), self.val_maes, np.inf)))
+        """The lowest validation MAE at the end of a stage; infinite if none is finite."""
+        return _lowest(self.val_maes)
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,6 @@ class Probe(NamedTuple):
     """
 
     reached: np.ndarray  # lowest validation loss at the end of a stage
-    last: np.ndarray  # validation loss after the last stage
     jump: np.ndarray  # highest loss of a batch over the first one
     dead: np.ndarray  # share of dead hidden units at the end, in the worst layer
     run: float  # validation loss of the run's best weights on the same rows
@@ -137,22 +141,21 @@ def run_probe(
     `tried` are the settings to train with; the run's best weights are judged with its own.
     """
     bench = Bench.of(tried, scalers, train, validation, STAGES)
-    reached, last = np.full((2, len(FACTORS)), np.inf)
+    reached = np.full(len(FACTORS), np.inf)
     jump, dead = np.ones(len(FACTORS)), np.zeros(len(FACTORS))
     for number, factor in enumerate(FACTORS):
         if factor not in factors:
             continue
         rate = config.learning_rate * factor
         own = bench.run(rates=Rates.of(replace(config, learning_rate=rate, decay_rate=1.0)))
-        losses = np.where(np.isfinite(own.val_losses), own.val_losses, np.inf)
-        reached[number], last[number] = losses.min(), losses[-1]
+        reached[number] = own.loss
         if own.losses[0] > 0:
             jump[number] = float(own.losses[:STEPS].max()) / float(own.losses[0])
         hidden = activations(own.params, scalers, tried, train[0]).hidden
         dead[number] = max(map(dead_share, hidden), default=0.0)
     pred = predict_rows(best, scalers, config, validation[0])
     run = float(losses_of(jnp.asarray(pred), validation[1], Rates.of(config), scalers).mean())
-    return Probe(reached, last, jump, dead, run)
+    return Probe(reached, jump, dead, run)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -190,6 +193,10 @@ def _kernels(params):
     layers = params.get("hidden", {})
     hidden = [layers[f"layer_{i}"]["kernel"] for i in range(len(layers))]
     return [*hidden, params["output"]["kernel"]]
+
+
+def _lowest(values: np.ndarray) -> float:
+    return float(np.where(np.isfinite(values), values, np.inf).min())
 
 
 def _norm(values):

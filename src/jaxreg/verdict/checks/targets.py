@@ -71,19 +71,19 @@ def target_scale(obs: Observed) -> Evidence | None:
     error = np.abs(obs.y[obs.validation].astype(np.float64) - obs.median)
     unit = np.asarray(scaler.std) if y.shape[1] > 1 else 1.0  # as in the loss
     to_lose = float(huber(error / unit, config.huber_delta / unit).mean())
-    small = y_std(obs) < SMALL * config.huber_delta
+    small = _y_std(obs) < SMALL * config.huber_delta
     if not (small and obs.stopped_early and to_lose < UNSEEN * config.min_delta):
         return None
     sentence = (
         f"the median predictor's loss is {to_lose:.2g} (the std of the target is "
-        f"{y_std(obs):.2g}, the Huber delta {config.huber_delta:g}), and improvements below "
+        f"{_y_std(obs):.2g}, the Huber delta {config.huber_delta:g}), and improvements below "
         f"--min-delta {config.min_delta:g} do not count"
     )
     changed = {"min_delta": float(f"{to_lose / 3000:.1g}"), "scale_target": True}
     return Evidence(sentence, changed, {"to_lose": to_lose, "min_delta": config.min_delta})
 
 
-def y_std(obs: Observed) -> float:
+def _y_std(obs: Observed) -> float:
     """Std of the training targets, in target units; the mean over several targets."""
     return float(obs.y[obs.train].astype(np.float64).std(axis=0).mean())
 
