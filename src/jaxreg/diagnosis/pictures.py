@@ -227,7 +227,7 @@ def _curve(axes: Axes, trial: Trial) -> None:
     rows = np.geomspace(series["rows"][0], series["asked"][-1], 100)
     axes.plot(rows, floor + slope * rows**-power, color=GREY, ls="--", lw=1.4, label="extrapolated")
     axes.plot(series["rows"], series["mae"], color=BLUE, marker="o", lw=1.8, label="measured")
-    axes.plot(series["asked"][1:], series["told"][1:], "o", color=VERMILLION, mfc="none",
+    axes.plot(series["asked"][1:], series["predicted"][1:], "o", color=VERMILLION, mfc="none",
               label="2 and 10 times the rows")  # fmt: skip
     axes.set(xscale="log", xlabel="training rows", ylabel="validation MAE")
     axes.set_ylim(0, 1.1 * np.max(series["mae"]))
