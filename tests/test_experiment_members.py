@@ -21,6 +21,7 @@ from jaxreg.errors import InputError, Stopped
 from jaxreg.head.ridge import ALPHAS
 from jaxreg.trained_run import TrainedRun
 
+# the same for all tests where nothing else is asked: each other one has to be compiled
 QUICK = {"hidden": (16, 8), "epochs": 8, "learning_rate": 0.01}
 
 
@@ -154,7 +155,7 @@ def test_a_resumed_run_of_several_ends_with_the_same_bits(
     from jaxreg.training import loop
 
     monkeypatch.setattr(loop, "CHUNK_SECONDS", 0.0)  # one epoch at a time
-    options = {"folds": 2, "seeds": 2, "epochs": 9, "patience": 3, "min_delta": 0.02, "head": head}
+    options = {"folds": 2, "seeds": 2, "patience": 3, "min_delta": 0.02, "head": head}
     options |= {"min_delta": 0.0} if head == "blend" else {}
     whole = run_quick(planted, run="whole", **options)
     asked = iter([False, False, True])
@@ -180,22 +181,22 @@ def test_folds_with_components_and_as_a_ridge(planted: Path, options: dict) -> N
 def test_features_in_parts_are_folded_as_in_memory(planted: Path, monkeypatch) -> None:
     from jaxreg.experiment import placement
 
-    memory = run_quick(planted, folds=2, split="hash", run="memory")
+    memory = run_quick(planted, folds=3, split="hash", run="memory")
     monkeypatch.setattr(placement, "_ON_DEVICE", 10**6)
-    host = run_quick(planted, folds=2, split="hash", run="host")
+    host = run_quick(planted, folds=3, split="hash", run="host")
     for one, other in zip(memory.summary["members"], host.summary["members"], strict=True):
         assert one["metrics"] == pytest.approx(other["metrics"], rel=1e-4)
 
 
 def test_the_command_tells_the_spread_and_the_report_every_training(planted: Path, capsys) -> None:
     words = ["planted", "--cache", str(planted), "--ckpts", str(planted.parent / "ckpts")]
-    words += ["--folds", "3", "--hidden", "8", "--epochs", "2", "--run", "folds", "--json"]
+    words += ["--folds", "3", "--hidden", "16", "8", "--epochs", "8", "--run", "folds", "--json"]
     assert train.main(words) == 0
     out, err = capsys.readouterr()
     summary = json.loads(out.splitlines()[-1])
     mean, std = summary["members_mean"]["mae"], summary["members_std"]["mae"]
     assert f"mean of 3 trainings: mae {mean:.3g} ± {std:.2g}" in err
-    assert "epoch 1/2 (mean of 3): loss" in err
+    assert "epoch 1/8 (mean of 3): loss" in err
     assert "each is scored by a head that neither trained on it" in err
     page = (planted.parent / "ckpts" / "folds" / "report.html").read_text()
     for text in ("Folds and seeds", "fold 2, seed 0", "pool the predictions", "std"):

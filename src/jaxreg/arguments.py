@@ -2,8 +2,8 @@
 
 import dataclasses
 import types
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, NamedTuple, TypedDict, TypeVar, Union, get_args, get_origin
+from collections.abc import Sequence
+from typing import Annotated, Any, TypedDict, TypeVar, Union, get_args, get_origin
 from typing import get_type_hints as hints_of
 
 from jaxreg.errors import InputError
@@ -14,13 +14,6 @@ POSITIONAL = "positional"  # the group of arguments without a flag
 
 _ORDER = ("Data", "Features", "Split", "Head", "Optimizer", "Computation", "Run", "Output")
 """The boxes of `--help` from top to bottom."""
-
-
-class _Box(NamedTuple):
-    """One titled box of `--help`."""
-
-    own: list[Any]  # (name, type, default) of the command's own options
-    settings: dict[str, Any]  # type of each setting, left out of the result if it is not given
 
 
 def parse(
@@ -67,47 +60,37 @@ def refuse_repeated_options(argv: Sequence[str]) -> None:
 
 
 def _arguments(own: Any, kinds: Sequence[type]) -> type:
-    """A dataclass for tyro: a field for each positional argument and for each box."""
+    """A dataclass for tyro: a field for each positional argument and for each box.
+
+    The box of settings is a TypedDict, in which an option that is not given is absent.
+    """
     import tyro
 
-    boxes: dict[str, _Box] = {}
-    required: list[Any] = []
-    optional: list[Any] = []
+    boxes: dict[str, tuple[bool, list[Any]]] = {}
+    positional: list[Any] = []
     for kind in (*kinds, own):
         hints = hints_of(kind)
         for field in dataclasses.fields(kind):
             hint = _annotated(hints[field.name], field, given=kind is not own)
-            group = field.metadata["group"]
-            if group == POSITIONAL:
-                hint = tyro.conf.Positional[hint]
-                if field.default is tyro.MISSING:
-                    required.append((field.name, hint))
-                else:
-                    optional.append((field.name, hint, field.default))
-                continue
-            box = boxes.setdefault(group, _Box([], {}))
-            if kind is own:
-                box.own.append((field.name, hint, dataclasses.field(default=field.default)))
+            if (group := field.metadata["group"]) == POSITIONAL:
+                positional.append((field.name, tyro.conf.Positional[hint], field.default))
             else:
-                box.settings[field.name] = hint
+                names = boxes.setdefault(group, (kind is own, []))[1]
+                names.append((field.name, hint, field.default))
     nested = []
     for group in sorted(boxes, key=_ORDER.index):
-        box = boxes[group]
-        titled = tyro.conf.arg(name=group)
-        for kind in _types(group, box):
-            nested.append((f"{group}{len(nested)}".lower(), Annotated[kind, titled]))
+        is_own, names = boxes[group]
+        if is_own:
+            kind: Any = dataclasses.make_dataclass(group, names)
+            kind.__doc__ = ""
+        else:
+            kind = TypedDict(group, {name: hint for name, hint, _ in names}, total=False)  # type: ignore[operator]
+        nested.append((group, Annotated[kind, tyro.conf.arg(name=group)]))
+    required = [(name, hint) for name, hint, default in positional if default is tyro.MISSING]
+    optional = [argument for argument in positional if argument[2] is not tyro.MISSING]
     made = dataclasses.make_dataclass("Arguments", [*required, *nested, *optional])
     made.__doc__ = own.__doc__
     return made
-
-
-def _types(group: str, box: _Box) -> Iterator[Any]:
-    if box.settings:
-        yield TypedDict(group, box.settings, total=False)  # type: ignore[operator]
-    if box.own:
-        made = dataclasses.make_dataclass(group, box.own)
-        made.__doc__ = ""
-        yield made
 
 
 def _annotated(hint: Any, field: "dataclasses.Field[Any]", *, given: bool) -> Any:

@@ -3,13 +3,16 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
 from jaxreg.settings import setting
+
+if TYPE_CHECKING:
+    from jaxreg.cache.store import Cache
 
 Kind = Literal["datasets", "feature-sets", "backbones", "causes"]
 Row = dict[str, Any]
@@ -30,7 +33,9 @@ class ListArguments:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, read, print; returns the exit code."""
     own, _ = parse("list", ListArguments, argv=argv)
-    rows = _LISTS[own.kind](Path(own.cache))
+    from jaxreg.cache.store import Cache
+
+    rows = _LISTS[own.kind](Cache(Path(own.cache)))
     if own.json:
         cli.print_json({own.kind: rows})
         return 0
@@ -41,12 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _datasets(root: Path) -> list[Row]:
+def _datasets(cache: "Cache") -> list[Row]:
     from jaxreg.cache.datasets import dataset_names, read_dataset
-    from jaxreg.cache.store import Cache
 
-    cache = Cache(root)
-    datasets = [read_dataset(cache, name) for name in dataset_names(cache)]
     return [
         {
             "dataset": dataset.name,
@@ -56,14 +58,11 @@ def _datasets(root: Path) -> list[Row]:
             "columns": [column.name for column in dataset.columns],
             "feature_set": dataset.feature_set,
         }
-        for dataset in datasets
+        for dataset in (read_dataset(cache, name) for name in dataset_names(cache))
     ]
 
 
-def _feature_sets(root: Path) -> list[Row]:
-    from jaxreg.cache.store import Cache
-
-    cache = Cache(root)
+def _feature_sets(cache: "Cache") -> list[Row]:
     return [
         {
             "feature_set": name,
@@ -76,30 +75,24 @@ def _feature_sets(root: Path) -> list[Row]:
     ]
 
 
-def _backbones(root: Path) -> list[Row]:
+def _backbones(_: object) -> list[Row]:
     from jaxreg.backbone.registry import BACKBONES
 
+    names = ("size", "smallest", "last_layer")
     return [
-        {
-            "backbone": name,
-            "size": backbone.size,
-            "smallest": backbone.smallest,
-            "last_layer": backbone.last_layer,
-        }
+        {"backbone": name, **{n: getattr(backbone, n) for n in names}}
         for name, backbone in BACKBONES.items()
     ]
 
 
-def _causes(root: Path) -> list[Row]:
+def _causes(_: object) -> list[Row]:
     from jaxreg.verdict.catalogue import CAUSES, PREPROCESSING
 
-    return [
-        {"code": cause.code, "severity": cause.severity, "remedy": cause.remedy}
-        for cause in (*CAUSES, PREPROCESSING)
-    ]
+    names = ("code", "severity", "remedy")
+    return [{n: getattr(cause, n) for n in names} for cause in (*CAUSES, PREPROCESSING)]
 
 
-_LISTS: dict[str, Callable[[Path], list[Row]]] = {
+_LISTS: dict[str, Callable[["Cache"], list[Row]]] = {
     "datasets": _datasets,
     "feature-sets": _feature_sets,
     "backbones": _backbones,

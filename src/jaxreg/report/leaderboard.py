@@ -52,14 +52,12 @@ def leaderboard(
             say(f"{path} is left out: it is not finished")
             continue
         rows.append(_row(path, config, summary, groups))
-    high = sort in ("r2", "gain_over_median", "gain_over_ridge")
+    sign = -1 if sort in ("r2", "gain_over_median", "gain_over_ridge") else 1
 
     def place(row: dict[str, Any]) -> tuple[bool, Any]:
         value = row[sort]
-        return value is None, -value if high and value is not None else value or 0
+        return value is None, sign * value if isinstance(value, float) else value
 
-    if sort in ("run", "dataset", "head", "split"):
-        return sorted(rows, key=lambda row: row[sort])
     return sorted(rows, key=place)
 
 

@@ -1,0 +1,121 @@
+"""What cannot be trained says why, before anything is computed."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import jaxreg
+from jaxreg.cache.parts import list_parts
+from jaxreg.cache.store import Cache
+from jaxreg.common.json_files import write_json
+from jaxreg.errors import InputError
+from planted_runs import digests_of, run_quick
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"target": ("angel",)},
+            r"no column 'angel' in planted\n  expected: a numeric column: angle",
+        ),
+        ({"target": ("planted",)}, "'planted' is a dataset, not a column"),
+        ({"target": ("mixed",)}, "the target mixed holds string, not numbers: 'fast' in row-17"),
+        ({"target": ("nothing",)}, "no row of planted has a number for nothing"),
+        ({"target": ("angle", "angle")}, "expected: each column once"),
+        ({"feature_set": "vgg"}, "--feature-set vgg fits no feature sets"),
+        (
+            {"layers": ("mixed2",)},
+            r"has no identity\.mixed2\.avg .*\n.*\n  try: .*planted.csv .* --layers mixed2",
+        ),
+        ({"layers": ("mixd10",)}, r"has no identity\.mixd10\.avg .*\n.*\n  try: --layers mixed10$"),
+        ({"layers": ("last",)}, r"has no identity\.last\.avg .*\n.*\n  try: --layers mixed10$"),
+        ({"pool": "grid:0x4"}, "no pool 'grid:0x4'"),
+        ({"split": "blokcs"}, "blocks"),
+        ({"split": "group:nope"}, "nope"),
+        ({"validation": 1.5}, "--validation is 1.5"),
+        ({"components": 13}, "--components 13, but there are [0-9]+ training rows of 12 columns"),
+        ({"components": 0}, "--components is 0\n  expected: at least 1"),
+        ({"head": "tree"}, "--head is tree\n  expected: mlp or ridge"),
+        ({"head": "ridge", "scale_features": False}, "--head ridge with --no-scale-features"),
+        ({"components": 3, "scale_features": False}, "--components with --no-scale-features"),
+        ({"batch_size": 0}, "--batch-size is 0\n  expected: at least 1"),
+        ({"decay_rate": 0.0}, "--decay-rate is 0.0"),
+        ({"learning_rte": 0.1}, r"no setting 'learning_rte'[\s\S]*try: learning_rate"),
+    ],
+)
+def test_what_cannot_be_trained_says_why(planted: Path, options: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        run_quick(planted, **options)
+    assert not list((planted.parent / "ckpts").glob("*"))
+
+
+def test_an_unknown_dataset_and_none_named(planted: Path) -> None:
+    with pytest.raises(InputError, match=r"no dataset 'plnted'[\s\S]*try: planted"):
+        jaxreg.train_head("plnted", cache=planted)
+    table = planted / "datasets" / "planted.parquet"
+    (planted / "datasets" / "other.parquet").write_bytes(table.read_bytes())
+    with pytest.raises(InputError, match=r"which dataset of .*\?\n    other: 240 rows\n"):
+        jaxreg.train_head(cache=planted)
+    with pytest.raises(InputError, match="no dataset in"):
+        jaxreg.train_head(cache=planted / "none")
+
+
+def test_one_row_cannot_be_split(planted: Path) -> None:
+    path = planted / "datasets" / "planted.parquet"
+    pq.write_table(pq.read_table(path).slice(0, 1), path)
+    with pytest.raises(InputError, match="the dataset has 1 usable row"):
+        run_quick(planted)
+
+
+def test_a_damaged_part_names_the_file_and_the_command_that_mends_it(planted: Path) -> None:
+    feature_set = Cache(planted).feature_sets()[0]
+    part = list_parts(planted / "features" / feature_set / "identity.mixed10.avg")[0]
+    part.write_bytes(part.read_bytes()[:-1])
+    with pytest.raises(InputError, match=rf"{part.name}[\s\S]*jaxreg extract planted\.csv"):
+        run_quick(planted)
+
+
+def test_a_part_of_another_recipe_is_refused(planted: Path) -> None:
+    feature_set = Cache(planted).feature_sets()[0]
+    record = planted / "features" / feature_set / "feature_set.json"
+    changed = json.loads(record.read_text())
+    changed["recipe"]["preprocess"] = "unit"
+    write_json(record, changed)
+    with pytest.raises(InputError, match="is that of another feature set"):
+        run_quick(planted)
+
+
+def test_features_that_are_not_finite_are_named(planted: Path) -> None:
+    cache = Cache(planted)
+    feature_set, column = cache.feature_sets()[0], cache.columns(cache.feature_sets()[0])[0]
+    digests = digests_of(planted)
+    features = cache.read(feature_set, [column], digests)
+    features[5, 0] = np.nan
+    for part in list_parts(cache.folder(feature_set, column)):
+        part.unlink()
+    cache.add(feature_set, column, digests, features)
+    with pytest.raises(InputError, match="the features of 1 images are not finite, first row-5"):
+        run_quick(planted)
+
+
+def test_files_where_folders_are_expected(planted: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot make the folder"):
+        run_quick(planted, ckpts=tmp_path / "file")
+    with pytest.raises(InputError, match="is a file"):
+        run_quick(planted, run=tmp_path / "file")
+
+
+def test_targets_beyond_float32_are_refused(planted: Path) -> None:
+    path = planted / "datasets" / "planted.parquet"
+    table = pq.read_table(path)
+    place = table.column_names.index("angle")
+    huge = pa.array(np.linspace(-1e300, 1e300, table.num_rows))
+    pq.write_table(table.set_column(place, "angle", huge), path)
+    with pytest.raises(InputError, match=r"the target angle reaches 1e\+300"):
+        run_quick(planted)
