@@ -63,8 +63,7 @@ def _targets(axes: Axes, obs: Observed) -> None:
     for name, (values, colour) in finite.items():
         share = np.full(len(values), 100 / max(1, len(values)))
         axes.hist(values, edges, weights=share, histtype="step", color=colour, lw=1.8, label=name)
-    axes.set_xlabel("target units")
-    axes.set_ylabel("share (%)")
+    axes.set(xlabel="target units", ylabel="share (%)")
     axes.set_yscale("symlog", linthresh=1)
 
 
@@ -77,8 +76,7 @@ def _inputs(axes: Axes, obs: Observed) -> None:
     axes.plot(np.maximum(size, 1e-9), color=GREY, lw=1.8, label="mean size")
     axes.axhline(1, color=BLACK, lw=1, ls="--", label="expected scale")
     axes.set_yscale("log")
-    axes.set_xlabel("columns, largest first")
-    axes.set_ylabel("at the first layer")
+    axes.set(xlabel="columns, largest first", ylabel="at the first layer")
 
 
 def _reach(axes: Axes, obs: Observed) -> None:
@@ -89,8 +87,7 @@ def _reach(axes: Axes, obs: Observed) -> None:
     axes.scatter(reach, error, s=10, color=BLUE, lw=0)
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=float(np.median(error)) or 1.0)
-    axes.set_xlabel("largest feature of a validation row (std)")
-    axes.set_ylabel("error (target units)")
+    axes.set(xlabel="largest feature of a validation row (std)", ylabel="error (target units)")
 
 
 def _shift(axes: Axes, obs: Observed) -> None:
@@ -103,8 +100,7 @@ def _shift(axes: Axes, obs: Observed) -> None:
     usual = standard[fifth].mean(axis=0) - standard[obs.sample_train].mean(axis=0)
     axes.plot(np.sort(moved), color=BLUE, lw=1.8, label="validation rows")
     axes.plot(np.sort(usual), color=GREY, lw=1.8, label="a fifth of the training rows")
-    axes.set_xlabel("columns, sorted")
-    axes.set_ylabel("mean, in training std")
+    axes.set(xlabel="columns, sorted", ylabel="mean, in training std")
 
 
 def _rates(axes: Axes, obs: Observed) -> None:
@@ -231,7 +227,7 @@ def _curve(axes: Axes, trial: Trial) -> None:
     rows = np.geomspace(series["rows"][0], series["asked"][-1], 100)
     axes.plot(rows, floor + slope * rows**-power, color=GREY, ls="--", lw=1.4, label="extrapolated")
     axes.plot(series["rows"], series["mae"], color=BLUE, marker="o", lw=1.8, label="measured")
-    axes.plot(series["asked"][1:], series["told"][1:], "o", color=VERMILLION, mfc="none",
+    axes.plot(series["asked"][1:], series["predicted"][1:], "o", color=VERMILLION, mfc="none",
               label="2 and 10 times the rows")  # fmt: skip
     axes.set(xscale="log", xlabel="training rows", ylabel="validation MAE")
     axes.set_ylim(0, 1.1 * np.max(series["mae"]))
