@@ -162,7 +162,7 @@ def test_a_config_file_that_is_not_settings_says_what_it_should_be(
     words = ["planted", "--cache", str(planted), "--config", str(tmp_path / "file.json")]
     with pytest.raises(InputError, match=r"no .*file.json\n  expected: a JSON file"):
         train.main(words)
-    (tmp_path / "file.json").write_text('{"format": 1, "settings": [1]}')
+    (tmp_path / "file.json").write_text('{"format": 2, "settings": [1]}')
     with pytest.raises(InputError, match=r"the settings in .* are \[1\]"):
         train.main(words)
 
