@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 import jaxreg
 from jaxreg.cache.datasets import read_dataset, write_dataset
+from jaxreg.cache.store import Cache
 
 # the same for all tests where nothing else is asked: each other one has to be compiled
 QUICK = {"hidden": (16, 8), "epochs": 12, "learning_rate": 0.01}
