@@ -144,10 +144,7 @@ def output_sizes(
 
 
 def pooled_model(
-    model: Any,
-    recipe: Recipe,
-    reads: Sequence[tuple[str, str]],
-    sizes: dict[str, list[int]],
+    model: Any, recipe: Recipe, reads: Sequence[tuple[str, str]], sizes: dict[str, list[int]]
 ) -> Any:
     """Pixels in 0..255 in, one output per read: preprocessing before the network, pools after it.
 
