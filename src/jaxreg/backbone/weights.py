@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from jaxreg.backbone.registry import BACKBONES
-from jaxreg.errors import InputError, nearest
+from jaxreg.errors import InputError
+from jaxreg.sources.naming import neighbour
 
 SUFFIXES = (".weights.h5", ".h5", ".keras")
 """The files that Keras writes weights to."""
@@ -110,21 +111,13 @@ def _weights_file(spec: str) -> Path:
         raise InputError(
             f"no weights file {spec}",
             expected=f"imagenet, random, random:SEED or a file: {', '.join(SUFFIXES)}",
-            remedy=_nearest(path),
+            remedy=neighbour(path, "imagenet", "random"),
         )
     if not path.name.endswith(SUFFIXES):
         raise InputError(f"{spec} has an unknown suffix", expected=", ".join(SUFFIXES))
     if path.stat().st_size == 0:
         raise InputError(f"{spec} is empty", expected=f"weights in {', '.join(SUFFIXES)}")
     return path
-
-
-def _nearest(path: Path) -> str:
-    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = nearest(path.name, ["imagenet", "random", *names])
-    if near is None or near in ("imagenet", "random"):
-        return near or ""
-    return str(path.parent / near)
 
 
 def _writable(folder: str) -> bool:

@@ -36,12 +36,8 @@ class Recomputed:
     skipped: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Known:
-    """The place of an image in a dataset."""
-
-    dataset: Dataset
-    row: int
+_Known = dict[str, tuple[Dataset, int]]
+"""By digest the place of an image in a dataset."""
 
 
 def recompute(cache: Cache, count: int, say: Callable[[str], None]) -> Recomputed:
@@ -63,28 +59,16 @@ def _by_view(cache: Cache, feature_set: str) -> Iterator[list[Column]]:
         yield [column for column in columns if column.view == view]
 
 
-def _known_images(cache: Cache) -> dict[str, _Known]:
-    known: dict[str, _Known] = {}
+def _known_images(cache: Cache) -> _Known:
+    known: _Known = {}
     for name in dataset_names(cache):
         try:
             dataset = read_dataset(cache, name)
         except InputError:
             continue  # verify names it
         for row, digest in enumerate(dataset.digests):
-            known.setdefault(digest, _Known(dataset, row))
+            known.setdefault(digest, (dataset, row))
     return known
-
-
-class Images:
-    """The images of a source by their ids; nothing is read before it is needed."""
-
-    def __init__(self, ids: Sequence[str], images: Sequence[Image]) -> None:
-        self.rows = {name: row for row, name in enumerate(ids)}
-        self.images = images
-
-    def get(self, name: str) -> Image | None:
-        """The image of that id, None if there is none any more."""
-        return self.images[self.rows[name]] if name in self.rows else None
 
 
 @dataclass
@@ -92,8 +76,9 @@ class _Recomputing:
     cache: Cache
     count: int
     say: Callable[[str], None]
-    known: dict[str, _Known]  # by digest
-    opened: dict[str, Images | str] = field(default_factory=dict)  # sources, or why they fail
+    known: _Known
+    opened: dict[str, Examples | str] = field(default_factory=dict)  # sources, or why they fail
+    rows: dict[str, dict[str, int]] = field(default_factory=dict)  # of their ids
     done: Recomputed = field(default_factory=Recomputed)
 
     def check(self, feature_set: str, columns: list[Column]) -> None:
@@ -128,7 +113,7 @@ class _Recomputing:
         Raises:
             UnusableImage: it is gone, or has changed.
         """
-        dataset, row = self.known[digest].dataset, self.known[digest].row
+        dataset, row = self.known[digest]
         if "path" in dataset.table.column_names:
             with suppress(pixels.UnusableImage):
                 content = pixels.read(Path(dataset.table["path"][row].as_py() or ""))
@@ -136,13 +121,13 @@ class _Recomputing:
                     return pixels.decode(content)
         if dataset.name not in self.opened:
             self.opened[dataset.name] = _open_again(dataset)
-        images = self.opened[dataset.name]
-        if isinstance(images, str):
-            raise pixels.UnusableImage(images)
-        image = images.get(dataset.table["id"][row].as_py())
-        if image is None:
+        examples = self.opened[dataset.name]
+        if isinstance(examples, str):
+            raise pixels.UnusableImage(examples)
+        place = self._rows(examples).get(dataset.table["id"][row].as_py())
+        if place is None:
             raise pixels.UnusableImage(f"the source of {dataset.name} has lost images")
-        content = pixels.read(image)
+        content = pixels.read(examples.images[place])
         if pixels.digest(content) != digest:
             raise pixels.UnusableImage(f"images of {dataset.name} have changed since")
         return pixels.decode(content)
@@ -156,7 +141,7 @@ class _Recomputing:
         errors = np.abs(kept.astype(np.float32) - anew).max(axis=1) / np.abs(anew).max()
         for digest, error in zip(digests, errors, strict=True):
             if not error <= allowed:  # true for NaN too
-                dataset, row = self.known[digest].dataset, self.known[digest].row
+                dataset, row = self.known[digest]
                 yield (
                     f"{recipe.feature_set}/{column.name}: the features of "
                     f"{dataset.table['id'][row].as_py()} of {dataset.name} ({digest[:12]}…) differ "
