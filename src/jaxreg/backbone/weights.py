@@ -45,7 +45,10 @@ def identify_weights(spec: str, backbone: str = "inception_v3") -> WeightsSource
         path = keras_weights_file(backbone)
         return WeightsSource(_sha256(path), "imagenet", path) if path.is_file() else None
     if spec == "random" or spec.startswith("random:"):
-        seed = _seed(spec)
+        digits = "0" if spec == "random" else spec.removeprefix("random:")
+        if not re.fullmatch(r"[0-9]{1,10}", digits) or int(digits) >= 2**32:
+            raise InputError(f"--weights {spec}", expected="random or random:SEED, 0 to 2**32 - 1")
+        seed = int(digits)
         return WeightsSource(f"random:{seed}:v1", f"random{seed}", seed=seed)
     path = _weights_file(spec)
     identity = _sha256(path)
@@ -87,20 +90,11 @@ def random_kernels(shapes: Sequence[tuple[int, int, int, int]], seed: int) -> li
     """
     generator = np.random.Generator(np.random.PCG64(seed))
     kernels = []
-    for height, width, channels_in, channels_out in shapes:
+    for shape in shapes:
+        height, width, channels_in, channels_out = shape
         limit = np.sqrt(6 / (height * width * (channels_in + channels_out)))
-        size = (height, width, channels_in, channels_out)
-        kernels.append(generator.uniform(-limit, limit, size).astype(np.float32))
+        kernels.append(generator.uniform(-limit, limit, shape).astype(np.float32))
     return kernels
-
-
-def _seed(spec: str) -> int:
-    digits = spec.removeprefix("random").removeprefix(":")
-    if spec == "random":
-        return 0
-    if not re.fullmatch(r"[0-9]{1,10}", digits) or int(digits) >= 2**32:
-        raise InputError(f"--weights {spec}", expected="random or random:SEED, 0 to 2**32 - 1")
-    return int(digits)
 
 
 def _weights_file(spec: str) -> Path:

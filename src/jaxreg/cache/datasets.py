@@ -204,11 +204,12 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
         metadata = json.loads((table.schema.metadata or {})[b"jaxreg"])
         again = _again(metadata["source"], name, cache.root)
         check_format(path, metadata["format"], again)
+        plain: dict[str, Any] = {name: metadata[name] for name in _PLAIN}
+        plain |= {name: tuple(metadata[name]) for name in _TUPLES}
         dataset = Dataset(
             name=name,
             table=table.replace_schema_metadata(None),
-            **{name: metadata[name] for name in _PLAIN},
-            **{name: tuple(metadata[name]) for name in _TUPLES},
+            **plain,
             columns=tuple(Column.parse(column) for column in metadata["columns"]),
             options=from_json(SourceOptions, metadata["options"]),
             settings=from_json(ExtractConfig, metadata["settings"]),

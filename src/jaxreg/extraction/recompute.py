@@ -39,6 +39,9 @@ class Recomputed:
 _Known = dict[str, tuple[Dataset, int]]
 """By digest the place of an image in a dataset."""
 
+_Source = tuple[Sequence[Image], dict[str, int]]
+"""A source's images, not read yet, and the place of each id among them."""
+
 
 def recompute(cache: Cache, count: int, say: Callable[[str], None]) -> Recomputed:
     """Compute `count` random images per column again, and compare them with the cache."""
@@ -77,8 +80,7 @@ class _Recomputing:
     count: int
     say: Callable[[str], None]
     known: _Known
-    opened: dict[str, Examples | str] = field(default_factory=dict)  # sources, or why they fail
-    rows: dict[str, dict[str, int]] = field(default_factory=dict)  # of their ids
+    opened: dict[str, _Source | str] = field(default_factory=dict)  # or why it fails
     done: Recomputed = field(default_factory=Recomputed)
 
     def check(self, feature_set: str, columns: list[Column]) -> None:
@@ -121,13 +123,14 @@ class _Recomputing:
                     return pixels.decode(content)
         if dataset.name not in self.opened:
             self.opened[dataset.name] = _open_again(dataset)
-        examples = self.opened[dataset.name]
-        if isinstance(examples, str):
-            raise pixels.UnusableImage(examples)
-        place = self._rows(examples).get(dataset.table["id"][row].as_py())
+        source = self.opened[dataset.name]
+        if isinstance(source, str):
+            raise pixels.UnusableImage(source)
+        images, places = source
+        place = places.get(dataset.table["id"][row].as_py())
         if place is None:
             raise pixels.UnusableImage(f"the source of {dataset.name} has lost images")
-        content = pixels.read(examples.images[place])
+        content = pixels.read(images[place])
         if pixels.digest(content) != digest:
             raise pixels.UnusableImage(f"images of {dataset.name} have changed since")
         return pixels.decode(content)
@@ -150,15 +153,15 @@ class _Recomputing:
                 )
 
 
-def _open_again(dataset: Dataset) -> Images | str:
-    """The images of a dataset's source by id, or the reason why there are none."""
+def _open_again(dataset: Dataset) -> _Source | str:
+    """A dataset's source, or the reason why there is none."""
     if dataset.source["kind"] not in ("road", "mnist") and "location" not in dataset.source:
         return f"{dataset.name} was made from images in memory, which cannot be read again"
     try:
         examples = open_source(dataset.opened, dataset.options)
     except JaxregError as error:
         return f"the source of {dataset.name} cannot be opened: {error}".splitlines()[0]
-    return Images(examples.ids, examples.images)
+    return examples.images, {name: place for place, name in enumerate(examples.ids)}
 
 
 def _compute(
