@@ -111,10 +111,7 @@ def _unpack(content: bytes) -> list[bytes]:
 
 
 def layer_outputs(model: Any, layers: Sequence[str]) -> dict[str, Any]:
-    """The outputs (batch, rows, columns, channels) of some layers, by name.
-
-    The layers may be inside the network.
-    """
+    """The outputs (batch, rows, columns, channels) of some layers, also of inner ones, by name."""
     return {
         layer: output
         for node in model.get_ops()

@@ -47,10 +47,7 @@ def _family(
     members: dict[str, tuple[int, str | None]],
     smallest: int = 32,
 ) -> dict[str, Backbone]:
-    """Networks that differ in size and hash; `{}` is the member, in small letters but in Keras.
-
-    `@` in a path stands for the usual end of a file's name.
-    """
+    """Networks that differ in size and hash; `{}` is the member, `@` a file's usual end."""
     found = {}
     for member, (size, digest) in members.items():
         name, path = (text.format(member.lower()) for text in (names, paths))

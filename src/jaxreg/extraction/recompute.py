@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxreg.backbone.engine import Engine, load_engine
+from jaxreg.backbone.engine import load_engine
 from jaxreg.cache.datasets import Dataset, dataset_names, read_dataset
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
@@ -47,19 +47,13 @@ def recompute(cache: Cache, count: int, say: Callable[[str], None]) -> Recompute
     """Compute `count` random images per column again, and compare them with the cache."""
     work = _Recomputing(cache, count, say, _known_images(cache))
     for feature_set in cache.feature_sets():
-        for columns in _by_view(cache, feature_set):
+        there = cache.columns(feature_set)
+        for view in dict.fromkeys(column.view for column in there):  # an engine computes one
             try:
-                work.check(feature_set, columns)
+                work.check(feature_set, [column for column in there if column.view == view])
             except JaxregError as error:  # no weights, no such engine here, a damaged recipe
                 work.done.skipped += (f"{feature_set}: {error.found}",)
     return work.done
-
-
-def _by_view(cache: Cache, feature_set: str) -> Iterator[list[Column]]:
-    """The columns of a feature set, view by view; one engine computes a view in one pass."""
-    columns = cache.columns(feature_set)
-    for view in dict.fromkeys(column.view for column in columns):
-        yield [column for column in columns if column.view == view]
 
 
 def _known_images(cache: Cache) -> _Known:
@@ -94,7 +88,7 @@ class _Recomputing:
             except pixels.UnusableImage as error:
                 reasons[digest] = str(error)
         recipe = self.cache.recipe(feature_set)
-        anew = _compute(self.cache, recipe, columns, found, self.say) if found else {}
+        anew = self._compute(recipe, columns, found) if found else {}
         for column, sample in samples.items():
             lost = [reasons[digest] for digest in sample if digest in reasons]
             if lost or not sample:
@@ -135,6 +129,23 @@ class _Recomputing:
             raise pixels.UnusableImage(f"images of {dataset.name} have changed since")
         return pixels.decode(content)
 
+    def _compute(
+        self, recipe: Recipe, columns: list[Column], found: dict[str, np.ndarray]
+    ) -> dict[str, dict[str, np.ndarray]]:
+        """{digest: {identity column's name: features}} of images in the view of the columns."""
+        model = self.cache.quantized_model(recipe)
+        places = [self.cache.feature_set_record(recipe.feature_set)["weights_path"]]
+        weights = None if model else find_weights(recipe, None, places)
+        engine = load_engine("auto", recipe, columns, weights, quantized=model, say=self.say)
+        digests, view = list(found), columns[0].view
+        anew: dict[str, dict[str, np.ndarray]] = {}
+        for at in range(0, len(digests), _BATCH):
+            some = digests[at : at + _BATCH]
+            features = engine.features([pixels.viewed(found[digest], view) for digest in some])
+            for row, digest in enumerate(some):
+                anew[digest] = {name: values[row] for name, values in features.items()}
+        return anew
+
     def _differences(
         self, recipe: Recipe, column: Column, digests: list[str], anew: np.ndarray
     ) -> Iterator[str]:
@@ -162,25 +173,3 @@ def _open_again(dataset: Dataset) -> _Source | str:
     except JaxregError as error:
         return f"the source of {dataset.name} cannot be opened: {error}".splitlines()[0]
     return examples.images, {name: place for place, name in enumerate(examples.ids)}
-
-
-def _compute(
-    cache: Cache,
-    recipe: Recipe,
-    columns: list[Column],
-    found: dict[str, np.ndarray],
-    say: Callable[[str], None],
-) -> dict[str, dict[str, np.ndarray]]:
-    """{digest: {identity column's name: features}} of images in the view of the columns."""
-    model = cache.quantized_model(recipe)
-    places = [cache.feature_set_record(recipe.feature_set)["weights_path"]]
-    weights = None if model else find_weights(recipe, None, places)
-    engine: Engine = load_engine("auto", recipe, columns, weights, quantized=model, say=say)
-    digests, view = list(found), columns[0].view
-    anew: dict[str, dict[str, np.ndarray]] = {}
-    for at in range(0, len(digests), _BATCH):
-        some = digests[at : at + _BATCH]
-        features = engine.features([pixels.viewed(found[digest], view) for digest in some])
-        for row, digest in enumerate(some):
-            anew[digest] = {name: values[row] for name, values in features.items()}
-    return anew

@@ -26,8 +26,6 @@ KINDS = (
 
 NO_OPTIONS = SourceOptions()
 
-__all__ = ["Examples", "SourceOptions", "open_source"]
-
 
 def open_source(spec: str | os.PathLike[str], options: SourceOptions = NO_OPTIONS) -> Examples:
     """The examples of a source. Images are read only when needed, and nothing is decoded.
