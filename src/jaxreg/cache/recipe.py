@@ -131,7 +131,5 @@ class Recipe:
     @classmethod
     def from_json(cls, fields: dict[str, Any], weights_tag: str) -> Self:
         """The inverse of `to_json`."""
-        size = fields["size"]
-        return cls(
-            **{**fields, "size": None if size == "native" else tuple(size)}, weights_tag=weights_tag
-        )
+        size = None if fields["size"] == "native" else tuple(fields["size"])
+        return cls(**{**fields, "size": size}, weights_tag=weights_tag)
