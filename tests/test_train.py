@@ -11,8 +11,9 @@ import pytest
 import jaxreg
 from jaxreg import train
 from jaxreg.arguments import parse as parse_words
-from jaxreg.config_io import from_json, merge, preset_settings, read_settings
+from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
+from jaxreg.merge_settings import merge, preset_settings, read_settings
 from jaxreg.train_config import TrainConfig
 from planted_runs import history_of, predictions_of, run_quick, words
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from jaxreg.errors import InputError, nearest
-from jaxreg.settings import VIEWS
+from jaxreg.setting_field import VIEWS
 
 INCEPTION_LAYERS = tuple(f"mixed{i}" for i in range(11))
 """InceptionV3's concatenations, first to last; 0 is nearest to the image."""
