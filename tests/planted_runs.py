@@ -1,11 +1,16 @@
 """Quick runs on the planted dataset, and what they left on disk."""
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 import jaxreg
+from jaxreg.cache.datasets import read_dataset, write_dataset
+from jaxreg.cache.store import Cache
 
 # the same for all tests where nothing else is asked: each other one has to be compiled
 QUICK = {"hidden": (16, 8), "epochs": 12, "learning_rate": 0.01}
@@ -37,3 +42,15 @@ def predictions_of(path: Path) -> list[float]:
 def history_of(path: Path) -> list[list[str]]:
     """Every line but for its seconds."""
     return [line.split(",")[:-1] for line in (path / "history.csv").read_text().splitlines()]
+
+
+def edit_dataset(planted: Path, **fields: Any) -> None:
+    """Write the dataset again with other fields; a function makes one of the dataset itself."""
+    cache = Cache(planted)
+    dataset = read_dataset(cache, "planted")
+    made = {n: value(dataset) if callable(value) else value for n, value in fields.items()}
+    write_dataset(cache, dataclasses.replace(dataset, **made))
+
+
+def with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, values)

@@ -87,12 +87,12 @@ def run_engine(images, user_cache, tmp_path_factory):
     np.savez(folder / "images.npz", **{str(i): image for i, image in enumerate(images)})
     kept: dict[str, tuple[dict[str, np.ndarray], dict]] = {}
 
-    def run(name: str, weights: str, fresh: bool = False, **recipe):
+    def run(name: str, weights: str, fresh: bool = False, columns=READ, **recipe):
         asked = {
             "engine": name,
             "weights": weights,
             "recipe": recipe,
-            "columns": [column.name for column in READ],
+            "columns": [column.name for column in columns],
             "images": str(folder / "images.npz"),
             "out": str(folder / "features.npz"),
         }
@@ -131,9 +131,11 @@ def test_openvino_gives_tensorflows_features(run_engine) -> None:
 
 
 def test_jax_gives_tensorflows_features_on_eight_devices(run_engine) -> None:
+    # up to an early layer: XLA takes long to compile the whole network, which a slow test does
+    [early] = got_columns = [column for column in READ if column.layer == "mixed2"]
     wanted, _ = run_engine("tensorflow", "random:1")
-    got, told = run_engine("jax", "random:1")
-    assert_alike(got, wanted)
+    got, told = run_engine("jax", "random:1", columns=got_columns)
+    assert relative_error(got[early.name], wanted[early.name]) < 1e-4
     assert told["devices"] == 8
     assert "tensorflow" not in told["loaded"]
 

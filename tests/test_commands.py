@@ -18,9 +18,10 @@ import jaxreg
 from jaxreg import extract, predict, verify
 from jaxreg.arguments import parse as parse_words
 from jaxreg.arguments import refuse_repeated_options
-from jaxreg.config_io import from_json, merge
+from jaxreg.config_io import from_json
 from jaxreg.errors import InputError, TooManyFailed, UnavailableError
 from jaxreg.extract_config import FEATURES_PRESETS, ExtractConfig, SourceOptions
+from jaxreg.merge_settings import merge
 
 COMMANDS = ("extract", "train", "predict", "verify", "demo")
 HEAVY = ("tensorflow", "keras", "jax", "flax", "optax", "orbax", "sklearn", "matplotlib", "pyarrow")

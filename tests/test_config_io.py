@@ -5,10 +5,11 @@ from typing import get_args, get_origin, get_type_hints
 
 import pytest
 
-from jaxreg.config_io import from_json, merge, to_json
+from jaxreg.config_io import from_json, to_json
 from jaxreg.errors import InputError
 from jaxreg.extract_config import ExtractConfig
 from jaxreg.keywords import ExtractKeywords, Names, TrainKeywords
+from jaxreg.merge_settings import merge
 from jaxreg.train_config import TrainConfig
 
 

@@ -16,8 +16,8 @@ from jaxreg import diagnose
 from jaxreg.backbone.norm_statistics import Mismatch
 from jaxreg.diagnosis import pictures, trials
 from jaxreg.diagnosis.preprocess_match import compare
-from jaxreg.diagnosis.run_tests import write_page
 from jaxreg.errors import InputError
+from jaxreg.report.page import write_page
 from jaxreg.verdict.catalogue import CAUSES, PREPROCESSING
 from jaxreg.verdict.short_training import STEPS, Bench
 

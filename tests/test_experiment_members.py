@@ -14,7 +14,7 @@ from sklearn.linear_model import Ridge
 
 import jaxreg
 from jaxreg import train
-from jaxreg.cache.datasets import read_dataset
+from jaxreg.cache.datasets import read_dataset, write_dataset
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, Stopped
@@ -103,12 +103,12 @@ def test_in_a_fold_the_ridge_trains_on_what_is_validation_and_not_on_the_fold(
 def test_the_targets_of_a_fold_do_not_reach_its_predictions(planted: Path) -> None:
     before = table(run_quick(planted, folds=3, split="hash", run="before"))
     held_out = before["fold"] == 1
-    path = planted / "datasets" / "planted.parquet"
-    rows = pq.read_table(path)
+    dataset = read_dataset(Cache(planted), "planted")
+    rows = dataset.table
     angle = rows["angle"].to_numpy().copy()
     angle[held_out] += 1000
-    place = rows.column_names.index("angle")
-    pq.write_table(rows.set_column(place, "angle", [angle]), path)
+    changed = rows.set_column(rows.column_names.index("angle"), "angle", [angle])
+    write_dataset(Cache(planted), dataclasses.replace(dataset, table=changed))
     after = table(run_quick(planted, folds=3, split="hash", run="after"))
     same = before["prediction.angle"] == after["prediction.angle"]
     np.testing.assert_array_equal(same, held_out)

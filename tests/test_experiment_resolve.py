@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 import jaxreg
@@ -13,7 +12,7 @@ from jaxreg.cache.parts import list_parts
 from jaxreg.cache.store import Cache
 from jaxreg.common.json_files import write_json
 from jaxreg.errors import InputError
-from planted_runs import digests_of, run_quick
+from planted_runs import digests_of, edit_dataset, run_quick, with_column
 
 
 @pytest.mark.parametrize(
@@ -66,8 +65,7 @@ def test_an_unknown_dataset_and_none_named(planted: Path) -> None:
 
 
 def test_one_row_cannot_be_split(planted: Path) -> None:
-    path = planted / "datasets" / "planted.parquet"
-    pq.write_table(pq.read_table(path).slice(0, 1), path)
+    edit_dataset(planted, table=lambda dataset: dataset.table.slice(0, 1))
     with pytest.raises(InputError, match="the dataset has 1 usable row"):
         run_quick(planted)
 
@@ -112,10 +110,7 @@ def test_files_where_folders_are_expected(planted: Path, tmp_path: Path) -> None
 
 
 def test_targets_beyond_float32_are_refused(planted: Path) -> None:
-    path = planted / "datasets" / "planted.parquet"
-    table = pq.read_table(path)
-    place = table.column_names.index("angle")
-    huge = pa.array(np.linspace(-1e300, 1e300, table.num_rows))
-    pq.write_table(table.set_column(place, "angle", huge), path)
+    huge = pa.array(np.linspace(-1e300, 1e300, 240))
+    edit_dataset(planted, table=lambda dataset: with_column(dataset.table, "angle", huge))
     with pytest.raises(InputError, match=r"the target angle reaches 1e\+300"):
         run_quick(planted)

@@ -11,8 +11,9 @@ import pytest
 import jaxreg
 from jaxreg import train
 from jaxreg.arguments import parse as parse_words
-from jaxreg.config_io import from_json, merge, preset_settings, read_settings
+from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
+from jaxreg.merge_settings import merge, preset_settings, read_settings
 from jaxreg.train_config import TrainConfig
 from planted_runs import history_of, predictions_of, run_quick, words
 
@@ -162,7 +163,7 @@ def test_a_config_file_that_is_not_settings_says_what_it_should_be(
     words = ["planted", "--cache", str(planted), "--config", str(tmp_path / "file.json")]
     with pytest.raises(InputError, match=r"no .*file.json\n  expected: a JSON file"):
         train.main(words)
-    (tmp_path / "file.json").write_text('{"format": 1, "settings": [1]}')
+    (tmp_path / "file.json").write_text('{"format": 2, "settings": [1]}')
     with pytest.raises(InputError, match=r"the settings in .* are \[1\]"):
         train.main(words)
 

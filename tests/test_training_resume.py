@@ -1,7 +1,6 @@
 """A run that is stopped, killed or damaged goes on, or says why it cannot."""
 
 import contextlib
-import json
 import shutil
 import signal
 import subprocess
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 import jaxreg
@@ -19,7 +17,7 @@ from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, Stopped
 from jaxreg.trained_run import TrainedRun
 from jaxreg.training import checkpoint
-from planted_runs import digests_of, history_of, predictions_of, run_quick, words
+from planted_runs import digests_of, edit_dataset, history_of, predictions_of, run_quick, words
 
 
 def test_a_stopped_run_resumes_to_the_same_bits(planted: Path) -> None:
@@ -184,11 +182,7 @@ def test_resume_refuses_every_difference_by_name_but_more_epochs(planted: Path) 
 def test_resume_goes_on_with_the_features_it_began_with(planted: Path) -> None:
     with pytest.raises(Stopped):
         run_quick(planted, run="cut", should_stop=lambda: True)
-    path = planted / "datasets" / "planted.parquet"
-    table = pq.read_table(path)
-    metadata = json.loads(table.schema.metadata[b"jaxreg"])
-    metadata |= {"feature_set": "another-feature set", "columns": ["identity.mixed2.avg"]}
-    pq.write_table(table.replace_schema_metadata({"jaxreg": json.dumps(metadata)}), path)
+    edit_dataset(planted, feature_set="another-set", columns=(Column(layer="mixed2"),))
     run = jaxreg.train_head(cache=planted, run=planted.parent / "ckpts" / "cut", resume=True)
     assert run.summary["epochs"] == 12
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 from jaxreg.cache.datasets import dataset_names, read_dataset
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import safe_name
-from jaxreg.config_io import check_preset, from_json, merge, preset_settings, read_settings
+from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
 from jaxreg.extract_config import FEATURES_PRESETS, ExtractConfig, FeaturesPreset, SourceOptions
 from jaxreg.keywords import ExtractKeywords, TrainKeywords
+from jaxreg.merge_settings import check_preset, merge, preset_settings, read_settings
 from jaxreg.sources import open_source
 from jaxreg.sources.examples import Examples
 from jaxreg.train_config import Preset

@@ -28,7 +28,7 @@ def parse(
         command: its name.
         own: dataclass of the command's own options, whose docstring is the text of `--help`.
         kinds: dataclasses of settings. Only those that were given are in the result, so that
-            `config_io.merge` decides about all others.
+            `merge_settings.merge` decides about all others.
         argv: the words, by default those of the process.
     """
     import sys

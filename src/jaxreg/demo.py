@@ -9,7 +9,7 @@ from pathlib import Path
 from jaxreg import cli
 from jaxreg.arguments import parse
 from jaxreg.errors import UnavailableError
-from jaxreg.settings import setting
+from jaxreg.setting_field import setting
 
 DOWNLOAD_SECONDS = 10  # a demo must not wait for a network that does not answer
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
 from jaxreg.errors import InputError
-from jaxreg.settings import setting
+from jaxreg.setting_field import setting
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     own, _ = parse("diagnose", DiagnoseArguments, argv=argv)
     if own.name is None:
         raise InputError("diagnose what?", expected="a run or a dataset as the first word")
-    from jaxreg.diagnosis.run_tests import diagnose
+    from jaxreg.diagnosis.run_diagnosis import diagnose
 
     done = diagnose(
         own.name,

@@ -11,7 +11,7 @@ from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
 from jaxreg.config_io import split_off
 from jaxreg.extract_config import ExtractConfig, FeaturesPreset, SourceOptions
-from jaxreg.settings import setting
+from jaxreg.setting_field import setting
 
 if TYPE_CHECKING:
     from jaxreg.extraction.extract_source import Extraction

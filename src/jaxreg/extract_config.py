@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from jaxreg.errors import InputError
-from jaxreg.settings import check_views, require, require_choice, setting
+from jaxreg.setting_field import check_views, require, require_choice, setting
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import tyro
 
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
-from jaxreg.settings import setting
+from jaxreg.setting_field import setting
 
 if TYPE_CHECKING:
     from jaxreg.cache.store import Cache

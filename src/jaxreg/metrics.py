@@ -184,12 +184,12 @@ def huber(error: np.ndarray, delta: float | np.ndarray) -> np.ndarray:
 
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Rank correlation of two arrays (N,) that both vary: Pearson's, of the ranks."""
+    """Rank correlation of two arrays (N,) that both vary: Pearson's correlation of the ranks."""
     return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks of (N,) values from 1; equal values share the mean of theirs."""
+    """Ranks of (N,) values, from 1. Equal values get the mean of their ranks."""
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(count) - (count - 1) / 2)[place]
 

@@ -12,7 +12,7 @@ from jaxreg.arguments import POSITIONAL, parse
 from jaxreg.config_io import split_off
 from jaxreg.errors import InputError
 from jaxreg.extract_config import SourceOptions
-from jaxreg.settings import setting
+from jaxreg.setting_field import setting
 
 if TYPE_CHECKING:
     import pyarrow as pa

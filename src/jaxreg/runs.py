@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
-from jaxreg.settings import setting
+from jaxreg.setting_field import setting
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse, read, print; returns the exit code."""
     own, _ = parse("runs", RunsArguments, argv=argv)
     from jaxreg.common.files import write_whole
-    from jaxreg.report.leaderboard import COLUMNS, best_of, leaderboard
+    from jaxreg.report.runs_table import COLUMNS, best_of, runs_table
 
-    rows = leaderboard(Path(own.folder), own.dataset, own.sort, cli.say)
+    rows = runs_table(Path(own.folder), own.dataset, own.sort, cli.say)
     if own.csv is not None:
         text = io.StringIO()
         writer = csv.DictWriter(text, list(COLUMNS), lineterminator="\n")

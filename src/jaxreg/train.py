@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
 from jaxreg.extract_config import FEATURES_PRESETS
-from jaxreg.settings import setting
+from jaxreg.setting_field import setting
 from jaxreg.train_config import Preset, TrainConfig
 
 if TYPE_CHECKING:

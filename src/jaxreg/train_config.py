@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from jaxreg.common.memory import parse_bytes
 from jaxreg.errors import InputError
-from jaxreg.settings import check_views, require, require_choice, setting
+from jaxreg.setting_field import check_views, require, require_choice, setting
 
 BLEND_COMPONENTS = 128  # of a blend, at most, where --components is not given: docs/best-head.md
 MOST_EPOCHS = 1_000_000  # the history of a training is held in memory

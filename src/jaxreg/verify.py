@@ -7,7 +7,7 @@ from pathlib import Path
 from jaxreg import cli
 from jaxreg.arguments import parse
 from jaxreg.errors import InputError
-from jaxreg.settings import setting
+from jaxreg.setting_field import setting
 
 DAMAGED = 6  # exit code
 

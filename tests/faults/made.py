@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxreg import metrics
+from jaxreg.config_io import to_json
 from jaxreg.head import scaling
 from jaxreg.head.apply import predict_rows
 from jaxreg.head.fit import make_fit
@@ -142,6 +143,7 @@ def train(made: Made) -> Observed:
     sampled = choose_rows(made.labels, made.sequence, made.order)
     return Observed(
         config=config,
+        asked=to_json(config),
         words=("made",),
         extract="jaxreg extract made.csv",
         y=y,

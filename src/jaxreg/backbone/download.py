@@ -5,6 +5,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from pathlib import Path
 
 from jaxreg.backbone.network import start_keras
@@ -68,20 +69,15 @@ def _fetch(backbone: str, folder: Path) -> None:
 
 def _within(time_limit: float | None, call: Callable[[], None]) -> None:
     """Run `call` in a thread, so that a time limit holds even for a resolver that hangs in C."""
-    outcome: list[BaseException | None] = []
+    outcome: Future[None] = Future()
 
     def attempt() -> None:
         try:
-            call()
+            outcome.set_result(call())
         except BaseException as error:
-            outcome.append(error)
-        else:
-            outcome.append(None)
+            outcome.set_exception(error)
 
-    thread = threading.Thread(target=attempt, name="download", daemon=True)
-    thread.start()
-    thread.join(time_limit)
-    if not outcome:
+    threading.Thread(target=attempt, name="download", daemon=True).start()
+    if wait([outcome], time_limit).not_done:
         raise TimeoutError(f"not there after {time_limit:g} s")
-    if outcome[0] is not None:
-        raise outcome[0]
+    outcome.result()

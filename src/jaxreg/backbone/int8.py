@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from jaxreg.cache.recipe import Recipe
 from jaxreg.common.json_files import read_json, write_json
 from jaxreg.errors import InputError
 from jaxreg.sources.pixels import thumbnail
+
+T = TypeVar("T")
 
 CALIBRATION_IMAGES = 200
 """Enough for the ranges of activations to settle; twice as many take twice the time."""
@@ -41,10 +43,15 @@ def quantized_network(
     if next(iter(images), None) is None:
         raise InputError("no usable image to calibrate int8 on", expected="at least one")
     ov = import_openvino()
-    nncf = _quiet_nncf()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        nncf = import_openvino("nncf")
     network = unpack(ov.Core(), converted_network(recipe.backbone, weights, recipe.size))
-    _end_at_the_last_layer(network, BACKBONES[recipe.backbone].last_layer)
-
+    # the last layer stays the only output; the others stay readable as inner layers. NNCF leaves
+    # each output layer in float32, and partly the layers after it, which costs 5%
+    for result in network.get_results():
+        if BACKBONES[recipe.backbone].last_layer not in result.input_value(0).get_names():
+            network.remove_result(result)
     prepared = preprocessing(recipe)
 
     def prepare(image: np.ndarray) -> np.ndarray:
@@ -54,33 +61,13 @@ def quantized_network(
 
     with redirect_stdout(io.StringIO()), warnings.catch_warnings():  # progress bars
         warnings.simplefilter("ignore")
+        nncf.set_log_level(logging.ERROR)
         dataset = nncf.Dataset(images, prepare)
         return pack(nncf.quantize(network, dataset, subset_size=CALIBRATION_IMAGES))
 
 
-def _end_at_the_last_layer(network: Any, last: str) -> None:
-    """Remove all outputs but that of the last layer; the others stay readable as inner layers.
-
-    NNCF leaves each output layer in float32, and partly the layers after it, which costs 5%.
-    """
-    for result in network.get_results():
-        if last not in result.input_value(0).get_names():
-            network.remove_result(result)
-
-
-def _quiet_nncf() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        nncf = import_openvino("nncf")
-    nncf.set_log_level(logging.ERROR)
-    return nncf
-
-
-NAMES = (
-    *(f"mean {colour}" for colour in ("red", "green", "blue")),
-    *(f"contrast in {colour}" for colour in ("red", "green", "blue")),
-    "detail",
-)
+_COLOURS = ("red", "green", "blue")
+NAMES = (*(f"mean {c}" for c in _COLOURS), *(f"contrast in {c}" for c in _COLOURS), "detail")
 """Mean and std of each channel, and the mean step from pixel to pixel: all in 0..255."""
 
 MARGIN = 0.5  # of the calibration's own span, on either side
@@ -150,7 +137,7 @@ def read_range(path: Path) -> Range | None:
     return Range(np.array(low, np.float32), np.array(high, np.float32))
 
 
-def some(digests: Sequence[str], count: int = LOOKED_AT) -> list[str]:
+def some(items: Sequence[T], count: int = LOOKED_AT) -> list[T]:
     """At most `count` of them, spread evenly."""
-    places = np.linspace(0, len(digests) - 1, min(count, len(digests))).round().astype(int)
-    return [digests[int(place)] for place in places]
+    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[place] for place in places]

@@ -69,14 +69,16 @@ def _build(backbone: str, layers: Sequence[str] | None, weights: WeightsSource, 
         base = constructor(include_top=False, weights=None, input_shape=shape)
         if inception:
             set_weights(base, weights)
+        elif weights.path is not None:
+            load_file(base, BACKBONES[backbone], weights)
+        elif weights.seed is not None:
+            fill_random(base, weights.seed)
         else:
-            _fill(base, backbone, weights)
+            raise ValueError("weights: neither a file nor a seed")
         base.trainable = False
-        readable = (
-            {layer: base.get_layer(layer) for layer in INCEPTION_LAYERS}
-            if inception
-            else spatial_layers(base)
-        )
+        readable = spatial_layers(base)
+        if inception:
+            readable = {layer: base.get_layer(layer) for layer in INCEPTION_LAYERS}
         asked = list(readable) if layers is None else layers
         check_layers(backbone, asked, list(readable))
         return keras.Model(base.input, {layer: readable[layer].output for layer in asked})
@@ -90,15 +92,6 @@ def spatial_layers(base: Any) -> dict[str, Any]:
         if len(outputs) == 1 and len(outputs[0]) == 1 and len(outputs[0][0].shape) == 4:
             found[layer.name] = layer
     return found
-
-
-def _fill(base: Any, backbone: str, weights: WeightsSource) -> None:
-    if weights.path is not None:
-        load_file(base, BACKBONES[backbone], weights)
-    elif weights.seed is not None:
-        fill_random(base, weights.seed)
-    else:
-        raise ValueError("weights: neither a file nor a seed")
 
 
 def set_weights(base: Any, weights: WeightsSource) -> None:

@@ -64,13 +64,8 @@ class OpenVINOEngine(ReadingEngine):
         else:
             raise ValueError("OpenVINOEngine: neither a quantized model nor weights")
         self._compiled = lru_cache(SIZES_KEPT)(self._compile)
-        first = self._compiled(*recipe.size) if recipe.size else None
-        streams = first.qsize() if first else 1
+        streams = self._compiled(*recipe.size).qsize() if recipe.size else 1
         self._workers = ThreadPoolExecutor(max(1, streams), "openvino")
-
-    def compile(self, image: np.ndarray, batch: int) -> None:
-        """Run the network once, as part of the start-up."""
-        self.features([image])
 
     def read(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """One array per read, rows in the order of the images."""
@@ -97,14 +92,11 @@ class OpenVINOEngine(ReadingEngine):
         pooled = pooled_model(model, self.recipe, self.reads, sizes)
         # a step of a fixed number is quicker; at native size a step may be one image
         pooled.reshape([STEP if self.recipe.size else -1, height, width, 3])
-        compiled = self._core.compile_model(
-            pooled,
-            "CPU",
-            {
-                "PERFORMANCE_HINT": "THROUGHPUT",  # images side by side, few cores for each
-                "INFERENCE_PRECISION_HINT": _HINTS[self.recipe.precision],
-            },
-        )
+        hints = {
+            "PERFORMANCE_HINT": "THROUGHPUT",  # images side by side, few cores for each
+            "INFERENCE_PRECISION_HINT": _HINTS[self.recipe.precision],
+        }
+        compiled = self._core.compile_model(pooled, "CPU", hints)
         requests: SimpleQueue = SimpleQueue()
         for _ in range(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")):
             pixels = np.zeros((STEP, height, width, 3), np.float32)

@@ -111,10 +111,7 @@ def _unpack(content: bytes) -> list[bytes]:
 
 
 def layer_outputs(model: Any, layers: Sequence[str]) -> dict[str, Any]:
-    """The outputs (batch, rows, columns, channels) of some layers, by name.
-
-    The layers may be inside the network.
-    """
+    """The outputs (batch, rows, columns, channels) of some layers, also of inner ones, by name."""
     return {
         layer: output
         for node in model.get_ops()
@@ -144,10 +141,7 @@ def output_sizes(
 
 
 def pooled_model(
-    model: Any,
-    recipe: Recipe,
-    reads: Sequence[tuple[str, str]],
-    sizes: dict[str, list[int]],
+    model: Any, recipe: Recipe, reads: Sequence[tuple[str, str]], sizes: dict[str, list[int]]
 ) -> Any:
     """Pixels in 0..255 in, one output per read: preprocessing before the network, pools after it.
 

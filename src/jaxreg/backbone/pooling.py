@@ -28,18 +28,12 @@ class ReadingEngine(ABC):
         self.reads = sorted({(column.layer, column.pool) for column in columns})
         self.layers = sorted({layer for layer, _ in self.reads})
 
+    def compile(self, image: np.ndarray, batch: int) -> None:
+        """Run the network once, as part of the start-up."""
+        self.features([image])
+
     def features(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """Pooled features of a batch.
-
-        Args:
-            images: at least one, uint8 (height, width, 3); sizes may differ.
-
-        Returns:
-            Per name of an identity column, in the columns' order, float32 (len(images), D).
-
-        Raises:
-            InputError: at native size, an image too small for the network or for a grid.
-        """
+        """As `Engine.features`."""
         found = dict(zip(self.reads, self.read(images), strict=True))
         return {column.name: found[column.layer, column.pool] for column in self.columns}
 

@@ -38,117 +38,105 @@ class Backbone:
     imagenet: KerasFile
 
 
-def _backbone(
-    constructor: str,
+def _family(
+    names: str,
+    constructors: str,
     last_layer: str,
-    size: int,
-    smallest: int,
     pixels: Range,
-    path: str,
-    digest: str | None,
-    name: str | None = None,
-) -> Backbone:
-    """`@` in a path stands for the usual end of a file's name."""
-    path = path.replace("@", "_weights_tf_dim_ordering_tf_kernels_notop.h5")
-    folder = "keras-applications" if path.startswith("efficientnetb") else _FOLDER
-    file = KerasFile(name or path.rpartition("/")[2], f"{_SITE}{folder}/{path}", digest)
-    return Backbone(constructor, last_layer, size, smallest, pixels, file)
+    paths: str,
+    members: dict[str, tuple[int, str | None]],
+    smallest: int = 32,
+) -> dict[str, Backbone]:
+    """Networks that differ in size and hash; `{}` is the member, `@` a file's usual end."""
+    found = {}
+    for member, (size, digest) in members.items():
+        name, path = (text.format(member.lower()) for text in (names, paths))
+        path = path.replace("@", "_weights_tf_dim_ordering_tf_kernels_notop.h5")
+        folder = "keras-applications" if path.startswith("efficientnetb") else _FOLDER
+        # Keras keeps NASNet's files under names of its own
+        file = f"{name}_no_top.h5" if name.startswith("nasnet") else path.rpartition("/")[2]
+        weights = KerasFile(file, f"{_SITE}{folder}/{path}", digest)
+        constructor = constructors.format(member)
+        found[name] = Backbone(constructor, last_layer, size, smallest, pixels, weights)
+    return found
 
 
 # read from Keras 3.15 by building each; a slow test compares them with the Keras that is installed
 # fmt: off
-BACKBONES = {
-    "convnext_base": _backbone("ConvNeXtBase", "layer_normalization", 224, 32, "none",
-        "convnext/convnext_base_notop.h5",
-        "40a20c5548a5e9202f69735ecc06c990e6b7c9d2de39f0361e27baeb24cb7c45"),
-    "convnext_large": _backbone("ConvNeXtLarge", "layer_normalization", 224, 32, "none",
-        "convnext/convnext_large_notop.h5",
-        "96f02b6f0753d4f543261bc9d09bed650f24dd6bc02ddde3066135b63d23a1cd"),
-    "convnext_small": _backbone("ConvNeXtSmall", "layer_normalization", 224, 32, "none",
-        "convnext/convnext_small_notop.h5",
-        "6fc8009faa2f00c1c1dfce59feea9b0745eb260a7dd11bee65c8e20843da6eab"),
-    "convnext_tiny": _backbone("ConvNeXtTiny", "layer_normalization", 224, 32, "none",
-        "convnext/convnext_tiny_notop.h5",
-        "d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1"),
-    "convnext_xlarge": _backbone("ConvNeXtXLarge", "layer_normalization", 224, 32, "none",
-        "convnext/convnext_xlarge_notop.h5",
-        "de3f8a54174130e0cecdc71583354753d557fcf1f4487331558e2a16ba0cfe05"),
-    "densenet121": _backbone("DenseNet121", "relu", 224, 32, "torch",
-        "densenet/densenet121@", "30ee3e1110167f948a6b9946edeeb738"),
-    "densenet169": _backbone("DenseNet169", "relu", 224, 32, "torch",
-        "densenet/densenet169@", "b8c4d4c20dd625c148057b9ff1c1176b"),
-    "densenet201": _backbone("DenseNet201", "relu", 224, 32, "torch",
-        "densenet/densenet201@", "c13680b51ded0fb44dff2d8f86ac8bb1"),
-    "efficientnet_b0": _backbone("EfficientNetB0", "top_activation", 224, 32, "none",
-        "efficientnetb0_notop.h5", "50bc09e76180e00e4465e1a485ddc09d"),
-    "efficientnet_b1": _backbone("EfficientNetB1", "top_activation", 240, 32, "none",
-        "efficientnetb1_notop.h5", "74c4e6b3e1f6a1eea24c589628592432"),
-    "efficientnet_b2": _backbone("EfficientNetB2", "top_activation", 260, 32, "none",
-        "efficientnetb2_notop.h5", "111f8e2ac8aa800a7a99e3239f7bfb39"),
-    "efficientnet_b3": _backbone("EfficientNetB3", "top_activation", 300, 32, "none",
-        "efficientnetb3_notop.h5", "af6d107764bb5b1abb91932881670226"),
-    "efficientnet_b4": _backbone("EfficientNetB4", "top_activation", 380, 32, "none",
-        "efficientnetb4_notop.h5", "ebc24e6d6c33eaebbd558eafbeedf1ba"),
-    "efficientnet_b5": _backbone("EfficientNetB5", "top_activation", 456, 32, "none",
-        "efficientnetb5_notop.h5", "38879255a25d3c92d5e44e04ae6cec6f"),
-    "efficientnet_b6": _backbone("EfficientNetB6", "top_activation", 528, 32, "none",
-        "efficientnetb6_notop.h5", "9ecce42647a20130c1f39a5d4cb75743"),
-    "efficientnet_b7": _backbone("EfficientNetB7", "top_activation", 600, 32, "none",
-        "efficientnetb7_notop.h5", "cbcfe4450ddf6f3ad90b1b398090fe4a"),
-    "efficientnet_v2_b0": _backbone("EfficientNetV2B0", "top_activation", 224, 32, "none",
-        "efficientnet_v2/efficientnetv2-b0_notop.h5", "893217f2bb855e2983157299931e43ff"),
-    "efficientnet_v2_b1": _backbone("EfficientNetV2B1", "top_activation", 240, 32, "none",
-        "efficientnet_v2/efficientnetv2-b1_notop.h5", "0e80663031ca32d657f9caa404b6ec37"),
-    "efficientnet_v2_b2": _backbone("EfficientNetV2B2", "top_activation", 260, 32, "none",
-        "efficientnet_v2/efficientnetv2-b2_notop.h5", "1dfe2e7a5d45b6632553a8961ea609eb"),
-    "efficientnet_v2_b3": _backbone("EfficientNetV2B3", "top_activation", 300, 32, "none",
-        "efficientnet_v2/efficientnetv2-b3_notop.h5", "f6abf7b5849ac99a89b50dd3fd532856"),
-    "efficientnet_v2_l": _backbone("EfficientNetV2L", "top_activation", 480, 32, "none",
-        "efficientnet_v2/efficientnetv2-l_notop.h5", "b0b66b5c863aef5b46e8608fe1711615"),
-    "efficientnet_v2_m": _backbone("EfficientNetV2M", "top_activation", 480, 32, "none",
-        "efficientnet_v2/efficientnetv2-m_notop.h5", "1b8dc055df72dde80d614482840fe342"),
-    "efficientnet_v2_s": _backbone("EfficientNetV2S", "top_activation", 384, 32, "none",
-        "efficientnet_v2/efficientnetv2-s_notop.h5", "af0682fb74e8c54910f2d4393339c070"),
-    "inception_resnet_v2": _backbone("InceptionResNetV2", "conv_7b_ac", 299, 75, "tf",
-        "inception_resnet_v2/inception_resnet_v2@", "d19885ff4a710c122648d3b5c3b684e4"),
-    "inception_v3": _backbone("InceptionV3", "mixed10", 299, 75, "tf",
-        "inception_v3/inception_v3@", "bcbd6486424b2319ff4ef7d526e38f63"),
-    "mobilenet": _backbone("MobileNet", "conv_pw_13_relu", 224, 32, "tf",
-        "mobilenet/mobilenet_1_0_224_tf_no_top.h5", None),
-    "mobilenet_v2": _backbone("MobileNetV2", "out_relu", 224, 32, "tf",
-        "mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5", None),
-    "mobilenet_v3_large": _backbone("MobileNetV3Large", "activation_19", 224, 32, "none",
-        "mobilenet_v3/weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
-        "07fb09a5933dd0c8eaafa16978110389"),
-    "mobilenet_v3_small": _backbone("MobileNetV3Small", "activation_17", 224, 32, "none",
-        "mobilenet_v3/weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5",
-        "d3e8ec802a04aa4fc771ee12a9a9b836"),
-    "nasnet_large": _backbone("NASNetLarge", "activation_259", 331, 32, "tf",
-        "nasnet/NASNet-large-no-top.h5",
-        "d81d89dc07e6e56530c4e77faddd61b5", "nasnet_large_no_top.h5"),
-    "nasnet_mobile": _backbone("NASNetMobile", "activation_187", 224, 32, "tf",
-        "nasnet/NASNet-mobile-no-top.h5",
-        "1ed92395b5b598bdda52abe5c0dbfd63", "nasnet_mobile_no_top.h5"),
-    "resnet101": _backbone("ResNet101", "conv5_block3_out", 224, 32, "caffe",
-        "resnet/resnet101@", "88cf7a10940856eca736dc7b7e228a21"),
-    "resnet101_v2": _backbone("ResNet101V2", "post_relu", 224, 32, "tf",
-        "resnet/resnet101v2@", "c0ed64b8031c3730f411d2eb4eea35b5"),
-    "resnet152": _backbone("ResNet152", "conv5_block3_out", 224, 32, "caffe",
-        "resnet/resnet152@", "ee4c566cf9a93f14d82f913c2dc6dd0c"),
-    "resnet152_v2": _backbone("ResNet152V2", "post_relu", 224, 32, "tf",
-        "resnet/resnet152v2@", "ed17cf2e0169df9d443503ef94b23b33"),
-    "resnet50": _backbone("ResNet50", "conv5_block3_out", 224, 32, "caffe",
-        "resnet/resnet50@", "4d473c1dd8becc155b73f8504c6f6626"),
-    "resnet50_v2": _backbone("ResNet50V2", "post_relu", 224, 32, "tf",
-        "resnet/resnet50v2@", "fac2f116257151a9d068a22e544a4917"),
-    "vgg16": _backbone("VGG16", "block5_pool", 224, 32, "caffe",
-        "vgg16/vgg16@", "6d6bbae143d832006294945121d1f1fc"),
-    "vgg19": _backbone("VGG19", "block5_pool", 224, 32, "caffe",
-        "vgg19/vgg19@", "253f8cb515780f3b799900260a226db6"),
-    "xception": _backbone("Xception", "block14_sepconv2_act", 299, 71, "tf",
-        "xception/xception@", "b0042744bf5b25fce3cb969f33bebb97"),
-}
+_FAMILIES = (
+    _family("convnext_{}", "ConvNeXt{}", "layer_normalization", "none",
+            "convnext/convnext_{}_notop.h5", {
+        "Base": (224, "40a20c5548a5e9202f69735ecc06c990e6b7c9d2de39f0361e27baeb24cb7c45"),
+        "Large": (224, "96f02b6f0753d4f543261bc9d09bed650f24dd6bc02ddde3066135b63d23a1cd"),
+        "Small": (224, "6fc8009faa2f00c1c1dfce59feea9b0745eb260a7dd11bee65c8e20843da6eab"),
+        "Tiny": (224, "d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1"),
+        "XLarge": (224, "de3f8a54174130e0cecdc71583354753d557fcf1f4487331558e2a16ba0cfe05"),
+    }),
+    _family("densenet{}", "DenseNet{}", "relu", "torch", "densenet/densenet{}@", {
+        "121": (224, "30ee3e1110167f948a6b9946edeeb738"),
+        "169": (224, "b8c4d4c20dd625c148057b9ff1c1176b"),
+        "201": (224, "c13680b51ded0fb44dff2d8f86ac8bb1"),
+    }),
+    _family("efficientnet_{}", "EfficientNet{}", "top_activation", "none",
+            "efficientnet{}_notop.h5", {
+        "B0": (224, "50bc09e76180e00e4465e1a485ddc09d"),
+        "B1": (240, "74c4e6b3e1f6a1eea24c589628592432"),
+        "B2": (260, "111f8e2ac8aa800a7a99e3239f7bfb39"),
+        "B3": (300, "af6d107764bb5b1abb91932881670226"),
+        "B4": (380, "ebc24e6d6c33eaebbd558eafbeedf1ba"),
+        "B5": (456, "38879255a25d3c92d5e44e04ae6cec6f"),
+        "B6": (528, "9ecce42647a20130c1f39a5d4cb75743"),
+        "B7": (600, "cbcfe4450ddf6f3ad90b1b398090fe4a"),
+    }),
+    _family("efficientnet_v2_{}", "EfficientNetV2{}", "top_activation", "none",
+            "efficientnet_v2/efficientnetv2-{}_notop.h5", {
+        "B0": (224, "893217f2bb855e2983157299931e43ff"),
+        "B1": (240, "0e80663031ca32d657f9caa404b6ec37"),
+        "B2": (260, "1dfe2e7a5d45b6632553a8961ea609eb"),
+        "B3": (300, "f6abf7b5849ac99a89b50dd3fd532856"),
+        "L": (480, "b0b66b5c863aef5b46e8608fe1711615"),
+        "M": (480, "1b8dc055df72dde80d614482840fe342"),
+        "S": (384, "af0682fb74e8c54910f2d4393339c070"),
+    }),
+    _family("inception_resnet_v2", "InceptionResNetV2", "conv_7b_ac", "tf",
+            "inception_resnet_v2/inception_resnet_v2@",
+            {"": (299, "d19885ff4a710c122648d3b5c3b684e4")}, smallest=75),
+    _family("inception_v3", "InceptionV3", "mixed10", "tf", "inception_v3/inception_v3@",
+            {"": (299, "bcbd6486424b2319ff4ef7d526e38f63")}, smallest=75),
+    _family("mobilenet", "MobileNet", "conv_pw_13_relu", "tf",
+            "mobilenet/mobilenet_1_0_224_tf_no_top.h5", {"": (224, None)}),
+    _family("mobilenet_v2", "MobileNetV2", "out_relu", "tf",
+            "mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
+            {"": (224, None)}),
+    _family("mobilenet_v3_{}", "MobileNetV3{}", "activation_19", "none",
+            "mobilenet_v3/weights_mobilenet_v3_{}_224_1.0_float_no_top_v2.h5",
+            {"Large": (224, "07fb09a5933dd0c8eaafa16978110389")}),
+    _family("mobilenet_v3_{}", "MobileNetV3{}", "activation_17", "none",
+            "mobilenet_v3/weights_mobilenet_v3_{}_224_1.0_float_no_top_v2.h5",
+            {"Small": (224, "d3e8ec802a04aa4fc771ee12a9a9b836")}),
+    _family("nasnet_{}", "NASNet{}", "activation_259", "tf", "nasnet/NASNet-{}-no-top.h5",
+            {"Large": (331, "d81d89dc07e6e56530c4e77faddd61b5")}),
+    _family("nasnet_{}", "NASNet{}", "activation_187", "tf", "nasnet/NASNet-{}-no-top.h5",
+            {"Mobile": (224, "1ed92395b5b598bdda52abe5c0dbfd63")}),
+    _family("resnet{}", "ResNet{}", "conv5_block3_out", "caffe", "resnet/resnet{}@", {
+        "50": (224, "4d473c1dd8becc155b73f8504c6f6626"),
+        "101": (224, "88cf7a10940856eca736dc7b7e228a21"),
+        "152": (224, "ee4c566cf9a93f14d82f913c2dc6dd0c"),
+    }),
+    _family("resnet{}_v2", "ResNet{}V2", "post_relu", "tf", "resnet/resnet{}v2@", {
+        "50": (224, "fac2f116257151a9d068a22e544a4917"),
+        "101": (224, "c0ed64b8031c3730f411d2eb4eea35b5"),
+        "152": (224, "ed17cf2e0169df9d443503ef94b23b33"),
+    }),
+    _family("vgg{}", "VGG{}", "block5_pool", "caffe", "vgg{0}/vgg{0}@", {
+        "16": (224, "6d6bbae143d832006294945121d1f1fc"),
+        "19": (224, "253f8cb515780f3b799900260a226db6"),
+    }),
+    _family("xception", "Xception", "block14_sepconv2_act", "tf", "xception/xception@",
+            {"": (299, "b0042744bf5b25fce3cb969f33bebb97")}, smallest=71),
+)
 # fmt: on
+BACKBONES = dict(sorted(item for family in _FAMILIES for item in family.items()))
 """By the name that `--backbone` takes and the recipe keeps."""
 
 
@@ -158,7 +146,7 @@ def backbone_name(asked: str) -> str:
     Raises:
         InputError: there is no such backbone; the message has the nearest name.
     """
-    plain = {re.sub("_", "", name): name for name in BACKBONES}
+    plain = {name.replace("_", ""): name for name in BACKBONES}
     found = plain.get(re.sub("[_-]", "", asked).lower())
     if found is None:
         raise InputError(

@@ -35,10 +35,6 @@ class TensorFlowEngine(ReadingEngine):
         self._resize = tf.function(self._resized, input_signature=[pixels])
         self._pool = tf.function(self._pooled, input_signature=[resized])
 
-    def compile(self, image: np.ndarray, batch: int) -> None:
-        """Trace and run the network once, as part of the start-up."""
-        self.features([image])
-
     def read(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """One array per read, rows in the order of the images."""
         import tensorflow as tf
@@ -89,8 +85,5 @@ def _pool(output: Any, column: Column) -> Any:
     if column.cells is None:
         return tf.reduce_mean(output, (1, 2))
     shape = tf.shape(output)
-    means = [
-        tf.reduce_mean(output[:, rows, places], (1, 2))
-        for rows, places in grid_cells(column, shape[1], shape[2])
-    ]
-    return tf.concat(means, -1)
+    cells = grid_cells(column, shape[1], shape[2])
+    return tf.concat([tf.reduce_mean(output[:, rows, at], (1, 2)) for rows, at in cells], -1)

@@ -166,16 +166,15 @@ def _keras3_stacks(file: h5py.File) -> list[_Stack]:
             parents[parent][name] = _group(item, "vars")
 
     file.visititems(visit)
-    return [_keras3_stack(variables) for variables in parents.values()]
-
-
-def _keras3_stack(variables: dict[str, h5py.Group]) -> _Stack:
-    layers: dict[Kind, list[list[h5py.Dataset]]] = defaultdict(list)
-    for name in sorted(variables, key=_number):
-        if kind := _kind_by_name(name):
-            group = variables[name]
-            layers[kind].append([_dataset(group, key) for key in sorted(map(str, group), key=int)])
-    return _Stack(layers, by_creation=False)
+    stacks = []
+    for variables in parents.values():
+        layers: dict[Kind, list[list[h5py.Dataset]]] = defaultdict(list)
+        for name, group in sorted(variables.items(), key=lambda item: _number(item[0])):
+            if kind := _kind_by_name(name):
+                keys = sorted(map(str, group), key=int)
+                layers[kind].append([_dataset(group, key) for key in keys])
+        stacks.append(_Stack(layers, by_creation=False))
+    return stacks
 
 
 def _kind_by_name(name: str) -> Kind | None:

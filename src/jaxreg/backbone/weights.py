@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from jaxreg.backbone.registry import BACKBONES
-from jaxreg.errors import InputError, nearest
+from jaxreg.errors import InputError
+from jaxreg.sources.naming import neighbour
 
 SUFFIXES = (".weights.h5", ".h5", ".keras")
 """The files that Keras writes weights to."""
@@ -44,7 +45,10 @@ def identify_weights(spec: str, backbone: str = "inception_v3") -> WeightsSource
         path = keras_weights_file(backbone)
         return WeightsSource(_sha256(path), "imagenet", path) if path.is_file() else None
     if spec == "random" or spec.startswith("random:"):
-        seed = _seed(spec)
+        digits = "0" if spec == "random" else spec.removeprefix("random:")
+        if not re.fullmatch(r"[0-9]{1,10}", digits) or int(digits) >= 2**32:
+            raise InputError(f"--weights {spec}", expected="random or random:SEED, 0 to 2**32 - 1")
+        seed = int(digits)
         return WeightsSource(f"random:{seed}:v1", f"random{seed}", seed=seed)
     path = _weights_file(spec)
     identity = _sha256(path)
@@ -86,20 +90,11 @@ def random_kernels(shapes: Sequence[tuple[int, int, int, int]], seed: int) -> li
     """
     generator = np.random.Generator(np.random.PCG64(seed))
     kernels = []
-    for height, width, channels_in, channels_out in shapes:
+    for shape in shapes:
+        height, width, channels_in, channels_out = shape
         limit = np.sqrt(6 / (height * width * (channels_in + channels_out)))
-        size = (height, width, channels_in, channels_out)
-        kernels.append(generator.uniform(-limit, limit, size).astype(np.float32))
+        kernels.append(generator.uniform(-limit, limit, shape).astype(np.float32))
     return kernels
-
-
-def _seed(spec: str) -> int:
-    digits = spec.removeprefix("random").removeprefix(":")
-    if spec == "random":
-        return 0
-    if not re.fullmatch(r"[0-9]{1,10}", digits) or int(digits) >= 2**32:
-        raise InputError(f"--weights {spec}", expected="random or random:SEED, 0 to 2**32 - 1")
-    return int(digits)
 
 
 def _weights_file(spec: str) -> Path:
@@ -110,21 +105,13 @@ def _weights_file(spec: str) -> Path:
         raise InputError(
             f"no weights file {spec}",
             expected=f"imagenet, random, random:SEED or a file: {', '.join(SUFFIXES)}",
-            remedy=_nearest(path),
+            remedy=neighbour(path, "imagenet", "random"),
         )
     if not path.name.endswith(SUFFIXES):
         raise InputError(f"{spec} has an unknown suffix", expected=", ".join(SUFFIXES))
     if path.stat().st_size == 0:
         raise InputError(f"{spec} is empty", expected=f"weights in {', '.join(SUFFIXES)}")
     return path
-
-
-def _nearest(path: Path) -> str:
-    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = nearest(path.name, ["imagenet", "random", *names])
-    if near is None or near in ("imagenet", "random"):
-        return near or ""
-    return str(path.parent / near)
 
 
 def _writable(folder: str) -> bool:

@@ -23,6 +23,10 @@ from jaxreg.errors import InputError, nearest
 from jaxreg.extract_config import ExtractConfig, SourceOptions
 from jaxreg.sources.examples import RESERVED, Examples
 
+_PLAIN = ("source", "feature_set", "sequential", "opened")
+_TUPLES = ("targets", "bookkeeping")
+"""Fields that the file's metadata has as they are."""
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -60,17 +64,10 @@ class Dataset:
     @property
     def numeric_columns(self) -> list[str]:
         """The names of the source's columns that could be a target."""
-        kinds = (
-            pa.types.is_integer,
-            pa.types.is_floating,
-            pa.types.is_decimal,
-            pa.types.is_boolean,
-        )
-        return [
-            name
-            for name in self.source_columns
-            if any(is_kind(self.table.schema.field(name).type) for is_kind in kinds)
-        ]
+        t = pa.types
+        kinds = (t.is_integer, t.is_floating, t.is_decimal, t.is_boolean)
+        fields = (self.table.schema.field(name) for name in self.source_columns)
+        return [one.name for one in fields if any(is_kind(one.type) for is_kind in kinds)]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -90,18 +87,13 @@ class Dataset:
         """
         default = ExtractConfig()
         values = {n: getattr(default, n) if v is None else v for n, v in changes.items()}
-        return _extract_command(
-            self.opened, self.name, self.cache_root, self.options, replace(self.settings, **values)
-        )
+        words = [self.opened, "--name", self.name, "--cache", self.cache_root]
+        settings = replace(self.settings, **values)
+        return command_line("jaxreg extract", words, self.options, settings)
 
     def rows(self, keep: np.ndarray) -> "Dataset":
         """The dataset of the rows `keep` (row numbers), in that order."""
         return replace(self, table=self.table.take(keep))
-
-
-def dataset_path(cache: Cache, name: str) -> Path:
-    """Where the dataset of that name is kept."""
-    return cache.root / "datasets" / f"{name}.parquet"
 
 
 def dataset_names(cache: Cache) -> list[str]:
@@ -132,8 +124,7 @@ def make_dataset(
         fields["group"] = pa.array(examples.group, pa.string())
     if examples.paths is not None:
         fields["path"] = pa.array(examples.paths, pa.string())
-    for column in examples.columns.column_names:
-        fields[column] = examples.columns[column]
+    fields |= zip(examples.columns.column_names, examples.columns.columns, strict=True)
     usable = pa.array([digest is not None for digest in digests])
     return Dataset(
         name=name,
@@ -152,7 +143,7 @@ def make_dataset(
 
 def write_dataset(cache: Cache, dataset: Dataset) -> str:
     """Replace the dataset of that name; returns in words what changed."""
-    path = dataset_path(cache, dataset.name)
+    path = cache.root / "datasets" / f"{dataset.name}.parquet"
     before: set[str] = set()
     moved = ""
     if path.exists():
@@ -165,15 +156,9 @@ def write_dataset(cache: Cache, dataset: Dataset) -> str:
             pass  # damaged or of another format: all rows are new
     metadata: dict[str, Any] = {
         "format": FORMAT,
-        "source": dataset.source,
-        "feature_set": dataset.feature_set,
+        **{name: getattr(dataset, name) for name in (*_PLAIN, *_TUPLES)},
         "columns": [column.name for column in dataset.columns],
-        "targets": list(dataset.targets),
-        "bookkeeping": list(dataset.bookkeeping),
-        "sequential": dataset.sequential,
-        "opened": dataset.opened,
-        "options": _given(dataset.options),
-        "settings": _given(dataset.settings),
+        **{name: _given(getattr(dataset, name)) for name in ("options", "settings")},
     }
     metadata["sha256"] = _sha256(dataset, metadata)
     sink = pa.BufferOutputStream()
@@ -204,7 +189,7 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
     Raises:
         InputError: there is none (the nearest name is given), or the file is damaged.
     """
-    path = dataset_path(cache, name)
+    path = cache.root / "datasets" / f"{name}.parquet"
     if not path.exists():
         names = dataset_names(cache)
         raise InputError(
@@ -219,16 +204,13 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
         metadata = json.loads((table.schema.metadata or {})[b"jaxreg"])
         again = _again(metadata["source"], name, cache.root)
         check_format(path, metadata["format"], again)
+        plain: dict[str, Any] = {name: metadata[name] for name in _PLAIN}
+        plain |= {name: tuple(metadata[name]) for name in _TUPLES}
         dataset = Dataset(
             name=name,
             table=table.replace_schema_metadata(None),
-            source=metadata["source"],
-            feature_set=metadata["feature_set"],
+            **plain,
             columns=tuple(Column.parse(column) for column in metadata["columns"]),
-            targets=tuple(metadata["targets"]),
-            bookkeeping=tuple(metadata["bookkeeping"]),
-            sequential=metadata["sequential"],
-            opened=metadata["opened"],
             options=from_json(SourceOptions, metadata["options"]),
             settings=from_json(ExtractConfig, metadata["settings"]),
             cache_root=cache.root,
@@ -261,12 +243,8 @@ def _given(settings: SourceOptions | ExtractConfig) -> dict[str, Any]:
     return {name: value for name, value in to_json(settings).items() if value is not None}
 
 
-def _extract_command(opened: str, name: str, root: Path, *settings: Any) -> str:
-    words = [opened, "--name", name, "--cache", root]
-    return command_line("jaxreg extract", words, *settings)
-
-
 def _again(source: Mapping[str, Any], name: str, root: Path) -> str:
     """The command for a dataset whose settings this version cannot read."""
     numbered = ":".join(str(source[key]) for key in ("kind", "count") if key in source)
-    return _extract_command(source.get("location", numbered), name, root)
+    opened = source.get("location", numbered)
+    return command_line("jaxreg extract", [opened, "--name", name, "--cache", root])

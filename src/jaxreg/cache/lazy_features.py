@@ -41,17 +41,13 @@ class PartFeatures:
         self, cache: Cache, feature_set: str, columns: Sequence[Column], digests: Sequence[str]
     ) -> None:
         wanted = pa.array(digests, pa.string())
-        self._columns = [
-            _locate(
-                list_parts(cache.folder(feature_set, c)),
-                cache.layout(feature_set, c, digests),
-                wanted,
-            )
-            for c in columns
-        ]
-        for column, located in zip(columns, self._columns, strict=True):
+        self._columns: list[_Located] = []
+        for column in columns:
+            layout = cache.layout(feature_set, column, digests)
+            located = _locate(list_parts(cache.folder(feature_set, column)), layout, wanted)
             if lacking := set(np.array(digests, object)[located.at < 0]):
                 raise lacking_features(len(lacking), feature_set, column)
+            self._columns.append(located)
         layouts = [located.layout for located in self._columns]
         self.shape = len(digests), sum(layout.size for layout in layouts)
         self.dtype = np.result_type(*(layout.dtype for layout in layouts))

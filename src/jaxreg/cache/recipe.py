@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from jaxreg.errors import InputError, nearest
-from jaxreg.settings import VIEWS
+from jaxreg.setting_field import VIEWS
 
 INCEPTION_LAYERS = tuple(f"mixed{i}" for i in range(11))
 """InceptionV3's concatenations, first to last; 0 is nearest to the image."""
@@ -131,7 +131,5 @@ class Recipe:
     @classmethod
     def from_json(cls, fields: dict[str, Any], weights_tag: str) -> Self:
         """The inverse of `to_json`."""
-        size = fields["size"]
-        return cls(
-            **{**fields, "size": None if size == "native" else tuple(size)}, weights_tag=weights_tag
-        )
+        size = None if fields["size"] == "native" else tuple(fields["size"])
+        return cls(**{**fields, "size": size}, weights_tag=weights_tag)

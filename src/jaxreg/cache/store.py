@@ -49,8 +49,7 @@ class Cache:
     def columns(self, feature_set: str) -> list[Column]:
         """The columns that a feature set has parts of."""
         folders = sorted((self.root / "features" / feature_set).glob("*.*.*/"))
-        names = [folder.name for folder in folders if list_parts(folder)]
-        return [Column.parse(name) for name in names if Column.is_name(name)]
+        return [Column.parse(f.name) for f in folders if list_parts(f) and Column.is_name(f.name)]
 
     def make_feature_set(self, recipe: Recipe, weights_path: Path | None) -> None:
         """Write feature_set.json, or check that the one that is there has this very recipe.
@@ -160,25 +159,25 @@ class Cache:
 
     # ---- contents
 
-    def present(self, folder: Path, on_damage: Callable[[Path], None]) -> set[str]:
-        """The digests in the sound parts of a folder; damaged ones are set aside and reported."""
+    def present(self, folder: Path, on_damage: Callable[[Path], None] | None = None) -> set[str]:
+        """The digests in the sound parts of a folder.
+
+        `on_damage` gets each damaged part, set aside; without it they stay where they are.
+        """
         digests: set[str] = set()
         for path in list_parts(folder):
             try:
                 digests.update(read_part(path, ["digest"])["digest"].to_pylist())
             except DamagedPart:
-                on_damage(set_aside(path))
+                if on_damage is not None:
+                    on_damage(set_aside(path))
             except FileNotFoundError:
                 continue  # another extraction has just set it aside
         return digests
 
     def digests(self, feature_set: str, column: Column) -> set[str]:
-        """The digests in the sound parts of a column; damaged ones stay where they are."""
-        found: set[str] = set()
-        for path in list_parts(self.folder(feature_set, column)):
-            with suppress(DamagedPart, FileNotFoundError):
-                found.update(read_part(path, ["digest"])["digest"].to_pylist())
-        return found
+        """The digests in the sound parts of a column."""
+        return self.present(self.folder(feature_set, column))
 
     def add(
         self, feature_set: str, column: Column, digests: Sequence[str], features: np.ndarray
@@ -192,10 +191,8 @@ class Cache:
     def dtype(self, feature_set: str, column: Column) -> str | None:
         """`float32` or `float16`: what the column's first sound part holds; None if it has none."""
         for path in list_parts(self.folder(feature_set, column)):
-            try:
+            with suppress(DamagedPart, FileNotFoundError):
                 return str(read_layout(path).dtype)
-            except (DamagedPart, FileNotFoundError):
-                continue
         return None
 
     def check_dtype(self, feature_set: str, column: Column, dtype: str) -> None:
@@ -225,7 +222,17 @@ class Cache:
         features = np.empty((len(digests), sum(sizes)), np.result_type(*dtypes))
         for column, layout, last in zip(columns, layouts, np.cumsum(sizes), strict=True):
             place = features[:, last - layout.size : last]
-            self._read_column(feature_set, column, layout, digests, place)
+            rows_of: dict[str, list[int]] = {}
+            for row, digest in enumerate(digests):
+                rows_of.setdefault(digest, []).append(row)
+            for path in list_parts(self.folder(feature_set, column)):
+                there, block = read_features(path, layout)
+                # popped, because the first part with a digest is the one that counts
+                hits = [(at, rows_of.pop(digest, ())) for at, digest in enumerate(there)]
+                source = [at for at, rows in hits for _ in rows]
+                place[[row for _, rows in hits for row in rows]] = block[source]
+            if rows_of:
+                raise lacking_features(len(rows_of), feature_set, column)
         return features
 
     def layout(self, feature_set: str, column: Column, digests: Iterable[str]) -> Layout:
@@ -254,26 +261,6 @@ class Cache:
                 if digest in wanted and digest not in found:
                     found[digest] = table["jpeg"][at].as_py()
         return found
-
-    def _read_column(
-        self,
-        feature_set: str,
-        column: Column,
-        layout: Layout,
-        digests: Sequence[str],
-        place: np.ndarray,
-    ) -> None:
-        rows_of: dict[str, list[int]] = {}
-        for row, digest in enumerate(digests):
-            rows_of.setdefault(digest, []).append(row)
-        for path in list_parts(self.folder(feature_set, column)):
-            there, block = read_features(path, layout)
-            # popped, because the first part with a digest is the one that counts
-            hits = [(at, rows_of.pop(digest, ())) for at, digest in enumerate(there)]
-            source = [at for at, rows in hits for _ in rows]
-            place[[row for _, rows in hits for row in rows]] = block[source]
-        if rows_of:
-            raise lacking_features(len(rows_of), feature_set, column)
 
 
 def lacking_features(count: int, feature_set: str, column: Column) -> InputError:

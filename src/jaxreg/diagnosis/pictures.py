@@ -221,7 +221,7 @@ def _curve(axes: Axes, trial: Trial) -> None:
     axes.plot(rows, floor + slope * rows**-power, color=GREY, ls="--", lw=1.4, label="extrapolated")
     axes.plot(series["rows"], series["mae"], color=BLUE, marker="o", lw=1.8, label="measured")
     label, asked = "2 and 10 times the rows", series["asked"][1:]
-    axes.plot(asked, series["told"][1:], "o", color=VERMILLION, mfc="none", label=label)
+    axes.plot(asked, series["predicted"][1:], "o", color=VERMILLION, mfc="none", label=label)
     axes.set(xscale="log", xlabel="training rows", ylabel="validation MAE")
     axes.set_ylim(0, 1.1 * np.max(series["mae"]))
 

@@ -122,7 +122,7 @@ def learning_curve(bench: Bench, all_rows: int) -> Trial | None:
     )
     numbers = {"rows": sizes.tolist(), "mae": maes.tolist(), "floor": floor}
     numbers |= {"double": float(double), "tenfold": float(ten)}
-    series = {"rows": sizes, "mae": maes, "asked": asked, "told": np.array([now, double, ten])}
+    series = {"rows": sizes, "mae": maes, "asked": asked, "predicted": np.array([now, double, ten])}
     series["law"] = np.array([floor, slope, power])
     return Trial("curve", "Would more data help?", answer, numbers, series)
 

@@ -11,10 +11,11 @@ from jaxreg.cache.datasets import Dataset
 from jaxreg.cache.parts import DamagedPart
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
-from jaxreg.config_io import from_json, merge
+from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
 from jaxreg.experiment.choose import choose_features, choose_targets, numbers
 from jaxreg.experiment.placement import Placement, measure, place
+from jaxreg.merge_settings import merge
 from jaxreg.splits import Split, split_folds, split_rows
 from jaxreg.train_config import TrainConfig
 

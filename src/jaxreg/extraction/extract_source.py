@@ -146,47 +146,38 @@ class ExtractionJob:
     def _write(self, joined: Outcome | None, own: Outcome) -> str:
         """Write the list of failures and the dataset if all shares are there; says what changed."""
         failed = self._failed(joined or own)
-        if joined is None:
-            listed, change = None, "not written: the share that ends last writes it"
-        else:
+        listed, change = None, "not written: the share that ends last writes it"
+        if joined is not None:
             listed = write_failed(self.cache, self.name, failed)
-            change = self._write_dataset(joined)
+            dataset = make_dataset(
+                self.name,
+                self.examples,
+                joined.digests,
+                feature_set=self.task.feature_set,
+                columns=self.columns,
+                opened=self.opened,
+                options=self.options,
+                settings=self.settings,
+            )
+            change = "not written, no image is usable"
+            if len(dataset):
+                change = write_dataset(self.cache, dataset)
         everything = len(self.examples) + len(self.examples.unusable)
         if len(failed) > self.settings.max_failed * everything:
-            raise self._too_many(failed, listed, change)
+            first = "; ".join(f"{name}: {reason}" for name, reason in failed[:3])
+            more = "; …" if len(failed) > 3 else ""
+            see = f"see {listed}; " if listed else ""
+            raise TooManyFailed(
+                f"{len(failed)} images could not be used ({first}{more})",
+                expected=f"at most a share of {self.settings.max_failed} (--max-failed)",
+                remedy=f"{see}the dataset with what was good: {change}",
+            )
         return change
 
     def _failed(self, outcome: Outcome) -> list[tuple[str, str]]:
         """(id, reason); first the examples that the source itself could not use."""
         ids = self.examples.ids
         return [*self.examples.unusable, *((ids[row], reason) for row, reason in outcome.failed)]
-
-    def _write_dataset(self, outcome: Outcome) -> str:
-        dataset = make_dataset(
-            self.name,
-            self.examples,
-            outcome.digests,
-            feature_set=self.task.feature_set,
-            columns=self.columns,
-            opened=self.opened,
-            options=self.options,
-            settings=self.settings,
-        )
-        if not len(dataset):
-            return "not written, no image is usable"
-        return write_dataset(self.cache, dataset)
-
-    def _too_many(
-        self, failed: list[tuple[str, str]], listed: Path | None, change: str
-    ) -> TooManyFailed:
-        first = "; ".join(f"{name}: {reason}" for name, reason in failed[:3])
-        more = "; …" if len(failed) > 3 else ""
-        see = f"see {listed}; " if listed else ""
-        return TooManyFailed(
-            f"{len(failed)} images could not be used ({first}{more})",
-            expected=f"at most a share of {self.settings.max_failed} (--max-failed)",
-            remedy=f"{see}the dataset with what was good: {change}",
-        )
 
     def _extraction(self, outcome: Outcome, engine: str, change: str) -> Extraction:
         seconds = outcome.seconds

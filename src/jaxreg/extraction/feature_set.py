@@ -29,11 +29,7 @@ def choose_columns(chosen: ExtractConfig) -> tuple[Column, ...]:
     backbone = backbone_name(chosen.backbone)
     layers = chosen.layers or (BACKBONES[backbone].last_layer,)
     check_layers(backbone, layers)
-    return tuple(
-        Column(view=view, layer=layer, pool=chosen.pool)
-        for view in chosen.views
-        for layer in layers
-    )
+    return tuple(Column(view, layer, chosen.pool) for view in chosen.views for layer in layers)
 
 
 def choose_feature_set(
@@ -119,19 +115,17 @@ def find_weights(recipe: Recipe, asked: str | None, places: Sequence[str | None]
     """
     if recipe.random_seed is not None:
         return WeightsSource(recipe.weights, recipe.weights_tag, None, recipe.random_seed)
-    if asked is not None:
-        weights = identify_weights(asked, recipe.backbone)
+    known = [*places, str(keras_weights_file(recipe.backbone))]
+    found = [place for place in known if place is not None and Path(place).is_file()]
+    for place in found if asked is None else [asked]:
+        weights = identify_weights(place, recipe.backbone)
         if weights is not None and weights.identity == recipe.weights:
             return weights
+    if asked is not None:
         raise InputError(
             f"--weights {asked} is another file than the features were made with",
             expected=f"SHA-256 {recipe.weights}",
         )
-    for place in [*places, str(keras_weights_file(recipe.backbone))]:
-        if place is not None and Path(place).is_file():
-            weights = identify_weights(place, recipe.backbone)
-            if weights is not None and weights.identity == recipe.weights:
-                return weights
     raise UnavailableError(
         f"the weights that the features were made with ({recipe.weights_tag}) are not to be found",
         expected=f"a file of SHA-256 {recipe.weights}",

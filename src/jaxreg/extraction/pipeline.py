@@ -74,7 +74,6 @@ class Outcome:
 
     @property
     def computed(self) -> int:
-        """How many distinct images were computed now."""
         return len(self.computed_digests)
 
 
@@ -135,10 +134,10 @@ class _Extraction:
         self.digests.append(item.digest)
         if item.reason is not None:
             self.failed.append((row, item.reason))
+            if item.digest is not None:
+                self.reasons[item.digest] = item.reason
         if item.digest is None:
             return
-        if item.reason is not None:
-            self.reasons[item.digest] = item.reason
         if item.thumbnail is not None:
             self.pictures.add(item.digest, item.thumbnail)
         if item.rgb is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxreg.backbone.int8 import some
 from jaxreg.cache.recipe import Column
 from jaxreg.extract_config import Shard
 from jaxreg.sources import pixels
@@ -81,8 +82,7 @@ class Sample:
     views: Sequence[str] = ("identity",)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        last = len(self.images) - 1
-        rows = np.linspace(0, last, min(self.count, len(self.images))).round().astype(int)
+        rows = some(range(len(self.images)), self.count)
         for row, view in zip(rows, itertools.cycle(self.views), strict=False):
             try:
                 rgb = pixels.decode(pixels.read(self.images[row]))

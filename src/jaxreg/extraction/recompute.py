@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxreg.backbone.engine import Engine, load_engine
+from jaxreg.backbone.engine import load_engine
 from jaxreg.cache.datasets import Dataset, dataset_names, read_dataset
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
@@ -36,55 +36,36 @@ class Recomputed:
     skipped: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Known:
-    """The place of an image in a dataset."""
+_Known = dict[str, tuple[Dataset, int]]
+"""By digest the place of an image in a dataset."""
 
-    dataset: Dataset
-    row: int
+_Source = tuple[Sequence[Image], dict[str, int]]
+"""A source's images, not read yet, and the place of each id among them."""
 
 
 def recompute(cache: Cache, count: int, say: Callable[[str], None]) -> Recomputed:
     """Compute `count` random images per column again, and compare them with the cache."""
     work = _Recomputing(cache, count, say, _known_images(cache))
     for feature_set in cache.feature_sets():
-        for columns in _by_view(cache, feature_set):
+        there = cache.columns(feature_set)
+        for view in dict.fromkeys(column.view for column in there):  # an engine computes one
             try:
-                work.check(feature_set, columns)
+                work.check(feature_set, [column for column in there if column.view == view])
             except JaxregError as error:  # no weights, no such engine here, a damaged recipe
                 work.done.skipped += (f"{feature_set}: {error.found}",)
     return work.done
 
 
-def _by_view(cache: Cache, feature_set: str) -> Iterator[list[Column]]:
-    """The columns of a feature set, view by view; one engine computes a view in one pass."""
-    columns = cache.columns(feature_set)
-    for view in dict.fromkeys(column.view for column in columns):
-        yield [column for column in columns if column.view == view]
-
-
-def _known_images(cache: Cache) -> dict[str, _Known]:
-    known: dict[str, _Known] = {}
+def _known_images(cache: Cache) -> _Known:
+    known: _Known = {}
     for name in dataset_names(cache):
         try:
             dataset = read_dataset(cache, name)
         except InputError:
             continue  # verify names it
         for row, digest in enumerate(dataset.digests):
-            known.setdefault(digest, _Known(dataset, row))
+            known.setdefault(digest, (dataset, row))
     return known
-
-
-class Images:
-    """The images of a source by their ids; nothing is read before it is needed."""
-
-    def __init__(self, ids: Sequence[str], images: Sequence[Image]) -> None:
-        self.rows = {name: row for row, name in enumerate(ids)}
-        self.images = images
-
-    def get(self, name: str) -> Image | None:
-        """The image of that id, None if there is none any more."""
-        return self.images[self.rows[name]] if name in self.rows else None
 
 
 @dataclass
@@ -92,8 +73,8 @@ class _Recomputing:
     cache: Cache
     count: int
     say: Callable[[str], None]
-    known: dict[str, _Known]  # by digest
-    opened: dict[str, Images | str] = field(default_factory=dict)  # sources, or why they fail
+    known: _Known
+    opened: dict[str, _Source | str] = field(default_factory=dict)  # or why it fails
     done: Recomputed = field(default_factory=Recomputed)
 
     def check(self, feature_set: str, columns: list[Column]) -> None:
@@ -107,7 +88,7 @@ class _Recomputing:
             except pixels.UnusableImage as error:
                 reasons[digest] = str(error)
         recipe = self.cache.recipe(feature_set)
-        anew = _compute(self.cache, recipe, columns, found, self.say) if found else {}
+        anew = self._compute(recipe, columns, found) if found else {}
         for column, sample in samples.items():
             lost = [reasons[digest] for digest in sample if digest in reasons]
             if lost or not sample:
@@ -128,7 +109,7 @@ class _Recomputing:
         Raises:
             UnusableImage: it is gone, or has changed.
         """
-        dataset, row = self.known[digest].dataset, self.known[digest].row
+        dataset, row = self.known[digest]
         if "path" in dataset.table.column_names:
             with suppress(pixels.UnusableImage):
                 content = pixels.read(Path(dataset.table["path"][row].as_py() or ""))
@@ -136,16 +117,34 @@ class _Recomputing:
                     return pixels.decode(content)
         if dataset.name not in self.opened:
             self.opened[dataset.name] = _open_again(dataset)
-        images = self.opened[dataset.name]
-        if isinstance(images, str):
-            raise pixels.UnusableImage(images)
-        image = images.get(dataset.table["id"][row].as_py())
-        if image is None:
+        source = self.opened[dataset.name]
+        if isinstance(source, str):
+            raise pixels.UnusableImage(source)
+        images, places = source
+        place = places.get(dataset.table["id"][row].as_py())
+        if place is None:
             raise pixels.UnusableImage(f"the source of {dataset.name} has lost images")
-        content = pixels.read(image)
+        content = pixels.read(images[place])
         if pixels.digest(content) != digest:
             raise pixels.UnusableImage(f"images of {dataset.name} have changed since")
         return pixels.decode(content)
+
+    def _compute(
+        self, recipe: Recipe, columns: list[Column], found: dict[str, np.ndarray]
+    ) -> dict[str, dict[str, np.ndarray]]:
+        """{digest: {identity column's name: features}} of images in the view of the columns."""
+        model = self.cache.quantized_model(recipe)
+        places = [self.cache.feature_set_record(recipe.feature_set)["weights_path"]]
+        weights = None if model else find_weights(recipe, None, places)
+        engine = load_engine("auto", recipe, columns, weights, quantized=model, say=self.say)
+        digests, view = list(found), columns[0].view
+        anew: dict[str, dict[str, np.ndarray]] = {}
+        for at in range(0, len(digests), _BATCH):
+            some = digests[at : at + _BATCH]
+            features = engine.features([pixels.viewed(found[digest], view) for digest in some])
+            for row, digest in enumerate(some):
+                anew[digest] = {name: values[row] for name, values in features.items()}
+        return anew
 
     def _differences(
         self, recipe: Recipe, column: Column, digests: list[str], anew: np.ndarray
@@ -156,7 +155,7 @@ class _Recomputing:
         errors = np.abs(kept.astype(np.float32) - anew).max(axis=1) / np.abs(anew).max()
         for digest, error in zip(digests, errors, strict=True):
             if not error <= allowed:  # true for NaN too
-                dataset, row = self.known[digest].dataset, self.known[digest].row
+                dataset, row = self.known[digest]
                 yield (
                     f"{recipe.feature_set}/{column.name}: the features of "
                     f"{dataset.table['id'][row].as_py()} of {dataset.name} ({digest[:12]}…) differ "
@@ -165,34 +164,12 @@ class _Recomputing:
                 )
 
 
-def _open_again(dataset: Dataset) -> Images | str:
-    """The images of a dataset's source by id, or the reason why there are none."""
+def _open_again(dataset: Dataset) -> _Source | str:
+    """A dataset's source, or the reason why there is none."""
     if dataset.source["kind"] not in ("road", "mnist") and "location" not in dataset.source:
         return f"{dataset.name} was made from images in memory, which cannot be read again"
     try:
         examples = open_source(dataset.opened, dataset.options)
     except JaxregError as error:
         return f"the source of {dataset.name} cannot be opened: {error}".splitlines()[0]
-    return Images(examples.ids, examples.images)
-
-
-def _compute(
-    cache: Cache,
-    recipe: Recipe,
-    columns: list[Column],
-    found: dict[str, np.ndarray],
-    say: Callable[[str], None],
-) -> dict[str, dict[str, np.ndarray]]:
-    """{digest: {identity column's name: features}} of images in the view of the columns."""
-    model = cache.quantized_model(recipe)
-    places = [cache.feature_set_record(recipe.feature_set)["weights_path"]]
-    weights = None if model else find_weights(recipe, None, places)
-    engine: Engine = load_engine("auto", recipe, columns, weights, quantized=model, say=say)
-    digests, view = list(found), columns[0].view
-    anew: dict[str, dict[str, np.ndarray]] = {}
-    for at in range(0, len(digests), _BATCH):
-        some = digests[at : at + _BATCH]
-        features = engine.features([pixels.viewed(found[digest], view) for digest in some])
-        for row, digest in enumerate(some):
-            anew[digest] = {name: values[row] for name, values in features.items()}
-    return anew
+    return examples.images, {name: place for place, name in enumerate(examples.ids)}

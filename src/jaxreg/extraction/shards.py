@@ -17,10 +17,8 @@ def join_shares(task: Task, outcome: Outcome) -> Outcome | None:
     be used. Decoding it shows which.
     """
     cache = task.cache
-    there = [
-        cache.present(cache.folder(task.feature_set, column), task.on_damage)
-        for column in task.columns
-    ]
+    folders = [cache.folder(task.feature_set, column) for column in task.columns]
+    there = [cache.present(folder, task.on_damage) for folder in folders]
     lacking: dict[str, int] = {}  # digest -> the first example with it
     for row, digest in enumerate(outcome.digests):
         if digest is None or task.shard.has(digest) or all(digest in d for d in there):

@@ -10,12 +10,13 @@ import numpy as np
 
 from jaxreg import metrics
 from jaxreg.common.files import write_whole
-from jaxreg.config_io import command_line, to_json
+from jaxreg.config_io import command_line, from_json, to_json
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.metrics import METRICS, Scores
 from jaxreg.report import plots
 from jaxreg.report.run_predictions import RunPredictions, score_baselines
 from jaxreg.report.summary import Summary, head_text
+from jaxreg.train_config import TrainConfig
 from jaxreg.training.loop import Trained
 from jaxreg.training.run_directory import Row
 
@@ -105,7 +106,7 @@ def write_report(
             "head": head_text(config, summary, experiment.targets),
         },
         settings=to_json(config),
-        command=command_line("jaxreg train", words, config),
+        command=command_line("jaxreg train", words, from_json(TrainConfig, experiment.asked)),
         worst=_worst_images(experiment, predictions.predictions),
         **_write_plots(folder / "plots", experiment, trained, predictions, summary),
     )

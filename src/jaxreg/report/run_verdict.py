@@ -49,6 +49,7 @@ def observe(
     names = ("loss", "val_loss", "val_mae", "learning_rate")
     return Observed(
         config=config,
+        asked=experiment.asked,
         words=(dataset.name, "--cache", str(experiment.cache.root)),
         extract=dataset.extract_command(),
         y=y,

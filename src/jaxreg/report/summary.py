@@ -91,20 +91,22 @@ def summarize(
 ) -> Summary:
     """Score, judge and describe a finished training."""
     rows = {split: experiment.rows(split) for split in SPLITS}
-    y, told, delta = experiment.y, predictions.predictions, experiment.config.huber_delta
+    y, predicted, delta = experiment.y, predictions.predictions, experiment.config.huber_delta
     validation, test = rows["validation"], rows["test"]
     each = [
         _summarize_member(member, state, own)
         for member, state, own in zip(members, trained.states, predictions.by_member, strict=True)
     ]
     several, first = len(each) > 1, each[0]
-    pooled = metrics.scores(y[validation], told[validation], delta)
+    pooled = metrics.scores(y[validation], predicted[validation], delta)
     own_scores = [one.metrics for one in each]
     shares = [one.blend_share for one in each if one.blend_share is not None]
     return Summary(
         metrics=pooled,
-        test=metrics.scores(y[test], told[test], delta) if len(test) else None,
-        by_target=metrics.by_target(experiment.targets, y[validation], told[validation], delta),
+        test=metrics.scores(y[test], predicted[test], delta) if len(test) else None,
+        by_target=metrics.by_target(
+            experiment.targets, y[validation], predicted[validation], delta
+        ),
         baselines=score_baselines(predictions.baselines, y, validation, delta),
         members=each if several else None,
         members_mean=metrics.mean_of(own_scores) if several else None,

@@ -26,8 +26,6 @@ KINDS = (
 
 NO_OPTIONS = SourceOptions()
 
-__all__ = ["Examples", "SourceOptions", "open_source"]
-
 
 def open_source(spec: str | os.PathLike[str], options: SourceOptions = NO_OPTIONS) -> Examples:
     """The examples of a source. Images are read only when needed, and nothing is decoded.
@@ -68,20 +66,21 @@ def _open_road(location: str, options: SourceOptions) -> Examples:
 def _open_path(location: str, options: SourceOptions) -> Examples:
     path = Path(location).expanduser()
     if location and path.is_dir():
-        return _open_folder(path, location, options)
+        if is_tub(path):
+            return open_tub(path, location, options)
+        if (path / LOG).is_file():
+            return _open_csv(path / LOG, location, options)
+        return open_directory(path, location, options)
     if location and path.exists():
         return _open_file(path, location, options)
     if glob.has_magic(location):
         return open_glob(str(path), location, options)
-    raise _no_source(location, path)
-
-
-def _open_folder(path: Path, location: str, options: SourceOptions) -> Examples:
-    if is_tub(path):
-        return open_tub(path, location, options)
-    if (path / LOG).is_file():
-        return _open_csv(path / LOG, location, options)
-    return open_directory(path, location, options)
+    head, colon, count = location.partition(":")
+    if kind := nearest(head, ("road", "mnist")):
+        meant = kind + colon + count if kind == "road" else kind
+    else:
+        meant = neighbour(path)
+    raise InputError(f"no such source: {location!r}", expected=f"SOURCE: {KINDS}", remedy=meant)
 
 
 def _open_file(path: Path, location: str, options: SourceOptions) -> Examples:
@@ -103,16 +102,5 @@ def _open_file(path: Path, location: str, options: SourceOptions) -> Examples:
 
 def _open_csv(path: Path, location: str, options: SourceOptions) -> Examples:
     file = CsvFile.read(path)
-    if is_driving_log(file):
-        return open_driving_log(file, location, options)
-    return open_csv_table(file, location, options)
-
-
-def _no_source(location: str, path: Path) -> InputError:
-    """The error for a word that is neither a kind of source nor a file."""
-    head, colon, count = location.partition(":")
-    if kind := nearest(head, ("road", "mnist")):
-        meant = kind + colon + count if kind == "road" else kind
-    else:
-        meant = neighbour(path) or ""
-    return InputError(f"no such source: {location!r}", expected=f"SOURCE: {KINDS}", remedy=meant)
+    open_csv = open_driving_log if is_driving_log(file) else open_csv_table
+    return open_csv(file, location, options)

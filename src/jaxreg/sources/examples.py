@@ -36,15 +36,10 @@ class Examples:
 
     def __post_init__(self) -> None:
         count = len(self.ids)
-        for name, size in [
-            ("images", len(self.images)),
-            ("columns", self.columns.num_rows),
-            ("order", count if self.order is None else len(self.order)),
-            ("group", count if self.group is None else len(self.group)),
-            ("paths", count if self.paths is None else len(self.paths)),
-        ]:
-            if size != count:
-                raise ValueError(f"examples: {size} {name} for {count} ids")
+        for name in ("images", "columns", "order", "group", "paths"):
+            values = getattr(self, name)
+            if values is not None and len(values) != count:
+                raise ValueError(f"examples: {len(values)} {name} for {count} ids")
         if len(set(self.ids)) != count:
             raise ValueError("examples: ids repeat")
         if reserved := set(RESERVED) & set(self.columns.column_names):

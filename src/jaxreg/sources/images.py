@@ -1,8 +1,8 @@
 """Images without numbers: a directory, a glob, one file. For prediction."""
 
 import glob
+import itertools
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from jaxreg.errors import InputError
@@ -20,12 +20,10 @@ def open_directory(folder: Path, location: str, options: SourceOptions) -> Examp
     Raises:
         InputError: there is no image file.
     """
-    files = [
-        Path(root, name)
-        for root, folders, names in os.walk(folder)
-        if not _prune(folders)
-        for name in names
-    ]
+    files: list[Path] = []
+    for root, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]  # os.walk reads it
+        files += [Path(root, name) for name in names]
     images = [file for file in files if _is_image(file)]
     if not images:
         tables = [f.name for f in files if f.suffix.lower() in (".csv", ".parquet", ".npz")]
@@ -49,8 +47,8 @@ def open_glob(pattern: str, location: str, options: SourceOptions) -> Examples:
             f"no image file matches {pattern!r}",
             expected=f"files that end in {listed(IMAGE_SUFFIXES)}",
         )
-    fixed = Path(*_before_wildcard(Path(pattern).parts))
-    return _examples("glob", images, fixed, location, options)
+    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts[:-1])
+    return _examples("glob", images, Path(*fixed), location, options)
 
 
 def open_image(file: Path, location: str, options: SourceOptions) -> Examples:
@@ -58,26 +56,9 @@ def open_image(file: Path, location: str, options: SourceOptions) -> Examples:
     return _examples("image", [file], file.parent, location, options)
 
 
-def _prune(folders: list[str]) -> None:
-    """Keep os.walk from hidden folders, which it reads from this very list."""
-    folders[:] = [name for name in folders if not name.startswith(".")]
-
-
 def _is_image(file: Path) -> bool:
-    return (
-        is_image_name(file.name)
-        and not file.name.startswith(".")
-        and (file.is_file() or file.is_symlink())
-    )
-
-
-def _before_wildcard(parts: Sequence[str]) -> list[str]:
-    fixed = []
-    for part in parts[:-1]:
-        if glob.has_magic(part):
-            break
-        fixed.append(part)
-    return fixed
+    named = is_image_name(file.name) and not file.name.startswith(".")
+    return named and (file.is_file() or file.is_symlink())
 
 
 def _examples(

@@ -28,9 +28,10 @@ def open_mnist(options: SourceOptions) -> Examples:
         UnavailableError: it cannot be downloaded, or the file here is damaged.
     """
     options.refuse_all_but("mnist")
-    path = keras_file()
+    home = os.environ.get("KERAS_HOME") or "~/.keras"
+    path = Path(home).expanduser() / "datasets" / "mnist.npz"
     if not path.exists():
-        path = _download(path)
+        _download(path)
     arrays = _load(path)
     digits = np.concatenate([arrays[f"y_{part}"] for part in PARTS]).astype(np.int64)
     images = np.concatenate([arrays[f"x_{part}"] for part in PARTS])
@@ -43,12 +44,6 @@ def open_mnist(options: SourceOptions) -> Examples:
     )
 
 
-def keras_file() -> Path:
-    """Where Keras keeps the file: below KERAS_HOME, else ~/.keras."""
-    home = os.environ.get("KERAS_HOME") or "~/.keras"
-    return Path(home).expanduser() / "datasets" / "mnist.npz"
-
-
 def _remedy(path: Path) -> str:
     return (
         f"put Keras' mnist.npz there by hand as {path} "
@@ -56,8 +51,8 @@ def _remedy(path: Path) -> str:
     )
 
 
-def _download(path: Path) -> Path:
-    """Let Keras fetch its file and check its digest; returns where it was put."""
+def _download(path: Path) -> None:
+    """Let Keras fetch its file and check its digest."""
     waited = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:
@@ -73,7 +68,6 @@ def _download(path: Path) -> Path:
         ) from error
     finally:
         socket.setdefaulttimeout(waited)
-    return path
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:

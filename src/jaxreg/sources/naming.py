@@ -44,12 +44,11 @@ def listed(names: Iterable[str], limit: int = 20) -> str:
     return shown if len(names) <= limit else f"{shown} … ({len(names)} in all)"
 
 
-def neighbour(path: Path) -> str | None:
-    """The file beside `path` with the most similar name, as a path; None if there is none."""
-    if not path.parent.is_dir():
-        return None
-    close = nearest(path.name, (entry.name for entry in path.parent.iterdir()))
-    return None if close is None else str(path.parent / close)
+def neighbour(path: Path, *words: str) -> str:
+    """One of `words` or the file beside `path`, as a path: the most similar name; "" for none."""
+    files = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    close = nearest(path.name, [*words, *files]) or ""
+    return close if close in ("", *words) else str(path.parent / close)
 
 
 def one_column(name: str, choices: Sequence[str], flag: str, where: str) -> str:

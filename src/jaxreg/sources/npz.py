@@ -102,9 +102,8 @@ def _images(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
             expected="(N, height, width) or (N, height, width, channels) with 1, 3 or 4 channels",
         )
     if 0 in images.shape:
-        raise InputError(
-            f"images in {path} have shape {images.shape}", expected="at least one pixel"
-        )
+        found = f"images in {path} have shape {images.shape}"
+        raise InputError(found, expected="at least one pixel")
     return images
 
 

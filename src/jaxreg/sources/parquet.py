@@ -18,15 +18,12 @@ KEPT_BLOCKS = 8  # in memory; reading threads are never so many blocks apart
 
 def is_encoded(kind: pa.DataType) -> bool:
     """Whether a column holds encoded images: binary, or Hugging Face's struct {bytes, path}."""
-    if pa.types.is_struct(kind):
-        return {"bytes", "path"} <= {field.name for field in kind} and is_encoded(
-            kind.field("bytes").type
-        )
     t = pa.types
-    return any(
-        is_kind(kind)
-        for is_kind in (t.is_binary, t.is_large_binary, t.is_binary_view, t.is_fixed_size_binary)
-    )
+    if t.is_struct(kind):
+        names = {field.name for field in kind}
+        return {"bytes", "path"} <= names and is_encoded(kind.field("bytes").type)
+    kinds = (t.is_binary, t.is_large_binary, t.is_binary_view, t.is_fixed_size_binary)
+    return any(is_kind(kind) for is_kind in kinds)
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
@@ -44,7 +41,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         raise InputError(f"{path} is not a Parquet file, or is damaged: {error}") from None
 
 
-def damaged(path: Path, error: Exception) -> InputError:
+def damaged(path: Path, error: Exception | str) -> InputError:
     """The error for a file with a sound footer and damaged rows."""
     return InputError(f"{path} is damaged: {error}", remedy="copy or write it again")
 
@@ -99,15 +96,10 @@ class EncodedColumn:
 
     def _never_null(self) -> bool:
         metadata = self._file.metadata
-        leaf = next(
-            number
-            for number in range(metadata.num_columns)
-            if self._file.schema.column(number).path == self._leaf
-        )
-        counts = [
-            metadata.row_group(group).column(leaf).statistics
-            for group in range(metadata.num_row_groups)
-        ]
+        schema = self._file.schema
+        leaf = [schema.column(n).path for n in range(metadata.num_columns)].index(self._leaf)
+        groups = map(metadata.row_group, range(metadata.num_row_groups))
+        counts = [group.column(leaf).statistics for group in groups]
         return all(count and count.has_null_count and not count.null_count for count in counts)
 
     def _names(self, column: str) -> list[str | None]:
@@ -122,9 +114,7 @@ class EncodedColumn:
                 BLOCK_ROWS, row_groups=[group], columns=[self._leaf], use_threads=False
             ):
                 if len(batch) != min(BLOCK_ROWS, left):  # a row would get another row's image
-                    raise damaged(
-                        self._path, ValueError(f"{len(batch)} rows where {left} are left")
-                    )
+                    raise damaged(self._path, f"{len(batch)} rows where {left} are left")
                 left -= len(batch)
                 column = batch.column(0)
                 yield column.flatten()[0] if self._nested else column

@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -92,8 +91,15 @@ def _examples(table: _Table, location: str, options: SourceOptions) -> Examples:
     if not keep:
         raise InputError(f"{table.path} has no usable row; {unusable[0][0]}: {unusable[0][1]}")
 
-    columns = without_reserved(table.scalars, _serving(image_column, id_column, options))
-    columns = take(columns, keep)
+    comes_from = {
+        "id": id_column,
+        "group": options.group_column,
+        "order": options.order_column,
+        "path": image_column,
+    }
+    serving = [name for name, column in comes_from.items() if column == name]
+    columns = take(without_reserved(table.scalars, serving), keep)
+    dropped = [name for name in (*table.encoded, *table.dropped) if name != image_column]
     written = [images.written[row] for row in keep]
     folder = table.path.parent
     paths = tuple(os.path.join(folder, name) if name else "" for name in written)
@@ -101,7 +107,13 @@ def _examples(table: _Table, location: str, options: SourceOptions) -> Examples:
         ids=tuple(ids[row] for row in keep),
         images=images.of(keep),
         columns=columns,
-        description=_description(table, image_column, location, options),
+        description={
+            "kind": table.path.suffix.lower().removeprefix("."),
+            "location": location,
+            **{name: value for name, value in vars(options).items() if value is not None},
+            "image_column": image_column,
+            **({"dropped_columns": dropped} if dropped else {}),
+        },
         order=None if order is None else ranks(order.take(keep)),
         group=None if group is None else tuple(group.take(keep).cast(pa.string()).to_pylist()),
         paths=paths if any(paths) else None,
@@ -134,12 +146,8 @@ def _image_column(table: _Table, asked: str | None) -> str:
             f"--image-column {name} of {table.path} holds {held}",
             expected="paths of image files, or their bytes",
         )
-    texts = [
-        name
-        for name in table.scalars.column_names
-        if pa.types.is_string(table.scalars[name].type) and _holds_paths(table.scalars[name])
-    ]
-    found = [*texts, *table.encoded]
+    columns = zip(table.scalars.column_names, table.scalars.columns, strict=True)
+    found = [name for name, column in columns if _holds_paths(column)] + list(table.encoded)
     if len(found) == 1:
         return found[0]
     if found:
@@ -155,9 +163,9 @@ def _image_column(table: _Table, asked: str | None) -> str:
 
 
 def _holds_paths(column: pa.ChunkedArray) -> bool:
-    present = [
-        value for value, lacks in zip(column.to_pylist(), missing(column), strict=True) if not lacks
-    ]
+    if not pa.types.is_string(column.type):
+        return False
+    present = [value for value in column.to_pylist() if value is not None and value.strip()]
     return bool(present) and all(map(is_image_name, present[:LOOKED_AT]))
 
 
@@ -214,28 +222,3 @@ def _scalar(table: _Table, name: str | None, flag: str) -> pa.ChunkedArray | Non
         return None
     choices = table.scalars.column_names
     return table.scalars[one_column(name, choices, flag, str(table.path))]
-
-
-def _serving(image: str, id_column: str | None, options: SourceOptions) -> set[str]:
-    """The columns from which the dataset's own column of that name comes."""
-    roles = {
-        "id": id_column,
-        "group": options.group_column,
-        "order": options.order_column,
-        "path": image,
-    }
-    return {role for role, column in roles.items() if column == role}
-
-
-def _description(
-    table: _Table, image: str, location: str, options: SourceOptions
-) -> dict[str, Any]:
-    given = {name: value for name, value in vars(options).items() if value is not None}
-    dropped = [name for name in (*table.encoded, *table.dropped) if name != image]
-    return {
-        "kind": table.path.suffix.lower().removeprefix("."),
-        "location": location,
-        **given,
-        "image_column": image,
-        **({"dropped_columns": dropped} if dropped else {}),
-    }

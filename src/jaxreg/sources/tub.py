@@ -52,6 +52,7 @@ def open_tub(folder: Path, location: str, options: SourceOptions) -> Examples:
     columns = without_reserved(table)
     index = [row["_index"] for row in rows]
     paths = [folder / "images" / row[image_column] for row in rows]
+    sessions = [str(row.get("_session_id", "")) for row in rows]  # older tubs have none
     return Examples(
         ids=tuple(unique([str(number) for number in index])),
         images=paths,
@@ -64,7 +65,7 @@ def open_tub(folder: Path, location: str, options: SourceOptions) -> Examples:
             **({"dropped_columns": dropped} if dropped else {}),
         },
         order=np.array(index, np.int64),
-        group=_sessions(rows),
+        group=tuple(sessions) if any("_session_id" in row for row in rows) else None,
         paths=tuple(map(str, paths)),
         bookkeeping=bookkeeping(columns, BOOKKEEPING),
         sequential=True,
@@ -125,10 +126,3 @@ def _records(folder: Path, catalogs: list[str]) -> Iterator[tuple[str, dict[str,
                 yield place, None, "the record has no _index"
             else:
                 yield place, record, ""
-
-
-def _sessions(rows: list[dict[str, Any]]) -> tuple[str, ...] | None:
-    """The recording session of each record; None for older tubs, which have none."""
-    if not any("_session_id" in row for row in rows):
-        return None
-    return tuple(str(row.get("_session_id", "")) for row in rows)

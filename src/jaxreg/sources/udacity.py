@@ -44,7 +44,6 @@ def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Ex
     names = list(COLUMNS) if headerless else file.header()
     table = file.table(names, header=not headerless, as_text=CAMERAS)
     steering = _steering(file.path, table)
-    find = _Finder(file.path.parent)
 
     # a log without the side cameras has blanks in their columns
     absent = {camera: missing(table[camera]) for camera in CAMERAS}
@@ -58,7 +57,7 @@ def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Ex
                 continue
             rows.append(row)
             used.append(camera)
-            paths.append(find(written[camera][row]))
+            paths.append(_found(file.path.parent, written[camera][row]))
     if not rows:
         raise InputError(f"{file.path} names no image", expected="paths in center, left and right")
 
@@ -91,10 +90,7 @@ def _is_row(cells: Sequence[str]) -> bool:
     """Whether the cells are a row of a log without a header: three images, then numbers."""
     if len(cells) != len(COLUMNS) or not all(map(is_image_name, cells[:3])):
         return False
-    try:
-        return all(math.isfinite(float(cell)) for cell in cells[3:])
-    except ValueError:
-        return False
+    return all(_is_number(cell) and math.isfinite(float(cell)) for cell in cells[3:])
 
 
 def _steering(path: Path, table: pa.Table) -> np.ndarray:
@@ -119,13 +115,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-class _Finder:
-    """Finds an image by the path from the recording machine, which is mostly absolute."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __call__(self, written: str) -> Path:
-        """The path itself where it exists; else the file of that name in IMG."""
-        path = self._folder / written.strip().replace("\\", "/")
-        return path if path.is_file() else self._folder / "IMG" / path.name
+def _found(folder: Path, written: str) -> Path:
+    """The path from the recording machine where it exists; else the file of that name in IMG."""
+    path = folder / written.strip().replace("\\", "/")
+    return path if path.is_file() else folder / "IMG" / path.name

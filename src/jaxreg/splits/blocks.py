@@ -12,63 +12,13 @@ from jaxreg.splits.sides import LABEL, LEFT_OUT, TEST, TRAIN, VALIDATION, Split,
 DEFAULT_RUNS = 10
 
 
-def by_blocks(
-    runs: int,
-    order: np.ndarray | None,
-    group: Sequence[str] | None,
-    rows: int,
-    validation: float,
-    test: float,
-    gap: float,
-    seed: int,
-) -> Split:
-    """Hold out whole runs of consecutive moments, and leave out of training what lies beside them.
+class Runs(NamedTuple):
+    """Every group's moments in order, cut into runs.
 
     A moment is one value of the order in one group: its rows (three cameras, say) stay together.
-    Everything is counted in moments, sorted by group and order; `of` tells each one's group.
     """
-    cut = cut_runs(runs, order, group, rows, seed)
-    tests = share_of(test, cut.parts)
-    held = share_of(validation, cut.parts) + tests
-    uncut = held >= cut.parts  # nothing would be left to train on
-    chosen, nth = _spread(cut.turned, held[cut.of], cut.parts[cut.of])
-    is_test, _ = _spread(nth, tests[cut.of], held[cut.of])
-    chosen &= ~uncut[cut.of]
-    labels = cut.labels(chosen & ~is_test, chosen & is_test, gap)
-    return Split(labels, f"blocks:{runs}", _notes(labels, gap, int(uncut.sum())))
 
-
-def fold_blocks(
-    folds: int,
-    runs: int,
-    order: np.ndarray | None,
-    group: Sequence[str] | None,
-    rows: int,
-    validation: float,
-    gap: float,
-    seed: int,
-) -> list[Split]:
-    """Each fold holds out neighbouring runs of every group; a slice of the other runs validates."""
-    cut = cut_runs(runs, order, group, rows, seed)
-    parts = cut.parts[cut.of]
-    # groups of fewer runs than folds must not all begin with the first fold
-    first = np.floor(places_of(f"{seed}:folds:{name}" for name in cut.names) * folds)
-    fold = (cut.turned * folds // parts + first.astype(np.int64)[cut.of]) % folds
-    splits = []
-    for number in range(folds):
-        held_out = fold == number
-        nth, rest = _places_among(~held_out, cut)
-        stopping = share_of(validation, rest)
-        chosen, _ = _spread(nth, stopping, np.maximum(rest, 1))
-        chosen &= ~held_out & (stopping < rest)  # else nothing would be left to train on
-        labels = cut.labels(chosen, held_out, gap)
-        splits.append(Split(labels, f"blocks:{runs}", _notes(labels, gap, 0)))
-    return splits
-
-
-class Runs(NamedTuple):
-    """Every group's moments in order, cut into runs. A moment is one value of the order."""
-
+    runs: int  # asked for
     moment_of_row: np.ndarray  # (rows,)
     of: np.ndarray  # (moments,) its group
     turned: np.ndarray  # (moments,) its run, counted from where the seed says
@@ -91,14 +41,61 @@ def cut_runs(
     runs: int, order: np.ndarray | None, group: Sequence[str] | None, rows: int, seed: int
 ) -> Runs:
     """Cut each group into `runs` runs of equal length, or of one moment where it has fewer."""
-    codes, names = _codes(group, rows)
-    moment_of_row, of, place, count, start = _moments(codes, order, rows)
+    codes, names = np.zeros(rows, dtype=np.int64), [""]
+    if group is not None:
+        encoded = pa.array(group, pa.string()).dictionary_encode("encode")
+        codes = encoded.indices.to_numpy().astype(np.int64)
+        names = [str(name) for name in encoded.dictionary.to_pylist()]
+
+    order = np.arange(rows) if order is None else np.asarray(order)
+    sequence = np.lexsort((order, codes))
+    group_of, moment = codes[sequence], order[sequence]
+    new = np.ones(rows, dtype=bool)
+    new[1:] = (group_of[1:] != group_of[:-1]) | (moment[1:] != moment[:-1])
+    moment_of_row = np.empty(rows, dtype=np.int64)
+    moment_of_row[sequence] = np.cumsum(new) - 1
+    of = group_of[new]
+    count = np.bincount(of)
+    start = np.cumsum(count) - count
+    place = np.arange(len(of)) - start[of]  # of a moment within its group
+
     # np.array_split's rule: `longer` runs of size + 1, then runs of size.
     parts = np.minimum(runs, count)
     size, longer = count // parts, count % parts
     run = np.maximum(place // (size + 1)[of], (place - longer[of]) // size[of])
     offset = np.floor(places_of(f"{seed}:{name}" for name in names) * parts).astype(np.int64)
-    return Runs(moment_of_row, of, (run - offset[of]) % parts[of], parts, count, start, names)
+    turned = (run - offset[of]) % parts[of]
+    return Runs(runs, moment_of_row, of, turned, parts, count, start, names)
+
+
+def by_blocks(cut: Runs, validation: float, test: float, gap: float) -> Split:
+    """Hold out whole runs of consecutive moments; what lies beside them does not train."""
+    tests = share_of(test, cut.parts)
+    held = share_of(validation, cut.parts) + tests
+    uncut = held >= cut.parts  # nothing would be left to train on
+    chosen, nth = _spread(cut.turned, held[cut.of], cut.parts[cut.of])
+    is_test, _ = _spread(nth, tests[cut.of], held[cut.of])
+    chosen &= ~uncut[cut.of]
+    labels = cut.labels(chosen & ~is_test, chosen & is_test, gap)
+    return Split(labels, f"blocks:{cut.runs}", _notes(labels, gap, int(uncut.sum())))
+
+
+def fold_blocks(cut: Runs, folds: int, validation: float, gap: float, seed: int) -> list[Split]:
+    """Each fold holds out neighbouring runs of every group; a slice of the other runs validates."""
+    parts = cut.parts[cut.of]
+    # groups of fewer runs than folds must not all begin with the first fold
+    first = np.floor(places_of(f"{seed}:folds:{name}" for name in cut.names) * folds)
+    fold = (cut.turned * folds // parts + first.astype(np.int64)[cut.of]) % folds
+    splits = []
+    for number in range(folds):
+        held_out = fold == number
+        nth, rest = _places_among(~held_out, cut)
+        stopping = share_of(validation, rest)
+        chosen, _ = _spread(nth, stopping, np.maximum(rest, 1))
+        chosen &= ~held_out & (stopping < rest)  # else nothing would be left to train on
+        labels = cut.labels(chosen, held_out, gap)
+        splits.append(Split(labels, f"blocks:{cut.runs}", _notes(labels, gap, 0)))
+    return splits
 
 
 def _places_among(chosen: np.ndarray, cut: Runs) -> tuple[np.ndarray, np.ndarray]:
@@ -115,39 +112,6 @@ def _spread(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose `some` of `whole` places (numbered from 0) at even distances; which, and as which."""
     return place * some % whole < some, place * some // whole
-
-
-def _codes(group: Sequence[str] | None, rows: int) -> tuple[np.ndarray, list[str]]:
-    """Each row's group as a number from 0, and the groups' names by that number."""
-    if group is None:
-        return np.zeros(rows, dtype=np.int64), [""]
-    encoded = pa.array(group, pa.string()).dictionary_encode("encode")
-    return encoded.indices.to_numpy().astype(np.int64), [
-        str(name) for name in encoded.dictionary.to_pylist()
-    ]
-
-
-def _moments(
-    codes: np.ndarray, order: np.ndarray | None, rows: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Number the moments of all groups, group by group and in order.
-
-    Returns:
-        The moment of each row (R,); then per moment (M,) its group and its place within it; then
-        per group (G,) how many moments it has and which is its first.
-    """
-    order = np.arange(rows) if order is None else np.asarray(order)
-    sequence = np.lexsort((order, codes))
-    group, moment = codes[sequence], order[sequence]
-    new = np.ones(rows, dtype=bool)
-    new[1:] = (group[1:] != group[:-1]) | (moment[1:] != moment[:-1])
-    moment_of_row = np.empty(rows, dtype=np.int64)
-    moment_of_row[sequence] = np.cumsum(new) - 1
-
-    of = group[new]
-    count = np.bincount(of)
-    start = np.cumsum(count) - count
-    return moment_of_row, of, np.arange(len(of)) - start[of], count, start
 
 
 def _distance_to(chosen: np.ndarray, of: np.ndarray, start: np.ndarray) -> np.ndarray:

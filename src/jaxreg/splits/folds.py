@@ -1,4 +1,4 @@
-"""Folds: every row is held out once, and a slice of what trains is stopping for stopping."""
+"""Folds: every row is held out once, and a slice of what trains is watched for stopping."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxreg.errors import InputError
-from jaxreg.splits.blocks import DEFAULT_RUNS, fold_blocks, number_of_runs
+from jaxreg.splits.blocks import DEFAULT_RUNS, cut_runs, fold_blocks, number_of_runs
 from jaxreg.splits.sides import LABEL, TEST, TRAIN, VALIDATION, Split, places_of, share_of
 from jaxreg.splits.split import (
     FEWEST_DIGESTS,
@@ -50,7 +50,8 @@ def split_folds(
                 f"--folds {folds} of --split {kind}",
                 expected=f"at least as many runs as folds: blocks:{folds}",
             )
-        splits = fold_blocks(folds, runs, order, group, len(ids), validation, gap, seed)
+        cut = cut_runs(runs, order, group, len(ids), seed)
+        splits = fold_blocks(cut, folds, validation, gap, seed)
     elif name == "group":
         splits = _by_group(folds, argument, columns, group, validation, seed)
     elif kind == "hash":
@@ -87,13 +88,11 @@ def _by_group(
         raise InputError(
             f"column {name!r} has {distinct} distinct value{'s' * (distinct != 1)}",
             expected=f"enough for {folds} folds, and one each to train and to watch outside of any",
-            remedy=("fewer --folds, " if distinct < folds else "")
-            + "another column, or --split blocks",
+            remedy=f"{'fewer --folds, ' * (distinct < folds)}another column, or --split blocks",
         )
-    rows, splits = np.arange(len(values)), []
-    for rest, held_out in GroupKFold(folds, shuffle=True, random_state=seed).split(
-        rows, groups=values
-    ):
+    splits = []
+    dealing = GroupKFold(folds, shuffle=True, random_state=seed)
+    for rest, held_out in dealing.split(values, groups=values):
         inner = values[rest]
         others = len(np.unique(inner))
         watch = min(int(share_of(validation, others)), others - 1)

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from jaxreg.errors import InputError, nearest
 from jaxreg.sources.examples import RESERVED
-from jaxreg.splits.blocks import by_blocks, number_of_runs
+from jaxreg.splits.blocks import by_blocks, cut_runs, number_of_runs
 from jaxreg.splits.sides import LABEL, LEFT_OUT, TEST, TRAIN, VALIDATION, Split, places_of, share_of
 
 KINDS = ("tail", "hash", "blocks[:N]", "group:COLUMN")
@@ -57,25 +57,21 @@ def split_rows(
         )
     if name == "blocks":
         runs = number_of_runs(argument, validation, test)
-        split = by_blocks(runs, order, group, len(ids), validation, test, gap, seed)
+        split = by_blocks(cut_runs(runs, order, group, len(ids), seed), validation, test, gap)
     elif name == "group":
         split = _by_group(argument, columns, group, validation, test, seed)
     elif kind == "tail":
-        split = Split(_tail(len(ids), validation, test), kind)
+        labels = np.full(len(ids), TRAIN, dtype=LABEL)
+        # Keras' validation_split: the first int(floor(rows * (1 - share))) rows train
+        labels[math.floor(len(ids) * (1 - (validation + test))) :] = VALIDATION
+        labels[math.floor(len(ids) * (1 - test)) :] = TEST
+        split = Split(labels, kind)
     elif kind == "hash":
         split = _by_hash(digests, ids, validation, test)
     else:
         raise unknown_kind(kind, name)
     refuse_empty_side(split, test)
     return split
-
-
-def _tail(rows: int, validation: float, test: float) -> np.ndarray:
-    """Keras' validation_split: the first int(floor(rows * (1 − share))) rows train."""
-    labels = np.full(rows, TRAIN, dtype=LABEL)
-    labels[math.floor(rows * (1 - (validation + test))) :] = VALIDATION
-    labels[math.floor(rows * (1 - test)) :] = TEST
-    return labels
 
 
 def _by_hash(digests: Sequence[str], ids: Sequence[str], validation: float, test: float) -> Split:

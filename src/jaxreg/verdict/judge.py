@@ -1,10 +1,10 @@
 """From what was observed to the verdict: healthy, headline, findings."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
-from jaxreg.config_io import command_line, fields_of, option_words
+from jaxreg.config_io import command_line, from_json, option_words
 from jaxreg.train_config import TrainConfig
 from jaxreg.verdict.catalogue import CAUSES, Cause
 from jaxreg.verdict.finding import ORDER, Compared, Evidence, Finding, Severity
@@ -45,8 +45,8 @@ def _command(obs: Observed, remedy: Mapping[str, Any] | str, others: Mapping[str
     """A remedy as a command to copy."""
     if isinstance(remedy, str):
         return remedy
-    plain = TrainConfig(**fields_of(TrainConfig, obs.config))
-    return command_line("jaxreg train", obs.words, replace(plain, **{**others, **remedy}))
+    settings = from_json(TrainConfig, {**obs.asked, **others, **remedy})
+    return command_line("jaxreg train", obs.words, settings)
 
 
 def _together(changes: Sequence[Mapping[str, Any] | str]) -> dict[str, Any]:

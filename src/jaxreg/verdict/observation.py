@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,7 @@ class Observed:
     """A finished training. Rows are those of the dataset; errors are in target units."""
 
     config: TrainConfig
+    asked: Mapping[str, Any]  # the settings that somebody said, which a remedy repeats
     words: tuple[str, ...]  # of the command that trains: the dataset's name, --cache and its folder
     extract: str  # the command that made the features
     y: np.ndarray  # (rows, targets) float32, NaN where there is none

@@ -17,7 +17,7 @@ COLUMNS: tuple[str, ...] = (
 )  # fmt: skip
 
 
-def leaderboard(
+def runs_table(
     folder: Path, dataset: str | None, sort: str, say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
     """One row, with the keys of COLUMNS, for each finished run that is a child of `folder`.

@@ -1,0 +1,83 @@
+"""Which settings win: flags and keywords, then `--config`, then `--preset`, then the rest.
+
+The rest are the defaults, or with `--resume` the settings of the run.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxreg.common.json_files import FORMAT
+from jaxreg.config_io import fields_of
+from jaxreg.errors import InputError, nearest
+from jaxreg.train_config import PRESETS, HeadConfig
+
+
+def merge(
+    *,
+    resumed: Mapping[str, Any] | None = None,
+    preset: Mapping[str, Any] | None = None,
+    file: Mapping[str, Any] | None = None,
+    given: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """All that was said of some settings; a later one of these sources wins.
+
+    This is the one place that decides for the command line, the Python API, `--config`,
+    `--preset` and `--resume`. What nobody said is left out: the settings class has the default.
+
+    Args:
+        resumed: the settings of a run that goes on.
+        preset: as `preset_settings` gives them.
+        file: the settings of a `--config` file.
+        given: flags, or keywords of the Python API.
+    """
+    return {**(resumed or {}), **(preset or {}), **(file or {}), **(given or {})}
+
+
+def preset_settings(preset: str | None) -> dict[str, Any]:
+    """The settings of a preset of `train`, nothing for None.
+
+    Of the head, every setting that any preset decides is in it, so that `--resume` with another
+    preset is another run.
+
+    Raises:
+        InputError: there is no such preset.
+    """
+    if preset is None:
+        return {}
+    check_preset(preset, PRESETS)
+    head = fields_of(HeadConfig, HeadConfig())
+    decided = {name for said in PRESETS.values() for name in said if name in head}
+    return {**{name: head[name] for name in decided}, **PRESETS[preset]}
+
+
+def check_preset(preset: str, presets: Mapping[str, Any]) -> None:
+    """Raise InputError if there is no such preset; the nearest is named."""
+    if preset not in presets:
+        raise InputError(
+            f"no preset {preset!r}",
+            expected=" or ".join(presets),
+            remedy=nearest(preset, presets) or "",
+        )
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings in a `--config` file: `asked` of a run, or `settings` of a hand-written file.
+
+    Raises:
+        InputError: it is absent, not JSON, of another format, or has no settings.
+    """
+    expected = f'a JSON file {{"format": {FORMAT}, "settings": {{…}}}}, or a run\'s config.json'
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"no {path}", expected=expected) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}", expected=expected) from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError(f"{path} is not of format {FORMAT}", expected=expected)
+    settings = content.get("asked", content.get("settings"))
+    if not isinstance(settings, dict):
+        raise InputError(f"the settings in {path} are {settings!r}", expected=expected)
+    return settings
