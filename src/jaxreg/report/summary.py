@@ -98,15 +98,14 @@ def summarize(
         for member, state, own in zip(members, trained.states, predictions.by_member, strict=True)
     ]
     several, first = len(each) > 1, each[0]
-    pooled = metrics.scores(y[validation], predicted[validation], delta)
+    scored = y[validation], predicted[validation], delta
+    pooled = metrics.scores(*scored)
     own_scores = [one.metrics for one in each]
     shares = [one.blend_share for one in each if one.blend_share is not None]
     return Summary(
         metrics=pooled,
         test=metrics.scores(y[test], predicted[test], delta) if len(test) else None,
-        by_target=metrics.by_target(
-            experiment.targets, y[validation], predicted[validation], delta
-        ),
+        by_target=metrics.by_target(experiment.targets, *scored),
         baselines=score_baselines(predictions.baselines, y, validation, delta),
         members=each if several else None,
         members_mean=metrics.mean_of(own_scores) if several else None,
