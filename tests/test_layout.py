@@ -125,3 +125,9 @@ def test_the_cache_is_a_wall(packages: tuple[str, ...], forbidden: tuple[str, ..
 def test_files_are_short() -> None:
     long = {n: path.read_text().count("\n") for n, path in FILES.items()}
     assert {name: lines for name, lines in long.items() if lines > LINES} == {}
+
+
+def test_the_map_names_every_module() -> None:
+    page = (ROOT.parents[1] / "docs" / "design.md").read_text()
+    names = {path.name for name, path in FILES.items() if not name.endswith("__init__")}
+    assert {name for name in names if f"  {name} " not in page} == set()
