@@ -103,8 +103,8 @@ def _annotated(hint: Any, field: "dataclasses.Field[Any]", *, given: bool) -> An
         hint = tyro.conf.FlagCreatePairsOff[hint]
     text = _default_text(field.default)
     behavior = "(required)" if field.default is tyro.MISSING else text and f"(default: {text})"
-    told = tyro.conf.arg(help=field.metadata["help"], help_behavior_hint=behavior)
-    return Annotated[hint, told]
+    shown = tyro.conf.arg(help=field.metadata["help"], help_behavior_hint=behavior)
+    return Annotated[hint, shown]
 
 
 def _without_none(hint: Any) -> Any:

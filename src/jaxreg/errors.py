@@ -49,6 +49,6 @@ class TooManyFailed(JaxregError):
 
 
 class Stopped(JaxregError):
-    """The work was told to stop; what was done is saved, and can be gone on with."""
+    """A signal stopped the work. All finished work is saved; the same command goes on."""
 
     exit_code = 130

@@ -116,7 +116,7 @@ def execute(
     summary = replace(summary, seconds=summary.seconds | total)
     directory.write_summary(summary.to_json())  # last: a run with a summary is finished
     if should_stop():
-        raise Stopped(f"told to stop, but the run was done: {directory.path}")
+        raise Stopped(f"stopped, but the run was already finished: {directory.path}")
 
 
 def _is_finished(directory: RunDirectory, config: TrainConfig) -> bool:

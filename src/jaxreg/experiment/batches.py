@@ -89,8 +89,8 @@ def shuffle(
 ) -> Iterator[Piece]:
     """All rows of `pieces`, `size` at a time, drawn from a window of them.
 
-    What is drawn leaves its places to the rows that come next. A row can be drawn only once it is
-    in the window, so how well rows mix hangs on the order of the pieces and on the window.
+    The next rows take the places of those that were drawn. A row can be drawn only once it is
+    in the window: the order of the pieces and the window decide how far rows are shuffled.
     """
     stream = _Stream(pieces)
     rows, x = stream.fill(window)

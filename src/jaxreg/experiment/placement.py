@@ -116,10 +116,10 @@ def _limit_of_device() -> float:
     """What an accelerator has left; a CPU has no memory of its own."""
     import jax
 
-    told = jax.local_devices()[0].memory_stats() or {}
-    if "bytes_limit" not in told:
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_limit" not in stats:
         return float("inf")
-    return SHARE * (told["bytes_limit"] - told.get("bytes_in_use", 0))
+    return SHARE * (stats["bytes_limit"] - stats.get("bytes_in_use", 0))
 
 
 def _block(size: Size, rows: int, batch: int) -> int:

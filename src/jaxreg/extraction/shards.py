@@ -1,4 +1,4 @@
-"""The result of all shares of an extraction together, seen from the one that ends now."""
+"""The result of all shares of an extraction, as the share that ends now finds it."""
 
 from dataclasses import replace
 

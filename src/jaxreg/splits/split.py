@@ -31,7 +31,7 @@ def split_rows(
     gap: float,
     seed: int,
 ) -> Split:
-    """Put every row of a dataset on one side. The rules are told in docs/splits.md.
+    """Put every row of a dataset on one side. docs/splits.md has the rules.
 
     Args:
         kind: one of KINDS.
@@ -188,9 +188,9 @@ def refuse_empty_side(split: Split, test: float, remedy: str = "") -> None:
     counts = {side: int((split.labels == side).sum()) for side in (*sides, LEFT_OUT)}
     for side in sides:
         if not counts[side]:
-            told = ", ".join(f"{count} {name}" for name, count in counts.items())
+            listed = ", ".join(f"{count} {name}" for name, count in counts.items())
             raise InputError(
-                f"--split {split.kind} leaves no {side} rows ({told})",
+                f"--split {split.kind} leaves no {side} rows ({listed})",
                 expected="at least 1 row on each side",
                 remedy=remedy or _how_to_fill(side, split.kind),
             )

@@ -135,7 +135,7 @@ class Checkpoints:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Orbax logs the traceback of an error that it raises as well; ours is told once, in words."""
+    """Silence Orbax, which logs the traceback of each error that it raises."""
     from absl import logging
 
     before = logging.get_verbosity()

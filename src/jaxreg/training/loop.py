@@ -29,13 +29,13 @@ Fit = Callable[[State, int], tuple[State, History]]
 
 @dataclass(frozen=True)
 class Trained:
-    """Trainings that have ended, or were told to stop."""
+    """Trainings that have ended or were stopped."""
 
     states: tuple[State, ...]  # of each member
     history: list[Row]
     compile_seconds: float  # until the first epoch: rows to the device, state, compilation
     train_seconds: float  # epochs, and what is saved and printed between and after them
-    interrupted: bool  # told to stop: a later --resume goes on
+    interrupted: bool  # stopped by a signal: a later --resume goes on
     dead: str = ""  # why it cannot recover, and was ended for it
 
     def history_of(self, member: Member) -> list[Row]:
@@ -196,7 +196,7 @@ def _data(members: Sequence[Member]) -> list[Data]:
     """Each member's rows of one array of features, which holds the views one after another."""
     experiment = members[0].experiment
     x, y, views = experiment.x, experiment.y, experiment.views
-    assert isinstance(x, np.ndarray)  # check_head has seen to it
+    assert isinstance(x, np.ndarray)  # `resolve` refuses other placements
     if views:
         x = np.concatenate([x, *(view.x for view in views)])
         y = np.concatenate([y, *(view.y for view in views)])
