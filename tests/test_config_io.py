@@ -56,3 +56,13 @@ def test_settings_come_back_from_json() -> None:
     config = TrainConfig(target=("a", "b"), learning_rate=1, hidden=(3,), memory_limit="1GiB")
     assert from_json(TrainConfig, to_json(config)) == config
     assert from_json(TrainConfig, {"target": "a"}).target == ("a",)
+
+
+def test_columns_replace_the_layers_and_the_pool_of_what_they_win_over() -> None:
+    file = {"layers": ("mixed2",), "pool": "max"}
+    merged = merge(file=file, given={"columns": ("mixed10.avg",)})
+    assert merged == {"layers": (), "pool": None, "columns": ("mixed10.avg",)}
+    resumed = {"layers": [], "pool": None, "columns": ["identity.mixed10.avg"]}
+    assert merge(resumed=resumed, given={"layers": ("mixed2",)})["layers"] == ("mixed2",)
+    with pytest.raises(InputError, match="--columns with --layers or --pool"):
+        merge(given={"columns": ("mixed10.avg",), "pool": "max"})

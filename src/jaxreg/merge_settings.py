@@ -31,8 +31,20 @@ def merge(
         preset: as `preset_settings` gives them.
         file: the settings of a `--config` file.
         given: flags, or keywords of the Python API.
+
+    Raises:
+        InputError: one source has columns as well as layers or a pool, which say the same.
     """
-    return {**(resumed or {}), **(preset or {}), **(file or {}), **(given or {})}
+    merged: dict[str, Any] = {}
+    for said in (resumed, preset, file, given):
+        if said is not None and said.get("columns"):
+            if said.get("layers") or said.get("pool"):
+                raise InputError(
+                    "--columns with --layers or --pool", remedy="leave one of them out"
+                )
+            merged |= {"layers": (), "pool": None}
+        merged |= said or {}
+    return merged
 
 
 def preset_settings(preset: str | None) -> dict[str, Any]:

@@ -38,19 +38,19 @@ def execute(
         Stopped: `should_stop` said so.
     """
     config = resolved.config
-    # The features are read in a thread, mostly outside Python's lock. The imports beside it bring
-    # JAX, Flax, Orbax and matplotlib, which take about as long. The thread imports nothing.
-    with ThreadPoolExecutor(1) as thread:
-        reading = thread.submit(load_experiment, resolved)
-        from jaxreg.experiment.members import make_members, ridge_text
-        from jaxreg.report.page import write_report
-        from jaxreg.report.run_predictions import predict_all, predictions_table
-        from jaxreg.report.summary import summarize
-        from jaxreg.training.loop import solve_ridge, train
-
-        device = prepare_jax()
-        experiment = reading.result()
     try:
+        # A thread reads the features, mostly outside Python's lock, and imports nothing. The
+        # imports beside it bring JAX, Flax, Orbax and matplotlib, which take about as long.
+        with ThreadPoolExecutor(1) as thread:
+            reading = thread.submit(load_experiment, resolved)
+            from jaxreg.experiment.members import make_members, ridge_text
+            from jaxreg.report.page import write_report
+            from jaxreg.report.run_predictions import predict_all, predictions_table
+            from jaxreg.report.summary import summarize
+            from jaxreg.training.loop import solve_ridge, train
+
+            device = prepare_jax()
+            experiment = reading.result()
         if warning := device_warning(device):
             say(f"warning: {warning}")
         record = record_of(resolved, directory.path)

@@ -78,8 +78,6 @@ def resolve(
     Raises:
         InputError: a setting, target, column, split, part or memory limit that cannot be used.
     """
-    if "columns" in asked and ("layers" in asked or "pool" in asked):
-        raise InputError("--columns with --layers or --pool", remedy="leave one of them out")
     before = resumed or {}
     config = from_json(TrainConfig, merge(resumed=before.get("settings"), given=asked))
     targets = choose_targets(cache, dataset, config)
