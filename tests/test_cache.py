@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -293,3 +296,31 @@ def test_an_unknown_dataset_gets_the_nearest_name(cache: Cache) -> None:
     (cache.root / "datasets" / "broken.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match="is damaged or not a dataset"):
         read_dataset(cache, "broken")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([1, None, 3], pa.timestamp("s")),
+        pa.array([1_600_000_000_123_456_789, 0, 1], pa.timestamp("ns")),
+        pa.array([1, 2, 3], pa.time32("s")),
+        pa.array([86_400_000, 0, None], pa.date64()),
+        pa.array(["a", "b", "a"]).dictionary_encode(),
+        pa.array([Decimal("1.50"), None, Decimal("2")], pa.decimal128(8, 2)),
+    ],
+    ids=lambda values: str(values.type),
+)
+def test_a_dataset_with_columns_of_any_type_is_read_as_it_was_written(
+    tmp_path: Path, values: pa.Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)  # users need not have it
+    cache = Cache(tmp_path)
+    examples = Examples(("a", "b", "c"), [b""] * 3, pa.table({"x": values}), {"kind": "test"})
+    dataset = make_dataset(
+        "typed", examples, ["0" * 64] * 3, feature_set="f", columns=[Column()],
+        opened="typed.csv", options=SourceOptions(), settings=ExtractConfig(),
+    )  # fmt: skip
+    write_dataset(cache, dataset)
+    again = read_dataset(cache, "typed")
+    written = pa.chunked_array([values]).cast(again.table["x"].type)
+    assert again.table["x"].cast(pa.string()) == written.cast(pa.string())

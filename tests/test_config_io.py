@@ -61,7 +61,8 @@ def test_settings_come_back_from_json() -> None:
 def test_columns_replace_the_layers_and_the_pool_of_what_they_win_over() -> None:
     file = {"layers": ("mixed2",), "pool": "max"}
     merged = merge(file=file, given={"columns": ("mixed10.avg",)})
-    assert merged == {"layers": (), "pool": None, "columns": ("mixed10.avg",)}
+    assert merged == {"columns": ("mixed10.avg",)}
+    assert merge(file=merged, given=file) == file
     resumed = {"layers": [], "pool": None, "columns": ["identity.mixed10.avg"]}
     assert merge(resumed=resumed, given={"layers": ("mixed2",)})["layers"] == ("mixed2",)
     with pytest.raises(InputError, match="--columns with --layers or --pool"):

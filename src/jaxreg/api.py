@@ -86,7 +86,7 @@ def extract_features(
 def train_head(
     name: str | None = None,
     *,
-    cache: StrPath = "cache",
+    cache: StrPath | None = None,
     run: StrPath | None = None,
     ckpts: StrPath = "ckpts",
     resume: bool = False,
@@ -102,7 +102,7 @@ def train_head(
 
     Args:
         name: of the dataset; not needed if the cache has only one.
-        cache: the folder of datasets and features.
+        cache: the folder of datasets and features; by default `cache`, with `resume` the run's.
         run: a name in `ckpts` or a path; by default the next `<dataset>-<number>`.
         ckpts: the folder of runs.
         resume: go on where a run of these settings was stopped or killed.
@@ -132,16 +132,16 @@ def train_head(
         file=None if config is None else read_settings(Path(config)),
         given=settings,
     )
-    store = Cache(Path(cache))
     if resume and run is None:
         raise InputError("--resume without --run", remedy="--run with the run's name or path")
     there = None if run is None else RunDirectory(run_path(Path(run), Path(ckpts)))
     resumed: Mapping[str, Any] | None = None
     if resume and there is not None and there.exists:
         resumed = there.read_config()
-        name = name or resumed["dataset"]
+        name, cache = name or resumed["dataset"], cache or there.cache()
     elif resume and there is not None:
         say(f"nothing to resume in {there.path}: a new run")
+    store = Cache(Path(cache or "cache"))
     dataset = read_dataset(store, name or _only_dataset(store))
     resolved = resolve(store, dataset, asked, resumed)
     directory = there or RunDirectory(new_run(dataset.name, Path(ckpts)))

@@ -36,14 +36,16 @@ def merge(
         InputError: one source has columns as well as layers or a pool, which say the same.
     """
     merged: dict[str, Any] = {}
-    for said in (resumed, preset, file, given):
-        if said is not None and said.get("columns"):
-            if said.get("layers") or said.get("pool"):
-                raise InputError(
-                    "--columns with --layers or --pool", remedy="leave one of them out"
-                )
-            merged |= {"layers": (), "pool": None}
-        merged |= said or {}
+    for said in (preset or {}, file or {}, given or {}):
+        parts = [name for name in ("layers", "pool") if said.get(name)]
+        if said.get("columns") and parts:
+            raise InputError("--columns with --layers or --pool", remedy="leave one of them out")
+        for name in ("layers", "pool") if said.get("columns") else ("columns",) if parts else ():
+            merged.pop(name, None)
+        merged |= said
+    if resumed is not None:
+        own = {"layers": (), "pool": None} if merged.get("columns") else {}
+        merged = {**resumed, **own, **merged}
     return merged
 
 

@@ -25,7 +25,9 @@ class TrainArguments:
     """
 
     name: str | None = setting(None, POSITIONAL, "name of the dataset")
-    cache: str = setting("cache", "Run", "folder of datasets and features")
+    cache: str | None = setting(
+        None, "Run", "folder of datasets and features; by default cache, or that of the run"
+    )
     run: str | None = setting(
         None, "Run", "name of the run in --ckpts, or its path; by default the next NAME-<number>"
     )

@@ -36,6 +36,7 @@ class TrainedRun:
     """
 
     path: Path
+    cache: Path  # the folder of datasets and features, which config.json names relative to the run
     config: dict[str, Any] = field(repr=False)
     summary: dict[str, Any] = field(repr=False)
     settings: TrainConfig
@@ -44,11 +45,6 @@ class TrainedRun:
     targets: tuple[str, ...]
     params: tuple[mlp.Params, ...] = field(repr=False)  # of the lowest validation loss
     scalers: tuple[Scalers, ...] = field(repr=False)
-
-    @property
-    def cache(self) -> Path:
-        """The folder of datasets and features that the run was trained on."""
-        return self.path / self.config["cache"]
 
     def predict_features(self, features: np.ndarray) -> np.ndarray:
         """Predictions (rows, targets) in target units for features as the cache holds them."""
@@ -116,6 +112,10 @@ class TrainedRun:
             Stopped: `should_stop` said so.
             UnavailableError: something must be computed and the weights are not to be found.
         """
+        if cache is None and not self.cache.is_dir():
+            raise InputError(
+                f"no cache in {self.cache}, where {self.path} expects it", remedy="--cache FOLDER"
+            )
         store = Cache(self.cache if cache is None else Path(cache))
         known = self.config["weights_path"]
 
@@ -207,6 +207,7 @@ def load_run(path: str | Path) -> TrainedRun:
         )
     return TrainedRun(
         path=Path(path),
+        cache=directory.cache().resolve(),
         config=config,
         summary=summary,
         settings=settings,

@@ -75,8 +75,10 @@ class Dataset:
         hashed = hashlib.sha256()
         for name in sorted(self.table.column_names):
             if name != "path":
-                values = self.table[name].to_pylist()
-                hashed.update(json.dumps([name, values], default=str).encode())
+                values = self.table[name]
+                if pa.types.is_temporal(values.type):  # Python has no nanoseconds
+                    values = values.cast(pa.string())
+                hashed.update(json.dumps([name, values.to_pylist()], default=str).encode())
         return hashed.hexdigest()
 
     def extract_command(self, **changes: Any) -> str:
@@ -154,21 +156,29 @@ def write_dataset(cache: Cache, dataset: Dataset) -> str:
                 moved = f"; it was made from {old.source.get('location')} before"
         except InputError:
             pass  # damaged or of another format: all rows are new
+    # Parquet keeps some types as others (whole seconds as milliseconds): hash what will be read
+    stored = _to_parquet(dataset.table)
+    dataset = replace(dataset, table=pq.ParquetFile(pa.BufferReader(stored)).read())
     metadata: dict[str, Any] = {
         "format": FORMAT,
         **{name: getattr(dataset, name) for name in (*_PLAIN, *_TUPLES)},
         "columns": [column.name for column in dataset.columns],
         **{name: _given(getattr(dataset, name)) for name in ("options", "settings")},
     }
+    metadata = json.loads(json.dumps(metadata, default=str))
     metadata["sha256"] = _sha256(dataset, metadata)
-    sink = pa.BufferOutputStream()
     table = dataset.table.replace_schema_metadata({"jaxreg": json.dumps(metadata)})
-    pq.write_table(table, sink, write_page_checksum=True)
-    write_whole(path, sink.getvalue().to_pybytes())
+    write_whole(path, _to_parquet(table).to_pybytes())
     now = set(dataset.ids)
     if not before:
         return f"{len(now)} rows"
     return f"{len(now)} rows ({len(now - before)} added, {len(before - now)} gone{moved})"
+
+
+def _to_parquet(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, write_page_checksum=True)
+    return sink.getvalue()
 
 
 def write_failed(cache: Cache, name: str, failed: Sequence[tuple[str, str]]) -> Path | None:

@@ -99,7 +99,7 @@ def numbers(dataset: Dataset, name: str) -> np.ndarray:
             f"the target {name} holds {column.type}, not numbers{_first_text(dataset, column)}",
             expected=f"one of: {', '.join(dataset.numeric_columns) or 'none is numeric'}",
         )
-    values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     if np.isinf(values).any():
         row = int(np.flatnonzero(np.isinf(values))[0])
         raise InputError(f"the target {name} is infinite in {dataset.ids[row]}")

@@ -105,7 +105,7 @@ def resolve(
     )
     _check_head(final, placement, rows)
     return ResolvedRun(
-        asked={**before.get("asked", {}), **asked},
+        asked=merge(file=before.get("asked"), given=asked),
         config=final,
         cache=cache,
         dataset=dataset,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxreg.errors import InputError
@@ -51,7 +52,10 @@ def runs_table(
         if summary is None:
             say(f"{path} is left out: it is not finished")
             continue
-        rows.append(_row(path, config, summary, groups))
+        try:
+            rows.append(_row(path, config, summary, groups))
+        except (OSError, pa.ArrowException, KeyError) as error:
+            say(f"{path} is left out: predictions.parquet cannot be read: {error}")
     sign = -1 if sort in ("r2", "gain_over_median", "gain_over_ridge") else 1
 
     def place(row: dict[str, Any]) -> tuple[bool, Any]:

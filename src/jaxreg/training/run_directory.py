@@ -47,13 +47,13 @@ class RunDirectory:
     def create(self, *, overwrite: bool) -> None:
         """Make the directory, empty. Raises InputError as `check_free`."""
         self.check_free(overwrite=overwrite)
-        if self.path.exists():
+        if self.path.exists() and any(self.path.iterdir()):
             shutil.rmtree(self.path)
         make_folder(self.path)
 
     def release(self) -> None:
         """Remove the directory if it is empty: the name that was claimed for a new run."""
-        if self.path.is_dir() and not any(self.path.iterdir()):
+        if self.path.is_dir() and not self.path.is_symlink() and not any(self.path.iterdir()):
             self.path.rmdir()
 
     def write_config(self, record: dict[str, Any]) -> None:

@@ -1,0 +1,97 @@
+"""`jaxreg runs` and `jaxreg list`; a run that goes on with the cache that it names."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import jaxreg
+from jaxreg import list as list_command
+from jaxreg import runs
+from jaxreg.backbone.registry import BACKBONES
+from jaxreg.errors import InputError, Stopped
+from jaxreg.verdict.catalogue import CAUSES, PREPROCESSING
+from planted_runs import run_quick
+
+
+def last_json(capsys: pytest.CaptureFixture[str]) -> dict:
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_runs_of_a_folder_in_one_table(planted: Path, tmp_path: Path, capsys) -> None:
+    mlp = run_quick(planted, run="mlp")
+    run_quick(planted, run="ridge", head="ridge")
+    run_quick(planted, run="hash", split="hash")
+    with pytest.raises(Stopped):
+        run_quick(planted, run="cut", should_stop=lambda: True)
+    old = planted.parent / "ckpts" / "old"
+    old.mkdir()
+    (old / "config.json").write_text('{"format": 1}')
+    out = tmp_path / "runs.csv"
+    folder = str(planted.parent / "ckpts")
+    capsys.readouterr()
+    assert runs.main([folder, "--json", "--csv", str(out)]) == 0
+    told = capsys.readouterr()
+    answer = json.loads(told.out.splitlines()[-1])
+    assert "cut is left out: it is not finished" in told.err
+    assert "old is left out" in told.err
+    rows = {Path(row["run"]).name: row for row in answer["runs"]}
+    assert rows.keys() == {"mlp", "ridge", "hash"}
+    table = pq.read_table(mlp.path / "predictions.parquet").to_pandas()
+    held_out = table[table["split"] == "validation"]
+    mae = np.abs(held_out["prediction.angle"] - held_out["target.angle"]).mean()  # by hand
+    median = table[table["split"] == "train"]["target.angle"].median()
+    usual = np.abs(held_out["target.angle"] - median).mean()
+    assert rows["mlp"]["mae"] == pytest.approx(mae, rel=1e-5)
+    assert rows["mlp"]["gain_over_median"] == pytest.approx(1 - mae / usual, rel=1e-5)
+    assert rows["mlp"]["rows"] == len(held_out)
+    assert rows["mlp"]["comparable"] == rows["ridge"]["comparable"] != rows["hash"]["comparable"]
+    maes = [row["mae"] for row in answer["runs"]]
+    assert maes == sorted(maes)
+    gains = {row["run"]: row["gain_over_median"] for row in answer["runs"]}
+    assert answer["best"] == max(gains, key=gains.__getitem__)
+    with open(out, newline="") as file:
+        assert [row["run"] for row in csv.DictReader(file)] == [r["run"] for r in answer["runs"]]
+    (mlp.path / "predictions.parquet").write_bytes(b"PAR1")
+    assert runs.main([folder, "--json", "--sort", "r2", "--dataset", "planted"]) == 0
+    assert len(last_json(capsys)["runs"]) == 2
+    assert runs.main([folder, "--json", "--dataset", "another"]) == 0
+    assert last_json(capsys) == {"runs": [], "best": None}
+    with pytest.raises(InputError, match="--sort colour"):
+        runs.main([folder, "--sort", "colour"])
+
+
+def test_lists_of_what_there_is(planted: Path, capsys) -> None:
+    def listed(kind: str) -> list[dict]:
+        assert list_command.main([kind, "--cache", str(planted), "--json"]) == 0
+        return last_json(capsys)[kind]
+
+    [dataset] = listed("datasets")
+    assert (dataset["dataset"], dataset["rows"], dataset["targets"]) == ("planted", 240, ["angle"])
+    [column] = listed("feature-sets")
+    assert (column["column"], column["images"]) == ("identity.mixed10.avg", 240)
+    assert [row["backbone"] for row in listed("backbones")] == list(BACKBONES)
+    codes = [cause.code for cause in (*CAUSES, PREPROCESSING)]
+    assert [row["code"] for row in listed("causes")] == codes
+    assert list_command.main(["datasets", "--cache", str(planted)]) == 0
+    assert "planted" in capsys.readouterr().out
+
+
+def test_a_run_goes_on_with_the_cache_it_names_and_moves_with_it(planted: Path) -> None:
+    with pytest.raises(Stopped):
+        run_quick(planted, run="cut", should_stop=lambda: True)
+    place = planted.parent / "moved"
+    place.mkdir()
+    shutil.move(planted, place / planted.name)
+    shutil.move(planted.parent / "ckpts", place / "ckpts")
+    run = jaxreg.train_head(run=place / "ckpts" / "cut", resume=True)  # no --cache is needed
+    assert run.summary["epochs"] == 12
+    assert run.cache == (place / planted.name).resolve()
+    shutil.move(place / planted.name, place / "away")
+    with pytest.raises(InputError, match=r"no cache in .*\n  try: --cache"):
+        jaxreg.load_run(run.path).predict([b"x"])
+    assert not (place / planted.name).exists()
