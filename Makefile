@@ -2,19 +2,19 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-# Tests of one file stay in one process, for they share what is slow to make.
-TEST := $(RUN) -m pytest --numprocesses 2 --dist loadfile --durations 10
+TEST := $(RUN) -m pytest --numprocesses 2 --durations 10
 
 .PHONY: demo test test-slow check format clean
 
 demo: $(VENV)/.ready
 	$(RUN) -m jaxreg.demo
 
+# Quick tests of one file stay in one process: they share what is slow to make. Slow ones do not.
 test: $(VENV)/.ready
-	$(TEST)
+	$(TEST) --dist loadfile
 
 test-slow: $(VENV)/.ready
-	$(TEST) -m slow
+	$(TEST) --dist worksteal -m slow
 
 check: $(VENV)/.ready
 	$(VENV)/bin/ruff check
