@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxreg.common.files import safe_name
 from jaxreg.report import plots
 from jaxreg.report.page import write_page
 from jaxreg.report.summary import MemberSummary, Summary
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
+
+
 TARGETS = ("user/angle", "user/throttle")
 
 
@@ -60,9 +61,16 @@ def pictures(rng) -> dict[str, bytes]:
 
 
 MODEL = {"mae": 0.11284, "rmse": 0.17, "r2": 0.7654, "spearman": 0.8812, "huber": 0.0143}
+
+
 MEDIAN = {"mae": 0.30217, "rmse": 0.41, "r2": -0.04, "spearman": None, "huber": 0.0711}
+
+
 MEAN = {"mae": 0.32, "rmse": 0.402, "r2": 0.0, "spearman": None, "huber": 0.0699}
+
+
 RIDGE = {"mae": 0.1209, "rmse": 0.164, "r2": 0.78, "spearman": 0.87, "huber": 0.0131}
+
 
 SUMMARY = Summary(
     metrics=MODEL,
@@ -357,75 +365,3 @@ def test_page_opens_in_a_browser_and_fits_its_width(report, tmp_path, width):
 def test_plots_are_the_same_bytes_for_the_same_numbers(pictures):
     assert plots.curves([history(60)], 48) == pictures["curves"]
     assert plots.curves([history(60)], 47) != pictures["curves"]
-
-
-def ink(picture: bytes, colour: str) -> int:
-    """The number of pixels of this colour."""
-    pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).astype(int)
-    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-    return int((np.abs(pixels - wanted).sum(axis=-1) < 6).sum())
-
-
-def test_curves_mark_the_best_epoch_only_when_there_is_one():
-    unmarked = plots.curves([history(60)], None)
-    assert ink(plots.curves([history(60)], 48), plots.VERMILLION) > 200
-    assert ink(unmarked, plots.VERMILLION) == 0
-    assert ink(unmarked, plots.BLUE) > 1000
-
-
-@pytest.mark.parametrize("epochs", [1, 3])
-def test_curves_of_losses_that_are_not_finite(epochs):
-    broken = {**history(epochs), "val_loss": np.full(epochs, np.nan), "loss": [np.inf] * epochs}
-    whole = plots.curves([history(epochs)], None)
-    assert ink(plots.curves([broken], None), plots.BLUE) < ink(whole, plots.BLUE)
-
-
-@pytest.mark.parametrize("draw", [plots.predicted_against_true, plots.residuals])
-def test_scatter_survives_what_a_head_may_predict(draw, rng):
-    true = rng.normal(size=50)
-    split = np.array(["train", "validation"] * 25)
-    for name, predicted in {
-        "constant": np.zeros(50),
-        "perfect": true.copy(),
-        "broken": np.full(50, np.nan),
-        "huge": np.where(np.arange(50) == 7, 1e30, true),
-    }.items():
-        drawn = ink(draw("a$b 温度", true, predicted, split), plots.BLUE)
-        assert (drawn > 0) == (name != "broken")
-    draw("x", np.ones(1), np.ones(1), np.array(["validation"]))
-
-
-def test_one_huge_prediction_does_not_hide_the_others(rng):
-    true = rng.uniform(-1, 1, 300)
-    split = np.full(300, "validation")
-    spread = []
-    for last in (0.5, 1e6):
-        predicted = np.append(true[:-1], last)
-        picture = plots.predicted_against_true("x", true, predicted, split)
-        spread.append(ink(picture, plots.BLUE))
-    assert spread[1] > 0.1 * spread[0]
-
-
-def test_many_rows_still_show_where_most_are(rng):
-    true = rng.normal(size=100_000)
-    predicted = true + rng.normal(size=100_000)
-    picture = plots.predicted_against_true("x", true, predicted, np.full(100_000, "validation"))
-    grey = np.asarray(Image.open(io.BytesIO(picture)).convert("L")).astype(float)
-    height, width = grey.shape
-    middle = grey[height // 2 - 40 : height // 2 + 40, width // 2 - 40 : width // 2 + 40]
-    third = grey[height // 3 - 40 : height // 3 + 40, width // 3 - 40 : width // 3 + 40]
-    assert middle.mean() < third.mean() - 30  # dense in the middle, thin off the line
-
-
-def test_file_names():
-    assert safe_name("user/angle") == "user-angle"
-    assert safe_name("../../etc/passwd") == "etc-passwd"
-    assert safe_name("..") == "unnamed"
-    assert safe_name("Größe (mm)") == "Größe-mm"
-    assert len(safe_name("x" * 500)) == 80
-    assert plots.safe_names(["user/angle", "user-angle", "User angle", "b"]) == {
-        "user/angle": "user-angle",
-        "user-angle": "user-angle-2",
-        "User angle": "User-angle-3",
-        "b": "b",
-    }

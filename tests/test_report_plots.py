@@ -1,0 +1,97 @@
+"""The figures of a report: what they show of odd numbers."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxreg.common.files import safe_name
+from jaxreg.report import plots
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(5)
+
+
+def history(epochs: int) -> dict[str, np.ndarray]:
+    epoch = np.arange(1, epochs + 1)
+    return {
+        "epoch": epoch,
+        "loss": 0.1 * np.exp(-epoch / 10) + 0.004,
+        "val_loss": 0.08 * np.exp(-epoch / 12) + 0.009,
+        "learning_rate": 1e-4 * 0.95 ** (epoch * 19 / 1000),
+    }
+
+
+def ink(picture: bytes, colour: str) -> int:
+    """The number of pixels of this colour."""
+    pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).astype(int)
+    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return int((np.abs(pixels - wanted).sum(axis=-1) < 6).sum())
+
+
+def test_curves_mark_the_best_epoch_only_when_there_is_one():
+    unmarked = plots.curves([history(60)], None)
+    assert ink(plots.curves([history(60)], 48), plots.VERMILLION) > 200
+    assert ink(unmarked, plots.VERMILLION) == 0
+    assert ink(unmarked, plots.BLUE) > 1000
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_curves_of_losses_that_are_not_finite(epochs):
+    broken = {**history(epochs), "val_loss": np.full(epochs, np.nan), "loss": [np.inf] * epochs}
+    whole = plots.curves([history(epochs)], None)
+    assert ink(plots.curves([broken], None), plots.BLUE) < ink(whole, plots.BLUE)
+
+
+@pytest.mark.parametrize("draw", [plots.predicted_against_true, plots.residuals])
+def test_scatter_survives_what_a_head_may_predict(draw, rng):
+    true = rng.normal(size=50)
+    split = np.array(["train", "validation"] * 25)
+    for name, predicted in {
+        "constant": np.zeros(50),
+        "perfect": true.copy(),
+        "broken": np.full(50, np.nan),
+        "huge": np.where(np.arange(50) == 7, 1e30, true),
+    }.items():
+        drawn = ink(draw("a$b 温度", true, predicted, split), plots.BLUE)
+        assert (drawn > 0) == (name != "broken")
+    draw("x", np.ones(1), np.ones(1), np.array(["validation"]))
+
+
+def test_one_huge_prediction_does_not_hide_the_others(rng):
+    true = rng.uniform(-1, 1, 300)
+    split = np.full(300, "validation")
+    spread = []
+    for last in (0.5, 1e6):
+        predicted = np.append(true[:-1], last)
+        picture = plots.predicted_against_true("x", true, predicted, split)
+        spread.append(ink(picture, plots.BLUE))
+    assert spread[1] > 0.1 * spread[0]
+
+
+def test_many_rows_still_show_where_most_are(rng):
+    true = rng.normal(size=100_000)
+    predicted = true + rng.normal(size=100_000)
+    picture = plots.predicted_against_true("x", true, predicted, np.full(100_000, "validation"))
+    grey = np.asarray(Image.open(io.BytesIO(picture)).convert("L")).astype(float)
+    height, width = grey.shape
+    middle = grey[height // 2 - 40 : height // 2 + 40, width // 2 - 40 : width // 2 + 40]
+    third = grey[height // 3 - 40 : height // 3 + 40, width // 3 - 40 : width // 3 + 40]
+    assert middle.mean() < third.mean() - 30  # dense in the middle, thin off the line
+
+
+def test_file_names():
+    assert safe_name("user/angle") == "user-angle"
+    assert safe_name("../../etc/passwd") == "etc-passwd"
+    assert safe_name("..") == "unnamed"
+    assert safe_name("Größe (mm)") == "Größe-mm"
+    assert len(safe_name("x" * 500)) == 80
+    assert plots.safe_names(["user/angle", "user-angle", "User angle", "b"]) == {
+        "user/angle": "user-angle",
+        "user-angle": "user-angle-2",
+        "User angle": "User-angle-3",
+        "b": "b",
+    }
