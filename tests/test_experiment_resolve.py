@@ -114,3 +114,24 @@ def test_targets_beyond_float32_are_refused(planted: Path) -> None:
     edit_dataset(planted, table=lambda dataset: with_column(dataset.table, "angle", huge))
     with pytest.raises(InputError, match=r"the target angle reaches 1e\+300"):
         run_quick(planted)
+
+
+def test_a_column_that_is_not_there_gets_the_nearest_as_it_was_asked(planted: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"no identity.mixed11.avg[\s\S]*try: --columns mixed10.avg"
+    ):
+        run_quick(planted, columns="mixed11.avg")
+    with pytest.raises(InputError, match=r"no identity.mixed11.avg[\s\S]*try: --layers mixed10"):
+        run_quick(planted, layers="mixed11")
+    with pytest.raises(InputError, match=r"no column 'nonsense'\n  expected: LAYER.POOL"):
+        run_quick(planted, columns="nonsense")
+
+
+def test_a_run_of_format_1_is_refused_with_the_command_that_trains_it_again(planted: Path) -> None:
+    old = planted.parent / "ckpts" / "old"
+    old.mkdir(parents=True)
+    (old / "config.json").write_text('{"format": 1, "dataset": "planted"}')
+    with pytest.raises(
+        InputError, match=r"has format 1\n.*\n  try: jaxreg train planted --run .*old"
+    ):
+        jaxreg.load_run(old)

@@ -85,7 +85,8 @@ def _how_to_have(
 ) -> str:
     """The layer that was meant, a column that is there, or the command that computes this one."""
     if meant := layer_meant(cache.recipe(feature_set).backbone, column.layer, there):
-        return f"--layers {meant}"
+        columns = f"--columns {meant}.{column.pool.replace(':', '')}"
+        return columns if config.columns else f"--layers {meant}"
     if feature_set != dataset.feature_set and there:
         return f"--layers {there[0].layer} --pool {there[0].pool}"
     return dataset.extract_command(layers=(column.layer,), pool=column.pool, views=config.views)

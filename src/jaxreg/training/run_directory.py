@@ -2,8 +2,10 @@
 
 import csv
 import io
+import json
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +103,10 @@ class RunDirectory:
             return list(csv.DictReader(file))
 
     def _read_json(self, name: str, keys: Sequence[str]) -> dict[str, Any]:
-        again = f"jaxreg train DATASET --run {self.path} --overwrite"
+        dataset = "DATASET"
+        with suppress(OSError, ValueError, KeyError, TypeError):  # of another format, perhaps
+            dataset = json.loads((self.path / "config.json").read_bytes())["dataset"]
+        again = f"jaxreg train {dataset} --run {self.path} --overwrite"
         return read_json(self.path / name, keys, expected="the directory of a run", again=again)
 
 
