@@ -156,3 +156,14 @@ def test_the_page_is_what_the_command_prints() -> None:
     command = [sys.executable, DOCS / "verdict_page.py"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert printed == document()
+
+
+def test_a_ridge_is_offered_without_the_seeds_that_it_cannot_have(good: Observed) -> None:
+    asked = {**good.asked, "folds": 2, "seeds": 3}
+    obs = dataclasses.replace(good, gain=0.19, gain_error=0.01, asked=asked)
+    known = {"mae": 0.11, "median_mae": 0.3, "probe": None, "ridge_mae": 0.05, "train_mae": 0.01}
+    obs.__dict__.update(known)  # the cache of cached_property
+    [remedy] = [f["remedy"] for f in judge(obs)["findings"] if f["code"] == "overfit"]
+    assert "--head ridge" in remedy
+    assert "--folds 2" in remedy
+    assert "--seeds" not in remedy
