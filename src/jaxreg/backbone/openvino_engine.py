@@ -50,7 +50,9 @@ class OpenVINOEngine(ReadingEngine):
     ) -> None:
         """`quantized` is the packed model of an int8 recipe; other precisions need the weights."""
         super().__init__(recipe, columns)
-        self._core = import_openvino().Core()
+        openvino = import_openvino()
+        openvino.Type.f32.to_dtype()  # two threads that make the first such call wait for ever
+        self._core = openvino.Core()
         if recipe.precision == "bfloat16" and not computes_bfloat16(self._core):
             raise InputError(
                 "--precision bfloat16, and this processor has no such instructions",
