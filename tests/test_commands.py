@@ -23,7 +23,7 @@ from jaxreg.errors import InputError, TooManyFailed, UnavailableError
 from jaxreg.extract_config import FEATURES_PRESETS, ExtractConfig, SourceOptions
 from jaxreg.merge_settings import merge
 
-COMMANDS = ("extract", "train", "predict", "verify", "demo")
+COMMANDS = ("extract", "train", "predict", "verify", "demo", "diagnose", "list", "runs")
 HEAVY = ("tensorflow", "keras", "jax", "flax", "optax", "orbax", "sklearn", "matplotlib", "pyarrow")
 
 
@@ -63,6 +63,7 @@ def test_help_is_light_and_fits_two_screens_and_shows_an_example(command: str) -
         env={**os.environ, "COLUMNS": "80"},
     )
     assert len(done.stdout.splitlines()) <= 130
+    assert "None" not in done.stdout
     assert f"Example: jaxreg {command}" in " ".join(done.stdout.split())
 
 

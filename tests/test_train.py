@@ -11,6 +11,7 @@ import pytest
 import jaxreg
 from jaxreg import train
 from jaxreg.arguments import parse as parse_words
+from jaxreg.common.json_files import write_json
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
 from jaxreg.merge_settings import merge, preset_settings, read_settings
@@ -165,6 +166,11 @@ def test_a_config_file_that_is_not_settings_says_what_it_should_be(
         train.main(words)
     (tmp_path / "file.json").write_text('{"format": 2, "settings": [1]}')
     with pytest.raises(InputError, match=r"the settings in .* are \[1\]"):
+        train.main(words)
+    write_json(tmp_path / "file.json", {"asked": {"epochs": 9}})
+    changed = (tmp_path / "file.json").read_text().replace(": 9", ": 6")
+    (tmp_path / "file.json").write_text(changed)
+    with pytest.raises(InputError, match="its SHA-256 is not that of its content"):
         train.main(words)
 
 

@@ -44,7 +44,8 @@ def parse(
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.PositionalMetavarFromFieldName),
     )
     values = _flat(parsed)
-    mine = {field.name: values.pop(field.name) for field in dataclasses.fields(own)}  # type: ignore[arg-type]
+    names = {field.name for field in dataclasses.fields(own)} & values.keys()  # type: ignore[arg-type]
+    mine = {name: values.pop(name) for name in names}
     return own(**mine), values
 
 
@@ -62,30 +63,28 @@ def refuse_repeated_options(argv: Sequence[str]) -> None:
 def _arguments(own: Any, kinds: Sequence[type]) -> type:
     """A dataclass for tyro: a field for each positional argument and for each box.
 
-    The box of settings is a TypedDict, in which an option that is not given is absent.
+    A box is a TypedDict, in which an option that is not given is absent.
     """
     import tyro
 
-    boxes: dict[str, tuple[bool, list[Any]]] = {}
+    boxes: dict[str, dict[str, Any]] = {}
+    flags: dict[str, dict[str, bool]] = {}
     positional: list[Any] = []
     for kind in (*kinds, own):
         hints = hints_of(kind)
         for field in dataclasses.fields(kind):
-            hint = _annotated(hints[field.name], field, given=kind is not own)
+            hint = _annotated(hints[field.name], field, is_own=kind is own)
             if (group := field.metadata["group"]) == POSITIONAL:
                 positional.append((field.name, tyro.conf.Positional[hint], field.default))
             else:
-                names = boxes.setdefault(group, (kind is own, []))[1]
-                names.append((field.name, hint, field.default))
+                boxes.setdefault(group, {})[field.name] = hint
+                if kind is own and field.default is False:
+                    flags.setdefault(group, {})[field.name] = False
     nested = []
     for group in sorted(boxes, key=_ORDER.index):
-        is_own, names = boxes[group]
-        if is_own:
-            kind: Any = dataclasses.make_dataclass(group, names)
-            kind.__doc__ = ""
-        else:
-            kind = TypedDict(group, {name: hint for name, hint, _ in names}, total=False)  # type: ignore[operator]
-        nested.append((group, Annotated[kind, tyro.conf.arg(name=group)]))
+        box: Any = TypedDict(group, boxes[group], total=False)  # type: ignore[operator]
+        default = dataclasses.field(default_factory=flags.get(group, {}).copy)
+        nested.append((group, Annotated[box, tyro.conf.arg(name=group)], default))
     required = [(name, hint) for name, hint, default in positional if default is tyro.MISSING]
     optional = [argument for argument in positional if argument[2] is not tyro.MISSING]
     made = dataclasses.make_dataclass("Arguments", [*required, *nested, *optional])
@@ -93,13 +92,13 @@ def _arguments(own: Any, kinds: Sequence[type]) -> type:
     return made
 
 
-def _annotated(hint: Any, field: "dataclasses.Field[Any]", *, given: bool) -> Any:
+def _annotated(hint: Any, field: "dataclasses.Field[Any]", *, is_own: bool) -> Any:
     """The type of an argument, with its help text and its default in words."""
     import tyro
 
-    if given:  # None is what nobody says
+    if field.metadata["group"] != POSITIONAL:  # None is what nobody says
         hint = _without_none(hint)
-    elif field.default is False:
+    if is_own and field.default is False:
         hint = tyro.conf.FlagCreatePairsOff[hint]
     text = _default_text(field.default)
     behavior = "(required)" if field.default is tyro.MISSING else text and f"(default: {text})"
@@ -129,8 +128,6 @@ def _flat(parsed: Any) -> dict[str, Any]:
     for name, value in vars(parsed).items():
         if isinstance(value, dict):
             values |= value
-        elif dataclasses.is_dataclass(value):
-            values |= vars(value)
         else:
             values[name] = value
     return values

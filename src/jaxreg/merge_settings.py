@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxreg.common.json_files import FORMAT
+from jaxreg.common.json_files import FORMAT, content_digest
 from jaxreg.config_io import fields_of
 from jaxreg.errors import InputError, nearest
 from jaxreg.train_config import PRESETS, HeadConfig
@@ -80,7 +80,8 @@ def read_settings(path: Path) -> dict[str, Any]:
     """The settings in a `--config` file: `asked` of a run, or `settings` of a hand-written file.
 
     Raises:
-        InputError: it is absent, not JSON, of another format, or has no settings.
+        InputError: it is absent, not JSON, of another format, has no settings, or was changed
+            since its SHA-256 was written.
     """
     expected = f'a JSON file {{"format": {FORMAT}, "settings": {{…}}}}, or a run\'s config.json'
     try:
@@ -91,6 +92,11 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read: {error}", expected=expected) from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path} is not of format {FORMAT}", expected=expected)
+    if content.get("sha256", digest := content_digest(content)) != digest:
+        raise InputError(
+            f"{path} is damaged, or was changed: its SHA-256 is not that of its content",
+            remedy="if you changed it, remove its sha256",
+        )
     settings = content.get("asked", content.get("settings"))
     if not isinstance(settings, dict):
         raise InputError(f"the settings in {path} are {settings!r}", expected=expected)
