@@ -116,6 +116,8 @@ class TrainedRun:
             raise InputError(
                 f"no cache in {self.cache}, where {self.path} expects it", remedy="--cache FOLDER"
             )
+        for note in examples.notes:
+            say(f"note: {note}")
         store = Cache(self.cache if cache is None else Path(cache))
         known = self.config["weights_path"]
 

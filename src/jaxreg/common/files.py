@@ -1,9 +1,14 @@
-"""Whole files or none: everything that jaxreg writes goes through here."""
+"""Whole files or none for all that jaxreg writes; regular files only for all that it reads."""
 
+import errno
 import os
 import re
 import secrets
+import stat
 from pathlib import Path
+from typing import BinaryIO
+
+import humanize
 
 from jaxreg.errors import InputError
 
@@ -22,6 +27,34 @@ def make_folder(path: Path) -> None:
             f"cannot make the folder {path}: {error.strerror or error}",
             remedy="name a folder that can be written",
         ) from error
+
+
+def open_regular(path: Path, limit: int | None = None) -> BinaryIO:
+    """Open a file that somebody else made, for reading.
+
+    A FIFO or a device would hang, or never end.
+
+    Args:
+        path: the file; a link is followed.
+        limit: the most bytes that it may have.
+
+    Raises:
+        OSError: it cannot be opened, is no regular file, or is larger; `strerror` says which.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a FIFO, a socket or a device"
+            raise OSError(errno.EINVAL, f"it is {kind}, not a regular file", str(path))
+        if limit is not None and status.st_size > limit:
+            sizes = [humanize.naturalsize(size) for size in (status.st_size, limit)]
+            what = f"it has {sizes[0]}; more than {sizes[1]} are refused"
+            raise OSError(errno.EFBIG, what, str(path))
+        return os.fdopen(handle, "rb")
+    except OSError:
+        os.close(handle)
+        raise
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -78,6 +78,8 @@ class ExtractionJob:
         """Compute what is missing, and write the dataset. Raises as `jaxreg.extract_features`."""
         begin = time.perf_counter()
         settings = self.settings
+        for note in self.examples.notes:
+            self.say(f"note: {note}")
         engine, _ = choose_engine(settings.engine, settings.precision)
         recipe, weights = choose_feature_set(settings, self.cache, self._calibration)
         prepared = time.perf_counter() - begin

@@ -33,6 +33,7 @@ class Examples:
     bookkeeping: tuple[str, ...] = ()  # index, order, time: kept, never a default
     sequential: bool = False  # consecutive frames: neighbours are alike, so blocks is the split
     unusable: tuple[tuple[str, str], ...] = ()  # (id, reason) of examples that were left out
+    notes: tuple[str, ...] = ()  # sentences for the user, without a full stop: `note: …`
 
     def __post_init__(self) -> None:
         count = len(self.ids)
