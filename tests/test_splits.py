@@ -1,7 +1,10 @@
 """Every split against a slow, plain reading of its rule."""
 
+import datetime
+import decimal
 import hashlib
 import math
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -254,6 +257,52 @@ def test_group_fills_each_side_from_as_few_values_as_there_are_sides(shares):
     assert len(set(result.labels)) == values
 
 
+DAY = datetime.date(2024, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0.5, 1.5, 2.25, -1.0],
+        [DAY + datetime.timedelta(days) for days in range(4)],
+        [datetime.datetime(2024, 1, 1, hour) for hour in range(4)],
+        [decimal.Decimal(number) for number in ("0.1", "0.25", "1.5", "7")],
+        [True, False],
+    ],
+    ids=["float", "date", "time", "decimal", "bool"],
+)
+def test_group_takes_values_of_any_type_as_names(values):
+    names = [str(value) for value in values]
+    rows = np.random.default_rng(0).integers(len(values), size=80)
+    by_value = pa.table({"drive": [values[row] for row in rows]})
+    by_name = pa.table({"drive": [names[row] for row in rows]})
+    labels = split("group:drive", 80, columns=by_value).labels
+    for value in range(len(values)):
+        assert len(set(labels[rows == value])) == 1
+    assert set(labels) == {"train", "validation"}
+    # the note counts the values
+    assert split("group:drive", 80, columns=by_value).notes == (
+        split("group:drive", 80, columns=by_name).notes
+    )
+
+
+def test_group_takes_nan_and_missing_numbers_as_one_value():
+    columns = pa.table({"drive": pa.array([1.0, None, math.nan, 2.0] * 10, from_pandas=False)})
+    labels = split("group:drive", 40, columns=columns).labels.reshape(10, 4)
+    assert (labels[:, 1] == labels[:, 2]).all()
+    assert split("group:drive", 40, columns=columns).notes[0].startswith("Of 3 values")
+
+
+def test_a_hash_says_that_it_divides_the_groups_of_the_dataset():
+    group = [f"photo {row // 4}" for row in range(80)]
+    notes = split("hash", 80, group=group).notes
+    assert len(notes) == 1
+    assert notes[0].startswith("The dataset has 20 groups, and --split hash puts rows of one group")
+    assert "--split group:group" in notes[0]
+    for harmless in (["one"] * 80, [f"photo {row}" for row in range(80)], None):
+        assert split("hash", 80, group=harmless).notes == ()
+
+
 def test_group_group_is_the_datasets_own():
     group = ["a", "b", "c"] * 10
     labels = split("group:group", 30, group=group, validation=0.3).labels.reshape(10, 3)
@@ -275,23 +324,51 @@ def test_group_group_is_the_datasets_own():
         ("blocks:1", 9, {}, r"--split blocks:1\n(.|\n)*2 or more"),
         ("blocks:-3", 9, {}, r"--split blocks:-3\n(.|\n)*2 or more"),
         ("blocks:ten", 9, {}, r"--split blocks:ten\n(.|\n)*2 or more"),
-        ("blocks:2", 9, {"test": 0.2}, "holds out 2 of 2 runs"),
-        ("blocks", 2, {}, r"no train rows \(0 train, 1 validation, 1 left-out\)(.|\n)*--gap"),
-        ("blocks", 50, {"gap": 0.4}, r"no train rows(.|\n)*a smaller --gap"),
+        ("blocks:2", 9, {"test": 0.2}, r"holds out 2 of 2 runs(.|\n)*try: blocks:3"),
+        ("blocks:9", 99, {"test": 0.5, "validation": 0.49}, r"10 of 9 runs(.|\n)*smaller shares"),
+        ("blocks", 2, {}, r"no train rows \(0 train, 1 validation, 1 left-out\)(.|\n)*more rows"),
+        ("blocks", 50, {"gap": 0.4}, r"no train rows(.|\n)*try: --split blocks:5"),
         ("blocks", 9, {"group": list("abcdefghi")}, r"no validation rows(.|\n)*group:group"),
+        ("blocks", 2, {"gap": 0.4, "group": list("aa")}, r"no train rows(.|\n)*more rows"),
         ("tail", 5, {"test": 0.01, "validation": 0.01}, "no validation rows"),
         ("hash", 12, {"validation": 1e-9}, r"no validation rows \(12 train(.|\n)*--validation"),
         ("hash", 12, {"test": 1e-9, "validation": 0.5}, r"no test rows(.|\n)*greater --test"),
         ("hash", 12, {"validation": 0.9999999}, r"no train rows(.|\n)*smaller --validation"),
-        ("group", 100, {"columns": DRIVES}, "no column is named(.|\n)*drive, session, tinted"),
-        ("group:group", 100, {"columns": DRIVES}, "no such column(.|\n)*drive, session, tinted"),
+        ("group", 100, {"columns": DRIVES}, "no column is named(.|\n)*session, speed, tinted"),
+        ("group:group", 100, {"columns": DRIVES}, "no such column(.|\n)*session, speed, tinted"),
         ("group:drvie", 100, {"columns": DRIVES}, "no such column(.|\n)*try: group:drive"),
-        ("group:speed", 100, {"columns": DRIVES}, "that column holds double values"),
-        ("group:x", 9, {"columns": pa.table({"id": list("abc"), "b": [1, 2, 3]})}, "numbers: b\n"),
+        ("group:x", 9, {"columns": pa.table({"id": list("abc"), "b": [1, 2, 3]})}, "dataset: b"),
+        ("group:x", 9, {"columns": pa.table({"id": list("abc")})}, "--group-column COLUMN"),
+        ("drive", 100, {"columns": DRIVES}, "try: group:drive"),
         ("group:row", 2, {"columns": pa.table({"row": [1, 1]})}, "1 distinct value\n"),
         ("group:row", 2, {"columns": pa.table({"row": [1, 2]}), "test": 0.1}, "at least 3"),
     ],
 )
 def test_what_cannot_be_split_is_told(kind, rows, changes, message):
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as refused:
         split(kind, rows, **changes)
+    assert_not_weaker(kind, refused.value.remedy)
+
+
+STRENGTHS = ("tail", "hash", "blocks", "group")
+"""From the weakest: what keeps fewer rows that are alike on one side comes first."""
+
+
+def assert_not_weaker(kind: str, remedy: str) -> None:
+    """A remedy names no weaker kind of split, no smaller gap, and no shorter blocks."""
+    assert "gap" not in remedy
+    name, _, argument = kind.partition(":")
+    if name in STRENGTHS:
+        named = re.findall("tail|hash|blocks|group", remedy)
+        assert all(STRENGTHS.index(other) >= STRENGTHS.index(name) for other in named), remedy
+    blocks = re.search(r"blocks:(\d+)", remedy)
+    if name == "blocks" and blocks and argument.isdecimal() and int(argument) > 2:
+        assert int(blocks[1]) <= int(argument), remedy
+
+
+def test_the_blocks_that_a_message_offers_can_be_had():
+    for rows, changes in [(50, {"gap": 0.4}), (30, {"gap": 0.2, "test": 0.1})]:
+        with pytest.raises(InputError) as refused:
+            split("blocks:9", rows, **changes)
+        offered = refused.value.remedy.removeprefix("--split ")
+        assert {"train", "validation"} <= set(split(offered, rows, **changes).labels)

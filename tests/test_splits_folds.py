@@ -8,7 +8,7 @@ from sklearn.model_selection import GroupKFold
 from jaxreg.errors import InputError
 from jaxreg.splits.folds import split_folds
 from jaxreg.splits.sides import Split
-from test_splits import digest, letters
+from test_splits import assert_not_weaker, digest, letters
 
 
 def folds(number: int, kind: str, rows: int, **changes) -> tuple[Split, ...]:
@@ -93,9 +93,10 @@ def test_the_hash_is_by_image_and_what_is_watched_is_another_hash():
 @pytest.mark.parametrize(
     ("kind", "changes", "found"),
     [
-        ("tail", {}, r"--folds 5 with --split tail[\s\S]*blocks, hash or group:COLUMN"),
-        ("blocks:3", {}, r"--folds 5 of --split blocks:3[\s\S]*blocks:5"),
-        ("group:drive", {"rows": 4}, r"'drive' has 4 distinct values[\s\S]*fewer --folds"),
+        ("tail", {}, r"--folds 5 with --split tail[\s\S]*group:COLUMN, blocks or hash"),
+        ("blocks:3", {}, r"--folds 5 of --split blocks:3[\s\S]*try: --folds 3"),
+        ("group:drive", {"rows": 4}, r"'drive' has 4 distinct values[\s\S]*try: --folds 4"),
+        ("group:drive", {"rows": 2}, r"'drive' has 2 distinct values[\s\S]*other values"),
         ("gruop:drive", {}, "no split 'gruop:drive'"),
         ("hash", {"rows": 6}, r"leaves no [\s\S]*fewer --folds, or more rows"),
         ("blocks", {"gap": 0.4}, "leaves no train rows"),
@@ -103,8 +104,14 @@ def test_the_hash_is_by_image_and_what_is_watched_is_another_hash():
 )
 def test_folds_that_cannot_be_are_refused(kind, changes, found):
     rows = changes.pop("rows", 100)
-    with pytest.raises(InputError, match=found):
+    with pytest.raises(InputError, match=found) as refused:
         folds(5, kind, rows, **changes)
+    assert_not_weaker(kind, refused.value.remedy)
+
+
+def test_few_images_are_told_with_folds_too():
+    for split in folds(3, "hash", 90, digests=[digest(i % 5) for i in range(90)]):
+        assert "only 5 distinct images" in split.notes[0]
 
 
 def test_folds_that_leave_one_value_outside_are_refused():

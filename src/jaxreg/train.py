@@ -1,6 +1,6 @@
 """`jaxreg train`: train a head on cached features, in seconds, again and again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,6 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         cli.say(head_text(run.settings, summary, run.targets))
     if own.preset == "best" and (note := _other_features(run.settings.columns)):
         cli.say(note)
+    for finding in summary.verdict["findings"]:
+        if finding["severity"] != "error":  # the headline has the errors
+            cli.say(_finding_text(finding))
     cli.say(summary.verdict["headline"])
     cli.say(f"report: {run.path / 'report.html'}")
     if own.json:
@@ -80,6 +83,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     codes = [finding["code"] for finding in summary.verdict["findings"]]
     dead = summary.dead or "non-finite" in codes
     return DEAD if dead and run.summary != before else 0  # the same again: nothing was trained
+
+
+def _finding_text(finding: Mapping[str, str]) -> str:
+    remedy = f" (try: {finding['remedy']})" if finding["remedy"] else ""
+    return f"{finding['severity']}: {finding['evidence']}{remedy}"
 
 
 def _other_features(columns: Sequence[str]) -> str | None:

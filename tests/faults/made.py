@@ -34,6 +34,7 @@ class Made:
     order: np.ndarray
     sequential: bool = False
     split: str = "hash"
+    units: int = 100
     random_seed: int | None = None
     config: TrainConfig = field(default=CONFIG)
 
@@ -154,6 +155,7 @@ def train(made: Made) -> Observed:
         order=made.order,
         sequential=made.sequential,
         split=made.split,
+        units=made.units,
         sampled=sampled,
         x=x[sampled],
         history={name: np.asarray(getattr(history, name))[:epochs] for name in history._fields},

@@ -156,7 +156,7 @@ def _split(dataset: Dataset, y: np.ndarray, config: TrainConfig) -> tuple[Split,
     def all_rows(split: Split) -> Split:
         labels = np.full(len(dataset), "left-out", dtype=object)
         labels[usable] = split.labels
-        return Split(labels, split.kind, split.notes)
+        return replace(split, labels=labels)
 
     if config.folds is None:
         return all_rows(split_rows(kind, test=config.test, **common)), ()
@@ -166,7 +166,8 @@ def _split(dataset: Dataset, y: np.ndarray, config: TrainConfig) -> tuple[Split,
         f"{len(folds)} folds of {min(sizes)} to {max(sizes)} rows: each is scored by a head that "
         "neither trained on it nor was stopped by it."
     )
-    whole = Split(np.full(len(kept), "validation"), folds[0].kind, (note,))
+    of_all = [one for one in folds[0].notes if all(one in fold.notes for fold in folds)]
+    whole = replace(folds[0], labels=np.full(len(kept), "validation"), notes=(note, *of_all))
     return all_rows(whole), tuple(map(all_rows, folds))
 
 

@@ -1,7 +1,8 @@
 """The verdict of a finished run: observe its members, judge each, and join the verdicts."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -60,6 +61,7 @@ def observe(
         order=order,
         sequential=dataset.sequential,
         split=experiment.split.kind,
+        units=experiment.split.units,
         sampled=sampled,
         x=read_rows(experiment.x, sampled),
         history={n: np.array([float(row[n]) for row in history]) for n in names},
@@ -77,17 +79,22 @@ def verdict_of(
     """The `verdict` of summary.json.
 
     With several members, the headline compares their pooled predictions. A finding is kept if at
-    least half of the judged members have it, or if it is an error in one of them.
+    least half of the judged members have it, or if it is an error in one of them; it names them.
+    If the pooled predictions learn, an error in fewer than half is a warning where those members
+    do not learn: their share of the error is in the score.
     """
-    verdicts = []
+    judged = []
     for number in judged_members(trained.states):
         member, state = members[number], trained.states[number]
         history = trained.history_of(member)
-        verdicts.append(judge(observe(member, state, history, predictions.by_member[number])))
-    if len(members) == 1:
-        return verdicts[0]
+        obs = observe(member, state, history, predictions.by_member[number])
+        verdict = judge(obs)
+        if len(members) == 1:
+            return verdict
+        found = [Finding(**finding) for finding in verdict["findings"]]
+        judged.append(Judged(member, obs.learns, found))
     compared = _compare(experiment, members[0].config.head == "ridge", predictions)
-    findings = _join([verdict["findings"] for verdict in verdicts])
+    findings = join(judged, learns=compared.learns)
     errors = [finding for finding in findings if finding.severity == "error"]
     return {
         "healthy": compared.learns and not errors,
@@ -123,17 +130,39 @@ def _compare(experiment: Experiment, is_ridge: bool, predictions: RunPredictions
     )
 
 
-def _join(by_member: Sequence[Sequence[dict[str, Any]]]) -> list[Finding]:
-    """One finding for each cause, with the evidence of the first member that has it."""
-    by_code: dict[str, list[dict[str, Any]]] = {}
-    for findings in by_member:
-        for finding in findings:
-            by_code.setdefault(finding["code"], []).append(finding)
+class Judged(NamedTuple):
+    """What was found in one training of several."""
+
+    member: Member
+    learns: bool
+    findings: Sequence[Finding]
+
+
+def join(judged: Sequence[Judged], *, learns: bool) -> list[Finding]:
+    """One finding for each cause, with the evidence of the first member that has it at its worst.
+
+    Args:
+        judged: the members.
+        learns: whether their pooled predictions do.
+    """
+    by_code: dict[str, list[tuple[Judged, Finding]]] = {}
+    for one in judged:
+        for finding in one.findings:
+            by_code.setdefault(finding.code, []).append((one, finding))
     joined = []
     for same in by_code.values():
-        worst = min(same, key=lambda finding: ORDER.index(finding["severity"]))
-        if worst["severity"] == "error" or 2 * len(same) >= len(by_member):
-            of = f" ({len(same)} of {len(by_member)} trainings)"
-            share = of if len(same) < len(by_member) else ""
-            joined.append(Finding(**{**worst, "evidence": worst["evidence"] + share}))
+        of, worst = min(same, key=lambda pair: ORDER.index(pair[1].severity))
+        few = 2 * len(same) < len(judged)
+        if few and worst.severity != "error":
+            continue
+        severity = "warning" if few and learns and not of.learns else worst.severity
+        names = ", ".join(_name(one.member) for one, _ in same)
+        share = f" ({len(same)} of {len(judged)} trainings: {names})"
+        evidence = worst.evidence + (share if len(same) < len(judged) else "")
+        joined.append(replace(worst, severity=severity, evidence=evidence))
     return sorted(joined, key=lambda finding: ORDER.index(finding.severity))
+
+
+def _name(member: Member) -> str:
+    """The name of a training of several, with the numbers that history.csv has."""
+    return " ".join(f"{name} {number}" for name, number in member.label.items())

@@ -77,7 +77,8 @@ def by_blocks(cut: Runs, validation: float, test: float, gap: float) -> Split:
     is_test, _ = _spread(nth, tests[cut.of], held[cut.of])
     chosen &= ~uncut[cut.of]
     labels = cut.labels(chosen & ~is_test, chosen & is_test, gap)
-    return Split(labels, f"blocks:{cut.runs}", _notes(labels, gap, int(uncut.sum())))
+    notes = _notes(labels, gap, int(uncut.sum()))
+    return Split(labels, f"blocks:{cut.runs}", cut.runs, notes)
 
 
 def fold_blocks(cut: Runs, folds: int, validation: float, gap: float, seed: int) -> list[Split]:
@@ -94,7 +95,7 @@ def fold_blocks(cut: Runs, folds: int, validation: float, gap: float, seed: int)
         chosen, _ = _spread(nth, stopping, np.maximum(rest, 1))
         chosen &= ~held_out & (stopping < rest)  # else nothing would be left to train on
         labels = cut.labels(chosen, held_out, gap)
-        splits.append(Split(labels, f"blocks:{cut.runs}", _notes(labels, gap, 0)))
+        splits.append(Split(labels, f"blocks:{cut.runs}", cut.runs, _notes(labels, gap, 0)))
     return splits
 
 
@@ -147,9 +148,11 @@ def number_of_runs(argument: str, validation: float, test: float) -> int:
         )
     held_out = share_of(validation, runs) + share_of(test, runs)
     if held_out >= runs:
+        fewest = 3 if test else 2
         raise InputError(
             f"blocks:{runs} with --validation {validation:g} and --test {test:g} holds out "
             f"{held_out} of {runs} runs, so that no training rows are left",
-            remedy="more runs, or smaller shares",
+            expected=f"at least {fewest} runs, one for each side" if runs < fewest else "",
+            remedy=f"blocks:{fewest}" if runs < fewest else "smaller shares",
         )
     return runs

@@ -9,9 +9,8 @@ from jaxreg.errors import InputError
 from jaxreg.splits.blocks import DEFAULT_RUNS, cut_runs, fold_blocks, number_of_runs
 from jaxreg.splits.sides import LABEL, TEST, TRAIN, VALIDATION, Split, places_of, share_of
 from jaxreg.splits.split import (
-    FEWEST_DIGESTS,
-    dense_ranks,
     group_values,
+    names_to_hash,
     refuse_empty_side,
     unknown_kind,
 )
@@ -48,22 +47,23 @@ def split_folds(
         if runs < folds:
             raise InputError(
                 f"--folds {folds} of --split {kind}",
-                expected=f"at least as many runs as folds: blocks:{folds}",
+                expected="at most as many folds as blocks",
+                remedy=f"--folds {runs}",
             )
         cut = cut_runs(runs, order, group, len(ids), seed)
         splits = fold_blocks(cut, folds, validation, gap, seed)
     elif name == "group":
         splits = _by_group(folds, argument, columns, group, validation, seed)
     elif kind == "hash":
-        splits = _by_hash(folds, digests, ids, validation)
+        splits = _by_hash(folds, digests, ids, group, validation)
     elif kind == "tail":
         raise InputError(
             f"--folds {folds} with --split tail, which has only one end",
-            expected="blocks, hash or group:COLUMN",
+            expected="group:COLUMN, blocks or hash",
             remedy="--split blocks",
         )
     else:
-        raise unknown_kind(kind, name)
+        raise unknown_kind(kind, name, columns)
     for split in splits:
         more = "fewer --folds, or more rows" if folds > 2 else "more rows"
         refuse_empty_side(split, test=1 / folds, remedy=more)
@@ -81,14 +81,15 @@ def _by_group(
     """Whole values of a column in one fold, of about equal rows: scikit-learn's GroupKFold."""
     from sklearn.model_selection import GroupKFold, GroupShuffleSplit
 
-    values = dense_ranks(group_values(name, columns, group))
+    values = group_values(name, columns, group)
     distinct = int(values.max()) + 1
     # outside the largest fold two values must be left, one to train on and one to watch
     if distinct < folds or distinct - -(-distinct // folds) < 2:
+        fewer = f"--folds {distinct}" if 3 <= distinct < folds else ""
         raise InputError(
             f"column {name!r} has {distinct} distinct value{'s' * (distinct != 1)}",
             expected=f"enough for {folds} folds, and one each to train and to watch outside of any",
-            remedy=f"{'fewer --folds, ' * (distinct < folds)}another column, or --split blocks",
+            remedy=fewer or f"extract rows with other values of {name!r} too",
         )
     splits = []
     dealing = GroupKFold(folds, shuffle=True, random_state=seed)
@@ -100,22 +101,24 @@ def _by_group(
         _, stopping = next(drawing.split(rest, groups=inner))
         labels = np.full(len(values), TRAIN, dtype=LABEL)
         labels[held_out], labels[rest[stopping]] = TEST, VALIDATION
-        splits.append(Split(labels, f"group:{name}"))
+        splits.append(Split(labels, f"group:{name}", distinct))
     return splits
 
 
 def _by_hash(
-    folds: int, digests: Sequence[str], ids: Sequence[str], validation: float
+    folds: int,
+    digests: Sequence[str],
+    ids: Sequence[str],
+    group: Sequence[str] | None,
+    validation: float,
 ) -> list[Split]:
     """A row's fold, and whether it is stopping in the others, follow from its image alone."""
-    few = len(set(digests)) < FEWEST_DIGESTS
-    names = ids if few else digests
+    names, units, notes = names_to_hash(digests, ids, group)
     fold = (places_of(names) * folds).astype(np.int64)
     stopping = places_of(f"watched:{name}" for name in names) < validation
-    notes = ("There are so few distinct images that rows were split by their id.",) if few else ()
     splits = []
     for number in range(folds):
         labels = np.where(stopping, VALIDATION, TRAIN).astype(LABEL)
         labels[fold == number] = TEST
-        splits.append(Split(labels, "hash", notes))
+        splits.append(Split(labels, "hash", units, notes))
     return splits

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from jaxreg.splits.blocks import DEFAULT_RUNS, Runs, cut_runs
 from jaxreg.splits.sides import share_of
-from jaxreg.splits.split import dense_ranks, group_values
+from jaxreg.splits.split import group_values
 
 LONGEST = 128  # moments of a unit: longer blocks are judged in pieces of so many
 WIDEST_GAP = 32  # moments beside it
@@ -48,7 +48,7 @@ def training_groups(
     """
     name, _, argument = kind.partition(":")
     if name == "group":
-        values = dense_ranks(group_values(argument, columns, group))[rows]
+        values = group_values(argument, columns, group)[rows]
         found = [np.flatnonzero(values == value) for value in np.unique(values)]
         pieces = [some[i : i + LARGEST] for some in found for i in range(0, len(some), LARGEST)]
         return [HeldOutGroup(some, np.ones(len(some), bool)) for some in pieces]

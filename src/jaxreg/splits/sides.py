@@ -16,6 +16,7 @@ class Split:
 
     labels: np.ndarray  # text, one per row: train, validation, test or left-out
     kind: str  # resolved, as blocks:10
+    units: int  # how many parts of the rows it can hold out: blocks, groups, images or rows
     notes: tuple[str, ...] = ()  # whole sentences
 
 

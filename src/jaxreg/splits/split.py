@@ -15,6 +15,7 @@ from jaxreg.splits.sides import LABEL, LEFT_OUT, TEST, TRAIN, VALIDATION, Split,
 KINDS = ("tail", "hash", "blocks[:N]", "group:COLUMN")
 """What `--split` takes."""
 
+MOST_TRIED = 30  # numbers of blocks, in search of one that a message can offer
 FEWEST_DIGESTS = 10  # with fewer distinct images a hash of them is no share of the rows
 
 
@@ -55,9 +56,22 @@ def split_rows(
             expected="at least 2, one to train on and one to validate on",
             remedy="extract more images, or a target with fewer missing values",
         )
+    remedy = ""
     if name == "blocks":
         runs = number_of_runs(argument, validation, test)
-        split = by_blocks(cut_runs(runs, order, group, len(ids), seed), validation, test, gap)
+
+        def blocks(number: int) -> Split:
+            cut = cut_runs(number, order, group, len(ids), seed)
+            return by_blocks(cut, validation, test, gap)
+
+        split = blocks(runs)
+        if _empty_sides(split, test):
+            longer = map(blocks, range(min(runs, MOST_TRIED) - 1, 1 + bool(test), -1))
+            works = next((one for one in longer if not _empty_sides(one, test)), None)
+            if works is not None:
+                remedy = f"--split {works.kind}"
+            elif group is not None and len(set(group)) > 1 + bool(test):
+                remedy = "--split group:group"
     elif name == "group":
         split = _by_group(argument, columns, group, validation, test, seed)
     elif kind == "tail":
@@ -65,33 +79,50 @@ def split_rows(
         # Keras' validation_split: the first int(floor(rows * (1 - share))) rows train
         labels[math.floor(len(ids) * (1 - (validation + test))) :] = VALIDATION
         labels[math.floor(len(ids) * (1 - test)) :] = TEST
-        split = Split(labels, kind)
+        split = Split(labels, kind, len(ids))
     elif kind == "hash":
-        split = _by_hash(digests, ids, validation, test)
+        split = _by_hash(digests, ids, group, validation, test)
     else:
-        raise unknown_kind(kind, name)
-    refuse_empty_side(split, test)
+        raise unknown_kind(kind, name, columns)
+    refuse_empty_side(split, test, remedy)
     return split
 
 
-def _by_hash(digests: Sequence[str], ids: Sequence[str], validation: float, test: float) -> Split:
+def _by_hash(
+    digests: Sequence[str],
+    ids: Sequence[str],
+    group: Sequence[str] | None,
+    validation: float,
+    test: float,
+) -> Split:
     """A row's side follows from its image alone, so that it never changes as a dataset grows."""
-    images = pa.array(digests, pa.string()).dictionary_encode()
-    distinct = len(images.dictionary)
-    if distinct >= FEWEST_DIGESTS:
-        places = places_of(images.dictionary.to_pylist())[images.indices.to_numpy()]
-        notes = ()
-    else:
-        places = places_of(ids)
-        noun = "image" if distinct == 1 else "images"
-        notes = (
-            f"There are only {distinct} distinct {noun}, so rows were split by their id: "
-            "the same image may stand on both sides.",
-        )
+    names, units, notes = names_to_hash(digests, ids, group)
+    places = places_of(names)
     labels = np.full(len(places), TRAIN, dtype=LABEL)
     labels[places < validation + test] = TEST
     labels[places < validation] = VALIDATION
-    return Split(labels, "hash", notes)
+    return Split(labels, "hash", units, notes)
+
+
+def names_to_hash(
+    digests: Sequence[str], ids: Sequence[str], group: Sequence[str] | None
+) -> tuple[Sequence[str], int, tuple[str, ...]]:
+    """What decides each row's side, how many of these differ, and notes on what may leak."""
+    names, distinct, notes = digests, len(set(digests)), []
+    if distinct < FEWEST_DIGESTS:
+        noun = "image" if distinct == 1 else "images"
+        notes.append(
+            f"There are only {distinct} distinct {noun}, so rows were split by their id: "
+            "the same image may stand on both sides."
+        )
+        names, distinct = ids, len(ids)
+    groups = len(set(group)) if group is not None else 1
+    if 1 < groups < len(ids):
+        notes.append(
+            f"The dataset has {groups} groups, and --split hash puts rows of one group on both "
+            "sides. --split group:group keeps each group on one side."
+        )
+    return names, distinct, tuple(notes)
 
 
 def _by_group(
@@ -105,14 +136,14 @@ def _by_group(
     """Whole values of a column on one side, drawn by scikit-learn's GroupShuffleSplit."""
     from sklearn.model_selection import GroupShuffleSplit
 
-    values = dense_ranks(group_values(name, columns, group))
+    values = group_values(name, columns, group)
     distinct = int(values.max()) + 1
     wanted = 3 if test else 2
     if distinct < wanted:
         raise InputError(
             f"column {name!r} has {distinct} distinct value{'s' * (distinct != 1)}",
             expected=f"at least {wanted}, one for each side",
-            remedy="another column, or --split blocks",
+            remedy=f"extract rows with other values of {name!r} too",
         )
     # Counts, and a value spared for each other side: scikit-learn refuses shares that leave none.
     tests = min(int(share_of(test, distinct)), distinct - 2)
@@ -130,77 +161,73 @@ def _by_group(
         f"Of {distinct} values of {name!r}, {validations} validate"
         f"{f', {tests} test' * bool(tests)} and {distinct - validations - tests} train."
     )
-    return Split(labels, f"group:{name}", (note,))
+    return Split(labels, f"group:{name}", distinct, (note,))
 
 
-def group_values(
-    name: str, columns: pa.Table, group: Sequence[str] | None
-) -> pa.Array | pa.ChunkedArray:
+def group_values(name: str, columns: pa.Table, group: Sequence[str] | None) -> np.ndarray:
+    """The group of each row as a number from 0, in the order of the values.
+
+    Values of any type are names. Missing values and NaN are one value, the last.
+
+    Raises:
+        InputError: there is no such column.
+    """
     if name == "group" and group is not None:
-        return pa.array(group, pa.string())
-    usable = [field.name for field in columns.schema if _names_things(field.type)]
-    if name in usable:
-        return columns[name]
-    candidates = [column for column in usable if column not in RESERVED]
+        return _dense_ranks(pa.array(group, pa.string()))
+    if name in columns.column_names:
+        return _dense_ranks(columns[name])
+    candidates = [column for column in columns.column_names if column not in RESERVED]
     if group is not None:
         candidates.append("group")
     near = nearest(name, candidates)
-    if name in columns.column_names:
-        problem = f"that column holds {columns.schema.field(name).type} values"
-    else:
-        problem = "the dataset has no such column" if name else "no column is named"
+    problem = "the dataset has no such column" if name else "no column is named"
+    again = "" if candidates else "jaxreg extract … --group-column COLUMN"
     raise InputError(
         f"--split group:{name}: {problem}",
-        expected=f"a column of text or whole numbers: {', '.join(candidates) or 'it has none'}",
-        remedy=f"group:{near}" if near else "--split blocks or --split hash",
+        expected=f"a column of the dataset: {', '.join(candidates) or 'it has none'}",
+        remedy=f"group:{near}" if near else again,
     )
 
 
-def _names_things(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def dense_ranks(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """Each value as a number from 0, in sorted order; missing ones are one value, the last."""
+def _dense_ranks(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
+    if pa.types.is_floating(values.type):
+        numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        values = pa.array(numbers, from_pandas=True)  # NaN is a missing value
     ranks = pc.rank(  # pyright: ignore[reportAttributeAccessIssue] (made on import)
         values, sort_keys="ascending", tiebreaker="dense"
     )
     return ranks.to_numpy().astype(np.int64) - 1
 
 
-def unknown_kind(kind: str, name: str) -> InputError:
+def unknown_kind(kind: str, name: str, columns: pa.Table) -> InputError:
     words = {known.partition("[")[0].partition(":")[0]: known for known in KINDS}
     near = nearest(name, words)
+    column = f"group:{kind}" if kind in columns.column_names else ""
     return InputError(
         f"no split {kind!r}",
         expected=", ".join(KINDS),
-        remedy=words[near] if near else "leave --split out for the source's own",
+        remedy=column or (words[near] if near else ""),
     )
 
 
 def refuse_empty_side(split: Split, test: float, remedy: str = "") -> None:
-    """Raise InputError if a side has no rows; `remedy` instead of what the kind of split knows."""
+    """Raise InputError if a side has no rows, with that remedy or a general one.
+
+    No remedy offers a weaker split, which would put rows that are alike on both sides.
+    """
+    for side in _empty_sides(split, test):
+        sides = (TRAIN, VALIDATION, TEST, LEFT_OUT) if test else (TRAIN, VALIDATION, LEFT_OUT)
+        counts = ", ".join(f"{(split.labels == name).sum()} {name}" for name in sides)
+        share = "a smaller --validation or --test" if side == TRAIN else f"a greater --{side}"
+        raise InputError(
+            f"--split {split.kind} leaves no {side} rows ({counts})",
+            expected="at least 1 row on each side",
+            remedy=remedy or f"{share}, or more rows",
+        )
+
+
+def _empty_sides(split: Split, test: float) -> list[str]:
     sides = (TRAIN, VALIDATION, TEST) if test else (TRAIN, VALIDATION)
-    counts = {side: int((split.labels == side).sum()) for side in (*sides, LEFT_OUT)}
-    for side in sides:
-        if not counts[side]:
-            listed = ", ".join(f"{count} {name}" for name, count in counts.items())
-            raise InputError(
-                f"--split {split.kind} leaves no {side} rows ({listed})",
-                expected="at least 1 row on each side",
-                remedy=remedy or _how_to_fill(side, split.kind),
-            )
-
-
-def _how_to_fill(side: str, kind: str) -> str:
-    if kind.startswith("blocks"):
-        if side == TRAIN:
-            return "a smaller --gap or --validation, or fewer runs"
-        return "--split group:group if the sequences are short, else --split tail"
-    if side == TRAIN:
-        return "a smaller --validation or --test, or more rows"
-    return f"a greater --{side}, more rows, or --split tail"
+    return [side for side in sides if not (split.labels == side).any()]

@@ -112,7 +112,8 @@ CAUSES: tuple[Cause, ...] = (
         "high",
         f"{TUNED}. It is an error where the error without them is above 0.9 of the median "
         "predictor's, or above twice the measured one",
-        "--split blocks, or hash for copies", split_leakage.split_leak, "leak",
+        "a stronger --split, or one group for rows that belong together",
+        split_leakage.split_leak, "leak",
     ),
     Cause(
         "validation-shift", "warning", "error",
@@ -122,7 +123,8 @@ CAUSES: tuple[Cause, ...] = (
         f"range; features: {split_leakage.SHIFT:g} std and {split_leakage.UNUSUAL:g} times the "
         "usual shift. Where the run learns, the training error must also be below "
         f"{split_leakage.UNLIKE:g} of the validation error",
-        TUNED, "another --split", split_leakage.validation_shift, "shift",
+        TUNED, "--folds 5, which hold out every row once; more images like those of the validation "
+        "rows; never a weaker --split", split_leakage.validation_shift, "shift",
     ),
     Cause(
         "target-scale", "warning", "error",

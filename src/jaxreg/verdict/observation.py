@@ -50,6 +50,7 @@ class Observed:
     order: np.ndarray  # (rows,) int, its place in that
     sequential: bool  # neighbours in the order are consecutive frames
     split: str  # resolved, as blocks:10
+    units: int  # how many parts of the rows it can hold out, as `Split.units`
     sampled: np.ndarray  # row numbers, rising, as `sampling.choose_rows` gives them
     x: np.ndarray  # (sampled, columns) features as stored
     history: Mapping[str, np.ndarray]  # loss, val_loss, val_mae, learning_rate, one per epoch

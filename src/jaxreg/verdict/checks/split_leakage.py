@@ -1,4 +1,10 @@
-"""Looks for validation rows that nearly equal training rows, and for some unlike all of them."""
+"""Looks for validation rows that nearly equal training rows, and for some unlike all of them.
+
+No remedy weakens the split. From the strongest: groups, blocks, a hash, the tail.
+"""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +42,7 @@ def _copies(obs: Observed) -> Evidence | None:
         sentence += f"; on the others the MAE is {error:.3g}, the median predictor's {median:.3g}"
         numbers |= {"others": error}
         severity = _severity(error, obs.mae, median)
-    return Evidence(sentence, {"split": "hash"}, numbers, severity)
+    return Evidence(sentence, _apart_from_copies(obs), numbers, severity)
 
 
 def _neighbours(obs: Observed) -> Evidence | None:
@@ -66,7 +72,7 @@ def _neighbours(obs: Observed) -> Evidence | None:
     )
     numbers = {"share": share, "ratio": ratio, "in_blocks": in_blocks, "on_split": on_split}
     severity = _severity(in_blocks, on_split, median)
-    return Evidence(sentence, {"split": "blocks"}, numbers, severity)
+    return Evidence(sentence, _apart_from_neighbours(obs), numbers, severity)
 
 
 def _severity(held_out: float, measured: float, median: float) -> Severity:
@@ -95,7 +101,6 @@ def validation_shift(obs: Observed) -> Evidence | None:
         return None
     if obs.learns and obs.train_mae > UNLIKE * obs.mae:
         return None
-    other = "hash" if obs.split in ("tail", "blocks") or not obs.sequential else "blocks:20"
     y, validation = obs.y[obs.train].astype(np.float64), obs.y[obs.validation].astype(np.float64)
     std = np.where(y.std(axis=0) > 0, y.std(axis=0), 1.0)
     moved = float((np.abs(validation.mean(axis=0) - y.mean(axis=0)) / std).max())
@@ -105,7 +110,7 @@ def validation_shift(obs: Observed) -> Evidence | None:
             f"the mean of the validation targets lies {moved:.2g} std from that of the training "
             f"targets, and {outside:.0%} of the validation targets are outside their range"
         )
-        return Evidence(sentence, {"split": other}, {"moved": moved, "outside": outside})
+        return Evidence(sentence, _all_held_out(obs), {"moved": moved, "outside": outside})
     standard = np.clip(obs.standard, -10, 10)
     trained = standard[obs.sample_train]
     shift = _shift(standard[obs.sample_validation], trained)
@@ -117,7 +122,40 @@ def validation_shift(obs: Observed) -> Evidence | None:
         "training rows (root mean square over columns); parts of the training rows lie "
         f"{usual:.2g} from each other"
     )
-    return Evidence(sentence, {"split": other}, {"shift": shift, "usual": usual})
+    return Evidence(sentence, _all_held_out(obs), {"shift": shift, "usual": usual})
+
+
+Remedy = Mapping[str, Any] | str
+
+
+def _apart_from_copies(obs: Observed) -> Remedy:
+    """What keeps copies of an image on one side. A hash does, and it is stronger than a tail."""
+    if obs.split == "tail" and not obs.sequential and not _has_groups(obs):
+        return {"split": "hash"}
+    return f"keep one of each image, or give all its copies one group, then: {obs.extract}"
+
+
+def _apart_from_neighbours(obs: Observed) -> Remedy:
+    """What keeps neighbours in time on one side."""
+    if obs.split.startswith("group"):
+        return f"give rows that follow one another one group (--group-column), then: {obs.extract}"
+    return {"split": "group:group" if _has_groups(obs) and not obs.sequential else "blocks"}
+
+
+def _all_held_out(obs: Observed) -> Remedy:
+    """What scores more than this one choice of rows: every row is held out once."""
+    if obs.config.folds is not None:
+        return f"more images like the validation rows, then: {obs.extract}"
+    if obs.split == "tail":  # it has one end only
+        return _apart_from_neighbours(obs)
+    if obs.units < 3:  # a fold needs one part to train on, and one to watch
+        return f"more images like the validation rows, in other groups, then: {obs.extract}"
+    folds = {"folds": min(FOLDS, obs.units)}
+    return folds | {"test": 0.0} if obs.config.test else folds
+
+
+def _has_groups(obs: Observed) -> bool:
+    return bool((obs.sequence != obs.sequence[0]).any())
 
 
 def _shift(some: np.ndarray, others: np.ndarray) -> float:
