@@ -14,8 +14,9 @@ import jaxreg
 from faults.made import TUNING, photos, train
 from jaxreg import diagnose
 from jaxreg.backbone.norm_statistics import Mismatch
-from jaxreg.diagnosis import pictures, trials
+from jaxreg.diagnosis import pictures, run_diagnosis, trials
 from jaxreg.diagnosis.preprocess_match import compare
+from jaxreg.diagnosis.subject import of_run
 from jaxreg.errors import InputError
 from jaxreg.report.page import write_page
 from jaxreg.verdict.catalogue import CAUSES, PREPROCESSING
@@ -111,6 +112,26 @@ def test_the_best_column_is_named(obs) -> None:
     trial = trials.columns(obs, ["a", "b"], {"a": noise, "b": obs.x}.__getitem__)
     assert trial is not None
     assert trial.answer.startswith("b is the best")
+
+
+def test_a_single_column_gets_the_whole_command_that_adds_others(planted: Path) -> None:
+    subject = of_run(_train(planted, head="ridge"), None, lambda text: None)
+    trial = trials.columns(subject.obs, subject.columns, subject.read, subject.more)
+    assert trial is not None
+    command = trial.answer.partition("To add some: ")[2]
+    assert command.startswith("jaxreg extract planted.csv --name planted --cache ")
+    assert command.endswith("--layers mixed10 mixed2 mixed5")
+    without = trials.columns(subject.obs, subject.columns, subject.read)
+    assert without is not None
+    assert without.answer.endswith("the feature set has no other")
+
+
+def test_a_ridge_is_not_tested_as_if_it_took_steps(planted: Path) -> None:
+    run = _train(planted, head="ridge")
+    done = run_diagnosis.diagnose(
+        str(run), cache=None, ckpts=planted.parent, images=None, say=lambda text: None
+    )
+    assert set(done["tests"]) == {"columns", "noise"}
 
 
 def test_every_cause_has_a_picture_and_every_test_too(obs) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import jaxreg
 from jaxreg.cache.parts import list_parts
+from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.common.json_files import write_json
 from jaxreg.errors import InputError
@@ -121,10 +122,27 @@ def test_a_column_that_is_not_there_gets_the_nearest_as_it_was_asked(planted: Pa
         InputError, match=r"no identity.mixed11.avg[\s\S]*try: --columns mixed10.avg"
     ):
         run_quick(planted, columns="mixed11.avg")
+    with pytest.raises(InputError, match=r"try: --columns mixed10.avg mixed10.grid2x4$"):
+        run_quick(planted, columns=("mixed10.avg", "mixd10.grid2x4"))
     with pytest.raises(InputError, match=r"no identity.mixed11.avg[\s\S]*try: --layers mixed10"):
         run_quick(planted, layers="mixed11")
     with pytest.raises(InputError, match=r"no column 'nonsense'\n  expected: LAYER.POOL"):
         run_quick(planted, columns="nonsense")
+
+
+def test_another_feature_set_offers_a_column_as_the_columns_were_asked(planted: Path) -> None:
+    cache = Cache(planted)
+    recipe = Recipe(weights="random:5:v1", weights_tag="random5")
+    cache.make_feature_set(recipe, None)
+    rows = np.ones((1, 4), np.float32)
+    cache.add(recipe.feature_set, Column(layer="mixed3", pool="max"), ["0" * 64], rows)
+    for asked, remedy in [
+        ({"columns": ("mixed10.avg",)}, "--columns mixed3.max"),
+        ({"layers": ("mixed10",)}, "--layers mixed3 --pool max"),
+    ]:
+        with pytest.raises(InputError) as refused:
+            run_quick(planted, feature_set=recipe.feature_set, **asked)
+        assert refused.value.remedy == remedy
 
 
 def test_a_run_of_format_1_is_refused_with_the_command_that_trains_it_again(planted: Path) -> None:

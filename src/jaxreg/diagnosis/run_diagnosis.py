@@ -98,13 +98,14 @@ def _subject(
 
 def _tests(subject: Subject) -> Iterator[tuple[str, Callable[[], Trial | None]]]:
     obs = subject.obs
-    bench = trials.bench_of(obs)
-    yield "overfit", lambda: trials.overfit(bench)
-    yield "rates", lambda: trials.range_test(bench)
-    yield "gradients", lambda: trials.gradients(bench)
-    yield "learning curve", lambda: trials.learning_curve(bench, len(obs.train))
-    yield "seeds", lambda: trials.seeds(bench)
-    yield "columns", lambda: trials.columns(obs, subject.columns, subject.read)
+    if obs.config.head != "ridge":  # it has no steps, rates, gradients or seeds
+        bench = trials.bench_of(obs)
+        yield "overfit", lambda: trials.overfit(bench)
+        yield "rates", lambda: trials.range_test(bench)
+        yield "gradients", lambda: trials.gradients(bench)
+        yield "learning curve", lambda: trials.learning_curve(bench, len(obs.train))
+        yield "seeds", lambda: trials.seeds(bench)
+    yield "columns", lambda: trials.columns(obs, subject.columns, subject.read, subject.more)
     yield "noise", lambda: trials.noise(obs)
 
 

@@ -26,6 +26,7 @@ from jaxreg.verdict.sampling import choose_rows
 
 Say = Callable[[str], None]
 
+OTHER_LAYERS = ("mixed2", "mixed5")  # of InceptionV3, worth a try: docs/layers.md
 EPOCHS = 60  # of the head that is trained to diagnose a dataset, on the sampled rows
 
 
@@ -43,6 +44,14 @@ class Subject:
         """The names of the columns of the feature set."""
         columns = self.experiment.cache.columns(self.experiment.recipe.feature_set)
         return [column.name for column in columns]
+
+    @property
+    def more(self) -> str:
+        """The command that adds columns of other layers; empty if only Keras knows the layers."""
+        if self.experiment.recipe.backbone != "inception_v3":
+            return ""
+        layers = dict.fromkeys([*(c.layer for c in self.experiment.columns), *OTHER_LAYERS])
+        return self.experiment.dataset.extract_command(layers=tuple(layers))
 
     def read(self, name: str) -> np.ndarray:
         """One column's features of the sampled rows. Raises InputError where some have none."""

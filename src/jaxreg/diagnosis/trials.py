@@ -151,8 +151,17 @@ def seeds(bench: Bench) -> Trial:
     return Trial("seeds", "How much is chance?", answer, {"mae": maes.tolist()}, {"mae": maes})
 
 
-def columns(obs: Observed, names: Sequence[str], read: Callable[[str], np.ndarray]) -> Trial | None:
-    """Fit a small ridge on each cached column; `read` returns its features of the sampled rows."""
+def columns(
+    obs: Observed, names: Sequence[str], read: Callable[[str], np.ndarray], more: str = ""
+) -> Trial | None:
+    """Fit a small ridge on each cached column; None if there is none.
+
+    Args:
+        obs: the training.
+        names: of the columns.
+        read: returns the features of the sampled rows in a column.
+        more: the command that adds columns.
+    """
     train, validation = obs.sample_train, obs.sample_validation
     y, maes = obs.sample_y.astype(np.float64), {}
     for name in names:
@@ -167,7 +176,7 @@ def columns(obs: Observed, names: Sequence[str], read: Callable[[str], np.ndarra
         worst = max(maes, key=lambda name: maes[name])
         answer += f"; on {worst} it reaches {maes[worst]:.3g}"
     else:
-        answer += "; the feature set has no other (extract --layers mixed2 mixed5 … adds columns)"
+        answer += "; the feature set has no other" + (f". To add some: {more}" if more else "")
     return Trial("columns", "Which column predicts best?", answer, {"mae": maes})
 
 

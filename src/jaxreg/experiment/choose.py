@@ -85,11 +85,20 @@ def _how_to_have(
 ) -> str:
     """The layer that was meant, a column that is there, or the command that computes this one."""
     if meant := layer_meant(cache.recipe(feature_set).backbone, column.layer, there):
-        columns = f"--columns {meant}.{column.pool.replace(':', '')}"
-        return columns if config.columns else f"--layers {meant}"
+        return _instead(column, dataclasses.replace(column, layer=meant), config)
     if feature_set != dataset.feature_set and there:
-        return f"--layers {there[0].layer} --pool {there[0].pool}"
+        return _instead(column, there[0], config)
     return dataset.extract_command(layers=(column.layer,), pool=column.pool, views=config.views)
+
+
+def _instead(column: Column, other: Column, config: TrainConfig) -> str:
+    """Options with another column in the place of one, as the columns were asked for."""
+    if config.columns:
+        asked = [Column.parse(name).identity for name in config.columns]
+        named = [other if one == column.identity else one for one in asked]
+        return "--columns " + " ".join(one.identity.name.partition(".")[2] for one in named)
+    pool = "" if other.pool == column.pool else f" --pool {other.pool}"
+    return f"--layers {other.layer}{pool}"
 
 
 def numbers(dataset: Dataset, name: str) -> np.ndarray:
