@@ -72,6 +72,9 @@ MEAN = {"mae": 0.32, "rmse": 0.402, "r2": 0.0, "spearman": None, "huber": 0.0699
 RIDGE = {"mae": 0.1209, "rmse": 0.164, "r2": 0.78, "spearman": 0.87, "huber": 0.0131}
 
 
+LINES = {"this model": MODEL, "ridge": RIDGE, "training median": MEDIAN, "training mean": MEAN}
+
+
 SUMMARY = Summary(
     metrics=MODEL,
     test=MODEL,
@@ -115,17 +118,13 @@ def report(pictures) -> dict[str, Any]:
         "verdict": SUMMARY.verdict,
         "summary": SUMMARY,
         "random_weights": False,
-        "scores": {
-            "validation": {
-                "this model": MODEL,
-                "ridge": RIDGE,
-                "training median": MEDIAN,
-                "training mean": MEAN,
-            },
-            "test": {"this model": MODEL, "training median": MEDIAN, "training mean": MEAN},
-        },
-        "by_target": {"validation": SUMMARY.by_target},
+        "scores": [
+            ("user/angle, validation rows (200)", LINES),
+            ("user/throttle, validation rows (200)", {"this model": MEDIAN}),
+            ("all targets, test rows (100)", {"this model": MODEL, "training mean": MEAN}),
+        ],
         "members": {},
+        "trainings": "",
         "run_facts": {
             "dataset": "tub",
             "source": {"kind": "tub", "where": "data/tub", "rows": 1000},
@@ -139,14 +138,18 @@ def report(pictures) -> dict[str, Any]:
             "run": None,
         },
         "command": "jaxreg train tub --target user/angle user/throttle",
-        "worst": [
-            (
-                f"{i}_cam_image_array_.jpg",
-                None if i == 3 else jpeg((20 * i, 120, 250 - 20 * i)),
-                {TARGETS[0]: (-1.0, 0.61 - i / 30), TARGETS[1]: (0.5, 0.123456 + i)},
-            )
-            for i in range(12)
-        ],
+        "worst": {
+            name: [
+                (
+                    f"{i}_cam_image_array_.jpg",
+                    None if i == 3 else jpeg((20 * i, 120, 250 - 20 * i)),
+                    0.5,
+                    0.123456 + i,
+                )
+                for i in range(6)
+            ]
+            for name in TARGETS
+        },
         "curves": pictures["curves"],
         "plots": [(name, pictures["predicted"], pictures["residuals"]) for name in TARGETS],
     }
@@ -220,14 +223,16 @@ def test_page_says_everything(report, tmp_path):
         "60 epochs, stopped early; scored with the weights of epoch 48.",
         "this model 0.1128 0.17 0.7654 0.8812 0.0143",
         "training median 0.3022 0.41 \N{MINUS SIGN}0.04 \N{EN DASH} 0.0711",
-        "validation rows (200)",
-        "test rows (100)",
+        "user/angle, validation rows (200)",
+        "user/throttle, validation rows (200)",
+        "all targets, test rows (100)",
+        "Several targets have no common unit.",
         "kind: tub, where: data/tub, rows: 1000",
         "head MLP 512-256-128-64",
         "40 of 1000 rows lie beside",
         "warning: inputs-unscaled The features deviate by 0.0009. What to do: --scale-features",
-        "user/throttle: true 0.5, predicted 0.1235",
-        "11_cam_image_array_.jpg",
+        "user/throttle true 0.5, predicted 0.1235",
+        "5_cam_image_array_.jpg",
         "hidden 512 256",
         "learning_rate 0.0001",
         "scale_target yes",
@@ -238,23 +243,24 @@ def test_page_says_everything(report, tmp_path):
         assert part in text
     assert "tub-3 · tub" in text
     assert "Random weights." not in text
-    # Two tables of predictors (ridge only where it was scored), one by target.
-    assert text.count("ridge") == 1
+    assert text.count("ridge") == 1  # only where it is scored
 
 
 def test_best_of_each_metric_is_marked(report, tmp_path):
-    write(report | {"by_target": {"validation": {}}}, tmp_path)
+    write(report, tmp_path)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    # Validation: MAE and Spearman are the model's, the rest the ridge's; test: all the model's.
+    # Angle: MAE and Spearman are the model's, the rest the ridge's. Throttle has one line, whose
+    # Spearman is undefined. All targets: the model's.
     marked = re.findall(r'class="best">([^<]*)<', page)
     assert marked[:5] == ["0.1128", "0.8812", "0.164", "0.78", "0.0131"]
-    assert marked[5:] == ["0.1128", "0.17", "0.7654", "0.8812", "0.0143"]
+    assert marked[5:9] == ["0.3022", "0.41", "\N{MINUS SIGN}0.04", "0.0711"]
+    assert marked[9:] == ["0.1128", "0.17", "0.7654", "0.8812", "0.0143"]
 
 
 def test_pictures_are_embedded_and_nothing_is_fetched(report, tmp_path):
     page = read(report, tmp_path)
     sources = [image["src"] or "" for image in page.all("img")]
-    assert len(sources) == 1 + 2 * 2 + 11
+    assert len(sources) == 1 + 2 * 2 + 2 * 5
     assert "no thumbnail" in page.text
     for source in sources:
         head, _, data = source.partition(";base64,")
@@ -290,13 +296,14 @@ def test_names_are_text_and_never_markup(report, tmp_path):
         "settings": {attack: attack},
         "command": attack,
         "plots": [(attack, *report["plots"][0][1:])],
-        "worst": [(attack, jpeg((1, 2, 3)), {attack: (0.0, 1.0)}), ("\udcff.jpg", None, {})],
+        "scores": [(attack, {attack: MODEL})],
+        "worst": {attack: [(attack, jpeg((1, 2, 3)), 0.0, 1.0), ("\udcff.jpg", None, 0.0, 1.0)]},
     }
     page = read(hostile, tmp_path)
     assert page.all("script") == []
-    # By hand: 2 title, subtitle, headline, note, id, 4 of the finding, 2 of the fact, 2 of the
-    # setting, 3 of the provenance, command.
-    assert page.text.count(attack) == 18
+    # By hand: 2 title, subtitle, headline, 2 of the scores, note, id, 4 of the finding, 2 of the
+    # fact, 2 of the setting, 3 of the provenance, command.
+    assert page.text.count(attack) == 20
     attributes = {name for _, some in page.elements for name in some}
     assert attributes <= {"lang", "charset", "name", "content", "http-equiv", "class", "role",
                           "scope", "src", "alt"}  # fmt: skip
@@ -311,16 +318,18 @@ def test_random_weights_and_bad_health_show(report, tmp_path):
 
 def test_page_of_a_head_without_epochs_and_pictures(report, tmp_path):
     bare = report | {
-        "summary": dataclasses.replace(SUMMARY, epochs=0, best_epoch=None, stopped_early=False),
+        "summary": dataclasses.replace(
+            SUMMARY, epochs=0, best_epoch=None, stopped_early=False, by_target={"square": MODEL}
+        ),
         "verdict": {**SUMMARY.verdict, "findings": []},
-        "by_target": {"validation": {"square": MODEL}},
+        "scores": [("validation rows (200)", {"this model": MODEL})],
         "curves": None,
         "plots": [],
-        "worst": [],
+        "worst": {},
     }
     page = read(bare, tmp_path)
     assert page.all("img") == []
-    for absent in ("epoch", "Findings", "By target", "largest errors"):
+    for absent in ("epoch", "Findings", "Several targets", "largest errors"):
         assert absent not in page.text
 
 

@@ -13,11 +13,14 @@ from jaxreg.verdict.finding import Finding, Severity
 from planted_runs import edit_dataset, run_quick
 
 
+LEARNS = {"angle": True}
+
+
 def judged(number: int, *severities: Severity, learns: bool = True) -> Judged:
     """The training of one fold, with one finding of each severity."""
     member = Member(number, 7, cast(Any, None), None)
     found = [Finding(severity, severity, f"seen in {number}", "") for severity in severities]
-    return Judged(member, learns, found)
+    return Judged(member, {"angle": learns}, found)
 
 
 def five(*bad: Judged) -> list[Judged]:
@@ -25,7 +28,7 @@ def five(*bad: Judged) -> list[Judged]:
 
 
 def test_an_error_of_one_fold_that_does_not_learn_is_a_warning_and_names_the_fold() -> None:
-    [found] = join(five(judged(0), judged(1, "error", learns=False)), learns=True)
+    [found] = join(five(judged(0), judged(1, "error", learns=False)), LEARNS)
     assert found.severity == "warning"
     assert found.evidence == "seen in 1 (1 of 5 trainings: fold 1 seed 7)"
 
@@ -39,15 +42,15 @@ def test_an_error_of_one_fold_that_does_not_learn_is_a_warning_and_names_the_fol
     ],
 )  # fmt: skip
 def test_other_errors_stay_and_name_their_folds(bad: list[Judged], learns: bool) -> None:
-    [found] = join(five(*bad), learns=learns)
+    [found] = join(five(*bad), {"angle": learns})
     assert found.severity == "error"
     for one in bad:
         assert f"fold {one.member.fold} seed 7" in found.evidence
 
 
 def test_a_warning_needs_half_of_the_trainings() -> None:
-    assert join(five(judged(0, "warning"), judged(1, "warning")), learns=True) == []
-    [found] = join([judged(n, "warning") for n in range(3)], learns=True)
+    assert join(five(judged(0, "warning"), judged(1, "warning")), LEARNS) == []
+    [found] = join([judged(n, "warning") for n in range(3)], LEARNS)
     assert found.evidence == "seen in 0"
 
 

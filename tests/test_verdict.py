@@ -26,13 +26,16 @@ def good() -> Observed:
 
 def verdict_with(good: Observed, **changes: object) -> dict:
     """The verdict of a run with these errors on the validation rows."""
-    mae, median = changes.pop("mae", 0.11), changes.pop("median_mae", 0.3)
-    gain = np.nan if mae is None else median - mae
-    obs = dataclasses.replace(good, **{"gain": gain, "gain_error": 0.01, **changes})
-    for name, value in [("mae", mae), ("median_mae", median), ("probe", None)]:
-        obs.__dict__[name] = value  # the cache of cached_property
-    obs.__dict__.setdefault("ridge_mae", None)
-    return judge(obs)
+    known = {"mae": 0.11, "median_mae": 0.3, "gain_error": 0.01, "probe": None, "ridge_mae": None}
+    known |= {name: changes.pop(name) for name in set(changes) & {*known, "gain"}}
+    known.setdefault("gain", np.nan if known["mae"] is None else known["median_mae"] - known["mae"])
+    return judge(with_known(dataclasses.replace(good, **changes), known))
+
+
+def with_known(obs: Observed, known: dict[str, object]) -> Observed:
+    """The observation with some of its cached properties set."""
+    obs.__dict__.update(known)
+    return obs
 
 
 def test_a_clear_gain_is_learning(good: Observed) -> None:
@@ -97,9 +100,7 @@ def test_random_weights_are_a_note_and_no_fault(good: Observed) -> None:
 
 
 def test_the_ridge_is_compared_too(good: Observed) -> None:
-    obs = dataclasses.replace(good, gain=0.19, gain_error=0.01)
-    obs.__dict__.update(mae=0.11, median_mae=0.3, ridge_mae=0.134)
-    assert judge(obs)["headline"] == (
+    assert verdict_with(good, ridge_mae=0.134)["headline"] == (
         "learning: MAE 0.11, 63% below the median predictor (0.3), ridge reaches 0.134"
     )
 
@@ -160,9 +161,9 @@ def test_the_page_is_what_the_command_prints() -> None:
 
 def test_a_ridge_is_offered_without_the_seeds_that_it_cannot_have(good: Observed) -> None:
     asked = {**good.asked, "folds": 2, "seeds": 3}
-    obs = dataclasses.replace(good, gain=0.19, gain_error=0.01, asked=asked)
-    known = {"mae": 0.11, "median_mae": 0.3, "probe": None, "ridge_mae": 0.05, "train_mae": 0.01}
-    obs.__dict__.update(known)  # the cache of cached_property
+    known = {"mae": 0.11, "median_mae": 0.3, "gain": 0.19, "gain_error": 0.01, "probe": None}
+    known |= {"ridge_mae": 0.05, "train_mae": 0.01}
+    obs = with_known(dataclasses.replace(good, asked=asked), known)
     [remedy] = [f["remedy"] for f in judge(obs)["findings"] if f["code"] == "overfit"]
     assert "--head ridge" in remedy
     assert "--folds 2" in remedy

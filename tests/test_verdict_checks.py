@@ -13,8 +13,8 @@ from jaxreg.head.scaling import Scalers
 from jaxreg.metrics import bootstrap_gain, runs_of_rows
 from jaxreg.train_config import HeadConfig
 from jaxreg.verdict.dead_head import dead_share, look_at, next_look
-from jaxreg.verdict.observation import small_ridge
 from jaxreg.verdict.sampling import choose_rows, nearest_in_time
+from jaxreg.verdict.small_ridge import small_ridge
 
 
 @pytest.fixture(scope="module")

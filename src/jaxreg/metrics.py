@@ -1,7 +1,8 @@
 """Scores of predictions, and the uncertainty of a gain over a baseline."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -11,40 +12,61 @@ METRICS = ("mae", "rmse", "r2", "spearman", "huber")
 Scores = dict[str, float | None]
 """One finite number for each of METRICS, or None where the score is undefined."""
 
+Name = TypeVar("Name")
 
-def scores(targets: np.ndarray, predictions: np.ndarray, delta: float) -> Scores:
-    """Score predictions. With several targets, each score is the mean over the targets.
+
+class Loss(NamedTuple):
+    """The Huber loss of a run, for the score `huber`."""
+
+    delta: float | np.ndarray  # target units, one for all targets or (T,)
+    std: np.ndarray  # (T,) target units, above 0; several targets are divided by it
+
+    def of_target(self, number: int) -> "Loss":
+        """The loss of one target."""
+        delta = np.broadcast_to(self.delta, self.std.shape)
+        return Loss(delta[number : number + 1], self.std[number : number + 1])
+
+
+def scores(targets: np.ndarray, predictions: np.ndarray, loss: Loss) -> Scores:
+    """Score predictions.
 
     Args:
         targets: (N, T), in target units.
         predictions: (N, T), in target units.
-        delta: in target units; the Huber loss is quadratic below it and linear above it.
+        loss: the Huber loss is quadratic below its delta and linear above it.
 
     Returns:
         mae and rmse are in target units. r2 is 1 − squared error / variance. spearman is the rank
         correlation. huber is the mean of 0.5 e² for |e| ≤ delta and of delta |e| − 0.5 delta²
         above. r2 and spearman are None for a constant target; spearman is also None for constant
-        predictions. All scores are None if a prediction is not finite. A mean over targets is
-        None if the score of one target is None.
+        predictions. All scores are None if a prediction is not finite.
+
+        Several targets have no common unit, so mae, rmse and spearman are None; `by_target` gives
+        them. huber is the mean over the targets, with the error and the delta of each divided by
+        its std. r2 is the mean over the targets, None if that of one target is None.
 
     Raises:
         ValueError: the shapes differ, are not (N, T), or have no rows.
     """
     _check_shapes(targets, predictions)
-    columns = [
-        _score_one(target.astype(np.float64), prediction.astype(np.float64), delta)
-        for target, prediction in zip(targets.T, predictions.T, strict=True)
-    ]
-    return {metric: _mean([column[metric] for column in columns]) for metric in METRICS}
+    if targets.shape[1] == 1:
+        column = targets[:, 0].astype(np.float64), predictions[:, 0].astype(np.float64)
+        return _score_one(*column, float(np.max(loss.delta)))
+    each = list(by_target(range(len(loss.std)), targets, predictions, loss).values())
+    # an error and a delta that are both divided by std divide their Huber loss by its square
+    pairs = zip((own["huber"] for own in each), loss.std, strict=True)
+    scaled = [None if value is None else float(value / std**2) for value, std in pairs]
+    r2 = [own["r2"] for own in each]
+    return {**dict.fromkeys(METRICS), "r2": _mean(r2), "huber": _mean(scaled)}
 
 
 def by_target(
-    names: Sequence[str], targets: np.ndarray, predictions: np.ndarray, delta: float
-) -> dict[str, Scores]:
+    names: Iterable[Name], targets: np.ndarray, predictions: np.ndarray, loss: Loss
+) -> dict[Name, Scores]:
     """The scores of each target alone. `names` are the names of the T columns."""
     _check_shapes(targets, predictions)
     return {
-        name: scores(targets[:, i : i + 1], predictions[:, i : i + 1], delta)
+        name: scores(targets[:, i : i + 1], predictions[:, i : i + 1], loss.of_target(i))
         for i, name in enumerate(names)
     }
 
@@ -82,10 +104,10 @@ def bootstrap_gain(
     seed: int = 0,
     draws: int = 1000,
 ) -> tuple[float, float]:
-    """The gain in MAE over a baseline, and the standard error of that gain.
+    """The gain in MAE over a baseline for one target, and the standard error of that gain.
 
     Args:
-        targets, predictions, baseline_predictions: (N, T), in target units.
+        targets, predictions, baseline_predictions: (N, 1), in target units.
         blocks: (N,) integers. The bootstrap draws whole blocks: all rows with the same number.
             Consecutive frames have similar errors, so they form a block; see `runs_of_rows`.
         seed: of the random draws.
@@ -93,20 +115,22 @@ def bootstrap_gain(
             the same rows for both predictions.
 
     Returns:
-        The gain in target units, averaged over targets; it is positive if the predictions are
-        better than the baseline. Then the std of the gain over the draws. With a single row or a
-        single block this std is infinite. NaN and infinity if a prediction is not finite.
+        The gain in target units; it is positive if the predictions are better than the baseline.
+        Then the std of the gain over the draws. With a single row or a single block this std is
+        infinite. NaN and infinity if a prediction is not finite.
 
     Raises:
-        ValueError: the shapes differ, are not (N, T), or have no rows.
+        ValueError: the shapes differ, are not (N, 1), or have no rows.
     """
     _check_shapes(targets, predictions)
     _check_shapes(targets, baseline_predictions)
+    if targets.shape[1] != 1:
+        raise ValueError(f"{targets.shape[1]} targets: errors of several have no common unit")
     if not np.isfinite(predictions).all():
         return math.nan, math.inf
     error = np.abs(predictions.astype(np.float64) - targets)
     baseline_error = np.abs(baseline_predictions.astype(np.float64) - targets)
-    gain_of_row = (baseline_error - error).mean(axis=1)
+    gain_of_row = (baseline_error - error)[:, 0]
     total, size = gain_of_row, np.ones(len(gain_of_row))
     if blocks is not None:
         _, number = np.unique(blocks, return_inverse=True)

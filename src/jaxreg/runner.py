@@ -121,10 +121,12 @@ def execute(
 
 def _is_finished(directory: RunDirectory, config: TrainConfig) -> bool:
     summary = directory.read_summary()
-    return summary is not None and bool(
+    if summary is None:
+        return False
+    trainings = summary["members"] or [summary]
+    return bool(
         config.head == "ridge"
-        or summary["stopped_early"]
-        or summary["epochs"] >= config.epochs
+        or all(one["stopped_early"] or one["epochs"] >= config.epochs for one in trainings)
         or summary.get("dead")
         or any(finding["code"] == "non-finite" for finding in summary["verdict"]["findings"])
     )

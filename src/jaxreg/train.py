@@ -76,6 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for finding in summary.verdict["findings"]:
         if finding["severity"] != "error":  # the headline has the errors
             cli.say(_finding_text(finding))
+    if summary.test is not None:
+        cli.say(_test_text(summary, run.targets))
     cli.say(summary.verdict["headline"])
     cli.say(f"report: {run.path / 'report.html'}")
     if own.json:
@@ -105,12 +107,26 @@ def _other_features(columns: Sequence[str]) -> str | None:
 
 
 def _members_text(summary: "Summary") -> str:
-    """The mean and std of each score over the members; empty for a single training."""
-    if not (summary.members and summary.members_mean and summary.members_std):
-        return ""
-    pairs = [(n, mean, summary.members_std[n]) for n, mean in summary.members_mean.items()]
-    known = [f"{n} {mean:.3g} ± {std:.2g}" for n, mean, std in pairs if None not in (mean, std)]
-    return f"mean of {len(summary.members)} trainings: {', '.join(known)}"
+    """How many trainings the run has, and the std of each score; empty for a single training."""
+    from jaxreg.report.summary import trainings_text
+
+    text = trainings_text(summary)
+    spread = (summary.members_std or {}).items()
+    known = ", ".join(f"{name} {std:.2g}" for name, std in spread if std is not None)
+    return f"{text}; std of their scores: {known}" if known else text
+
+
+def _test_text(summary: "Summary", targets: Sequence[str]) -> str:
+    """The scores of each target on the test rows."""
+    each = {"": summary.test or {}}
+    if len(targets) > 1:
+        each = {f"{name} ": summary.by_target[name]["test"] for name in targets}
+    lines = []
+    for name, scores in each.items():
+        pairs = ("MAE", scores["mae"]), ("R²", scores["r2"])
+        known = [f"{word} {value:.3g}" for word, value in pairs if value is not None]
+        lines.append(name + (", ".join(known) or "not scored"))
+    return f"test ({summary.rows['test']} rows): {'; '.join(lines)}"
 
 
 def _epoch_text(row: dict[str, Any]) -> str:

@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pyarrow as pa
 
-from jaxreg import metrics
 from jaxreg.config_io import to_json
 from jaxreg.head import scaling
 from jaxreg.head.apply import predict_rows
@@ -35,6 +34,7 @@ class Made:
     sequential: bool = False
     split: str = "hash"
     units: int = 100
+    targets: tuple[str, ...] = ("target",)
     random_seed: int | None = None
     config: TrainConfig = field(default=CONFIG)
 
@@ -136,13 +136,9 @@ def train(made: Made) -> Observed:
     state = jax.device_get(state)
     epochs = int(state.epoch)
     pred = predict_rows(state.best_params, state.scalers, config, x)
-    median = np.broadcast_to(np.median(y[rows], axis=0), y[validation].shape)
-    blocks = None
-    if made.sequential:
-        blocks = metrics.runs_of_rows(made.sequence[validation], made.order[validation])
-    gain, error = metrics.bootstrap_gain(y[validation], pred[validation], median, blocks)
     sampled = choose_rows(made.labels, made.sequence, made.order)
     return Observed(
+        targets=made.targets,
         config=config,
         asked=to_json(config),
         words=("made",),
@@ -161,7 +157,5 @@ def train(made: Made) -> Observed:
         history={name: np.asarray(getattr(history, name))[:epochs] for name in history._fields},
         state=state,
         ridge=ridge,
-        gain=gain,
-        gain_error=error,
         random_seed=made.random_seed,
     )

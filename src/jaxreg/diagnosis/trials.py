@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from jaxreg.head.state import Rates
-from jaxreg.verdict.observation import MOST, Observed, small_ridge
+from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.short_training import STEPS, Bench
+from jaxreg.verdict.small_ridge import MOST, small_ridge
 
 STAGES = 8  # of STEPS steps, in each test
 FEW = 64  # rows to learn by heart

@@ -124,16 +124,21 @@ def number_of_members(config: TrainConfig) -> int:
 
 
 def ridge_text(members: tuple[Member, ...]) -> str:
-    """The score of the ridge, for people."""
+    """The score of the ridge for each target, for people; with folds, on all held-out rows."""
     baselines = {member.fold: (member.baseline, member) for member in members}
-    errors, seconds, alphas = [], 0.0, ""
+    errors, seconds, alphas = [], 0.0, np.zeros(0)
     for baseline, member in baselines.values():
         if baseline is None:
             return "left out, slow or large here (--head ridge solves it)"
         rows = member.scored
-        errors.append(np.abs(baseline.predictions[rows] - member.experiment.y[rows]).mean())
+        errors.append(np.abs(baseline.predictions[rows] - member.experiment.y[rows]))
         seconds += baseline.seconds
-        alphas = ", ".join(f"{alpha:.3g}" for alpha in baseline.solved.ridge.alphas)
-    if len(baselines) == 1:
-        return f"MAE {errors[0]:.3g} (validation), alpha {alphas}, {seconds:.1f} s"
-    return f"MAE {np.mean(errors):.3g}, mean of {len(baselines)} folds, {seconds:.1f} s"
+        alphas = baseline.solved.ridge.alphas
+    names, folds = members[0].experiment.targets, len(baselines)
+    texts = [
+        f"{f'{name} ' * (len(names) > 1)}MAE {mae:.3g}"
+        + (f" (validation), alpha {alpha:.3g}" if folds == 1 else "")
+        for name, mae, alpha in zip(names, np.concatenate(errors).mean(axis=0), alphas, strict=True)
+    ]
+    of = f", {folds} folds" if folds > 1 else ""
+    return f"{'; '.join(texts)}{of}, {seconds:.1f} s"

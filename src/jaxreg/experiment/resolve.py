@@ -16,6 +16,7 @@ from jaxreg.errors import InputError
 from jaxreg.experiment.choose import choose_features, choose_targets, numbers
 from jaxreg.experiment.placement import Placement, measure, place
 from jaxreg.merge_settings import merge
+from jaxreg.metrics import Loss
 from jaxreg.splits import Split, split_folds, split_rows
 from jaxreg.train_config import TrainConfig
 
@@ -42,6 +43,16 @@ class ResolvedRun:
     def rows(self, label: str) -> np.ndarray:
         """The row numbers of one side of the split."""
         return np.flatnonzero(self.split.labels == label)
+
+    @property
+    def loss(self) -> Loss:
+        """The loss that scores use. Its std is that of the training rows; with folds, of all rows.
+
+        A constant target has the std 1, as in the scaler of a head.
+        """
+        rows = self.usable if self.folds else self.split.labels == "train"
+        std = self.y[rows].astype(np.float64).std(axis=0)
+        return Loss(self.config.huber_delta, np.where(std == 0, 1.0, std))
 
     @property
     def usable(self) -> np.ndarray:

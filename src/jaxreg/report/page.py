@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxreg import metrics
 from jaxreg.common.files import write_whole
 from jaxreg.config_io import command_line, from_json, to_json
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.metrics import METRICS, Scores
 from jaxreg.report import plots
-from jaxreg.report.run_predictions import RunPredictions, score_baselines
-from jaxreg.report.summary import Summary, head_text
+from jaxreg.report.run_predictions import RunPredictions, score_side
+from jaxreg.report.summary import Summary, head_text, trainings_text
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.loop import Trained
 from jaxreg.training.run_directory import Row
@@ -25,7 +24,14 @@ if TYPE_CHECKING:
 
 UNDEFINED = "\N{EN DASH}"
 HIGHER_IS_BETTER = ("r2", "spearman")
-WORST = 12  # images shown
+WORST = 12  # images shown for each target
+PREDICTORS = {
+    "run": "this model",
+    "ridge": "ridge",
+    "median": "training median",
+    "mean": "training mean",
+}
+"""The lines of a score table, in their order."""
 
 
 def write_page(path: Path, template: str, **content: Any) -> None:
@@ -72,14 +78,6 @@ def write_report(
     """Write plots/*.png and report.html into the folder of a run."""
     config, dataset, recipe = experiment.config, experiment.dataset, experiment.recipe
     words = dataset.name, "--cache", experiment.cache.root
-    scores = {"validation": _table(summary.metrics, summary.baselines)}
-    by_target = {"validation": summary.by_target}
-    if summary.test is not None:
-        rows = experiment.rows("test")
-        baselines = score_baselines(predictions.baselines, experiment.y, rows, config.huber_delta)
-        scores["test"] = _table(summary.test, baselines)
-        columns = experiment.y[rows], predictions.predictions[rows], config.huber_delta
-        by_target["test"] = metrics.by_target(experiment.targets, *columns)
     write_page(
         folder / "report.html",
         "report/run.html.jinja",
@@ -88,9 +86,9 @@ def write_report(
         verdict=summary.verdict,
         summary=summary,
         random_weights=recipe.random_seed is not None,
-        scores=scores,
-        by_target=by_target,
+        scores=_score_tables(experiment, predictions),
         members=_members(summary),
+        trainings=trainings_text(summary),
         run_facts={
             "dataset": dataset.name,
             "source": dataset.source,
@@ -135,15 +133,30 @@ def _write_plots(
     return {"curves": curves, "plots": pairs}
 
 
-def _table(run: Scores, baselines: Mapping[str, Scores | None]) -> dict[str, Scores]:
-    """The lines of a score table: the run first, then each baseline that has scores."""
-    lines = {
-        "this model": run,
-        "ridge": baselines["ridge"],
-        "training median": baselines["median"],
-        "training mean": baselines["mean"],
-    }
-    return {name: line for name, line in lines.items() if line is not None}
+def _score_tables(
+    experiment: Experiment, predictions: RunPredictions
+) -> list[tuple[str, dict[str, Scores]]]:
+    """The score tables: a caption, and the lines by predictor that have scores.
+
+    With several targets, each target has its tables before those of all targets together.
+    """
+    names, tables = experiment.targets, []
+    for number, start in (
+        [(None, "")]
+        if len(names) == 1
+        else [
+            *((number, f"{name}, ") for number, name in enumerate(names)),
+            (None, "all targets, "),
+        ]
+    ):
+        for side in ("validation", "test"):
+            scores = score_side(experiment, predictions, side, number)
+            lines = {label: scores.get(name) for name, label in PREDICTORS.items()}
+            known = {label: line for label, line in lines.items() if line is not None}
+            if known:
+                caption = f"{start}{side} rows ({len(experiment.rows(side)):,})"
+                tables.append((caption, known))
+    return tables
 
 
 def _members(summary: Summary) -> dict[str, Scores]:
@@ -151,28 +164,29 @@ def _members(summary: Summary) -> dict[str, Scores]:
     if not (summary.members and summary.members_mean and summary.members_std):
         return {}
     each = {member.label: member.metrics for member in summary.members}
-    return {**each, "mean": summary.members_mean, "std": summary.members_std}
+    spread = {"mean of these": summary.members_mean, "std of these": summary.members_std}
+    return each | spread
 
 
 def _worst_images(
     experiment: Experiment, predictions: np.ndarray
-) -> list[tuple[str, bytes | None, dict[str, list[float]]]]:
-    """The id, thumbnail, true and predicted values of the validation rows with the largest errors.
+) -> dict[str, list[tuple[str, bytes | None, float, float]]]:
+    """By target: the validation rows with the largest errors, the largest first.
 
-    The error of each target is divided by the target's std.
+    Each has its id, its thumbnail, and the true and the predicted value.
     """
     rows, y = experiment.rows("validation"), experiment.y
-    std = np.std(y[rows].astype(np.float64), axis=0)
     error = np.abs(predictions[rows].astype(np.float64) - y[rows])
-    largest = (error / np.where(std == 0, 1.0, std)).max(axis=1)
-    chosen = rows[np.argsort(-np.nan_to_num(largest, nan=np.inf), kind="stable")[:WORST]]
+    places = np.argsort(-np.nan_to_num(error, nan=np.inf), axis=0, kind="stable")[:WORST]
     ids, digests = experiment.dataset.ids, experiment.dataset.digests
-    jpegs = experiment.cache.read_thumbnails(digests[row] for row in chosen)
-    both = np.stack([y[chosen], predictions[chosen]], axis=-1).tolist()
-    return [
-        (ids[row], jpegs.get(digests[row]), dict(zip(experiment.targets, pairs, strict=True)))
-        for row, pairs in zip(chosen, both, strict=True)
-    ]
+    jpegs = experiment.cache.read_thumbnails({digests[row] for row in rows[places].ravel()})
+    return {
+        name: [
+            (ids[row], jpegs.get(digests[row]), float(y[row, i]), float(predictions[row, i]))
+            for row in rows[places[:, i]]
+        ]
+        for i, name in enumerate(experiment.targets)
+    }
 
 
 def _curves(history: list[Row]) -> list[dict[str, list[float]]]:

@@ -11,7 +11,7 @@ from jaxreg.cache.lazy_features import read_pieces
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.members import Member
 from jaxreg.head.apply import predict_rows
-from jaxreg.metrics import Scores, constant_baselines, scores
+from jaxreg.metrics import Loss, Scores, constant_baselines, scores
 from jaxreg.training.loop import Trained
 
 
@@ -28,14 +28,38 @@ class RunPredictions:
     baselines: Mapping[str, np.ndarray | None]  # mean, median, ridge
 
 
-def score_baselines(
-    baselines: Mapping[str, np.ndarray | None], y: np.ndarray, rows: np.ndarray, delta: float
+def score_each(
+    predictors: Mapping[str, np.ndarray | None], y: np.ndarray, rows: np.ndarray, loss: Loss
 ) -> dict[str, Scores | None]:
-    """The scores of each baseline on some rows; None for a baseline without predictions."""
+    """The scores of each predictor on some rows; None for a baseline without predictions."""
     return {
-        name: None if values is None else scores(y[rows], values[rows], delta)
-        for name, values in baselines.items()
+        name: None if values is None else scores(y[rows], values[rows], loss)
+        for name, values in predictors.items()
     }
+
+
+def score_side(
+    experiment: Experiment, predictions: RunPredictions, side: str, target: int | None = None
+) -> dict[str, Scores | None]:
+    """The scores of the run, under "run", and of its baselines on one side of the split.
+
+    Args:
+        experiment: has the targets and the split.
+        predictions: those of the run.
+        side: validation or test.
+        target: the number of the target to score alone; None: all together.
+
+    Returns:
+        Nothing where the side has no rows.
+    """
+    rows = experiment.rows(side)
+    if not len(rows):
+        return {}
+    column = slice(None) if target is None else slice(target, target + 1)
+    loss = experiment.loss if target is None else experiment.loss.of_target(target)
+    predictors = {"run": predictions.predictions, **predictions.baselines}
+    own = {name: None if a is None else a[:, column] for name, a in predictors.items()}
+    return score_each(own, experiment.y[:, column], rows, loss)
 
 
 def predict_all(

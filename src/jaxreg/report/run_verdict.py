@@ -1,8 +1,8 @@
 """The verdict of a finished run: observe its members, judge each, and join the verdicts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -16,7 +16,7 @@ from jaxreg.report.run_predictions import RunPredictions
 from jaxreg.training.loop import Trained
 from jaxreg.training.run_directory import Row
 from jaxreg.verdict.finding import ORDER, Compared, Finding
-from jaxreg.verdict.judge import headline, judge
+from jaxreg.verdict.judge import Verdict, conclude, find, verdict_of_one
 from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.sampling import choose_rows
 
@@ -41,14 +41,10 @@ def observe(
         swapped = {"test": "validation", "validation": "test"}
         labels = np.array([swapped.get(label, label) for label in labels], dtype=object)
     sequence, order = experiment.places
-    train, validation = (np.flatnonzero(labels == side) for side in ("train", "validation"))
-    median = np.broadcast_to(np.median(y[train], axis=0), y[validation].shape)
-    gain, gain_error = metrics.bootstrap_gain(
-        y[validation], predictions[validation], median, experiment.runs_of(validation)
-    )
     sampled = choose_rows(labels, sequence, order)
     names = ("loss", "val_loss", "val_mae", "learning_rate")
     return Observed(
+        targets=experiment.targets,
         config=config,
         asked=experiment.asked,
         words=(dataset.name, "--cache", str(experiment.cache.root)),
@@ -67,40 +63,34 @@ def observe(
         history={n: np.array([float(row[n]) for row in history]) for n in names},
         state=jax.device_get(state),
         ridge=None if member.baseline is None else member.baseline.predictions,
-        gain=gain,
-        gain_error=gain_error,
         random_seed=experiment.recipe.random_seed,
     )
 
 
 def verdict_of(
     experiment: Experiment, members: Sequence[Member], trained: Trained, predictions: RunPredictions
-) -> dict[str, Any]:
-    """The `verdict` of summary.json.
+) -> Verdict:
+    """The verdict of a run.
 
     With several members, the headline compares their pooled predictions. A finding is kept if at
     least half of the judged members have it, or if it is an error in one of them; it names them.
-    If the pooled predictions learn, an error in fewer than half is a warning where those members
-    do not learn: their share of the error is in the score.
+    If the pooled predictions learn a target, an error in fewer than half is a warning where those
+    members do not learn it: their share of the error is in the score.
     """
     judged = []
     for number in judged_members(trained.states):
         member, state = members[number], trained.states[number]
         history = trained.history_of(member)
         obs = observe(member, state, history, predictions.by_member[number])
-        verdict = judge(obs)
         if len(members) == 1:
-            return verdict
-        found = [Finding(**finding) for finding in verdict["findings"]]
-        judged.append(Judged(member, obs.learns, found))
-    compared = _compare(experiment, members[0].config.head == "ridge", predictions)
-    findings = join(judged, learns=compared.learns)
-    errors = [finding for finding in findings if finding.severity == "error"]
-    return {
-        "healthy": compared.learns and not errors,
-        "headline": headline(compared, errors, errors[0].remedy if errors else ""),
-        "findings": [vars(finding) for finding in findings],
-    }
+            return verdict_of_one(obs)
+        learns = {name: one.learns for name, one in obs.compared_by_target.items()}
+        judged.append(Judged(member, learns, find(obs)[0]))
+    config = members[0].config
+    compared = _compare(experiment, config.head == "ridge", predictions)
+    findings = join(judged, {name: one.learns for name, one in compared.items()})
+    change = findings[0].remedy if findings and findings[0].severity == "error" else ""
+    return conclude(compared, findings, change, config)
 
 
 def judged_members(states: Sequence[State]) -> list[int]:
@@ -109,58 +99,68 @@ def judged_members(states: Sequence[State]) -> list[int]:
     return sorted(spread | {number for number, state in enumerate(states) if not state.finite})
 
 
-def _compare(experiment: Experiment, is_ridge: bool, predictions: RunPredictions) -> Compared:
-    """Compare the pooled predictions with the pooled baselines."""
-    rows, pooled = experiment.rows("validation"), predictions.predictions
+def _compare(
+    experiment: Experiment, is_ridge: bool, predictions: RunPredictions
+) -> dict[str, Compared]:
+    """Compare the pooled predictions of each target with the pooled baselines."""
+    rows, blocks = experiment.rows("validation"), experiment.runs_of(experiment.rows("validation"))
     median, ridge = predictions.baselines["median"], predictions.baselines["ridge"]
     assert median is not None
-
-    def mae(values: np.ndarray) -> float:
-        return float(np.abs(values[rows] - experiment.y[rows]).mean())
-
-    gain, gain_error = metrics.bootstrap_gain(
-        experiment.y[rows], pooled[rows], median[rows], experiment.runs_of(rows)
-    )
-    return Compared(
-        mae=mae(pooled) if np.isfinite(pooled[rows]).all() else None,
-        median_mae=mae(median),
-        ridge_mae=None if ridge is None or is_ridge else mae(ridge),
-        gain=gain,
-        gain_error=gain_error,
-    )
+    compared = {}
+    for number, name in enumerate(experiment.targets):
+        column = slice(number, number + 1)
+        y, pooled = experiment.y[rows, column], predictions.predictions[rows, column]
+        usual = median[rows, column]
+        gain, gain_error = metrics.bootstrap_gain(y, pooled, usual, blocks)
+        compared[name] = Compared(
+            mae=float(np.abs(pooled - y).mean()) if np.isfinite(pooled).all() else None,
+            median_mae=float(np.abs(usual - y).mean()),
+            ridge_mae=None
+            if ridge is None or is_ridge
+            else float(np.abs(ridge[rows, column] - y).mean()),
+            gain=gain,
+            gain_error=gain_error,
+        )
+    return compared
 
 
 class Judged(NamedTuple):
     """What was found in one training of several."""
 
     member: Member
-    learns: bool
+    learns: Mapping[str, bool]  # by target
     findings: Sequence[Finding]
 
 
-def join(judged: Sequence[Judged], *, learns: bool) -> list[Finding]:
-    """One finding for each cause, with the evidence of the first member that has it at its worst.
+def join(judged: Sequence[Judged], learns: Mapping[str, bool]) -> list[Finding]:
+    """One finding for each cause and target, with the evidence of the first that has it worst.
 
     Args:
         judged: the members.
-        learns: whether their pooled predictions do.
+        learns: whether their pooled predictions do, by target.
     """
-    by_code: dict[str, list[tuple[Judged, Finding]]] = {}
+    alike: dict[tuple[str, tuple[str, ...]], list[tuple[Judged, Finding]]] = {}
     for one in judged:
         for finding in one.findings:
-            by_code.setdefault(finding.code, []).append((one, finding))
+            alike.setdefault((finding.code, finding.targets), []).append((one, finding))
     joined = []
-    for same in by_code.values():
+    for same in alike.values():
         of, worst = min(same, key=lambda pair: ORDER.index(pair[1].severity))
         few = 2 * len(same) < len(judged)
         if few and worst.severity != "error":
             continue
-        severity = "warning" if few and learns and not of.learns else worst.severity
+        milder = few and _all_about(learns, worst) and not _all_about(of.learns, worst)
+        severity = "warning" if milder else worst.severity
         names = ", ".join(_name(one.member) for one, _ in same)
         share = f" ({len(same)} of {len(judged)} trainings: {names})"
         evidence = worst.evidence + (share if len(same) < len(judged) else "")
         joined.append(replace(worst, severity=severity, evidence=evidence))
     return sorted(joined, key=lambda finding: ORDER.index(finding.severity))
+
+
+def _all_about(learns: Mapping[str, bool], finding: Finding) -> bool:
+    """Whether every target that the finding is about is learned."""
+    return all(known for name, known in learns.items() if finding.about(name))
 
 
 def _name(member: Member) -> str:

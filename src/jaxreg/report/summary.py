@@ -14,7 +14,12 @@ from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.members import Member
 from jaxreg.head.state import State
 from jaxreg.metrics import Scores
-from jaxreg.report.run_predictions import RunPredictions, member_baselines, score_baselines
+from jaxreg.report.run_predictions import (
+    RunPredictions,
+    member_baselines,
+    score_each,
+    score_side,
+)
 from jaxreg.report.run_verdict import verdict_of
 from jaxreg.train_config import HeadConfig
 from jaxreg.training.loop import Trained
@@ -26,10 +31,12 @@ SPLITS = ("train", "validation", "test", "left-out")
 class TrainingSummary:
     """What the summaries of a run and of one of its members share."""
 
-    metrics: Scores  # on the validation rows; with folds, on all rows that a fold held out
+    # On the validation rows; with folds, on all rows that a fold held out. With several targets,
+    # here and below, only r2 and huber have a value.
+    metrics: Scores
     test: Scores | None
     baselines: dict[str, Scores | None]  # mean, median, ridge; scored on the rows of `metrics`
-    epochs: int  # with several members, the most of any member
+    epochs: int | None  # None with several members: each has its own
     best_epoch: int | None  # counted from 1; None with several members
     stopping_epoch_best: int | None
     stopped_early: bool
@@ -53,7 +60,8 @@ class MemberSummary(TrainingSummary):
 class Summary(TrainingSummary):
     """The summary of a run. Fields that only several members have are None for a single one."""
 
-    by_target: dict[str, Scores]
+    # Scores; with several targets also test, baselines and healthy
+    by_target: dict[str, dict[str, Any]]
     members: list[MemberSummary] | None
     members_mean: Scores | None
     members_std: Scores | None
@@ -91,27 +99,27 @@ def summarize(
 ) -> Summary:
     """Score, judge and describe a finished training."""
     rows = {split: experiment.rows(split) for split in SPLITS}
-    y, predicted, delta = experiment.y, predictions.predictions, experiment.config.huber_delta
-    validation, test = rows["validation"], rows["test"]
+    baselines = score_side(experiment, predictions, "validation")
+    pooled = baselines.pop("run")
+    assert pooled is not None
     each = [
         _summarize_member(member, state, own)
         for member, state, own in zip(members, trained.states, predictions.by_member, strict=True)
     ]
     several, first = len(each) > 1, each[0]
-    scored = y[validation], predicted[validation], delta
-    pooled = metrics.scores(*scored)
     own_scores = [one.metrics for one in each]
+    verdict = verdict_of(experiment, members, trained, predictions)
     shares = [one.blend_share for one in each if one.blend_share is not None]
     return Summary(
         metrics=pooled,
-        test=metrics.scores(y[test], predicted[test], delta) if len(test) else None,
-        by_target=metrics.by_target(experiment.targets, *scored),
-        baselines=score_baselines(predictions.baselines, y, validation, delta),
+        test=score_side(experiment, predictions, "test").get("run"),
+        by_target=_by_target(experiment, predictions, verdict.healthy),
+        baselines=baselines,
         members=each if several else None,
         members_mean=metrics.mean_of(own_scores) if several else None,
         members_std=metrics.std_of(own_scores) if several else None,
         combined=pooled if several else None,
-        epochs=max(one.epochs for one in each),
+        epochs=None if several else first.epochs,
         best_epoch=None if several else first.best_epoch,
         stopping_epoch_best=None if several else first.stopping_epoch_best,
         stopped_early=all(one.stopped_early for one in each),
@@ -120,27 +128,55 @@ def summarize(
         rows={split: len(numbers) for split, numbers in rows.items()},
         notes=experiment.notes,
         seconds=seconds,
-        verdict=verdict_of(experiment, members, trained, predictions),
+        verdict=verdict.to_json(),
         provenance=_provenance(experiment, device),
     )
 
 
+def _by_target(
+    experiment: Experiment, predictions: RunPredictions, healthy: Mapping[str, bool]
+) -> dict[str, dict[str, Any]]:
+    """The scores of each target; if there are several, also its test, baselines and health."""
+    found: dict[str, dict[str, Any]] = {}
+    for number, name in enumerate(experiment.targets):
+        baselines = score_side(experiment, predictions, "validation", number)
+        found[name] = dict(baselines.pop("run") or {})
+        if len(experiment.targets) > 1:
+            test = score_side(experiment, predictions, "test", number).get("run")
+            found[name] |= {"test": test, "baselines": baselines, "healthy": healthy[name]}
+    return found
+
+
 def _summarize_member(member: Member, state: State, predictions: np.ndarray) -> MemberSummary:
-    y, delta, scored = member.experiment.y, member.config.huber_delta, member.scored
+    y, loss, scored = member.experiment.y, member.experiment.loss, member.scored
     test = member.experiment.rows("test") if member.fold is None else scored[:0]
     blend = state.best_params.get("blend")
     return MemberSummary(
         fold=member.fold,
         seed=member.seed,
-        metrics=metrics.scores(y[scored], predictions[scored], delta),
-        test=metrics.scores(y[test], predictions[test], delta) if len(test) else None,
-        baselines=score_baselines(member_baselines(member), y, scored, delta),
+        metrics=metrics.scores(y[scored], predictions[scored], loss),
+        test=metrics.scores(y[test], predictions[test], loss) if len(test) else None,
+        baselines=score_each(member_baselines(member), y, scored, loss),
         epochs=int(state.epoch),
         best_epoch=int(state.best_epoch) or None,
         stopping_epoch_best=int(state.early_stopping.best_epoch) or None,
         stopped_early=bool(state.stopped),
         blend_share=blend and [round(float(share), 4) for share in np.asarray(blend["share"])],
     )
+
+
+def trainings_text(summary: Summary) -> str:
+    """How many trainings a run with folds or seeds has, and how long they were; else empty."""
+    if not summary.members:
+        return ""
+    epochs = [member.epochs or 0 for member in summary.members]
+    least, most = min(epochs), max(epochs)
+    text = f"{len(epochs)} trainings"
+    if most:
+        text += f" of {most}" if least == most else f" of {least} to {most}"
+        text += f" epoch{'s' * (most > 1)}"
+    stopped = sum(member.stopped_early for member in summary.members)
+    return text + (f", {stopped} stopped early" if stopped else "")
 
 
 def head_text(config: HeadConfig, summary: Summary, targets: Sequence[str]) -> str:

@@ -6,8 +6,8 @@
 
 from jaxreg.verdict.catalogue import Cause
 from jaxreg.verdict.finding import Evidence, Finding
-from jaxreg.verdict.judge import headline, judge
+from jaxreg.verdict.judge import judge
 from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.sampling import choose_rows
 
-__all__ = ["Cause", "Evidence", "Finding", "Observed", "choose_rows", "headline", "judge"]
+__all__ = ["Cause", "Evidence", "Finding", "Observed", "choose_rows", "judge"]

@@ -37,6 +37,7 @@ class Cause:
     check: Callable[[Observed], Evidence | None] | None  # None: not measured on a run
     picture: str | None  # name of the picture that `jaxreg diagnose` shows for it
     symptom: bool = False  # other causes bring it about: its remedy is not joined to theirs
+    per_target: bool = False  # the check takes one target, and is made for each
 
 
 TUNED = "tuned on one half of the catalogue of planted faults (verdict-score.md)"
@@ -70,14 +71,14 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "target-constant", "error", "error",
         "whether each target varies over the training rows", "one does not", CONTRACT,
-        "another --target", targets.target_constant, "targets",
+        "another --target", targets.target_constant, "targets", per_target=True,
     ),
     Cause(
         "output-bounded", "error", "error",
         "how far the training targets lie below 0 where the output is a relu",
         f"on average more than {targets.BOUND_COST:.0%} of the median predictor's error",
         "below it, the bound changes the error less than any other finding does",
-        "--output-activation linear", targets.output_bounded, "targets",
+        "--output-activation linear", targets.output_bounded, "targets", per_target=True,
     ),
     Cause(
         "inputs-unscaled", "warning", "error",
@@ -92,7 +93,7 @@ CAUSES: tuple[Cause, ...] = (
         f"{targets.OUTLYING:g} times the std of the middle 80%, and a std that falls "
         f"{targets.SHRINKS:g} times without the outliers",
         f"{TUNED}; for a log-normal target of sigma 1.5 it falls 1.6 times",
-        "correct or remove those rows", targets.targets_outliers, "targets",
+        "correct or remove those rows", targets.targets_outliers, "targets", per_target=True,
     ),
     Cause(
         "inputs-heavy-tailed", "warning", "error",
@@ -113,7 +114,7 @@ CAUSES: tuple[Cause, ...] = (
         f"{TUNED}. It is an error where the error without them is above 0.9 of the median "
         "predictor's, or above twice the measured one",
         "a stronger --split, or one group for rows that belong together",
-        split_leakage.split_leak, "leak",
+        split_leakage.split_leak, "leak", per_target=True,
     ),
     Cause(
         "validation-shift", "warning", "error",
@@ -125,6 +126,7 @@ CAUSES: tuple[Cause, ...] = (
         f"{split_leakage.UNLIKE:g} of the validation error",
         TUNED, "--folds 5, which hold out every row once; more images like those of the validation "
         "rows; never a weaker --split", split_leakage.validation_shift, "shift",
+        per_target=True,
     ),
     Cause(
         "target-scale", "warning", "error",
@@ -133,6 +135,7 @@ CAUSES: tuple[Cause, ...] = (
         f"{targets.FAR:g}, where a new head's outputs are about 1; less than {targets.UNSEEN:g} "
         "times --min-delta",
         TUNED, "--scale-target; a lower --min-delta", targets.target_scale, "targets",
+        per_target=True,
     ),
     Cause(
         "rows-few", "warning", "error",
@@ -142,7 +145,7 @@ CAUSES: tuple[Cause, ...] = (
         f"fewer than {capacity.ROWS_PER_DIRECTION:g} rows for each direction, a training error "
         f"below {capacity.GAP:g} of the validation error, and a ridge that still gains "
         f"{1 - capacity.STILL_FALLS:.0%}",
-        TUNED, "more images", capacity.rows_few, "gap",
+        TUNED, "more images", capacity.rows_few, "gap", per_target=True,
     ),
     Cause(
         "labels-unrelated", "error", "error",
@@ -153,7 +156,7 @@ CAUSES: tuple[Cause, ...] = (
         f"of the median's. Never where the ridge's error is below {label_signal.LITTLE:g} of the "
         f"median's, nor where the head learns and its own lies {label_signal.MUCH:.0%} below it",
         "the usual level of a test", "check that each image has its own target",
-        label_signal.labels_unrelated, "linear",
+        label_signal.labels_unrelated, "linear", per_target=True,
     ),
     Cause(
         "learning-rate-high", "error", "error",
@@ -202,13 +205,14 @@ CAUSES: tuple[Cause, ...] = (
         f"below {capacity.GAP:g}, with a ridge below {capacity.SIMPLER:g} times the run's error; a "
         f"rise to {stopped_early.RISES:g} times (a note: the run keeps its best weights)",
         TUNED, "--head ridge, fewer --components, early stopping", capacity.overfit, "curves",
+        per_target=True,
     ),
     Cause(
         "stuck-at-median", "error", "error",
         "the std of the predictions over that of the targets, where the run does not learn",
         f"less than {stopped_early.CONSTANT:.0%}", SANE,
         "those of the findings before it; else jaxreg diagnose", stopped_early.stuck_at_median,
-        "targets", symptom=True,
+        "targets", symptom=True, per_target=True,
     ),
     Cause(
         "columns-constant", "note", "note",

@@ -1,7 +1,7 @@
 """The parts of a verdict: evidence, findings, and the errors that it compares."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 Severity = Literal["error", "warning", "note"]
@@ -29,11 +29,29 @@ class Finding:
     evidence: str  # a sentence with the numbers
     remedy: str  # a command to copy, or ""
     numbers: Mapping[str, float] = field(default_factory=dict)
+    targets: tuple[str, ...] = ()  # that it is about; empty: it is about all of the run
+
+    def about(self, target: str) -> bool:
+        """Whether the finding is about this target."""
+        return not self.targets or target in self.targets
+
+    def named(self) -> "Finding":
+        """The same with the names of its targets in the evidence, unless it is about all."""
+        if not self.targets:
+            return self
+        return replace(self, evidence=f"for {', '.join(self.targets)}, {self.evidence}")
+
+    def to_json(self) -> dict[str, Any]:
+        """A finding of summary.json."""
+        return {name: value for name, value in asdict(self).items() if name != "targets" or value}
 
 
 @dataclass(frozen=True)
 class Compared:
-    """The errors of one training, or of several together, on the validation rows; target units."""
+    """The errors for one target on the validation rows, in its units.
+
+    They are those of one training, or of several together.
+    """
 
     mae: float | None  # None if a prediction is not finite
     median_mae: float  # of the training median

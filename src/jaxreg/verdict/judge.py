@@ -1,44 +1,126 @@
 """From what was observed to the verdict: healthy, headline, findings."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 from jaxreg.config_io import command_line, from_json, option_words
 from jaxreg.train_config import TrainConfig
 from jaxreg.verdict.catalogue import CAUSES, Cause
 from jaxreg.verdict.finding import ORDER, Compared, Evidence, Finding, Severity
+from jaxreg.verdict.headline import headline
 from jaxreg.verdict.observation import Observed
 
 
-def judge(obs: Observed) -> dict[str, Any]:
-    """`verdict` of summary.json: healthy, headline and findings, the most severe first.
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a run learns each of its targets, and what was found."""
 
-    A run is healthy if it learns (`Compared.learns`) and has no finding of severity error.
+    healthy: Mapping[str, bool]  # by target
+    headline: str
+    findings: Sequence[Finding]
+
+    def to_json(self) -> dict[str, Any]:
+        """`verdict` of summary.json."""
+        return {
+            "healthy": all(self.healthy.values()),
+            "headline": self.headline,
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+
+def judge(obs: Observed) -> dict[str, Any]:
+    """The verdict of one training, as in summary.json."""
+    return verdict_of_one(obs).to_json()
+
+
+def verdict_of_one(obs: Observed) -> Verdict:
+    """The verdict of one training."""
+    findings, change = find(obs)
+    return conclude(obs.compared_by_target, findings, change, obs.config)
+
+
+def conclude(
+    compared: Mapping[str, Compared],
+    findings: Sequence[Finding],
+    change: str,
+    config: TrainConfig,
+) -> Verdict:
+    """The verdict that follows from findings.
+
+    A target is healthy if it is learned (`Compared.learns`) and no finding of severity error is
+    about it. A run is healthy if every target is.
+
+    Args:
+        compared: the errors by target, of one training or of several.
+        findings: the most severe first.
+        change: what those of severity error ask for, in short.
+        config: the settings of the run.
     """
-    found = [(cause, cause.check(obs)) for cause in CAUSES if cause.check is not None]
-    there: list[tuple[Severity, Cause, Evidence]] = [
-        (evidence.severity or (cause.severity if obs.learns else cause.failing), cause, evidence)
-        for cause, evidence in found
-        if evidence is not None
-    ]
+    errors = [finding for finding in findings if finding.severity == "error"]
+    healthy = {
+        name: one.learns and not any(error.about(name) for error in errors)
+        for name, one in compared.items()
+    }
+    grouped = list(_grouped(findings, tuple(compared)))
+    text = headline(compared, healthy, grouped[0] if errors else None, change, config)
+    return Verdict(healthy, text, [finding.named() for finding in grouped])
+
+
+def find(obs: Observed) -> tuple[list[Finding], str]:
+    """The findings of one training, the most severe first, and what the errors ask for in short.
+
+    A check of one target is made for each target.
+    """
+    there: list[tuple[Severity, Cause, Evidence, tuple[str, ...]]] = []
+    for cause in CAUSES:
+        for one in obs.each if cause.per_target else (obs,):
+            evidence = None if cause.check is None else cause.check(one)
+            if evidence is not None:
+                severity, about = _severity(cause, one)
+                if cause.per_target and len(obs.targets) > 1:
+                    about = one.targets
+                there.append((evidence.severity or severity, cause, evidence, about))
     there.sort(key=lambda entry: ORDER.index(entry[0]))  # stable: keeps the table's order
-    errors = [evidence.remedy for severity, _, evidence in there if severity == "error"]
-    causes = [e.remedy for severity, c, e in there if severity == "error" and not c.symptom]
+    errors = [evidence.remedy for severity, _, evidence, _ in there if severity == "error"]
+    causes = [e.remedy for severity, c, e, _ in there if severity == "error" and not c.symptom]
     asked = _together(causes or errors)
     findings = []
-    for severity, cause, evidence in there:
+    for severity, cause, evidence, about in there:
         # one command removes all errors: without one of two faults the run still does not learn
         others = asked if severity == "error" else {}
-        command = _command(obs, evidence.remedy, others)
-        numbers = dict(evidence.numbers)
-        findings.append(Finding(cause.code, severity, evidence.sentence, command, numbers))
+        remedy = evidence.remedy
+        if others is asked and cause.symptom and causes and isinstance(remedy, str):
+            remedy = asked or causes[0]
+        command, numbers = _command(obs, remedy, others), dict(evidence.numbers)
+        findings.append(Finding(cause.code, severity, evidence.sentence, command, numbers, about))
     change = errors[0] if errors and isinstance(errors[0], str) else options(asked)
-    return {
-        "healthy": obs.learns and not errors,
-        "headline": headline(obs.compared, findings[: len(errors)], change),
-        "findings": [asdict(finding) for finding in findings],
-    }
+    return findings, change
+
+
+def _severity(cause: Cause, obs: Observed) -> tuple[Severity, tuple[str, ...]]:
+    """The severity of a cause, and the targets that it holds for; none means all.
+
+    What is an error only where the run does not learn is an error of those targets alone.
+    """
+    if obs.learns:
+        return cause.severity, ()
+    fails = tuple(name for name, one in obs.compared_by_target.items() if not one.learns)
+    only = cause.severity != cause.failing and len(fails) < len(obs.targets)
+    return cause.failing, fails if only else ()
+
+
+def _grouped(findings: Sequence[Finding], targets: tuple[str, ...]) -> Iterator[Finding]:
+    """One finding for neighbours that say the same of different targets."""
+
+    def same(finding: Finding) -> tuple[str, ...]:
+        return finding.code, finding.severity, finding.evidence, finding.remedy
+
+    for _, some in groupby(findings, same):
+        alike = list(some)
+        about = tuple(name for finding in alike for name in finding.targets)
+        yield replace(alike[0], targets=() if set(about) == set(targets) else about)
 
 
 def _command(obs: Observed, remedy: Mapping[str, Any] | str, others: Mapping[str, Any]) -> str:
@@ -62,51 +144,3 @@ def options(changed: Mapping[str, Any]) -> str:
     """Settings as words of the command line, defaults too."""
     short = {n: f"{value:g}" if isinstance(value, float) else value for n, value in changed.items()}
     return " ".join(word for pair in short.items() for word in option_words(*pair))
-
-
-def headline(obs: Compared, errors: Sequence[Finding], change: str) -> str:
-    """Whether the run learns, its numbers, and what to try where it does not.
-
-    Args:
-        obs: the errors of one training, or of several.
-        errors: findings of severity error, the one to name first.
-        change: what they ask for, in short.
-    """
-    tried = f". Try {change}" if change else ""
-    if obs.mae is None:
-        why = errors[0].evidence if errors else "predictions are not finite"
-        return f"not learning: {why}{tried}"
-    compared = _compared(obs)
-    if errors:
-        start = "learning, but held back" if obs.learns else "not learning"
-        if errors[0].code == "split-leak":
-            start = "not to be believed"
-        return f"{start}: {errors[0].evidence}{tried} ({compared})"
-    if obs.learns:
-        return f"learning: {compared}"
-    if obs.gain < -2 * obs.gain_error:
-        return f"not learning: {compared}"
-    # with its error, or a lower MAE would look like a contradiction
-    return (
-        f"not learning for certain: {compared}; on these rows that difference may be chance "
-        f"({obs.gain:.2g} ± {obs.gain_error:.2g}); more rows would decide it (--folds 5)"
-    )
-
-
-def _compared(obs: Compared) -> str:
-    text = f"MAE {obs.mae:.3g}, {_share(obs)} the median predictor ({obs.median_mae:.3g})"
-    if obs.ridge_mae is not None:
-        text += f", ridge reaches {obs.ridge_mae:.3g}"
-    return text
-
-
-def _share(obs: Compared) -> str:
-    """`63% below`, `4.2 times`, or `against` where the median is perfect and no share exists."""
-    if not obs.median_mae:
-        return "against"
-    share = obs.gain / obs.median_mae
-    if abs(share) < 0.005:
-        return "no better than"
-    if share < -1:
-        return f"{1 - share:.3g} times that of"
-    return f"{share:.0%} below" if share > 0 else f"{-share:.0%} above"

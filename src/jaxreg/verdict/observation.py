@@ -3,41 +3,44 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from jaxreg import metrics
 from jaxreg.head import scaling
-from jaxreg.head.apply import Activations, activations, predict_rows
-from jaxreg.head.ridge import decompose, solve
-from jaxreg.head.scaling import Scalers
+from jaxreg.head.apply import Activations, activations
 from jaxreg.head.state import State
-from jaxreg.train_config import HeadConfig, TrainConfig
+from jaxreg.train_config import TrainConfig
 from jaxreg.verdict.finding import Compared
 from jaxreg.verdict.short_training import FACTORS, NEAR, Probe, Rows, run_probe
+from jaxreg.verdict.small_ridge import small_ridge
 
-MOST = 1024  # rows that a small ridge is fitted on: its time grows with their cube
 WORSE_THAN_RIDGE = 1.25  # times the ridge's error: such a run is examined further
 
+T = TypeVar("T")
 
-def small_ridge(x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Predictions (asked, targets) of a ridge fitted on at most MOST of the rows x, y.
 
-    Features are as stored; the alpha is chosen by leaving out one row at a time.
-    """
-    if len(x) > MOST:
-        some = np.random.default_rng(0).permutation(len(x))[:MOST]
-        x, y = x[some], y[some]
-    scalers = Scalers(scaling.feature_scaler(x), scaling.identity_scaler(y.shape[1]))
-    eigen = decompose(scalers.features, x, y)
-    head = eigen.head(solve(eigen, x, y), scalers)
-    return predict_rows(head, scalers, HeadConfig(hidden=()), asked)
+class shared(cached_property[T]):
+    """A cached property that is the same for each target of a training, so it is computed once."""
+
+    if not TYPE_CHECKING:
+
+        def __get__(self, obs, owner=None):
+            if obs is None or obs.whole is None:
+                return super().__get__(obs, owner)
+            return getattr(obs.whole, self.attrname)
 
 
 @dataclass(frozen=True)
 class Observed:
-    """A finished training. Rows are those of the dataset; errors are in target units."""
+    """A finished training. Rows are those of the dataset; errors are in target units.
 
+    Errors of several targets have no common unit. So `gain`, `mae` and the other errors exist only
+    where there is one target; elsewhere they raise ValueError, and `each` has them.
+    """
+
+    targets: tuple[str, ...]
     config: TrainConfig
     asked: Mapping[str, Any]  # the settings that somebody said, which a remedy repeats
     words: tuple[str, ...]  # of the command that trains: the dataset's name, --cache and its folder
@@ -56,34 +59,97 @@ class Observed:
     history: Mapping[str, np.ndarray]  # loss, val_loss, val_mae, learning_rate, one per epoch
     state: State  # after the last epoch, on the host
     ridge: np.ndarray | None  # (rows, targets), a ridge's predictions
-    gain: float  # validation MAE of the training median less the run's
-    gain_error: float  # its std over bootstrap draws
     random_seed: int | None  # of random backbone weights
+    whole: "Observed | None" = None  # of one target of several: the training with all of them
+    number: int = 0  # of this target in `whole`
+
+    @cached_property
+    def each(self) -> tuple["Observed", ...]:
+        """The training as that of each target alone; with one target this training itself."""
+        if len(self.targets) == 1:
+            return (self,)
+        return tuple(self._only(number) for number in range(len(self.targets)))
+
+    def _only(self, number: int) -> "Observed":
+        column = slice(number, number + 1)
+        scaler = self.state.scalers.target
+        own = scaler._replace(mean=scaler.mean[column], std=scaler.std[column])
+        return replace(
+            self,
+            whole=self,
+            number=number,
+            targets=self.targets[column],
+            y=self.y[:, column],
+            predictions=self.predictions[:, column],
+            ridge=None if self.ridge is None else self.ridge[:, column],
+            state=self.state._replace(scalers=self.state.scalers._replace(target=own)),
+        )
+
+    @cached_property
+    def learns(self) -> bool:
+        """For each target the MAE is below the median predictor's by more than twice its error."""
+        return all(one.compared.learns for one in self.each)
 
     @property
-    def learns(self) -> bool:
-        """The validation MAE is below the median predictor's by more than twice its error."""
-        return self.compared.learns
+    def compared_by_target(self) -> dict[str, Compared]:
+        """The errors that the headline compares."""
+        return {name: one.compared for name, one in zip(self.targets, self.each, strict=True)}
 
     @cached_property
     def compared(self) -> Compared:
         """The errors that the headline compares."""
         return Compared(self.mae, self.median_mae, self.ridge_mae, self.gain, self.gain_error)
 
+    @cached_property
+    def bootstrap(self) -> tuple[float, float]:
+        """Validation MAE of the training median less the run's; its std over bootstrap draws."""
+        rows, blocks = self.validation, None
+        if self.sequential:
+            blocks = metrics.runs_of_rows(self.sequence[rows], self.order[rows])
+        y, predictions = self.y[rows], self.predictions[rows]
+        return metrics.bootstrap_gain(y, predictions, self.median_for(rows), blocks)
+
+    @cached_property
+    def gain(self) -> float:
+        """Validation MAE of the training median less the run's."""
+        return self.bootstrap[0]
+
+    @cached_property
+    def gain_error(self) -> float:
+        """The std of `gain` over bootstrap draws."""
+        return self.bootstrap[1]
+
     @property
     def epochs(self) -> int:
         """Number of epochs that were trained."""
         return len(self.history["loss"])
 
-    @cached_property
+    @shared
     def train(self) -> np.ndarray:
         """Row numbers."""
         return np.flatnonzero(self.labels == "train")
 
-    @cached_property
+    @shared
     def validation(self) -> np.ndarray:
         """Row numbers of the validation rows."""
         return np.flatnonzero(self.labels == "validation")
+
+    @cached_property
+    def finite(self) -> bool:
+        """Whether all predictions of the validation rows are finite."""
+        return bool(np.isfinite(self.predictions[self.validation]).all())
+
+    @cached_property
+    def errors(self) -> np.ndarray:
+        """(rows,) absolute errors. With several targets their mean, each divided by its std."""
+        size = np.abs(self.predictions.astype(np.float64) - self.y)
+        return size[:, 0] if len(self.targets) == 1 else (size / self.std).mean(axis=1)
+
+    @cached_property
+    def std(self) -> np.ndarray:
+        """(targets,) of the training rows; 1 where they are constant."""
+        std = self.y[self.train].astype(np.float64).std(axis=0)
+        return np.where(std == 0, 1.0, std)
 
     @cached_property
     def mae(self) -> float | None:
@@ -103,7 +169,14 @@ class Observed:
     @cached_property
     def median_mae(self) -> float:
         """Of predicting the training median for the validation rows."""
-        return float(np.abs(self.y[self.validation] - self.median).mean())
+        rows = self.validation
+        error = _mae(self.median_for(rows), self.y[rows])
+        assert error is not None
+        return error
+
+    def median_for(self, rows: np.ndarray) -> np.ndarray:
+        """(rows, targets) the training median for each of these rows."""
+        return np.broadcast_to(self.median, (len(rows), len(self.targets)))
 
     @cached_property
     def ridge_mae(self) -> float | None:
@@ -112,12 +185,12 @@ class Observed:
             return None
         return _mae(self.ridge[self.validation], self.y[self.validation])
 
-    @cached_property
+    @shared
     def sample_train(self) -> np.ndarray:
         """Places in `sampled` of the training rows."""
         return np.flatnonzero(self.labels[self.sampled] == "train")
 
-    @cached_property
+    @shared
     def sample_validation(self) -> np.ndarray:
         """Places in `sampled` of the validation rows."""
         return np.flatnonzero(self.labels[self.sampled] == "validation")
@@ -134,12 +207,12 @@ class Observed:
         x, y = self.x, self.sample_y
         return (x[train], y[train]), (x[validation], y[validation])
 
-    @cached_property
+    @shared
     def inputs(self) -> np.ndarray:
         """(sampled, inputs) features as they reach the first layer."""
         return scaling.scale_rows(self.state.scalers.features, self.x)
 
-    @cached_property
+    @shared
     def mean_and_std(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and std (columns,) of the sampled training rows' features."""
         train = self.x[self.sample_train].astype(np.float32)
@@ -148,7 +221,7 @@ class Observed:
         with np.errstate(over="ignore"):
             return mean, np.sqrt(np.square(train).mean(axis=0, dtype=np.float64))
 
-    @cached_property
+    @shared
     def standard(self) -> np.ndarray:
         """(sampled, columns) features in std of the sampled training rows, not clipped.
 
@@ -160,7 +233,7 @@ class Observed:
         scaled /= np.where(varies, std, np.inf).astype(np.float32)
         return scaled
 
-    @cached_property
+    @shared
     def last_activations(self) -> Activations:
         """Every layer for the sampled training rows, with the weights of the last epoch."""
         rows = self.x[self.sample_train]
@@ -168,7 +241,9 @@ class Observed:
 
     @property
     def behind(self) -> bool:
-        """Whether the run does not learn, or a ridge is clearly better."""
+        """Whether the run does not learn some target, or a ridge is clearly better for one."""
+        if len(self.targets) > 1:
+            return any(one.behind for one in self.each)
         if not self.learns or self.mae is None:
             return True
         return self.ridge_mae is not None and self.mae > WORSE_THAN_RIDGE * self.ridge_mae
@@ -179,7 +254,7 @@ class Observed:
         relu = self.config.output_activation == "relu"
         return relu and bool((self.y[self.train] < 0).any())
 
-    @cached_property
+    @shared
     def probe(self) -> Probe | None:
         """A few hundred steps at other learning rates; None where the run is not `behind`."""
         usable = len(self.sample_train) > 1 and len(self.sample_validation) > 0
@@ -199,6 +274,8 @@ class Observed:
     @cached_property
     def sample_ridge(self) -> np.ndarray:
         """(sampled validation rows, targets) of a ridge fitted on the sampled training rows."""
+        if self.whole is not None:
+            return self.whole.sample_ridge[:, self.number : self.number + 1]
         train, (asked, _) = self.sides
         return small_ridge(*train, asked)
 
@@ -211,6 +288,8 @@ class Observed:
 
 
 def _mae(predictions: np.ndarray, y: np.ndarray) -> float | None:
+    if y.shape[1] != 1:
+        raise ValueError(f"{y.shape[1]} targets: errors of several have no common unit")
     if not np.isfinite(predictions).all():
         return None
     return float(np.abs(predictions.astype(np.float64) - y).mean())

@@ -5,7 +5,8 @@ import numpy as np
 from jaxreg.common.threads import threads_for
 from jaxreg.verdict.checks.stopped_early import overfit_curve
 from jaxreg.verdict.finding import Evidence
-from jaxreg.verdict.observation import Observed, small_ridge
+from jaxreg.verdict.observation import Observed
+from jaxreg.verdict.small_ridge import small_ridge
 
 ROWS_PER_DIRECTION = 2.0
 MOST = 256  # directions, and rows that they are counted on

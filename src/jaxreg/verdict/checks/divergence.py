@@ -12,7 +12,7 @@ LARGE_TARGET = 1e9  # in the units of the raw output; scaled targets are about 1
 
 def non_finite(obs: Observed) -> Evidence | None:
     """A loss or a prediction is NaN or infinite."""
-    if obs.state.finite and obs.mae is not None:
+    if obs.state.finite and obs.finite:
         return None
     epochs, rate, scaler = obs.epochs, obs.config.learning_rate, obs.state.scalers.target
     when = "a prediction is not finite"

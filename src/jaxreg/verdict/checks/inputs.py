@@ -51,12 +51,11 @@ def inputs_unscaled(obs: Observed) -> Evidence | None:
 
 def inputs_heavy_tailed(obs: Observed) -> Evidence | None:
     """A few rows with extreme features cause much of the error."""
-    if obs.config.scale_features or obs.mae is None:
+    if obs.config.scale_features or not obs.finite:
         return None
     rows = obs.sample_validation
     reach = np.abs(obs.standard[rows]).max(axis=1)
-    pred = obs.predictions[obs.sampled].astype(np.float64)  # large where a head diverges
-    wrong = np.abs(pred - obs.sample_y)[rows].mean(axis=1)
+    wrong = obs.errors[obs.sampled[rows]]
     few = max(1, round(TAIL_ROWS * len(rows)))
     far = np.argsort(-reach)[:few]
     share = float(wrong[far].sum() / (wrong.sum() or 1.0))

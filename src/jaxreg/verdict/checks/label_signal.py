@@ -25,8 +25,7 @@ def labels_unrelated(obs: Observed) -> Evidence | None:
     y = obs.y[rows].astype(np.float64)
     ridge = float(np.abs(pred - y).mean())
     median = float(np.abs(obs.median - y).mean())
-    chances = [_chance(obs, rows, pred[:, i], y[:, i]) for i in range(y.shape[1])]
-    rank, chance = min(chances, key=lambda pair: pair[1])
+    rank, chance = _chance(obs, rows, pred[:, 0], y[:, 0])
     if ridge < LITTLE * median:
         return None
     if chance <= CHANCE and (ridge < HELPS * median or rank > RELATED):
@@ -44,8 +43,8 @@ def labels_unrelated(obs: Observed) -> Evidence | None:
 def _at_chance(obs: Observed) -> bool:
     """Whether the head's own predictions correlate no better than with shuffled targets."""
     rows = obs.validation
-    y, pred = obs.y[rows].astype(np.float64), obs.predictions[rows]
-    return all(_chance(obs, rows, pred[:, i], y[:, i])[1] > CHANCE for i in range(y.shape[1]))
+    y, pred = obs.y[rows, 0].astype(np.float64), obs.predictions[rows, 0]
+    return _chance(obs, rows, pred, y)[1] > CHANCE
 
 
 def _chance(

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from jaxreg.verdict.finding import Evidence, Severity
-from jaxreg.verdict.observation import Observed, small_ridge
+from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.sampling import nearest_in_time
+from jaxreg.verdict.small_ridge import small_ridge
 
 COPIES = 0.05  # share of validation images that also train
 BESIDE_BY = 1  # places in the order: a split in blocks leaves at least that many out of training

@@ -57,7 +57,7 @@ def stuck_at_median(obs: Observed) -> Evidence | None:
         return None
     pred, y = obs.predictions[obs.validation], obs.y[obs.validation]
     share = float(pred.astype(np.float64).std() / (y.astype(np.float64).std() or 1.0))
-    if pred.shape[1] > 1 or share > CONSTANT:
+    if share > CONSTANT:
         return None
     sentence = (
         f"the std of the predictions is {share:.1%} of that of the targets; their mean is "

@@ -31,32 +31,29 @@ def output_bounded(obs: Observed) -> Evidence | None:
 def target_constant(obs: Observed) -> Evidence | None:
     """All training rows have the same target."""
     y = obs.y[obs.train]
-    if (y != y[:1]).any(axis=0).all():
+    if (y != y[:1]).any():
         return None
-    number = int(np.flatnonzero((y == y[:1]).all(axis=0))[0])
-    sentence = f"the target is {y[0, number]:.4g} for all {len(y)} training rows"
+    sentence = f"the target is {y[0, 0]:.4g} for all {len(y)} training rows"
     remedy = f"jaxreg train {' '.join(obs.words)} --target COLUMN"
-    return Evidence(sentence, remedy, {"value": float(y[0, number])})
+    return Evidence(sentence, remedy, {"value": float(y[0, 0])})
 
 
 def targets_outliers(obs: Observed) -> Evidence | None:
     """A few targets are so far from all others that they decide the std."""
-    y = obs.y[obs.train].astype(np.float64)
-    for number, values in enumerate(y.T):
-        center, usual = np.median(values), _usual_std(values)
-        far = np.abs(values - center) > OUTLYING * usual
-        if not usual or not far.any() or values.std() < SHRINKS * values[~far].std():
-            continue
-        worst = values[np.argmax(np.abs(values - center))]
-        sentence = (
-            f"{far.sum()} of {len(y)} training targets lie more than {OUTLYING:g} usual std "
-            f"out (up to {worst:.4g}; usual is {center:.3g} ± {usual:.2g}): without them the "
-            f"std falls from {values.std():.3g} to {values[~far].std():.3g}"
-        )
-        first = int(obs.train[np.flatnonzero(far)[0]])
-        remedy = f"mend or take out such targets (first: row {first}), then: {obs.extract}"
-        return Evidence(sentence, remedy, {"rows": int(far.sum()), "target": number})
-    return None
+    y = obs.y[obs.train, 0].astype(np.float64)
+    center, usual = np.median(y), _usual_std(y)
+    far = np.abs(y - center) > OUTLYING * usual
+    if not usual or not far.any() or y.std() < SHRINKS * y[~far].std():
+        return None
+    worst = y[np.argmax(np.abs(y - center))]
+    sentence = (
+        f"{far.sum()} of {len(y)} training targets lie more than {OUTLYING:g} usual std "
+        f"out (up to {worst:.4g}; usual is {center:.3g} ± {usual:.2g}): without them the "
+        f"std falls from {y.std():.3g} to {y[~far].std():.3g}"
+    )
+    first = int(obs.train[np.flatnonzero(far)[0]])
+    remedy = f"mend or take out such targets (first: row {first}), then: {obs.extract}"
+    return Evidence(sentence, remedy, {"rows": int(far.sum())})
 
 
 def target_scale(obs: Observed) -> Evidence | None:
@@ -70,23 +67,19 @@ def target_scale(obs: Observed) -> Evidence | None:
         sentence = f"the unscaled targets lie about {away:.3g} from 0, and a new head starts near 0"
         return Evidence(sentence, {"scale_target": True}, {"away": away})
     error = np.abs(obs.y[obs.validation].astype(np.float64) - obs.median)
-    unit = np.asarray(scaler.std) if y.shape[1] > 1 else 1.0  # as in the loss
+    unit = 1.0 if obs.whole is None else np.asarray(scaler.std)  # as in the loss
     to_lose = float(huber(error / unit, config.huber_delta / unit).mean())
-    small = _y_std(obs) < SMALL * config.huber_delta
+    std = float(obs.y[obs.train].astype(np.float64).std())
+    small = std < SMALL * config.huber_delta
     if not (small and obs.state.stopped and to_lose < UNSEEN * config.min_delta):
         return None
     sentence = (
         f"the median predictor's loss is {to_lose:.2g} (the std of the target is "
-        f"{_y_std(obs):.2g}, the Huber delta {config.huber_delta:g}), and improvements below "
+        f"{std:.2g}, the Huber delta {config.huber_delta:g}), and improvements below "
         f"--min-delta {config.min_delta:g} do not count"
     )
     changed = {"min_delta": float(f"{to_lose / 3000:.1g}"), "scale_target": True}
     return Evidence(sentence, changed, {"to_lose": to_lose, "min_delta": config.min_delta})
-
-
-def _y_std(obs: Observed) -> float:
-    """Std of the training targets, in target units; the mean over several targets."""
-    return float(obs.y[obs.train].astype(np.float64).std(axis=0).mean())
 
 
 def _usual_std(values: np.ndarray) -> float:

@@ -1,0 +1,25 @@
+"""A ridge on a sample of rows: what a linear head reaches in a fraction of a second."""
+
+import numpy as np
+
+from jaxreg.head import scaling
+from jaxreg.head.apply import predict_rows
+from jaxreg.head.ridge import decompose, solve
+from jaxreg.head.scaling import Scalers
+from jaxreg.train_config import HeadConfig
+
+MOST = 1024  # rows that it is fitted on: its time grows with their cube
+
+
+def small_ridge(x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Predictions (asked, targets) of a ridge fitted on at most MOST of the rows x, y.
+
+    Features are as stored; the alpha is chosen by leaving out one row at a time.
+    """
+    if len(x) > MOST:
+        some = np.random.default_rng(0).permutation(len(x))[:MOST]
+        x, y = x[some], y[some]
+    scalers = Scalers(scaling.feature_scaler(x), scaling.identity_scaler(y.shape[1]))
+    eigen = decompose(scalers.features, x, y)
+    head = eigen.head(solve(eigen, x, y), scalers)
+    return predict_rows(head, scalers, HeadConfig(hidden=()), asked)
