@@ -12,7 +12,6 @@ from jaxreg.report.run_verdict import Judged, join
 from jaxreg.verdict.finding import Finding, Severity
 from planted_runs import edit_dataset, run_quick
 
-
 LEARNS = {"angle": True}
 
 
