@@ -293,7 +293,8 @@ def test_the_api_predicts_from_paths_bytes_and_arrays_alike(photos: Path, run: P
     told = loaded.predict([path, str(path), path.read_bytes()])
     assert told.shape == (3, 1)
     assert (told == told[0]).all()
-    np.testing.assert_allclose(loaded.predict(array[None]), told[:1], rtol=1e-4)
+    for one in (array, array[None], Image.open(path)):
+        np.testing.assert_allclose(loaded.predict(one), told[:1], rtol=1e-4)
     with pytest.raises(InputError, match=r"1 of 2 images cannot be used: .*half\.png \(broken PNG"):
         loaded.predict([path, photos / "half.png"])
 

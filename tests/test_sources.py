@@ -203,6 +203,7 @@ def test_npz_of_images_alone_is_for_prediction(tmp_path):
             {"images": IMAGES / np.float32(255)},
             "images in {} are float32\n  expected: uint8 (0..255)",
         ),
+        ({"images": np.ones((3, 8), np.float32)}, "images in {} have shape (3, 8)"),
         ({"images": IMAGES.transpose(0, 3, 1, 2)}, "images in {} have shape (3, 3, 4, 5)"),
         ({"images": IMAGES[:0]}, "images in {} have shape (0, 4, 5, 3)"),
         ({"images": IMAGES, "ids": np.array(["a", "b", "a"])}, "ids in {} hold 'a' more than once"),

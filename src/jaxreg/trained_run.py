@@ -1,6 +1,6 @@
 """A finished run, loaded: its scores, and predictions for new images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from jaxreg.head.apply import predict_rows
 from jaxreg.head.fit_many import stack
 from jaxreg.head.scaling import Scalers
 from jaxreg.head.state import State, empty_state
-from jaxreg.sources.examples import Examples, Image
+from jaxreg.sources.examples import Examples
+from jaxreg.sources.in_memory import images_of
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.checkpoint import Checkpoints
 from jaxreg.training.loop import states_of
@@ -57,7 +58,7 @@ class TrainedRun:
 
     def predict(
         self,
-        images: Sequence[Image | str] | np.ndarray | Path,
+        images: object,
         *,
         cache: str | Path | None = None,
         weights: str | None = None,
@@ -65,8 +66,9 @@ class TrainedRun:
         """Predict from raw images.
 
         Args:
-            images: paths, bytes of encoded images, or uint8 arrays (height, width, 3); an array
-                of shape (images, height, width, 3) will do.
+            images: one image or a list of them. An image is a path, the bytes of its file, an
+                image of Pillow, or a uint8 array (height, width[, 1|3|4]). An array (images,
+                height, width[, 1|3|4]) holds many (`jaxreg.sources.in_memory`).
             cache: the folder that keeps the features; by default the run's own.
             weights: a file, where the weights have moved.
 
@@ -74,12 +76,11 @@ class TrainedRun:
             (images, targets), float32, in target units.
 
         Raises:
-            InputError: an image cannot be used; the first few are named with their reasons.
+            InputError: an array of unclear shape, or images that cannot be used; the first few
+                are named with their reasons.
             UnavailableError: something must be computed and the weights are not to be found.
         """
-        if isinstance(images, str | Path):
-            images = [images]
-        items = [Path(image) if isinstance(image, str) else image for image in images]
+        items = images_of(images)
         ids = tuple(f"{i}: {x}" if isinstance(x, Path) else str(i) for i, x in enumerate(items))
         nothing = pa.table({"": pa.nulls(len(ids))}).select([])
         examples = Examples(ids, items, nothing, {"kind": "images"})

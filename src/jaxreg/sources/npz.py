@@ -12,6 +12,7 @@ from jaxreg.errors import InputError, nearest
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.columns import no_columns
 from jaxreg.sources.examples import Examples
+from jaxreg.sources.in_memory import as_uint8, split_array
 from jaxreg.sources.naming import listed, row_id
 
 KNOWN = ("images", "targets", "ids")
@@ -31,7 +32,7 @@ def open_npz(path: Path, location: str, options: SourceOptions) -> Examples:
     columns = _targets(path, arrays, len(images))
     return Examples(
         ids=_ids(path, arrays, len(images)),
-        images=list(images),
+        images=images,
         columns=pa.table(columns) if columns else no_columns(len(images)),
         description={
             "kind": "npz",
@@ -88,23 +89,21 @@ def _load(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     return found, others
 
 
-def _images(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
+def _images(path: Path, arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
     images = arrays["images"]
+    if images.ndim not in (3, 4) or 0 in images.shape:
+        raise InputError(
+            f"images in {path} have shape {images.shape}",
+            expected="(N, height, width) or (N, height, width, channels), with pixels",
+        )
     if images.dtype not in (np.uint8, np.uint16):
         raise InputError(
             f"images in {path} are {images.dtype}",
             expected="uint8 (0..255) or uint16 (0..65535)",
-            remedy="images of 0..1 are saved as (255 * images).round().astype('uint8')",
+            remedy=as_uint8(images),
         )
-    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3, 4)):
-        raise InputError(
-            f"images in {path} have shape {images.shape}",
-            expected="(N, height, width) or (N, height, width, channels) with 1, 3 or 4 channels",
-        )
-    if 0 in images.shape:
-        found = f"images in {path} have shape {images.shape}"
-        raise InputError(found, expected="at least one pixel")
-    return images
+    others = [len(arrays[name]) for name in ("targets", "ids") if np.ndim(arrays.get(name, 0))]
+    return split_array(images, f"images in {path} have shape", others[0] if others else None)
 
 
 def _targets(path: Path, arrays: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:

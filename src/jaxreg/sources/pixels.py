@@ -6,6 +6,7 @@ A changed rule needs a new number in the recipe, because cached features must no
 import hashlib
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -95,6 +96,22 @@ def thumbnail(rgb: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=85)
     return buffer.getvalue()
+
+
+def from_pillow(picture: Any) -> np.ndarray:
+    """The upright pixels of an image that Pillow has open: (height, width, 3) uint8.
+
+    Raises:
+        UnusableImage: pixels that cannot be decoded, or that have no fixed scale.
+    """
+    from PIL import ImageOps
+
+    try:
+        return np.array(_to_rgb(ImageOps.exif_transpose(picture)))
+    except UnusableImage:
+        raise
+    except Exception as error:  # decoders of broken files raise nearly anything
+        raise UnusableImage(f"broken: {error or type(error).__name__}") from None
 
 
 def _from_array(array: np.ndarray) -> np.ndarray:

@@ -1,0 +1,131 @@
+"""Images that Python code hands over: one or many, as paths, bytes, arrays or Pillow's images."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence, Set
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxreg.errors import InputError
+from jaxreg.sources.examples import Image
+from jaxreg.sources.pixels import UnusableImage, from_pillow
+
+SHAPES = "one image (height, width[, 1|3|4]), or many (images, height, width[, 1|3|4])"
+CHANNELS = (1, 3, 4)
+SLIMMEST = 3
+"""A stack of grey images may be at most so many times as high as wide. An array of more is rather
+one image with another number of channels."""
+
+
+def images_of(given: object) -> Sequence[Image]:
+    """The images that were handed over, one or many, in their order.
+
+    One path, `bytes`, image of Pillow, open file or array is one image. An array may also be many
+    images (`split_array`). Everything else is gone through: list, tuple, generator, column.
+
+    Raises:
+        InputError: an array of a shape that has no clear meaning; something that is no image.
+    """
+    if (one := _one(given)) is not None:
+        return split_array(one) if isinstance(one, np.ndarray) else [one]
+    if isinstance(given, np.ndarray) and given.ndim == 1:
+        return images_of(given.tolist())  # names or objects
+    if isinstance(given, Mapping | Set | np.ndarray) or not isinstance(given, Iterable):
+        raise InputError(
+            f"{type(given).__name__} is no image",
+            expected=f"a path, bytes, an image of Pillow, an array ({SHAPES}), or a list of them",
+        )
+    return [_item(place, item) for place, item in enumerate(given)]
+
+
+def split_array(
+    array: np.ndarray, found: str = "an array of shape", count: int | None = None
+) -> list[np.ndarray]:
+    """The images in an array of pixels: one, or one for each entry of the first axis.
+
+    Args:
+        array: the pixels.
+        found: how the message begins; the shape follows.
+        count: the number of images, where it is known.
+
+    Raises:
+        InputError: the shape may mean several things, or nothing; the message has those wanted.
+    """
+    shape = array.shape
+    remedy = ""
+    if array.ndim == 3 and shape[0] == count:
+        return list(array)
+    if array.ndim == 2 and shape[1] > max(CHANNELS):
+        return [array]
+    if array.ndim == 3 and shape[2] in CHANNELS:
+        return [array]
+    if array.ndim == 4 and shape[3] in CHANNELS:
+        return list(array)
+    if array.ndim == 3 and shape[0] in CHANNELS[1:]:
+        remedy = "images.transpose(1, 2, 0) for one with its channels first; "
+        remedy += "images[..., None] for grey ones"
+    elif array.ndim == 3 and shape[1] <= SLIMMEST * shape[2]:
+        return list(array)
+    elif array.ndim == 3:
+        remedy = f"images[..., :3] for one of {shape[2]} channels; images[..., None] for grey ones"
+    elif array.ndim == 4 and shape[1] in CHANNELS:
+        remedy = "images.transpose(0, 2, 3, 1), if the channels are first"
+    raise InputError(f"{found} {shape}", expected=SHAPES, remedy=remedy)
+
+
+def as_uint8(images: np.ndarray) -> str:
+    """The expression that makes pixels of 0..255 of an array `images`, by the values in it."""
+    if not np.isfinite(images).all():
+        return "give a value to the pixels that are NaN or infinite first"
+    low, high = images.min().item(), images.max().item()
+    whole = images.dtype.kind != "f" or bool((images == np.rint(images)).all())
+    if low >= 0 and high > 1 and high <= 255:
+        return f"images{'' if whole else '.round()'}.astype('uint8')"
+    if low >= 0 and high <= 1:
+        return "(255 * images).round().astype('uint8')" if high else "images.astype('uint8')"
+    if low >= -1 and high <= 1 and not whole:
+        return "(127.5 * (images + 1)).round().astype('uint8')"
+    if low >= 0 and high <= 65535 and whole:
+        return "images.astype('uint16')"
+    scaled = f"(images - {low:g}) / {high - low:g}"
+    return f"(255 * ({scaled})).round().astype('uint8') for a scale from {low:g} to {high:g}"
+
+
+def _item(place: int, given: object) -> Image:
+    """One image of a list."""
+    one = _one(given)
+    if one is None:
+        raise InputError(
+            f"image {place} is of type {type(given).__name__}",
+            expected="a path, bytes, an image of Pillow or an array (height, width[, 1|3|4])",
+        )
+    if isinstance(one, np.ndarray) and one.ndim == 2 and one.shape[1] <= max(CHANNELS):
+        raise InputError(
+            f"image {place} is an array of shape {one.shape}",
+            expected="(height, width[, 1|3|4]) for each image of a list",
+            remedy="hand over the image itself, if these are its rows",
+        )
+    return one
+
+
+def _one(given: Any) -> Image | None:
+    """What stands for one image, or an array of pixels; None for all else."""
+    from PIL import Image as pillow
+
+    if isinstance(given, str | os.PathLike):
+        return Path(os.fsdecode(given))
+    if isinstance(given, bytes | bytearray | memoryview):
+        return bytes(given)
+    if isinstance(given, pillow.Image):
+        try:
+            return from_pillow(given)
+        except UnusableImage as error:
+            raise InputError(f"an image of Pillow cannot be used: {error}") from None
+    if callable(getattr(given, "read", None)):
+        content = given.read()
+        return content if isinstance(content, bytes) else None
+    if hasattr(given, "__array__"):  # NumPy's own, and those of JAX, TensorFlow and PyTorch
+        array = np.asarray(given)
+        return None if array.dtype.kind in "OSU" else array
+    return None
