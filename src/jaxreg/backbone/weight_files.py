@@ -1,25 +1,22 @@
 """Reads the backbone's arrays from the files Keras writes, and proves that none is missing.
 
-Keras silently loads nothing from several of these files. So this module reads them, with h5py
-alone. It never runs or deserializes anything in a file.
+Keras silently loads nothing from several of these files. So this module reads plain copies of them,
+with h5py alone. It never runs or deserializes anything in a file.
 """
 
-import hashlib
-import io
 import itertools
-import json
 import re
-import zipfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import h5py
 import numpy as np
 
+from jaxreg.backbone.plain_hdf5 import UnusableFile
+from jaxreg.backbone.weight_copy import plain_copy
 from jaxreg.errors import InputError
 
 Kind = Literal["convolution", "normalization"]
@@ -31,10 +28,10 @@ _EXPECTED = (
 _REMEDY = 'save the backbone alone: model.get_layer("inception_v3").save_weights("x.weights.h5")'
 
 
-class _Unusable(Exception):
+class _Unusable(UnusableFile):
     """The reason why a file cannot supply the backbone, and how many arrays it could supply."""
 
-    def __init__(self, reason: str, supplied: int = 0) -> None:
+    def __init__(self, reason: str, supplied: int) -> None:
         super().__init__(reason)
         self.supplied = supplied
 
@@ -74,14 +71,11 @@ def read_arrays(path: Path, identity: str, slots: Sequence[Slot]) -> dict[str, l
             the number of arrays that it could supply.
     """
     try:
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != identity:
-            raise _Unusable("it has changed since it was identified")
-        with _open(data) as file:
+        with plain_copy(path, identity) as copy, h5py.File(copy, "r") as file:
             return _read(_stacks(file), slots)
-    except _Unusable as error:
-        reason, supplied = str(error), error.supplied
-    except (OSError, LookupError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
+    except UnusableFile as error:
+        reason, supplied = str(error), getattr(error, "supplied", 0)
+    except (OSError, LookupError, RuntimeError, ValueError) as error:
         reason, supplied = f"damaged, or no file of Keras ({' '.join(str(error).split())})", 0
     raise InputError(
         f"{path} supplies {supplied} of the {_count(slots)} arrays of the backbone: {reason}",
@@ -131,21 +125,8 @@ def _agreeing(match: tuple[Slot, list[h5py.Dataset]]) -> int:
     )
 
 
-@contextmanager
-def _open(data: bytes) -> Iterator[h5py.File]:
-    if data[:4] == b"PK\x03\x04":
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            model = json.loads(archive.read("config.json"))
-            _refuse_code({**model, "compile_config": None})
-            data = archive.read("model.weights.h5")
-    with h5py.File(io.BytesIO(data), "r") as file:
-        yield file
-
-
 def _stacks(file: h5py.File) -> list[_Stack]:
     if "model_weights" in file:
-        if "model_config" in file.attrs:
-            _refuse_code(json.loads(_text(file.attrs["model_config"])))
         return _legacy_stacks(_group(file, "model_weights"))
     if "layer_names" in file.attrs or "layer_names0" in file.attrs:
         return _legacy_stacks(file)
@@ -235,31 +216,16 @@ def _text(value: object) -> str:
 
 def _group(parent: h5py.Group, name: str) -> h5py.Group:
     if not isinstance(item := parent[name], h5py.Group):
-        raise _Unusable(f"{name} is not a group of arrays")
+        raise UnusableFile(f"{name} is not a group of arrays")
     return item
 
 
 def _dataset(parent: h5py.Group, name: str) -> h5py.Dataset:
     if not isinstance(item := parent[name], h5py.Dataset):
-        raise _Unusable(f"{name} is not an array")
+        raise UnusableFile(f"{name} is not an array")
     return item
 
 
 def _number(name: str) -> int:
     digits = re.search(r"_(\d+)$", name)
     return int(digits[1]) if digits else 0
-
-
-def _refuse_code(config: Any) -> None:
-    """Refuse a model with other than Keras' own layers, because those are code."""
-    if isinstance(config, dict):
-        name = str(config.get("class_name"))
-        package = str(config.get("module") or "keras").partition(".")[0]
-        if name in ("Lambda", "__lambda__"):
-            raise _Unusable("the model holds a Lambda, code that jaxreg does not run")
-        if package not in ("keras", "tf_keras", "builtins"):
-            raise _Unusable(f"the model holds {name}, a custom object that jaxreg does not run")
-        config = list(config.values())
-    if isinstance(config, list):
-        for item in config:
-            _refuse_code(item)

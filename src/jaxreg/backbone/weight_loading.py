@@ -4,10 +4,8 @@ weight_files.py reads InceptionV3's files instead, because it takes more kinds o
 """
 
 import hashlib
-import io
 import re
 import warnings
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import h5py
 import numpy as np
 
 from jaxreg.backbone.registry import Backbone
+from jaxreg.backbone.weight_copy import plain_copy
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.errors import InputError
 
@@ -82,19 +81,19 @@ def load_file(model: Any, backbone: Backbone, weights: WeightsSource) -> None:
     floats = [v for v in model.weights if np.issubdtype(np.dtype(v.dtype), np.floating)]
     for variable in floats:
         variable.assign(np.full(variable.shape, np.nan, np.float32))
-    reason = "the rest are absent or of another shape"
+    reason, loaded, imagenet = "the rest are absent or of another shape", False, False
     try:
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != weights.identity:
-            raise ValueError("it has changed since it was identified")
-        with warnings.catch_warnings():  # Keras names the layers it skipped; the count says more
-            warnings.simplefilter("ignore")
-            model.load_weights(path)
+        with plain_copy(path, weights.identity) as copy, warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # Keras names the layers it skipped; the count says more
+            model.load_weights(copy)
+            imagenet = _made_for_imagenet(path, copy, backbone)
+        loaded = True
     except Exception as error:  # Keras raises anything
         reason = " ".join(str(error).split())[:200]
-        content = b""
     empty = sum(not np.isfinite(np.asarray(variable)).all() for variable in floats)
-    if empty or not content:
+    if empty or not loaded:
         raise InputError(
             f"{path} supplies {len(floats) - empty} of the {len(floats)} arrays of "
             f"{backbone.constructor}: {reason}",
@@ -103,7 +102,7 @@ def load_file(model: Any, backbone: Backbone, weights: WeightsSource) -> None:
             remedy='save the backbone alone: backbone.save_weights("x.weights.h5")',
         )
     for layer in leaves(model):
-        if type(layer).__name__ == "Normalization" and _made_for_imagenet(path, content, backbone):
+        if type(layer).__name__ == "Normalization" and imagenet:
             # Keras then adds a layer that divides by sqrt(std); it is no array of the file
             layer.adapt_variance.assign(layer.adapt_variance * _IMAGENET_STD)
         _settle(layer)
@@ -115,18 +114,17 @@ def _settle(layer: Any) -> None:
         layer.finalize_state()
 
 
-def _made_for_imagenet(path: Path, content: bytes, backbone: Backbone) -> bool:
+def _made_for_imagenet(path: Path, copy: Path, backbone: Backbone) -> bool:
     """Whether an EfficientNet was built with weights="imagenet", which adds one layer.
 
     Then it is Keras' own file, or the layers that the file lists have a second Rescaling.
     """
-    if hashlib.md5(content, usedforsecurity=False).hexdigest() == backbone.imagenet.hash:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+    if digest.hexdigest() == backbone.imagenet.hash:
         return True
-    if path.suffix == ".keras":
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            content = archive.read("model.weights.h5")
     names: list[str] = []
-    with h5py.File(io.BytesIO(content), "r") as file:
-        file.visit(names.append)
+    with h5py.File(copy, "r") as weights:
+        weights.visit(names.append)
     rescaling = {name for name in names if re.fullmatch(r"(.*/)?rescaling(_\d+)?", name)}
     return len(rescaling) > 1

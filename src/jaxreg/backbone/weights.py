@@ -11,8 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from jaxreg.backbone.registry import BACKBONES
+from jaxreg.common.files import open_regular
 from jaxreg.errors import InputError
 from jaxreg.sources.naming import neighbour
+
+MOST_BYTES = 8_000_000_000
+"""The largest weights file: twice that of ConvNeXtXLarge with the state of its optimizer."""
 
 SUFFIXES = (".weights.h5", ".h5", ".keras")
 """The files that Keras writes weights to."""
@@ -99,9 +103,9 @@ def random_kernels(shapes: Sequence[tuple[int, int, int, int]], seed: int) -> li
 
 def _weights_file(spec: str) -> Path:
     path = Path(spec).expanduser()
-    if path.is_dir():
+    if os.path.isdir(path):  # Path's own raises for a name that is too long
         raise InputError(f"{spec} is a folder", expected=f"a file: {', '.join(SUFFIXES)}")
-    if not path.exists():
+    if not os.path.lexists(path):
         raise InputError(
             f"no weights file {spec}",
             expected=f"imagenet, random, random:SEED or a file: {', '.join(SUFFIXES)}",
@@ -109,8 +113,6 @@ def _weights_file(spec: str) -> Path:
         )
     if not path.name.endswith(SUFFIXES):
         raise InputError(f"{spec} has an unknown suffix", expected=", ".join(SUFFIXES))
-    if path.stat().st_size == 0:
-        raise InputError(f"{spec} is empty", expected=f"weights in {', '.join(SUFFIXES)}")
     return path
 
 
@@ -123,7 +125,9 @@ def _writable(folder: str) -> bool:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with open_regular(path, MOST_BYTES) as file:
+            if not os.fstat(file.fileno()).st_size:
+                raise InputError(f"{path} is empty", expected=f"weights in {', '.join(SUFFIXES)}")
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error

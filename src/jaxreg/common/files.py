@@ -5,8 +5,8 @@ import os
 import re
 import secrets
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import humanize
 
@@ -29,7 +29,7 @@ def make_folder(path: Path) -> None:
         ) from error
 
 
-def open_regular(path: Path, limit: int | None = None) -> BinaryIO:
+def open_regular(path: Path, limit: int | None = None) -> BufferedReader:
     """Open a file that somebody else made, for reading.
 
     A FIFO or a device would hang, or never end.

@@ -6,8 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxreg.common.files import write_whole
+from jaxreg.common.files import open_regular, write_whole
 from jaxreg.errors import InputError
+
+MOST_BYTES = 64_000_000
+"""The largest JSON file that is read."""
+
+MOST_DEEP = 100
+"""The most objects and lists within each other."""
 
 FORMAT = 2
 """Version of all that jaxreg writes to disk: JSON files and the metadata of datasets."""
@@ -18,6 +24,35 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     full = {"format": FORMAT, **content}
     full = {**full, "sha256": content_digest(full)}
     write_whole(path, json.dumps(full, indent=2).encode() + b"\n")
+
+
+def load_json(path: Path) -> Any:
+    """The JSON in a file that somebody else may have made.
+
+    Raises:
+        OSError: it cannot be opened, is no regular file, or is larger than MOST_BYTES.
+        ValueError: it is not JSON.
+    """
+    with open_regular(path, MOST_BYTES) as file:
+        return parse_json(file.read())
+
+
+def parse_json(text: bytes | str) -> Any:
+    """JSON of others. Raises ValueError for what is not JSON, or is nested deeper than MOST_DEEP.
+
+    So what is done with it later, level by level, cannot run out of stack.
+    """
+    try:
+        content = json.loads(text)
+    except RecursionError:
+        raise ValueError(f"more than {MOST_DEEP} brackets within each other") from None
+    level = [content] if isinstance(content, dict | list) else []
+    for _ in range(MOST_DEEP):
+        inner = [part.values() if isinstance(part, dict) else part for part in level]
+        level = [part for parts in inner for part in parts if isinstance(part, dict | list)]
+        if not level:
+            return content
+    raise ValueError(f"more than {MOST_DEEP} brackets within each other")
 
 
 def read_json(path: Path, keys: Sequence[str], *, expected: str, again: str) -> dict[str, Any]:
@@ -33,11 +68,11 @@ def read_json(path: Path, keys: Sequence[str], *, expected: str, again: str) -> 
         InputError: it is absent, damaged, changed since it was written, or of another format.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = load_json(path)
     except FileNotFoundError:
         raise InputError(f"no {path}", expected=expected) from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}", remedy=again) from None
+        raise InputError(f"{path} cannot be read: {reason_of(error)}", remedy=again) from None
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no JSON object", remedy=again)
     check_format(path, content.get("format"), again)
@@ -46,6 +81,11 @@ def read_json(path: Path, keys: Sequence[str], *, expected: str, again: str) -> 
     if missing := [key for key in keys if key not in content]:
         raise InputError(f"{path} has no {missing[0]!r}", remedy=again)
     return {name: value for name, value in content.items() if name not in ("format", "sha256")}
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """Why a file was not read: what the system says, without the path, or what is wrong in it."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def check_format(path: Path, found: object, again: str) -> None:

@@ -1,0 +1,160 @@
+"""HDF5 of others: every object is checked before a number is read, and plain arrays are copied.
+
+HDF5 lets an array lie in another file, be a view of other arrays, or need a plugin, which is code.
+"""
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from h5py import h5l, h5o  # pyright: ignore[reportAttributeAccessIssue] (compiled)
+
+_MOST_OBJECTS = 200_000  # groups and arrays
+
+_PACKINGS = {
+    h5py.h5z.FILTER_DEFLATE: True,  # whether it makes bytes fewer
+    h5py.h5z.FILTER_LZF: True,
+    h5py.h5z.FILTER_SHUFFLE: False,
+    h5py.h5z.FILTER_FLETCHER32: False,
+}
+_NUMBERS = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM)
+_NAME_LISTS = ("layer_names", "weight_names")  # a long one has a number at the end of each part
+
+
+class UnusableFile(Exception):
+    """The reason why a weights file is not read."""
+
+
+def copy_plain(file: Any, target: Path, room: int) -> str | None:
+    """Check all objects of an open HDF5 file, then copy them, and return its `model_config`.
+
+    Groups and arrays are copied, and the attributes that name layers and arrays.
+
+    Args:
+        file: open for reading.
+        target: where the copy is made.
+        room: the bytes that its packed arrays may come to.
+
+    Raises:
+        UnusableFile: an object is no plain array whose numbers all lie in the file.
+    """
+    size = file.seek(0, os.SEEK_END)
+    with h5py.File(file, "r") as source, h5py.File(target, "w") as copy:
+        if source.userblock_size:
+            raise UnusableFile("other bytes lie before its HDF5")
+        objects = list(_plain_objects(source, size, room))
+        for name, item in objects:
+            if isinstance(item, h5py.Group):
+                made = copy.require_group(name)
+            else:
+                made = copy.create_dataset(name, data=item[()])
+            for attribute, value in _kept_attributes(item):
+                made.attrs[attribute] = value
+        if "model_config" not in source.attrs:
+            return None
+        config = _text_attribute(source, "model_config")
+        return config.decode() if isinstance(config, bytes) else str(config)
+
+
+def _plain_objects(
+    file: h5py.File, size: int, room: int
+) -> Iterator[tuple[bytes, h5py.Group | h5py.Dataset]]:
+    """Every group and array, by path, checked; parents come before what is in them.
+
+    `size` is that of the file in bytes; `room` is what its packed arrays may come to.
+    """
+    seen: set[int] = set()
+    plain = packed = 0
+    waiting: list[tuple[bytes, Any]] = [(b"/", h5o.open(file.id, b"/"))]
+    while waiting:
+        path, opened = waiting.pop()
+        name = path.decode("utf-8", "backslashreplace").lstrip("/")
+        address = h5o.get_info(opened).addr
+        if address in seen:
+            raise UnusableFile(f"{name} is the same object as another name in it")
+        seen.add(address)
+        if isinstance(opened, h5py.h5g.GroupID):
+            if len(opened) + len(waiting) + len(seen) > _MOST_OBJECTS:
+                raise UnusableFile(f"it holds more than {_MOST_OBJECTS:,} groups and arrays")
+            yield path, h5py.Group(opened)
+            for key in opened:
+                if opened.links.get_info(key).type != h5l.TYPE_HARD:
+                    child = key.decode("utf-8", "backslashreplace")
+                    raise UnusableFile(f"{name}/{child} is a link to another place".lstrip("/"))
+                waiting.append((path.rstrip(b"/") + b"/" + key, h5o.open(opened, key)))
+        elif isinstance(opened, h5py.h5d.DatasetID):
+            count, is_packed = _checked_bytes(name, opened, size, room)
+            plain, packed = plain + count * (not is_packed), packed + count * is_packed
+            if plain > size or packed > room:
+                raise UnusableFile(f"its arrays declare more bytes than it has ({size:,})")
+            yield path, h5py.Dataset(opened)
+        else:
+            raise UnusableFile(f"{name} is neither a group nor an array")
+
+
+def _checked_bytes(
+    name: str, dataset: h5py.h5d.DatasetID, size: int, room: int
+) -> tuple[int, bool]:
+    """The bytes of an array whose numbers all lie in the file, and whether they are packed there.
+
+    The layout comes first: to ask for the shape of a view opens what it is a view of.
+    """
+    layout = dataset.get_create_plist()
+    kind = layout.get_layout()
+    if kind == h5py.h5d.VIRTUAL:
+        raise UnusableFile(f"{name} is a view of other arrays (a virtual dataset)")
+    if layout.get_external_count():
+        raise UnusableFile(f"{name} keeps its numbers in another file (external storage)")
+    filters = [layout.get_filter(place)[0] for place in range(layout.get_nfilters())]
+    if unknown := [number for number in filters if number not in _PACKINGS]:
+        raise UnusableFile(f"{name} is packed by filter {unknown[0]}, not by gzip or LZF")
+    numbers = dataset.get_type()
+    if numbers.get_class() not in _NUMBERS:
+        raise UnusableFile(f"{name} does not hold plain numbers")
+    space = dataset.get_space()
+    if space.get_simple_extent_type() == h5py.h5s.NULL:
+        raise UnusableFile(f"{name} is an array without a shape")
+    shape = space.get_simple_extent_dims()
+    declared = math.prod(shape) * numbers.get_size()
+    most, stored = size, declared
+    is_packed = any(_PACKINGS[number] for number in filters)
+    if kind == h5py.h5d.CHUNKED:
+        chunk = layout.get_chunk()
+        chunks = math.prod(-(-side // part) for side, part in zip(shape, chunk, strict=True))
+        most = room if is_packed else size
+        stored = chunks * math.prod(chunk) * numbers.get_size()
+        if dataset.get_num_chunks() != chunks:
+            raise UnusableFile(f"{name} does not have all its numbers in the file")
+    elif kind == h5py.h5d.CONTIGUOUS and declared:
+        offset = dataset.get_offset()
+        if offset is None or offset + declared > size or dataset.get_storage_size() < declared:
+            raise UnusableFile(f"{name} does not have all its numbers in the file")
+    if max(declared, stored) > most:
+        raise UnusableFile(f"{name} declares {declared:,} bytes, and the file has {size:,}")
+    return declared, is_packed
+
+
+def _kept_attributes(item: h5py.Group | h5py.Dataset) -> Iterator[tuple[str, Any]]:
+    """Those that name layers and arrays, and Keras' own marks; the others are not read."""
+    for name in item.attrs:
+        plain = name.rstrip("0123456789")
+        if plain in _NAME_LISTS:
+            if item.attrs.get_id(name).shape == (0,):  # Keras gives an empty list another type
+                yield name, np.array([], "S1")
+                continue
+            names = _text_attribute(item, name)
+            if np.ndim(names) != 1:
+                raise UnusableFile(f"its attribute {name} is no list of names")
+            yield name, names
+        elif plain in ("keras_version", "backend", "dtype"):
+            yield name, _text_attribute(item, name)
+
+
+def _text_attribute(item: h5py.Group | h5py.Dataset, name: str) -> Any:
+    if item.attrs.get_id(name).get_type().get_class() != h5py.h5t.STRING:
+        raise UnusableFile(f"its attribute {name} is no text")
+    return item.attrs[name]
