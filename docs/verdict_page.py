@@ -24,6 +24,10 @@ as long as the square root of their number.
 named change would help. `note`: worth knowing. Where a finding has two severities, the second is
 for a run that does not learn. Among findings of the same severity, the verdict names the first on
 this page first.
+
+With several targets, each target is compared with its own baselines, and a run is healthy if every
+target is. A check that uses errors or targets is made for each target. What is an error only where
+the run does not learn is an error of the targets that it does not learn.
 """
 
 
@@ -39,7 +43,7 @@ def _section(cause: Cause) -> str:
     return f"""
 ## {cause.code}
 
-{severity[0].upper()}{severity[1:]}.
+{severity[0].upper()}{severity[1:]}.{" Looked for in each target." if cause.per_target else ""}
 
 - Measured: {cause.measures}.
 - Threshold: {cause.threshold}.

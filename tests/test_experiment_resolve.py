@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 import jaxreg
+from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.parts import list_parts
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
@@ -52,6 +53,31 @@ def test_what_cannot_be_trained_says_why(planted: Path, options: dict, message: 
     with pytest.raises(InputError, match=message):
         run_quick(planted, **options)
     assert not list((planted.parent / "ckpts").glob("*"))
+
+
+def test_the_rows_that_lack_each_target_are_counted(planted: Path) -> None:
+    table = read_dataset(Cache(planted), "planted").table
+    speed = pa.array([None if i in (0, 7) else float(i) for i in range(240)], pa.float64())
+    edit_dataset(planted, table=with_column(table, "speed", speed))
+    # `gaps` lacks rows 0, 60, 120 and 180; row 0 lacks both
+    run = run_quick(planted, target=("angle", "gaps", "speed"), head="ridge")
+    assert run.summary["notes"][-2:] == [
+        "4 rows lack gaps, 2 rows lack speed",
+        "5 rows lack at least one target and are left out: row-0, row-7, row-60, row-120, row-180. "
+        "5 of them have another target; a run with one --target uses such rows",
+    ]
+    run = run_quick(planted, target=("gaps", "speed"), head="ridge")
+    assert "4 of them have another target" in run.summary["notes"][-1]
+
+
+def test_no_row_with_every_target_names_the_counts(planted: Path) -> None:
+    message = (
+        r"no row of planted has a number for angle and nothing\n"
+        r"  expected: rows with a number for every target \(angle: 240, nothing: 0\)\n"
+        r"  try: --target angle$"
+    )
+    with pytest.raises(InputError, match=message):
+        run_quick(planted, target=("angle", "nothing"))
 
 
 def test_an_unknown_dataset_and_none_named(planted: Path) -> None:

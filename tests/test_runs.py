@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from sklearn.metrics import r2_score
 
 import jaxreg
 from jaxreg import list as list_command
@@ -63,6 +64,32 @@ def test_runs_of_a_folder_in_one_table(planted: Path, tmp_path: Path, capsys) ->
     assert last_json(capsys) == {"runs": [], "best": None}
     with pytest.raises(InputError, match="--sort colour"):
         runs.main([folder, "--sort", "colour"])
+
+
+def test_runs_of_several_targets_are_compared_by_r2(planted: Path, capsys) -> None:
+    both = {"target": ("angle", "speed"), "head": "ridge"}
+    folder = str(planted.parent / "ckpts")
+    first = run_quick(planted, run="a-worse", components=2, **both)
+    run_quick(planted, run="b-better", **both)
+    assert runs.main([folder, "--json"]) == 0
+    answer = last_json(capsys)
+    assert [Path(row["run"]).name for row in answer["runs"]] == ["b-better", "a-worse"]
+    assert answer["best"] == answer["runs"][0]["run"]
+    table = pq.read_table(first.path / "predictions.parquet").to_pandas()
+    known, held_out = (table[table["split"] == side] for side in ("train", "validation"))
+    true = held_out[["target.angle", "target.speed"]]
+    told = held_out[["prediction.angle", "prediction.speed"]]
+    worse = answer["runs"][1]
+    assert worse["mae"] is None
+    assert worse["r2"] == pytest.approx(r2_score(true, told), rel=1e-5)
+    # the mean of the shares by hand: a share has no unit
+    error = np.abs(told.to_numpy() - true.to_numpy()).mean(axis=0)
+    usual = np.abs(known[list(true)].median().to_numpy() - true.to_numpy()).mean(axis=0)
+    assert worse["gain_over_median"] == pytest.approx((1 - error / usual).mean(), rel=1e-5)
+    run_quick(planted, run="one", head="ridge")
+    assert runs.main([folder, "--json"]) == 0
+    names = [Path(row["run"]).name for row in last_json(capsys)["runs"]]
+    assert names == ["one", "b-better", "a-worse"]
 
 
 def test_lists_of_what_there_is(planted: Path, capsys) -> None:

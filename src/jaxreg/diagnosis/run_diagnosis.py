@@ -47,6 +47,8 @@ def diagnose(
     begin = time.perf_counter()
     prepare_jax()
     subject = _subject(name, cache, ckpts, target, say)
+    for note in subject.experiment.notes:
+        say(f"note: {note}")
     say("looking for causes")
     verdict = judge(subject.obs)
     done: list[Trial] = []

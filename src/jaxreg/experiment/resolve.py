@@ -62,14 +62,33 @@ class ResolvedRun:
     @property
     def notes(self) -> list[str]:
         """Sentences about the rows: what the split did, and which ones have no target."""
-        notes, missing = list(self.split.notes), np.flatnonzero(~self.usable)
-        if len(missing):
-            ids = self.dataset.ids
-            first = ", ".join(ids[row] for row in missing[:5]) + (", …" if len(missing) > 5 else "")
-            notes.append(
-                f"{len(missing)} rows have no number for the target and are left out: {first}"
-            )
-        return notes
+        return [*self.split.notes, *self._missing()]
+
+    def _missing(self) -> list[str]:
+        """How many rows lack each target, and which rows are left out for that."""
+        lacks, missing = np.isnan(self.y), np.flatnonzero(~self.usable)
+        if not len(missing):
+            return []
+        ids = self.dataset.ids
+        first = ", ".join(ids[row] for row in missing[:5]) + (", …" if len(missing) > 5 else "")
+        are, left_out = "is" if len(missing) == 1 else "are", f"left out: {first}"
+        if len(self.targets) == 1:
+            have = _rows(len(missing), "has", "have")
+            return [f"{have} no number for the target and {are} {left_out}"]
+        counts = zip(self.targets, lacks.sum(axis=0).tolist(), strict=True)
+        each = [f"{_rows(count, 'lacks', 'lack')} {name}" for name, count in counts if count]
+        partly = int((~lacks[missing]).any(axis=1).sum())
+        lack = _rows(len(missing), "lacks", "lack")
+        text = f"{lack} at least one target and {are} {left_out}"
+        if partly:
+            has = f"{partly} of them {'has' if partly == 1 else 'have'}"
+            text += f". {has} another target; a run with one --target uses such rows"
+        return [", ".join(each), text]
+
+
+def _rows(count: int, has: str, have: str) -> str:
+    """`1 row has`, `2 rows have`."""
+    return f"1 row {has}" if count == 1 else f"{count} rows {have}"
 
 
 def resolve(
@@ -152,7 +171,13 @@ def _split(dataset: Dataset, y: np.ndarray, config: TrainConfig) -> tuple[Split,
     """The split of all rows; with folds every usable row is one that validates, in its fold."""
     usable = np.asarray(~np.isnan(y).any(axis=1))
     if not usable.any():
-        raise InputError(f"no row of {dataset.name} has a number for {', '.join(config.target)}")
+        have = (~np.isnan(y)).sum(axis=0).tolist()
+        counts = [f"{name}: {count}" for name, count in zip(config.target, have, strict=True)]
+        raise InputError(
+            f"no row of {dataset.name} has a number for {' and '.join(config.target)}",
+            expected=f"rows with a number for every target ({', '.join(counts)})",
+            remedy=f"--target {config.target[int(np.argmax(have))]}" if max(have) else "",
+        )
     kind = config.split or ("blocks" if dataset.sequential else "hash")
     kept = dataset.rows(np.flatnonzero(usable))
     common: dict[str, Any] = {

@@ -24,12 +24,14 @@ def runs_table(
     """One row, with the keys of COLUMNS, for each finished run that is a child of `folder`.
 
     `mae` and `r2` are of the validation rows; `gain_over_median` is 1 − mae / mae of the median.
+    With several targets `mae` is None; `r2` and the gains are means over the targets.
     Runs with the same number in `comparable` have the same dataset, targets and validation rows.
 
     Args:
         folder: of runs.
         dataset: only its runs; None: all.
-        sort: a key of COLUMNS. Numbers that are better when high come first when high.
+        sort: a key of COLUMNS. Numbers that are better when high come first when high. Runs
+            without a value come last; among equal ones the highest r2 comes first.
         say: gets a line for each run that is left out.
 
     Raises:
@@ -58,23 +60,29 @@ def runs_table(
             say(f"{path} is left out: predictions.parquet cannot be read: {error}")
     sign = -1 if sort in ("r2", "gain_over_median", "gain_over_ridge") else 1
 
-    def place(row: dict[str, Any]) -> tuple[bool, Any]:
-        value = row[sort]
-        return value is None, sign * value if isinstance(value, float) else value
+    def place(row: dict[str, Any]) -> tuple[bool, Any, bool, float]:
+        value, r2 = row[sort], row["r2"]
+        placed = sign * value if isinstance(value, float) else "" if value is None else value
+        return value is None, placed, r2 is None, -(r2 or 0.0)
 
     return sorted(rows, key=place)
 
 
 def best_of(rows: list[dict[str, Any]]) -> str | None:
-    """The run that lies furthest below its median predictor, in shares of its error."""
-    scored = [row for row in rows if row["gain_over_median"] is not None]
-    return max(scored, key=lambda row: row["gain_over_median"])["run"] if scored else None
+    """The run that lies furthest below its median predictor, in shares of its error.
+
+    Runs of several targets have no error in one unit. If all runs are such runs, the one with the
+    highest R² is the best.
+    """
+    by = "gain_over_median" if any(row["mae"] is not None for row in rows) else "r2"
+    scored = [row for row in rows if row[by] is not None and (by == "r2" or row["mae"] is not None)]
+    return max(scored, key=lambda row: row[by])["run"] if scored else None
 
 
 def _row(
     path: Path, config: dict[str, Any], summary: dict[str, Any], groups: dict[str, int]
 ) -> dict[str, Any]:
-    settings, scores, baselines = config["settings"], summary["metrics"], summary["baselines"]
+    settings, scores = config["settings"], summary["metrics"]
     return {
         "run": str(path),
         "dataset": config["dataset"],
@@ -84,18 +92,28 @@ def _row(
         "rows": summary["rows"]["validation"],
         "mae": scores["mae"],
         "r2": scores["r2"],
-        "gain_over_median": _gain(scores, baselines["median"]),
-        "gain_over_ridge": _gain(scores, baselines["ridge"]),
+        "gain_over_median": _gain(summary, "median"),
+        "gain_over_ridge": _gain(summary, "ridge"),
         "seconds": summary["seconds"]["total"],
         "healthy": summary["verdict"]["healthy"],
         "comparable": groups.setdefault(_held_out(path, config), len(groups) + 1),
     }
 
 
-def _gain(scores: dict[str, Any], baseline: dict[str, Any] | None) -> float | None:
-    if baseline is None or scores["mae"] is None or not baseline["mae"]:
-        return None
-    return 1 - scores["mae"] / baseline["mae"]
+def _gain(summary: dict[str, Any], baseline: str) -> float | None:
+    """The share of the baseline's MAE that the run saves; the mean over the targets."""
+    each = (
+        summary["by_target"].values()
+        if len(summary["by_target"]) > 1
+        else [{**summary["metrics"], "baselines": summary["baselines"]}]
+    )
+    gains = []
+    for scores in each:
+        its = scores["baselines"][baseline]
+        if its is None or scores["mae"] is None or not its["mae"]:
+            return None
+        gains.append(1 - scores["mae"] / its["mae"])
+    return sum(gains) / len(gains)
 
 
 def _held_out(path: Path, config: dict[str, Any]) -> str:
