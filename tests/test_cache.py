@@ -137,7 +137,7 @@ def test_a_feature_set_says_its_whole_recipe_and_holds_no_other(cache: Cache, tm
     write_json(path, record)
     with pytest.raises(InputError, match="holds another recipe"):
         cache.make_feature_set(RECIPE, None)
-    with pytest.raises(InputError, match="is that of another feature set"):
+    with pytest.raises(InputError, match="is that of inception"):
         cache.recipe(RECIPE.feature_set)
 
 
@@ -171,11 +171,11 @@ def test_the_fingerprint_is_fixed_for_ever() -> None:
     expected = hashlib.sha256(text.encode()).hexdigest()
     assert RECIPE.fingerprint == expected
     assert RECIPE.feature_set == f"inception_v3-random0-299x299-{expected[:8]}"
-    assert Recipe.from_json(RECIPE.to_json(), "random0") == RECIPE
+    assert Recipe.from_json(RECIPE.to_json(), "random0", RECIPE.feature_set) == RECIPE
     asked = Recipe("random:0:v1", "random0", precision="int8", engine="openvino")
     int8 = replace(asked, quantized="f" * 64)
     assert len({recipe.fingerprint for recipe in (RECIPE, asked, int8)}) == 3
-    assert Recipe.from_json(int8.to_json(), "random0") == int8
+    assert Recipe.from_json(int8.to_json(), "random0", int8.feature_set) == int8
 
 
 def test_a_feature_set_is_found_by_its_unique_start(cache: Cache) -> None:

@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +121,65 @@ def test_a_run_goes_on_with_the_cache_it_names_and_moves_with_it(planted: Path) 
     assert run.summary["epochs"] == 12
     assert run.cache == (place / planted.name).resolve()
     shutil.move(place / planted.name, place / "away")
-    with pytest.raises(InputError, match=r"no cache in .*\n  try: --cache"):
+    with pytest.raises(InputError, match=r"the cache of .* is not in [\s\S]*try: --cache"):
         jaxreg.load_run(run.path).predict([b"x"])
+    with pytest.raises(InputError, match=r"is not in [\s\S]*try: --cache"):
+        jaxreg.train_head(run=run.path, resume=True)
     assert not (place / planted.name).exists()
+
+
+@pytest.mark.parametrize("beside", ["run", "ckpts"])
+def test_a_copied_run_finds_the_cache_that_was_copied_beside_it(
+    planted: Path, beside: str, monkeypatch
+) -> None:
+    """`cache/` and one run on another machine, where the first machine's folders do not exist."""
+    run = run_quick(planted, run="one", epochs=1)
+    other = planted.parent / "deeper" / "other"
+    copied = other / "one" if beside == "run" else other / "ckpts" / "one"
+    shutil.copytree(run.path, copied)
+    shutil.copytree(planted, other / planted.name)
+    shutil.move(planted, planted.parent / "gone")
+    shutil.move(run.path.parent, planted.parent / "gone ckpts")
+    before = sorted(planted.parent.rglob("*"))
+    monkeypatch.chdir("/")
+    loaded = jaxreg.load_run(copied)
+    assert loaded.cache == other / planted.name
+    longer = jaxreg.train_head(run=copied, resume=True, epochs=2)
+    assert longer.summary["epochs"] == 2
+    new = [path for path in sorted(planted.parent.rglob("*")) if path not in before]
+    assert all(path.is_relative_to(copied) for path in new)
+
+
+def test_a_cache_or_runs_that_are_not_there(planted: Path, capsys) -> None:
+    with pytest.raises(InputError, match="no cache nowhere"):
+        list_command.main(["datasets", "--cache", "nowhere"])
+    (planted.parent / "ckpts").mkdir()
+    assert runs.main([str(planted.parent / "ckpts"), "--dataset", "foo"]) == 0
+    captured = capsys.readouterr()
+    assert (captured.out, "no finished run of foo" in captured.err) == ("", True)
+
+
+def test_names_that_no_file_can_have_are_one_message(planted: Path, tmp_path: Path) -> None:
+    long = "x" * 300
+    with pytest.raises(InputError, match="--name 'a/b'[\\s\\S]*try: --name a-b"):
+        jaxreg.extract_features("road:2", name="a/b", cache=planted)
+    with pytest.raises(InputError, match="at most 80"):
+        jaxreg.extract_features("road:2", name="画" * 90, cache=planted)
+    for arguments in (
+        ["train", long, "--cache", str(planted)],
+        ["train", "planted", "--cache", str(planted), "--run", long],
+        ["train", "planted", "--cache", long],
+        ["verify", long],
+        ["verify", "--cache", long],
+        ["diagnose", long],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "jaxreg", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.count("error: ") == 1
+        assert "Traceback" not in done.stderr

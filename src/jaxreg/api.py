@@ -78,7 +78,13 @@ def extract_features(
     if not examples.ids:
         raise InputError(f"no images in {source}", expected="at least one")
     opened = examples.description["kind"] if isinstance(source, Examples) else str(source)
-    dataset = safe_name(name) if name else default_name(examples)
+    dataset = default_name(examples) if name is None else name
+    if safe_name(dataset) != dataset:
+        raise InputError(
+            f"--name {dataset!r}",
+            expected="at most 80 letters, digits, dots, dashes and underscores",
+            remedy=f"--name {safe_name(dataset)}",
+        )
     work = ExtractionJob(examples, opened, dataset, Cache(Path(cache)), options, chosen, say)
     return work.run(on_progress, should_stop)
 
@@ -125,6 +131,7 @@ def train_head(
     begin = time.perf_counter()
     from jaxreg.experiment.resolve import resolve
     from jaxreg.runner import execute
+    from jaxreg.training.replace_run import restore
     from jaxreg.training.run_directory import RunDirectory, new_run, run_path
 
     asked = merge(
@@ -134,15 +141,18 @@ def train_head(
     )
     if resume and run is None:
         raise InputError("--resume without --run", remedy="--run with the run's name or path")
-    there = None if run is None else RunDirectory(run_path(Path(run), Path(ckpts)))
+    there = None if run is None else RunDirectory(run_path(run, Path(ckpts)))
+    if there is not None:
+        restore(there.path)
     resumed: Mapping[str, Any] | None = None
     if resume and there is not None and there.exists:
         resumed = there.read_config()
-        name, cache = name or resumed["dataset"], cache or there.cache()
+        name = resumed["dataset"] if name is None else name
+        cache = there.cache() if cache is None else cache
     elif resume and there is not None:
         say(f"nothing to resume in {there.path}: a new run")
-    store = Cache(Path(cache or "cache"))
-    dataset = read_dataset(store, name or _only_dataset(store))
+    store = Cache(Path("cache" if cache is None else cache))
+    dataset = read_dataset(store, _only_dataset(store) if name is None else name)
     resolved = resolve(store, dataset, asked, resumed)
     directory = there or RunDirectory(new_run(dataset.name, Path(ckpts)))
     execute(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from jaxreg.errors import JaxregError, Stopped
+from jaxreg.errors import InputError, JaxregError, Stopped
 
 if TYPE_CHECKING:
     from jaxreg.extraction.pipeline import Progress
@@ -29,11 +29,19 @@ def run_command(main: Callable[[], int]) -> NoReturn:
     except JaxregError as error:
         say(str(error) if isinstance(error, Stopped) else f"error: {error}")
         code = error.exit_code
-    except KeyboardInterrupt:
-        code = 128 + signal.SIGINT
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.filename is None:  # not of a file that the user could name, move or mend
+            raise
+        name = os.fsdecode(error.filename)
+        shown = name if len(name) <= 200 else f"{name[:200]}…"
+        error = InputError(f"{shown}: {error.strerror or error}")
+        say(f"error: {error}")
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
     gc.freeze()
     sys.exit(code)
 

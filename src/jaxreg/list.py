@@ -35,7 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     own, _ = parse("list", ListArguments, argv=argv)
     from jaxreg.cache.store import Cache
 
-    rows = _LISTS[own.kind](Cache(Path(own.cache)))
+    cache = Cache(Path(own.cache))
+    if own.kind in ("datasets", "feature-sets"):
+        cache.check_there()
+    rows = _LISTS[own.kind](cache)
     if own.json:
         cli.print_json({own.kind: rows})
         return 0

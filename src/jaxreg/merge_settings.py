@@ -3,12 +3,11 @@
 The rest are the defaults, or with `--resume` the settings of the run.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxreg.common.json_files import FORMAT, content_digest
+from jaxreg.common.json_files import FORMAT, content_digest, load_json
 from jaxreg.config_io import fields_of
 from jaxreg.errors import InputError, nearest
 from jaxreg.train_config import PRESETS, HeadConfig
@@ -85,7 +84,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     """
     expected = f'a JSON file {{"format": {FORMAT}, "settings": {{…}}}}, or a run\'s config.json'
     try:
-        content = json.loads(path.read_bytes())
+        content = load_json(path)
     except FileNotFoundError:
         raise InputError(f"no {path}", expected=expected) from None
     except (OSError, ValueError) as error:

@@ -67,7 +67,7 @@ def execute(
         say(f"ridge: {ridge_text(members)}")
         solved = time.perf_counter()
         if not resume:  # nothing can be wrong any more: what was there may go
-            directory.create(overwrite=overwrite)
+            directory.create(record, overwrite=overwrite)
     except InputError:
         directory.release()
         raise
@@ -113,7 +113,8 @@ def execute(
     write_report(directory.path, experiment, trained, predictions, summary)
     now = time.perf_counter()
     total = {"report": round(now - reporting, 3), "total": round(now - begin, 3)}
-    summary = replace(summary, seconds=summary.seconds | total)
+    seconds = summary.seconds | total
+    summary = replace(summary, seconds=seconds, files=directory.digests())
     directory.write_summary(summary.to_json())  # last: a run with a summary is finished
     if should_stop():
         raise Stopped(f"stopped, but the run was already finished: {directory.path}")

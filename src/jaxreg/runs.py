@@ -33,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from jaxreg.report.runs_table import COLUMNS, best_of, runs_table
 
     rows = runs_table(Path(own.folder), own.dataset, own.sort, cli.say)
+    if not rows:
+        cli.say(f"no finished run{f' of {own.dataset}' if own.dataset else ''} in {own.folder}")
     if own.csv is not None:
         text = io.StringIO()
         writer = csv.DictWriter(text, list(COLUMNS), lineterminator="\n")
@@ -42,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_whole(Path(own.csv), text.getvalue().encode())
     if own.json:
         cli.print_json({"runs": rows, "best": best_of(rows)})
-    else:
+    elif rows:
         cli.print_table(COLUMNS, [[_text(row[name]) for name in COLUMNS] for row in rows])
     return 0
 

@@ -25,7 +25,7 @@ from jaxreg.sources.in_memory import images_of
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.checkpoint import Checkpoints
 from jaxreg.training.loop import states_of
-from jaxreg.training.run_directory import RunDirectory
+from jaxreg.training.run_directory import Row, RunDirectory, read_history
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class TrainedRun:
     """
 
     path: Path
-    cache: Path  # the folder of datasets and features, which config.json names relative to the run
+    cache: Path | None  # the folder of datasets and features; None if it is not to be found
     config: dict[str, Any] = field(repr=False)
     summary: dict[str, Any] = field(repr=False)
     settings: TrainConfig
@@ -110,16 +110,18 @@ class TrainedRun:
         follows at the end.
 
         Raises:
+            InputError: the cache of the run is not to be found.
             Stopped: `should_stop` said so.
             UnavailableError: something must be computed and the weights are not to be found.
         """
-        if cache is None and not self.cache.is_dir():
-            raise InputError(
-                f"no cache in {self.cache}, where {self.path} expects it", remedy="--cache FOLDER"
-            )
+        folder = Path(cache) if cache is not None else self.cache
+        if folder is None:
+            folder = RunDirectory(self.path).cache()  # which names the places, or has found it now
+        if not folder.is_dir():
+            say(f"note: a new cache is made in {folder.resolve()}")
         for note in examples.notes:
             say(f"note: {note}")
-        store = Cache(self.cache if cache is None else Path(cache))
+        store = Cache(folder)
         known = self.config["weights_path"]
 
         def engine() -> Engine:
@@ -170,8 +172,10 @@ class TrainedRun:
         return pa.table(columns)
 
 
-def load_states(directory: RunDirectory, warn: Callable[[str], None]) -> tuple[State, ...]:
-    """The states of a run's trainings as last saved, on the host or the device.
+def load_states(
+    directory: RunDirectory, warn: Callable[[str], None]
+) -> tuple[tuple[State, ...], list[Row]]:
+    """The states of a run's trainings as last saved, on the host or the device, and their history.
 
     Raises:
         InputError: there is no whole checkpoint, or it is not this run's.
@@ -183,7 +187,7 @@ def load_states(directory: RunDirectory, warn: Callable[[str], None]) -> tuple[S
     found = Checkpoints(directory.checkpoints, config).load(empty, warn)
     if found is None:
         raise InputError(f"{directory.path} has no whole checkpoint", remedy="train it again")
-    return states_of(found[1])
+    return states_of(found.state), read_history(found.history)
 
 
 def load_run(path: str | Path) -> TrainedRun:
@@ -194,23 +198,21 @@ def load_run(path: str | Path) -> TrainedRun:
     if summary is None:
         raise InputError(f"{path} is not finished", remedy=f"jaxreg train --run {path} --resume")
     settings = directory.settings()
-    states = load_states(directory, lambda text: None)
+    states, _ = load_states(directory, lambda text: None)
     expected = [one["best_epoch"] or 0 for one in summary["members"] or [summary]]
     if [int(state.best_epoch) for state in states] != expected:
         raise InputError(
             f"the last checkpoint of {path} is damaged, and the one before it is another head",
             remedy="train it again: --overwrite",
         )
-    recipe = Recipe.from_json(config["recipe"], config["weights_tag"])
-    if recipe.feature_set != settings.feature_set:
-        raise InputError(
-            f"the recipe in {path}/config.json is that of {recipe.feature_set}",
-            expected=f"that of {settings.feature_set}",
-            remedy="train it again: --overwrite",
-        )
+    recipe = Recipe.from_json(config["recipe"], config["weights_tag"], settings.feature_set or "")
+    try:
+        cache = directory.cache()
+    except InputError:
+        cache = None  # `predict` names the places, or gets another cache
     return TrainedRun(
         path=Path(path),
-        cache=directory.cache().resolve(),
+        cache=cache,
         config=config,
         summary=summary,
         settings=settings,

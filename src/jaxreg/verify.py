@@ -1,26 +1,33 @@
 """`jaxreg verify`: read the whole cache, and name the damage."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jaxreg import cli
-from jaxreg.arguments import parse
+from jaxreg.arguments import POSITIONAL, parse
+from jaxreg.common.files import TEMPORARY, remove
 from jaxreg.errors import InputError
 from jaxreg.setting_field import setting
 
 DAMAGED = 6  # exit code
+OLD = 3600  # seconds; no writer needs so long for one file
 
 
 @dataclass(frozen=True)
 class VerifyArguments:
-    """Check every part of the cache against the hash in its name, and every recipe and dataset.
+    """Check every file of the cache against its SHA-256, or every file of the RUNs that are given.
 
     Example: jaxreg verify --repair
     """
 
+    runs: tuple[str, ...] = setting((), POSITIONAL, "names or paths of runs; then no cache is read")
+    ckpts: str = setting("ckpts", "Data", "folder of runs, for a RUN given by its name")
     cache: str = setting("cache", "Data", "folder of datasets and features")
-    repair: bool = setting(False, "Data", "set damaged parts aside")
+    repair: bool = setting(
+        False, "Data", "set damaged parts aside, and delete what killed writers left an hour ago"
+    )
     recompute: int = setting(
         0, "Data", "number of images per column whose features are computed again and compared"
     )
@@ -30,15 +37,16 @@ class VerifyArguments:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, check, print; returns the exit code: 6 if there is damage that was not repaired."""
     arguments, _ = parse("verify", VerifyArguments, argv=argv)
+    if arguments.runs:
+        return _verify_runs(arguments)
     from jaxreg.cache.parts import set_aside
     from jaxreg.cache.store import Cache
 
-    root = Path(arguments.cache)
-    if not root.is_dir():
-        raise InputError(f"no cache {root}", expected="the folder that jaxreg extract wrote")
     if arguments.recompute < 0:
         raise InputError(f"--recompute is {arguments.recompute}", expected="0 or more images")
-    cache = Cache(root)
+    cache = Cache(Path(arguments.cache))
+    cache.check_there()
+    _say_left_behind(cache.root, repair=arguments.repair)
     sound, damaged, wrong = check(cache)
     for path in damaged:
         kept = f", set aside as {set_aside(path).name}" if arguments.repair else ""
@@ -59,6 +67,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.json:
         cli.print_json(result)
     return DAMAGED if wrong or (damaged and not arguments.repair) else 0
+
+
+def _verify_runs(arguments: VerifyArguments) -> int:
+    from jaxreg.training.checkpoint import Checkpoints
+    from jaxreg.training.run_directory import RunDirectory, run_path
+
+    wrong = []
+    for name in arguments.runs:
+        directory = RunDirectory(run_path(name, Path(arguments.ckpts)))
+        if not directory.exists:
+            raise InputError(f"no run {directory.path}", expected="the directory of a run")
+        try:
+            wrong += directory.faults()
+        except InputError as error:
+            wrong.append(str(error))
+        damaged = Checkpoints(directory.checkpoints, {}).damaged()
+        wrong += [f"{path} is damaged" for path in damaged]
+    for text in wrong:
+        cli.say(text)
+    cli.say(f"{len(arguments.runs)} runs, {len(wrong)} faults")
+    if arguments.json:
+        cli.print_json({"wrong": wrong})
+    return DAMAGED if wrong else 0
+
+
+def _say_left_behind(root: Path, *, repair: bool) -> None:
+    """Name the files that a killed writer left, and delete old ones if `repair` is on."""
+    found = sorted(path for path in root.rglob(".*.tmp") if TEMPORARY.fullmatch(path.name))
+    if not found:
+        return
+    cli.say(f"note: {len(found)} unfinished files of writers that were killed, first {found[0]}")
+    if repair:
+        old = [path for path in found if time.time() - path.stat().st_mtime > OLD]
+        for path in old:
+            remove(path)
+        cli.say(f"{len(old)} of them are deleted")
 
 
 def _recompute(cache, count: int, wrong: list[str]) -> dict[str, object]:

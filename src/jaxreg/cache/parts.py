@@ -5,6 +5,7 @@ Every read checks the bytes against the name, which finds any damage.
 """
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,10 +56,11 @@ def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     if _name(content) == path.stem.removeprefix("part-"):
-        # read_table would import pyarrow.dataset, and that pandas where it is installed
-        return pq.ParquetFile(pa.BufferReader(content)).read(columns)
+        with suppress(pa.ArrowException):  # the name of other bytes than a part's
+            # read_table would import pyarrow.dataset, and that pandas where it is installed
+            return pq.ParquetFile(pa.BufferReader(content)).read(columns)
     raise DamagedPart(
-        f"{path} is damaged: its bytes do not match the hash in its name",
+        f"{path} is damaged: its bytes do not match the hash in its name, or are no features",
         remedy="jaxreg verify --repair, then extract again: only that part is computed",
     )
 

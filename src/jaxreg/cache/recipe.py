@@ -8,11 +8,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from jaxreg.common.files import safe_name
 from jaxreg.errors import InputError, nearest
 from jaxreg.setting_field import VIEWS
 
 INCEPTION_LAYERS = tuple(f"mixed{i}" for i in range(11))
 """InceptionV3's concatenations, first to last; 0 is nearest to the image."""
+
+RESIZE = "bilinear-half-pixel"
+"""As tf.image.resize: no antialias, float result."""
+
+DECODE = 1
+"""Version of the rules in sources/pixels.py; another one gives other pixels."""
 
 Preprocess = Literal["keras", "unit"]
 Precision = Literal["float32", "bfloat16", "int8"]
@@ -89,14 +96,19 @@ class Recipe:
     weights_tag: str  # imagenet, random<seed>, or the first 8 hex: a name for people
     backbone: str = "inception_v3"
     size: tuple[int, int] | None = (299, 299)  # pixels, height and width; None: the image's own
-    resize: str = "bilinear-half-pixel"  # as tf.image.resize: no antialias, float result
+    resize: str = RESIZE
     preprocess: Preprocess = "keras"  # keras: the backbone's own preprocess_input; unit: x / 255
     precision: Precision = "float32"
-    decode: int = 1  # version of the rules in pixels.py
+    decode: int = DECODE
     engine: str | None = None  # only below float32, where engines differ
     quantized: str | None = None  # int8: SHA-256 of the quantized model that the feature set keeps
 
     def __post_init__(self) -> None:
+        for name in (self.backbone, self.weights_tag):  # parts of a folder's name
+            if safe_name(name) != name:
+                raise ValueError(f"recipe: {name!r} is not a name")
+        if (self.decode, self.resize) != (DECODE, RESIZE):
+            raise ValueError(f"recipe: no decode rules {self.decode} or resize {self.resize!r}")
         if (self.precision == "float32") != (self.engine is None):
             raise ValueError("recipe: the engine counts below float32, and only there")
         if self.quantized is not None and self.precision != "int8":
@@ -129,7 +141,26 @@ class Recipe:
         return fields
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any], weights_tag: str) -> Self:
-        """The inverse of `to_json`."""
-        size = None if fields["size"] == "native" else tuple(fields["size"])
-        return cls(**{**fields, "size": size}, weights_tag=weights_tag)
+    def from_json(cls, fields: dict[str, Any], weights_tag: str, feature_set: str) -> Self:
+        """The inverse of `to_json`, of a recipe whose feature set is known by name.
+
+        Raises:
+            InputError: it cannot be read, or is that of another feature set.
+        """
+        try:
+            size = None if fields["size"] == "native" else tuple(fields["size"])
+            recipe = cls(**{**fields, "size": size}, weights_tag=weights_tag)
+            found = recipe.feature_set
+        except (LookupError, TypeError, ValueError) as error:
+            raise InputError(
+                f"the recipe of {feature_set} cannot be read: {error!r}",
+                expected="a recipe of this version of jaxreg",
+                remedy="extract and train again",
+            ) from error
+        if found != feature_set:
+            raise InputError(
+                f"the recipe of {feature_set} is that of {found}",
+                expected="a recipe that the name of the feature set is made from",
+                remedy="extract and train again: features of two recipes must not be mixed",
+            )
+        return recipe

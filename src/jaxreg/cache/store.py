@@ -40,6 +40,13 @@ class Cache:
         """Where the parts with small JPEGs are."""
         return self.root / "thumbnails"
 
+    def check_there(self) -> None:
+        """Raise InputError if there is no such folder."""
+        if not self.root.is_dir():
+            raise InputError(
+                f"no cache {self.root}", expected="--cache with the folder that extract wrote"
+            )
+
     # ---- feature sets
 
     def feature_sets(self) -> list[str]:
@@ -97,20 +104,7 @@ class Cache:
     def recipe(self, feature_set: str) -> Recipe:
         """The recipe of a feature set; InputError if the folder's name is not made from it."""
         record = self.feature_set_record(feature_set)
-        try:
-            recipe = Recipe.from_json(record["recipe"], record["weights_tag"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"the recipe in {feature_set}/feature_set.json cannot be read: {error!r}",
-                remedy=f"move {self.root / 'features' / feature_set} away and extract again",
-            ) from error
-        if recipe.feature_set != feature_set:
-            raise InputError(
-                f"the recipe in {feature_set}/feature_set.json is that of another feature set",
-                expected=recipe.feature_set,
-                remedy="extract again: features of two recipes must not be mixed",
-            )
-        return recipe
+        return Recipe.from_json(record["recipe"], record["weights_tag"], feature_set)
 
     def _feature_set_file(self, feature_set: str) -> Path:
         return self.root / "features" / feature_set / "feature_set.json"

@@ -12,10 +12,17 @@ import humanize
 
 from jaxreg.errors import InputError
 
+TEMPORARY = re.compile(r"\..+\.\d+\.[0-9a-f]{8}\.tmp")
+"""Names of files that `write_whole` has not finished."""
+
 
 def safe_name(text: str) -> str:
-    """`text` as a file's name: all but letters, digits, dot, dash and underscore replaced."""
-    return re.sub(r"[^\w.-]+", "-", text).strip("-.")[:80] or "unnamed"
+    """`text` as a file's name: all but letters, digits, dot, dash and underscore replaced.
+
+    It has at most 80 characters and 200 bytes; file systems allow 255 bytes, `write_whole` adds 35.
+    """
+    name = re.sub(r"[^\w.-]+", "-", text).strip("-.")[:80]
+    return name.encode()[:200].decode(errors="ignore") or "unnamed"
 
 
 def make_folder(path: Path) -> None:

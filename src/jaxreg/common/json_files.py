@@ -90,7 +90,7 @@ def reason_of(error: OSError | ValueError) -> str:
 
 def check_format(path: Path, found: object, again: str) -> None:
     """Raise InputError for what another version of jaxreg wrote; `again` computes it again."""
-    if found != FORMAT:
+    if type(found) is not int or found != FORMAT:
         raise InputError(f"{path} has format {found}", expected=f"format {FORMAT}", remedy=again)
 
 

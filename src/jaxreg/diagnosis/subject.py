@@ -80,8 +80,8 @@ def of_run(path: Path, cache: Path | None, say: Say) -> Subject:
         )
     say(f"reading {len(dataset)} rows")
     experiment = load_experiment(resolve(store, dataset, {}, record))
-    states = load_states(directory, say)
-    member, history = next(make_members(experiment)), list(directory.read_history())
+    states, history = load_states(directory, say)
+    member = next(make_members(experiment))
     if len(states) > 1:
         say(f"diagnosing the first of its {len(states)} trainings")
     obs = _look(member, Trained(states[:1], history, 0.0, 0.0, interrupted=False), say)

@@ -6,9 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from jaxreg.errors import InputError
 from jaxreg.training.run_directory import RunDirectory
 
@@ -55,9 +52,9 @@ def runs_table(
             say(f"{path} is left out: it is not finished")
             continue
         try:
-            rows.append(_row(path, config, summary, groups))
-        except (OSError, pa.ArrowException, KeyError) as error:
-            say(f"{path} is left out: predictions.parquet cannot be read: {error}")
+            rows.append(_row(directory, config, summary, groups))
+        except InputError as error:
+            say(f"{path} is left out: {error.found}")
     sign = -1 if sort in ("r2", "gain_over_median", "gain_over_ridge") else 1
 
     def place(row: dict[str, Any]) -> tuple[bool, Any, bool, float]:
@@ -80,11 +77,14 @@ def best_of(rows: list[dict[str, Any]]) -> str | None:
 
 
 def _row(
-    path: Path, config: dict[str, Any], summary: dict[str, Any], groups: dict[str, int]
+    directory: RunDirectory,
+    config: dict[str, Any],
+    summary: dict[str, Any],
+    groups: dict[str, int],
 ) -> dict[str, Any]:
     settings, scores = config["settings"], summary["metrics"]
     return {
-        "run": str(path),
+        "run": str(directory.path),
         "dataset": config["dataset"],
         "head": settings["head"],
         "columns": settings["columns"],
@@ -96,7 +96,7 @@ def _row(
         "gain_over_ridge": _gain(summary, "ridge"),
         "seconds": summary["seconds"]["total"],
         "healthy": summary["verdict"]["healthy"],
-        "comparable": groups.setdefault(_held_out(path, config), len(groups) + 1),
+        "comparable": groups.setdefault(_held_out(directory, config, summary), len(groups) + 1),
     }
 
 
@@ -116,9 +116,9 @@ def _gain(summary: dict[str, Any], baseline: str) -> float | None:
     return sum(gains) / len(gains)
 
 
-def _held_out(path: Path, config: dict[str, Any]) -> str:
+def _held_out(directory: RunDirectory, config: dict[str, Any], summary: dict[str, Any]) -> str:
     """A digest of the dataset, the targets and the validation rows."""
-    table = pq.ParquetFile(path / "predictions.parquet").read(["id", "split"])
+    table = directory.read_predictions(summary).select(["id", "split"])
     pairs = zip(*table.to_pydict().values(), strict=True)
     ids = [name for name, split in pairs if split == "validation"]
     facts = [config["dataset_sha256"], config["settings"]["target"], ids]

@@ -73,6 +73,7 @@ class Summary(TrainingSummary):
     verdict: dict[str, Any]  # healthy, headline, findings
     intervals: dict[str, Any] | None = None
     suggestions: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)  # SHA-256 by name, when all are written
     provenance: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -23,11 +23,19 @@ from jaxreg.common.json_files import read_json, write_json
 from jaxreg.errors import InputError
 from jaxreg.training.resume import Record, refuse_differences
 
-STATE_FORMAT = 3
+STATE_FORMAT = 4
 """Goes up with every change of what a state is or how training goes on from one. Releases that
 share it go on with each other's runs; another one's is refused, for its bits would be others."""
 
 KEPT = 2  # checkpoints; the one before the latest is what a damaged latest falls back to
+
+
+class Saved(NamedTuple):
+    """A checkpoint that was read."""
+
+    epoch: int
+    state: Any
+    history: str  # the text of history.csv up to this epoch
 
 
 class Checkpoints:
@@ -39,11 +47,14 @@ class Checkpoints:
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._saving: Future[None] | None = None
 
-    def save(self, epoch: int, state: Any) -> None:
-        """Begin to save a pytree of arrays; it is copied first, so its buffers may be donated."""
+    def save(self, epoch: int, state: Any, history: str = "") -> None:
+        """Begin to save a pytree of arrays; it is copied first, so its buffers may be donated.
+
+        `history` is the text of history.csv up to this epoch.
+        """
         self.wait()
         leaves = {name: np.array(leaf) for name, leaf in _named_leaves(state)}
-        self._saving = self._thread.submit(self._save, epoch, leaves)
+        self._saving = self._thread.submit(self._save, epoch, leaves, history)
 
     def wait(self) -> None:
         """Finish the save that is under way.
@@ -55,7 +66,7 @@ class Checkpoints:
         if saving is not None:
             saving.result()
 
-    def _save(self, epoch: int, leaves: dict[str, np.ndarray]) -> None:
+    def _save(self, epoch: int, leaves: dict[str, np.ndarray], history: str) -> None:
         """In the background: Orbax, then the digests that make it count, then the old ones go."""
         self._drop(epoch)  # left behind by a run that was killed before its digests were written
         try:
@@ -73,6 +84,7 @@ class Checkpoints:
             "jaxreg": version("jaxreg"),
             "run": self.record,
             "files": digests,
+            "history": history,
         }
         write_json(self._proof(epoch), proof)
         # later ones are damaged: this run went on from before them
@@ -89,8 +101,8 @@ class Checkpoints:
         """The epochs after which there is a finished checkpoint, whole or damaged, in order."""
         return sorted(int(path.stem) for path in self.folder.glob("*.json") if path.stem.isdigit())
 
-    def load(self, template: Any, warn: Callable[[str], None]) -> tuple[int, Any] | None:
-        """The latest whole checkpoint as (epoch, state), None if there is none.
+    def load(self, template: Any, warn: Callable[[str], None]) -> Saved | None:
+        """The latest whole checkpoint, None if there is none.
 
         Args:
             template: a pytree like the one saved; only its structure, shapes and dtypes matter.
@@ -115,8 +127,13 @@ class Checkpoints:
             abstract = {name: np.empty(np.shape(x), x.dtype) for name, x in wanted.items()}
             leaves = ocp.load(str(path), abstract)
             structure = jax.tree.structure(template)
-            return epoch, jax.tree.unflatten(structure, [leaves[name] for name in wanted])
+            state = jax.tree.unflatten(structure, [leaves[name] for name in wanted])
+            return Saved(epoch, state, proof["history"])
         return None
+
+    def damaged(self) -> list[Path]:
+        """The checkpoints that are not what was saved."""
+        return [self._path(epoch) for epoch in self.epochs() if self._whole_proof(epoch) is None]
 
     def _whole_proof(self, epoch: int) -> dict[str, Any] | None:
         """What stands beside a checkpoint, None if that or the checkpoint is damaged."""

@@ -18,7 +18,7 @@ from jaxreg.head.state import Data, History, Rows, State, first_state, init_stat
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.checkpoint import Checkpoints
 from jaxreg.training.resume import Record
-from jaxreg.training.run_directory import Row, RunDirectory
+from jaxreg.training.run_directory import Row, RunDirectory, history_text, read_history
 from jaxreg.verdict.dead_head import Watch, next_look
 
 SAVE_SECONDS = 1.0  # at least so long between two checkpoints
@@ -63,9 +63,8 @@ def train(
     checkpoints = Checkpoints(directory.checkpoints, record)
     history: list[Row] = []
     if resume and (found := checkpoints.load(state, say)):
-        epoch, state = found
-        history = [row for row in directory.read_history() if int(row["epoch"]) <= epoch]
-        say(f"resumed at epoch {epoch}")
+        state, history = found.state, read_history(found.history)
+        say(f"resumed at epoch {found.epoch}")
     labels = tuple(members[0].label) if len(members) > 1 else ()
     directory.write_history(history, labels)
 
@@ -94,11 +93,11 @@ def train(
         directory.write_history(history, labels)
         interrupted = should_stop()
         if time.perf_counter() - saved >= SAVE_SECONDS and not interrupted:
-            checkpoints.save(int(after.max()), state)
+            checkpoints.save(int(after.max()), state, history_text(history, labels))
             saved = time.perf_counter()
         each = (time.perf_counter() - started) / (after.max() - before.max())
         chunk = max(1, int(CHUNK_SECONDS / each))
-    checkpoints.save(int(_epochs(state).max()), state)
+    checkpoints.save(int(_epochs(state).max()), state, history_text(history, labels))
     checkpoints.wait()
     seconds = time.perf_counter() - begin
     stopped = interrupted and not dead
@@ -175,7 +174,7 @@ def solve_ridge(directory: RunDirectory, members: Sequence[Member], record: Reco
     states = [_solved(member, data) for member, data in zip(members, _data(members), strict=True)]
     directory.write_history([])
     checkpoints = Checkpoints(directory.checkpoints, record)
-    checkpoints.save(0, states[0] if len(states) == 1 else several.stack(states))
+    checkpoints.save(0, states[0] if len(states) == 1 else several.stack(states), history_text([]))
     checkpoints.wait()
     return Trained(tuple(states), [], 0.0, time.perf_counter() - begin, interrupted=False)
 

@@ -7,6 +7,7 @@ from typing import Any
 from jaxreg.config_io import said_to_json, to_json
 from jaxreg.errors import InputError
 from jaxreg.experiment.resolve import ResolvedRun
+from jaxreg.training.replace_run import KIND
 
 Record = dict[str, Any]
 
@@ -19,6 +20,7 @@ def record_of(resolved: ResolvedRun, run: Path) -> Record:
     cache, dataset, recipe = resolved.cache, resolved.dataset, resolved.recipe
     size = resolved.placement.size
     return {
+        "kind": KIND,
         "asked": said_to_json(resolved.asked),
         "settings": to_json(resolved.config),
         "window": resolved.placement.window,

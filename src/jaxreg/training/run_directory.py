@@ -1,19 +1,22 @@
 """A run on disk: its names, its settings, its history. docs/runs.md describes the files."""
 
 import csv
+import hashlib
 import io
-import json
-import shutil
-from collections.abc import Sequence
-from contextlib import suppress
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from jaxreg.common.files import make_folder, safe_name, write_whole
-from jaxreg.common.json_files import read_json, write_json
+from jaxreg.common.json_files import load_json, read_json, write_json
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
 from jaxreg.train_config import TrainConfig
+from jaxreg.training.replace_run import check_replaceable, is_run, replace_run
 
 HISTORY: tuple[str, ...] = ("epoch", "loss", "val_loss", "val_mae", "learning_rate", "seconds")
 
@@ -36,22 +39,23 @@ class RunDirectory:
         return (self.path / "config.json").exists()
 
     def check_free(self, *, overwrite: bool) -> None:
-        """Raise InputError if something is there and `overwrite` is off, or it is not a run."""
+        """Raise InputError if something is there that is not to be overwritten, or must not be."""
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file", expected="a folder for the run")
         if self.path.exists() and any(self.path.iterdir()):
             if not overwrite:
                 remedy = "another --run, --resume or --overwrite"
                 raise InputError(f"{self.path} exists", remedy=remedy)
-            if not self.exists:
-                raise InputError(f"{self.path} is not a run, so it is not overwritten")
+            check_replaceable(self.path)
 
-    def create(self, *, overwrite: bool) -> None:
-        """Make the directory, empty. Raises InputError as `check_free`."""
+    def create(self, record: dict[str, Any], *, overwrite: bool) -> None:
+        """Make the directory with only its config.json. Raises InputError as `check_free`."""
         self.check_free(overwrite=overwrite)
         if self.path.exists() and any(self.path.iterdir()):
-            shutil.rmtree(self.path)
-        make_folder(self.path)
+            replace_run(self.path, lambda folder: RunDirectory(folder).write_config(record))
+        else:
+            make_folder(self.path)
+            self.write_config(record)
 
     def release(self) -> None:
         """Remove the directory if it is empty: the name that was claimed for a new run."""
@@ -70,8 +74,24 @@ class RunDirectory:
         return from_json(TrainConfig, self.read_config()["settings"])
 
     def cache(self) -> Path:
-        """The folder of datasets and features, which config.json names relative to the run."""
-        return self.path / self.read_config()["cache"]
+        """The folder of datasets and features.
+
+        config.json names it relative to the run. If it is not there, a folder of its name beside
+        the run, or beside the folder of runs, is taken.
+
+        Raises:
+            InputError: there is none in any of these places.
+        """
+        named = self.path / self.read_config()["cache"]
+        above = self.path.resolve().parents[:2]
+        for folder in (named, *(place / named.name for place in above)):
+            if any((folder / kind).is_dir() for kind in ("features", "datasets")):
+                return folder.resolve()
+        raise InputError(
+            f"the cache of {self.path} is not in {os.path.normpath(named)}",
+            expected=f"it there, or as {' or '.join(str(place / named.name) for place in above)}",
+            remedy="--cache FOLDER",
+        )
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         write_json(self.path / "summary.json", summary)
@@ -84,36 +104,80 @@ class RunDirectory:
         """None if the run is not finished."""
         if not (self.path / "summary.json").exists():
             return None
-        return self._read_json("summary.json", ("metrics",))
+        return self._read_json("summary.json", ("metrics", "files"))
 
     def write_history(self, rows: Sequence[Row], labels: Sequence[str] = ()) -> None:
-        """`labels` are the columns that say which of several trainings a line is of."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, (*labels, *HISTORY), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_whole(self.path / "history.csv", text.getvalue().encode())
+        """Write history.csv, for people: a run that goes on reads the lines in its checkpoint."""
+        write_whole(self.path / "history.csv", history_text(rows, labels).encode())
 
-    def read_history(self) -> list[dict[str, str]]:
-        """The lines as text, so that writing them again changes nothing."""
-        path = self.path / "history.csv"
-        if not path.exists():
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of every file of a finished run but JSON files and checkpoints, by name."""
+        paths = [self.path / "history.csv", self.path / "predictions.parquet"]
+        paths += [self.path / "report.html", *sorted((self.path / "plots").glob("*.png"))]
+        return {
+            path.relative_to(self.path).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in paths
+            if path.is_file()
+        }
+
+    def read_predictions(self, summary: Mapping[str, Any]) -> pa.Table:
+        """predictions.parquet. Raises InputError if it is not the file that `summary` names."""
+        path = self.path / "predictions.parquet"
+        content = path.read_bytes() if path.is_file() else b""
+        if hashlib.sha256(content).hexdigest() != summary["files"][path.name]:
+            raise InputError(
+                f"{path} is {'damaged' if content else 'absent'}", remedy=self._again()
+            )
+        return pq.ParquetFile(pa.BufferReader(content)).read()
+
+    def faults(self) -> list[str]:
+        """A sentence for each file that is not what was written. Raises InputError as the readers.
+
+        Checkpoints are not looked at.
+        """
+        self.read_config()
+        summary = self.read_summary()
+        if summary is None:
             return []
-        with open(path, newline="") as file:
-            return list(csv.DictReader(file))
+        there = self.digests()
+        return [
+            f"{self.path / name} is {'damaged' if name in there else 'absent'}"
+            for name, digest in summary["files"].items()
+            if there.get(name) != digest
+        ]
 
     def _read_json(self, name: str, keys: Sequence[str]) -> dict[str, Any]:
-        dataset = "DATASET"
-        with suppress(OSError, ValueError, KeyError, TypeError):  # of another format, perhaps
-            dataset = json.loads((self.path / "config.json").read_bytes())["dataset"]
-        again = f"jaxreg train {dataset} --run {self.path} --overwrite"
-        return read_json(self.path / name, keys, expected="the directory of a run", again=again)
+        expected = "the directory of a run"
+        return read_json(self.path / name, keys, expected=expected, again=self._again())
+
+    def _again(self) -> str:
+        """The command that makes the run again."""
+        if not is_run(self.path):
+            return "train again with another --run"
+        dataset = load_json(self.path / "config.json").get("dataset", "DATASET")
+        return f"jaxreg train {dataset} --run {self.path} --overwrite"
 
 
-def run_path(run: str | Path, ckpts: Path) -> Path:
-    """A bare name is a run in `ckpts`; anything with a folder in it is a path."""
-    run = Path(run)
-    return run if run.is_absolute() or len(run.parts) > 1 else ckpts / run
+def history_text(rows: Sequence[Row], labels: Sequence[str] = ()) -> str:
+    """The lines as CSV; `labels` are the columns that say which of several trainings a line is of.
+
+    `read_history` reads all values as text, so writing them again changes nothing.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, (*labels, *HISTORY), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def read_history(text: str) -> list[Row]:
+    """The inverse of `history_text`."""
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def run_path(run: str | os.PathLike[str], ckpts: Path) -> Path:
+    """A bare name is a run in `ckpts`; anything with a folder in it, as `./here`, is a path."""
+    return Path(run) if os.path.dirname(run) else ckpts / run
 
 
 def new_run(dataset: str, ckpts: Path) -> Path:
