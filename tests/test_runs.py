@@ -161,7 +161,7 @@ def test_a_cache_or_runs_that_are_not_there(planted: Path, capsys) -> None:
 
 def test_names_that_no_file_can_have_are_one_message(planted: Path, tmp_path: Path) -> None:
     long = "x" * 300
-    with pytest.raises(InputError, match="--name 'a/b'[\\s\\S]*try: --name a-b"):
+    with pytest.raises(InputError, match=r"--name 'a/b'[\s\S]*try: --name a-b"):
         jaxreg.extract_features("road:2", name="a/b", cache=planted)
     with pytest.raises(InputError, match="at most 80"):
         jaxreg.extract_features("road:2", name="画" * 90, cache=planted)
