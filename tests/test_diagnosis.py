@@ -140,7 +140,7 @@ def test_every_cause_has_a_picture_and_every_test_too(obs) -> None:
     assert PREPROCESSING.picture is None  # its test shows the numbers
     assert set(pictures.TRIALS) == NAMES
     for code in codes.values():
-        picture = pictures.of_finding(code, obs)
+        picture = pictures.of_finding({"code": code}, obs)
         assert picture is None or picture.startswith(b"\x89PNG")
 
 
@@ -223,7 +223,7 @@ def _page(tmp_path: Path) -> Path:
     write_page(
         tmp_path / "diagnosis.html", "diagnosis/diagnosis.html.jinja", title="run",
         subtitle="diagnosis of <data>", about="about it", verdict=verdict,
-        pictures={"output-bounded": picture}, trials=[(trial, picture)], seconds=1.0,
+        findings=[(finding, picture)], trials=[(trial, picture)], seconds=1.0,
     )  # fmt: skip
     return tmp_path / "diagnosis.html"
 

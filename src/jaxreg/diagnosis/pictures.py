@@ -1,6 +1,7 @@
 """Pictures for the diagnosis: one for most findings, one for each trial."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,10 +25,20 @@ from jaxreg.verdict.short_training import FACTORS
 
 
 @styled
-def of_finding(code: str, obs: Observed) -> bytes | None:
-    """The picture of a finding as a PNG; None if its cause has none or this run cannot draw it."""
-    name = next((cause.picture for cause in CAUSES if cause.code == code), None)
-    if name is None or (name == "curves" and not obs.epochs) or (name == "rates" and not obs.probe):
+def of_finding(finding: Mapping[str, Any], obs: Observed) -> bytes | None:
+    """The picture of a finding of a verdict as a PNG, for the first target that it is about.
+
+    None if its cause has none or this run cannot draw it.
+    """
+    cause = next((cause for cause in CAUSES if cause.code == finding["code"]), None)
+    if cause is None or cause.picture is None:
+        return None
+    name = cause.picture
+    if cause.per_target:
+        named = finding.get("targets", obs.targets)[0]
+        obs = obs.each[obs.targets.index(named)]
+    cannot = {"curves": not obs.epochs, "gap": len(obs.targets) > 1}
+    if cannot.get(name) or (name == "rates" and not obs.probe):
         return None
     drawing, axes = figure()
     FINDINGS[name](axes, obs)
@@ -82,11 +93,11 @@ def _reach(axes: Axes, obs: Observed) -> None:
     """The error of each validation row over its largest standardized feature."""
     rows = obs.sample_validation
     reach = np.abs(obs.standard[rows]).max(axis=1)
-    error = np.abs(obs.predictions[obs.sampled] - obs.sample_y)[rows].mean(axis=1)
+    error = obs.errors[obs.sampled[rows]]
     axes.scatter(reach, error, s=10, color=BLUE, lw=0)
     axes.set_yscale("symlog", linthresh=float(np.median(error)) or 1.0)
     axes.set(xscale="log", xlabel="largest feature of a validation row (std)")
-    axes.set_ylabel("error (target units)")
+    axes.set_ylabel("error (target units)" if len(obs.targets) == 1 else "mean error (std)")
 
 
 def _shift(axes: Axes, obs: Observed) -> None:
@@ -183,6 +194,10 @@ FINDINGS: dict[str, Callable[[Axes, Observed], None]] = {
 """The drawings that `Cause.picture` names."""
 
 
+def _short(trial: Trial) -> str:
+    return " (std)" if trial.unit else ""
+
+
 def _finite(values: np.ndarray) -> np.ndarray:
     return values[np.isfinite(values)].ravel().astype(np.float64)
 
@@ -222,20 +237,20 @@ def _curve(axes: Axes, trial: Trial) -> None:
     axes.plot(series["rows"], series["mae"], color=BLUE, marker="o", lw=1.8, label="measured")
     label, asked = "2 and 10 times the rows", series["asked"][1:]
     axes.plot(asked, series["predicted"][1:], "o", color=VERMILLION, mfc="none", label=label)
-    axes.set(xscale="log", xlabel="training rows", ylabel="validation MAE")
+    axes.set(xscale="log", xlabel="training rows", ylabel=f"validation MAE{_short(trial)}")
     axes.set_ylim(0, 1.1 * np.max(series["mae"]))
 
 
 def _seeds(axes: Axes, trial: Trial) -> None:
     maes = trial.series["mae"]
     axes.bar([str(i) for i in range(len(maes))], maes, color=BLUE, width=0.6)
-    axes.set(xlabel="seed", ylabel="validation MAE")
+    axes.set(xlabel="seed", ylabel=f"validation MAE{_short(trial)}")
 
 
 def _columns(axes: Axes, trial: Trial) -> None:
     ranked = sorted(trial.numbers["mae"].items(), key=lambda pair: -pair[1])
     axes.barh([name for name, _ in ranked], [mae for _, mae in ranked], color=BLUE, height=0.6)
-    axes.set_xlabel("validation MAE of a ridge")
+    axes.set_xlabel(f"validation MAE of a ridge{_short(trial)}")
 
 
 def _noise(axes: Axes, trial: Trial) -> None:

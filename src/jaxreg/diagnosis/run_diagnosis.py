@@ -138,7 +138,7 @@ def write_diagnosis(
         about=f"{len(obs.train)} training and {len(obs.validation)} validation rows, split "
         f"{obs.split}; target {', '.join(experiment.targets)}; features {columns} of "
         f"{experiment.recipe.feature_set}; {obs.epochs} epochs",
-        pictures={f["code"]: pictures.of_finding(f["code"], obs) for f in verdict["findings"]},
+        findings=[(one, pictures.of_finding(one, obs)) for one in verdict["findings"]],
         trials=[(trial, pictures.of_trial(trial)) for trial in done],
         seconds=seconds,
     )

@@ -1,5 +1,6 @@
 """The active tests: each answers one question about a head or its data in a sentence."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,9 @@ NEIGHBOURS = 5
 DIRECTIONS = (4, 8, 16, 32)  # numbers of principal components in which to look for neighbours
 
 
+STD = " std (the mean over the targets)"  # several targets have no common unit
+
+
 @dataclass(frozen=True)
 class Trial:
     """What one test found."""
@@ -31,6 +35,7 @@ class Trial:
     answer: str  # a sentence with its numbers
     numbers: Mapping[str, Any] = field(default_factory=dict)  # JSON
     series: Mapping[str, np.ndarray] = field(default_factory=dict)  # for its picture
+    unit: str = ""  # of errors: "" for target units, or STD
 
 
 def bench_of(obs: Observed) -> Bench:
@@ -118,14 +123,15 @@ def learning_curve(bench: Bench, all_rows: int) -> Trial | None:
     gain = 1 - double / now if now > 0 else 0.0
     helps = "more data would help" if gain > 0.03 else "more data alone would help little"
     answer = (
-        f"{helps}: MAE {maes[0]:.3g} on {sizes[0]} rows, {maes[-1]:.3g} on {sizes[-1]}; "
-        f"extrapolated, {double:.3g} on {2 * all_rows:,} and {ten:.3g} on {10 * all_rows:,}"
+        f"{helps}: MAE {maes[0]:.3g}{_unit(bench.y)} on {sizes[0]} rows, {maes[-1]:.3g} on "
+        f"{sizes[-1]}; extrapolated, {double:.3g} on {2 * all_rows:,} and {ten:.3g} on "
+        f"{10 * all_rows:,}"
     )
     numbers = {"rows": sizes.tolist(), "mae": maes.tolist(), "floor": floor}
     numbers |= {"double": float(double), "tenfold": float(ten)}
     series = {"rows": sizes, "mae": maes, "asked": asked, "predicted": np.array([now, double, ten])}
     series["law"] = np.array([floor, slope, power])
-    return Trial("curve", "Would more data help?", answer, numbers, series)
+    return Trial("curve", "Would more data help?", answer, numbers, series, _unit(bench.y))
 
 
 def power_law(sizes: np.ndarray, errors: np.ndarray) -> tuple[float, float, float]:
@@ -144,12 +150,13 @@ def seeds(bench: Bench) -> Trial:
     """The same training from other initial weights."""
     own = bench.config.seed
     maes = np.array([bench.run(seed=own + i).mae for i in range(SEEDS)])
+    numbers, unit = {"mae": maes.tolist()}, _unit(bench.y)
     answer = (
         f"{STAGES * STEPS} steps from {SEEDS} initial weights end at an MAE of {maes.min():.3g} to "
-        f"{maes.max():.3g}: a difference below {maes.max() - maes.min():.2g} between two settings "
-        "may be chance"
+        f"{maes.max():.3g}{unit}: a difference below {maes.max() - maes.min():.2g} between two "
+        "settings may be chance"
     )
-    return Trial("seeds", "How much is chance?", answer, {"mae": maes.tolist()}, {"mae": maes})
+    return Trial("seeds", "How much is chance?", answer, numbers, {"mae": maes}, unit)
 
 
 def columns(
@@ -164,21 +171,32 @@ def columns(
         more: the command that adds columns.
     """
     train, validation = obs.sample_train, obs.sample_validation
-    y, maes = obs.sample_y.astype(np.float64), {}
+    y, each = obs.sample_y.astype(np.float64), {}
     for name in names:
         x = read(name)
         pred = small_ridge(x[train], y[train], x[validation])
-        maes[name] = float(np.abs(pred - y[validation]).mean())
-    if not maes:
+        each[name] = np.abs(pred - y[validation]).mean(axis=0)
+    if not each:
         return None
+    maes = {name: float((errors / _scale(obs)).mean()) for name, errors in each.items()}
     best = min(maes, key=lambda name: maes[name])
-    answer = f"{best} is the best: a small ridge on it alone reaches an MAE of {maes[best]:.3g}"
+    unit = _unit(obs.y)
+    answer = (
+        f"{best} is the best: a small ridge on it alone reaches an MAE of {maes[best]:.3g}{unit}"
+    )
+    numbers: dict[str, Any] = {"mae": maes}
+    if len(obs.targets) > 1:
+        own = {t: {n: float(e[i]) for n, e in each.items()} for i, t in enumerate(obs.targets)}
+        numbers["by_target"] = own
+        bests = {target: min(its, key=its.__getitem__) for target, its in own.items()}
+        told = [f"{name} for {t} (MAE {own[t][name]:.3g})" for t, name in bests.items()]
+        answer += f" (the best is {', '.join(told)})"
     if len(maes) > 1:
         worst = max(maes, key=lambda name: maes[name])
         answer += f"; on {worst} it reaches {maes[worst]:.3g}"
     else:
         answer += "; the feature set has no other" + (f". To add some: {more}" if more else "")
-    return Trial("columns", "Which column predicts best?", answer, {"mae": maes})
+    return Trial("columns", "Which column predicts best?", answer, numbers, unit=unit)
 
 
 def noise(obs: Observed) -> Trial | None:
@@ -190,7 +208,7 @@ def noise(obs: Observed) -> Trial | None:
     """
     rows = np.union1d(obs.sample_train, obs.sample_validation)
     rows = np.sort(np.random.default_rng(0).permutation(rows)[:MOST])
-    y = obs.sample_y[rows].astype(np.float64)
+    y = obs.sample_y[rows].astype(np.float64) / _scale(obs)
     apart = _apart(obs, obs.sampled[rows])
     if apart.all():
         return None
@@ -203,14 +221,15 @@ def noise(obs: Observed) -> Trial | None:
     slope, intercept = np.polyfit(delta, gamma, 1) if np.ptp(delta) > 0 else (0.0, gamma.mean())
     variance = float(np.clip(intercept, 0, gamma.min()))
     ceiling = float(np.sqrt(variance * 2 / np.pi))
-    usual = float(np.abs(y - np.median(y, axis=0)).mean())
+    usual, unit = float(np.abs(y - np.median(y, axis=0)).mean()), _unit(obs.y)
+    mae = float(obs.errors[obs.validation].mean()) if obs.finite else math.inf
     answer = (
-        f"the targets of rows with the most similar features differ by {np.sqrt(2 * gamma[0]):.2g} "
-        "(root mean square)"
+        f"the targets of rows with the most similar features differ by {np.sqrt(2 * gamma[0]):.2g}"
+        f"{unit}, as a root mean square"
     )
-    if obs.mae is not None and ceiling > obs.mae:
+    if ceiling > mae:
         answer += (
-            f", more than the head's MAE of {obs.mae:.3g} suggests: neighbours are too far apart "
+            f", more than the head's MAE of {mae:.3g} suggests: neighbours are too far apart "
             "to measure the noise"
         )
     else:
@@ -221,6 +240,16 @@ def noise(obs: Observed) -> Trial | None:
     numbers = {"mae": ceiling, "variance": variance, "nearest": float(np.sqrt(2 * gamma[0]))}
     series = {"delta": delta, "gamma": gamma, "line": np.array([float(slope), variance])}
     return Trial("noise", "How good can it get?", answer, numbers, series)
+
+
+def _unit(y: np.ndarray) -> str:
+    """The unit of an error of these targets (rows, targets), as words after its number."""
+    return STD if y.shape[1] > 1 else ""
+
+
+def _scale(obs: Observed) -> np.ndarray:
+    """(targets,) what errors are divided by for `_unit`."""
+    return obs.std if len(obs.targets) > 1 else np.ones(1)
 
 
 def _neighbours(at: np.ndarray, y: np.ndarray, apart: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -35,7 +35,7 @@ class ShortTraining(NamedTuple):
     gradients: np.ndarray  # (steps, layers) norm of a kernel's gradient; no layers if not asked for
     ratios: np.ndarray  # (steps, layers) norm of a kernel's update over that of the kernel
     val_losses: np.ndarray  # (stages,)
-    val_maes: np.ndarray  # (stages,) target units
+    val_maes: np.ndarray  # (stages,) target units; several targets: the mean, each in its std
     params: mlp.Params  # at the end
 
     @property
@@ -72,6 +72,12 @@ class Bench:
         x, vx = x.astype(np.float32), vx.astype(np.float32)
         return cls(config, scalers, x, train[1], vx, validation[1], stages)
 
+    @property
+    def unit(self) -> np.ndarray:
+        """(targets,) what an MAE is divided by: several targets have no unit but their std."""
+        std = self.y.astype(np.float64).std(axis=0)
+        return np.where((std == 0) | (len(std) == 1), 1.0, std)
+
     def run(
         self,
         *,
@@ -106,6 +112,7 @@ class Bench:
         found = _run(static, gradients, rates, self.scalers, key, params, data, order)
         *by_step, val_losses, val_maes, params = jax.device_get(found)
         losses, norms, ratios = map(np.concatenate, by_step)  # of all stages
+        val_maes = (val_maes / self.unit).mean(axis=1)
         return ShortTraining(losses, norms, ratios, val_losses, val_maes, params)
 
 
@@ -170,7 +177,7 @@ def _run(config, gradients, rates, scalers, key, params, data, order):
         steps, found = lax.scan(step, steps._replace(total=jnp.zeros((), jnp.float32)), rows)
         pred = forward(steps.params, scalers, config, vx)
         loss = losses_of(pred, vy, rates, scalers).mean()
-        return steps, (*found, loss, jnp.abs(pred - vy).mean())
+        return steps, (*found, loss, jnp.abs(pred - vy).mean(axis=0))
 
     steps, found = lax.scan(stage, steps_from(params), order)
     return *found, steps.params
