@@ -152,6 +152,16 @@ def test_the_best_weights_are_those_of_the_lowest_validation_loss() -> None:
     assert loss == pytest.approx(float(history.val_loss[best]), rel=1e-5)
 
 
+def test_the_val_mae_of_several_targets_has_no_unit() -> None:
+    data, units = make_data(targets=2), np.array([1, 1000], np.float32)
+    y, true = data.y * units, data.validation_y * units
+    state, history = train(SMALL, data._replace(y=y, validation_y=true))
+    # by hand: errors divided by the std of the training targets
+    pred = predict_rows(state.params, state.scalers, SMALL, data.validation_x)
+    error = np.abs(pred - true) / y.std(axis=0)
+    assert float(history.val_mae[-1]) == pytest.approx(error.mean(), rel=1e-4)
+
+
 def test_validation_is_the_mean_over_rows_in_blocks_too(monkeypatch: pytest.MonkeyPatch) -> None:
     data = make_data()
     _, whole = train(SMALL, data)

@@ -14,6 +14,7 @@ import pytest
 from sklearn.metrics import mean_absolute_error, r2_score
 
 import jaxreg
+from jaxreg import train
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, Stopped
 from jaxreg.experiment import members
@@ -181,11 +182,50 @@ def test_several_targets_each_get_scores_and_pictures(planted: Path) -> None:
     run = run_quick(planted, target=("angle", "speed"), epochs=40)
     assert run.summary["by_target"].keys() == {"angle", "speed"}
     assert run.summary["by_target"]["speed"]["r2"] > 0.5
+    assert run.summary["metrics"]["mae"] is None
+    # the scaled loss is the one that training watched
+    losses = [float(line[2]) for line in history_of(run.path)[1:]]
+    assert run.summary["metrics"]["huber"] == pytest.approx(min(losses), rel=1e-4)
     assert (run.path / "plots" / "residuals-speed.png").exists()
     features = Cache(planted).read(run.recipe.feature_set, run.columns, digests_of(planted))
     told = run.predict_features(features)
     table = pq.read_table(run.path / "predictions.parquet")
     np.testing.assert_array_equal(told[:, 1], table["prediction.speed"].to_numpy())
+
+
+def test_summary_report_and_terminal_have_the_scores_of_each_target(planted: Path, capsys) -> None:
+    options = ["--target", "angle", "speed", "--head", "ridge", "--test", "0.2", "--run", "both"]
+    assert train.main([*words(planted), *options, "--json"]) == 0
+    told = capsys.readouterr()
+    summary = json.loads(told.out.splitlines()[-1])
+    folder = planted.parent / "ckpts" / "both"
+    table, shown = pq.read_table(folder / "predictions.parquet"), []
+    page = (folder / "report.html").read_text()
+    for name, scores in summary["by_target"].items():
+        for side, found in [("validation", scores), ("test", scores["test"])]:
+            true, predicted = (
+                column_of(table, f"{k}.{name}", side) for k in ("target", "prediction")
+            )
+            assert found["mae"] == pytest.approx(mean_absolute_error(true, predicted), rel=1e-5)
+            assert found["r2"] == pytest.approx(r2_score(true, predicted), rel=1e-5)
+            assert f"<caption>{name}, {side} rows ({len(true)})</caption>" in page
+        median = np.median(column_of(table, f"target.{name}", "train"))
+        usual = np.abs(column_of(table, f"target.{name}", "validation") - median).mean()
+        assert scores["baselines"]["median"]["mae"] == pytest.approx(usual, rel=1e-5)
+        assert scores["healthy"]
+        assert f"{name} MAE {scores['mae']:.3g}, " in summary["verdict"]["headline"]
+        shown.append(f"{name} MAE {scores['test']['mae']:.3g}, R² {scores['test']['r2']:.3g}")
+        # the worst images of this target by hand: 12 of them, the worst first
+        error = np.abs(column_of(table, f"target.{name}", "validation")
+                       - column_of(table, f"prediction.{name}", "validation"))  # fmt: skip
+        ids = np.array(table["id"])[np.array(table["split"]) == "validation"]
+        worst = page.partition(f'<h3>{name}</h3>\n  <div class="worst">')[2].partition(
+            "</div>\n  <h3>"
+        )[0]
+        assert re.findall(r'class="id">([^<]*)<', worst)[:12] == list(ids[np.argsort(-error)[:12]])
+    assert f"test ({summary['rows']['test']} rows): {'; '.join(shown)}" in told.err
+    assert [summary["metrics"][name] for name in ("mae", "rmse", "spearman")] == [None] * 3
+    assert summary["baselines"]["median"]["mae"] is None
 
 
 def test_rows_without_a_target_are_left_out_counted_and_listed(planted: Path) -> None:

@@ -244,7 +244,10 @@ def add_errors(
     """The sums with the rows that are real added."""
     pred = forward(params, scalers, config, x)
     loss = losses_of(pred, y, rates, scalers)
-    error = jnp.abs(pred - y).mean(axis=1)
+    size = jnp.abs(pred - y)
+    if y.shape[1] > 1:  # several targets have no common unit
+        size = size / scalers.target.std[None, :]
+    error = size.mean(axis=1)
     return Errors(
         errors.loss + jnp.where(real, loss, 0).sum(),
         errors.absolute + jnp.where(real, error, 0).sum(),

@@ -113,7 +113,7 @@ class History(NamedTuple):
 
     loss: ArrayOf  # training: running mean, dropout on, weights moving
     val_loss: ArrayOf  # at the epoch's end
-    val_mae: ArrayOf  # target units, mean over rows and targets
+    val_mae: ArrayOf  # target units; several targets: the mean over them, each in std
     learning_rate: ArrayOf  # of the epoch's last update
 
 
