@@ -8,8 +8,9 @@ from sklearn.metrics import mean_absolute_error
 
 from faults.made import TUNING, photos, train
 from jaxreg.verdict.finding import Compared, Finding
-from jaxreg.verdict.judge import conclude, judge, verdict_of_one
+from jaxreg.verdict.judge import conclude, find, judge, verdict_of_one
 from jaxreg.verdict.observation import Observed
+from jaxreg.verdict.short_training import FACTORS, Probe
 from jaxreg.verdict.small_ridge import small_ridge
 
 
@@ -132,3 +133,20 @@ def test_a_symptom_is_removed_by_what_removes_its_cause(both: Observed) -> None:
     findings = {finding["code"]: finding for finding in judge(obs)["findings"]}
     assert findings["stuck-at-median"]["remedy"] == findings["output-bounded"]["remedy"]
     assert findings["stuck-at-median"]["remedy"].startswith("jaxreg train made")
+
+
+def test_a_rate_is_no_error_of_a_target_that_it_does_not_help(both: Observed) -> None:
+    """Few small steps: more of them help `angle`, and nothing helps `noise`."""
+    rates = np.array(FACTORS)
+    loss = np.where(rates == 10, 0.05, 0.2)
+    maes = np.where(rates[:, None] == 10, [0.1, 1000.0], [0.6, 1000.0])
+    probe = Probe(loss, np.ones(7), np.zeros(7), 0.2, maes, np.array([0.6, 1000.0]))
+    severities = {}
+    for name, learned in [("angle", ("noise",)), ("noise", ("angle",))]:
+        obs = replace(both)
+        obs.__dict__["probe"] = probe
+        for one in obs.each:
+            one.__dict__["compared"] = GOOD if one.targets[0] in learned else BAD
+        found = {finding.code: finding for finding in find(obs)[0]}
+        severities[name] = found["learning-rate-low"].severity, found["learning-rate-low"].targets
+    assert severities == {"angle": ("error", ("angle",)), "noise": ("warning", ())}

@@ -18,6 +18,7 @@ class Evidence:
     remedy: Mapping[str, Any] | str = ""  # settings to change, a command, or ""
     numbers: Mapping[str, float] = field(default_factory=dict)  # the sentence's, unrounded
     severity: Severity | None = None  # None: the cause's own
+    targets: tuple[str, ...] | None = None  # of several, those that the remedy helps; None: all
 
 
 @dataclass(frozen=True)

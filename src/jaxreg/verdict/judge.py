@@ -78,7 +78,7 @@ def find(obs: Observed) -> tuple[list[Finding], str]:
         for one in obs.each if cause.per_target else (obs,):
             evidence = None if cause.check is None else cause.check(one)
             if evidence is not None:
-                severity, about = _severity(cause, one)
+                severity, about = _severity(cause, one, evidence)
                 if cause.per_target and len(obs.targets) > 1:
                     about = one.targets
                 there.append((evidence.severity or severity, cause, evidence, about))
@@ -99,16 +99,18 @@ def find(obs: Observed) -> tuple[list[Finding], str]:
     return findings, change
 
 
-def _severity(cause: Cause, obs: Observed) -> tuple[Severity, tuple[str, ...]]:
+def _severity(cause: Cause, obs: Observed, evidence: Evidence) -> tuple[Severity, tuple[str, ...]]:
     """The severity of a cause, and the targets that it holds for; none means all.
 
-    What is an error only where the run does not learn is an error of those targets alone.
+    What is an error only where the run does not learn is an error of those targets alone, and only
+    of those that the remedy helps.
     """
-    if obs.learns:
-        return cause.severity, ()
-    fails = tuple(name for name, one in obs.compared_by_target.items() if not one.learns)
-    only = cause.severity != cause.failing and len(fails) < len(obs.targets)
-    return cause.failing, fails if only else ()
+    fails = {name for name, one in obs.compared_by_target.items() if not one.learns}
+    if cause.severity == cause.failing or fails == set(obs.targets):
+        return cause.failing if fails else cause.severity, ()
+    helped = obs.targets if evidence.targets is None else evidence.targets
+    about = tuple(name for name in helped if name in fails)
+    return (cause.failing, about) if about else (cause.severity, ())
 
 
 def _grouped(findings: Sequence[Finding], targets: tuple[str, ...]) -> Iterator[Finding]:

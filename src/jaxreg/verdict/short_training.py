@@ -5,6 +5,7 @@ rate, instead of guessing. `jaxreg diagnose` asks its questions with the same st
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from jaxreg.verdict.dead_head import dead_share
 
 FACTORS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 NEAR = (0.1, 1.0, 10.0)  # tried where the head learns: the verdict may take a second there
+IMPROVED = 0.9  # of the run's error for one target: another rate must get below it
 STAGES, STEPS = 6, 50  # the validation loss is computed after each stage of so many steps
 
 Rows = tuple[np.ndarray, np.ndarray]
@@ -126,10 +128,17 @@ class Probe(NamedTuple):
     jump: np.ndarray  # highest loss of a batch over the first one
     dead: np.ndarray  # share of dead hidden units at the end, in the worst layer
     run: float  # validation loss of the run's best weights on the same rows
+    maes: np.ndarray  # (factors, targets) validation MAE at the end, target units
+    run_maes: np.ndarray  # (targets,) of the run's best weights
 
     def at(self, factor: float) -> int:
         """The index of that factor."""
         return FACTORS.index(factor)
+
+    def improved(self, factor: float, targets: Sequence[str]) -> tuple[str, ...]:
+        """The targets of which that factor lowers the error clearly below the run's."""
+        lower = self.maes[self.at(factor)] < IMPROVED * self.run_maes
+        return tuple(name for name, is_lower in zip(targets, lower, strict=True) if is_lower)
 
 
 def run_probe(
@@ -148,19 +157,24 @@ def run_probe(
     bench = Bench.of(tried, scalers, train, validation, STAGES)
     reached = np.full(len(FACTORS), np.inf)
     jump, dead = np.ones(len(FACTORS)), np.zeros(len(FACTORS))
+    maes = np.full((len(FACTORS), validation[1].shape[1]), np.inf)
+
+    def mae(params: mlp.Params, of: HeadConfig) -> np.ndarray:
+        return np.abs(predict_rows(params, scalers, of, validation[0]) - validation[1]).mean(axis=0)
+
     for number, factor in enumerate(FACTORS):
         if factor not in factors:
             continue
         rate = config.learning_rate * factor
         own = bench.run(rates=Rates.of(replace(config, learning_rate=rate, decay_rate=1.0)))
-        reached[number] = own.loss
+        reached[number], maes[number] = own.loss, mae(own.params, tried)
         if own.losses[0] > 0:
             jump[number] = float(own.losses[:STEPS].max()) / float(own.losses[0])
         hidden = activations(own.params, scalers, tried, train[0]).hidden
         dead[number] = max(map(dead_share, hidden), default=0.0)
     pred = predict_rows(best, scalers, config, validation[0])
     run = float(losses_of(jnp.asarray(pred), validation[1], Rates.of(config), scalers).mean())
-    return Probe(reached, jump, dead, run)
+    return Probe(reached, jump, dead, run, maes, mae(best, config))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -26,7 +26,9 @@ def learning_rate_high(obs: Observed) -> Evidence | None:
         f"whole run reached {probe.run:.2g}"
     )
     numbers = {"jump": float(probe.jump[own]), "dead": float(probe.dead[own])}
-    return Evidence(sentence, _at(rate * best), {**numbers, **_numbers(probe, best)})
+    numbers |= _numbers(probe, best)
+    helped = probe.improved(best, obs.targets)
+    return Evidence(sentence, _at(rate * best), numbers, targets=helped)
 
 
 def learning_rate_low(obs: Observed) -> Evidence | None:
@@ -42,7 +44,8 @@ def learning_rate_low(obs: Observed) -> Evidence | None:
             f"{first:g} reach a validation loss of {own:.2g}, the whole run reached {probe.run:.2g}"
         )
         slower = {"decay_steps": 100_000, "decay_rate": 0.95}
-        return Evidence(sentence, slower, {"last": last, **_numbers(probe, 1.0)})
+        numbers, helped = {"last": last, **_numbers(probe, 1.0)}, probe.improved(1.0, obs.targets)
+        return Evidence(sentence, slower, numbers, targets=helped)
     best = _best(probe, [factor for factor in FACTORS if factor > 1])
     if not _is_better(probe, best):
         return None
@@ -51,7 +54,8 @@ def learning_rate_low(obs: Observed) -> Evidence | None:
         f"{probe.reached[probe.at(best)]:.2g}; at {first:g} as many steps reach {own:.2g}, and the "
         f"whole run reached {probe.run:.2g}"
     )
-    return Evidence(sentence, _at(first * best), {"last": last, **_numbers(probe, best)})
+    numbers, helped = {"last": last, **_numbers(probe, best)}, probe.improved(best, obs.targets)
+    return Evidence(sentence, _at(first * best), numbers, targets=helped)
 
 
 def has_decayed(obs: Observed) -> bool:

@@ -36,7 +36,8 @@ def stopping_eager(obs: Observed) -> Evidence | None:
         f"(which moves by {noise:.1g} from epoch to epoch); {STAGES * STEPS} steps reach "
         f"{reached:.2g}"
     )
-    return Evidence(sentence, changed, {"steps": steps, "reached": reached, "noise": noise})
+    numbers = {"steps": steps, "reached": reached, "noise": noise}
+    return Evidence(sentence, changed, numbers, targets=probe.improved(1.0, obs.targets))
 
 
 def overfit_curve(obs: Observed) -> tuple[float, float] | None:
