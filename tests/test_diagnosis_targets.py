@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ from PIL import Image
 from sklearn.metrics import mean_absolute_error
 
 from faults.made import TUNING, photos, train
-from jaxreg.diagnosis import pictures, trials
+from jaxreg.diagnosis import pictures, run_diagnosis, trials
 from jaxreg.verdict.catalogue import CAUSES
 from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.small_ridge import small_ridge
+from planted_runs import run_quick
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,18 @@ def test_errors_of_the_tests_do_not_hang_on_the_unit_of_a_target(both: Observed)
     assert noise.numbers["nearest"] == pytest.approx(
         alone.numbers["nearest"] / both.std[0], rel=0.2
     )
+
+
+def test_the_page_of_a_run_with_folds_says_that_it_shows_one_training(planted: Path) -> None:
+    both = {"target": ("angle", "speed"), "head": "ridge", "folds": 3}
+    run = run_quick(planted, run="folds", **both)
+    told: list[str] = []
+    found = run_diagnosis.diagnose(
+        str(run.path), cache=None, ckpts=planted.parent, images=None, say=told.append
+    )
+    assert "diagnosing the first of its 3 trainings" in told
+    assert "The first of 3 trainings, with " in Path(found["page"]).read_text()
+    assert found["tests"]["columns"]["numbers"]["by_target"].keys() == {"angle", "speed"}
 
 
 def test_a_finding_shows_the_picture_of_its_target(both: Observed) -> None:

@@ -12,6 +12,7 @@ from jaxreg.diagnosis import trials
 from jaxreg.diagnosis.subject import Say, Subject, of_dataset, of_run
 from jaxreg.diagnosis.trials import Trial
 from jaxreg.errors import InputError, nearest
+from jaxreg.experiment.members import number_of_members
 from jaxreg.report.page import write_page
 from jaxreg.training.run_directory import RunDirectory, run_path
 from jaxreg.verdict.finding import ORDER
@@ -129,13 +130,15 @@ def write_diagnosis(
 
     obs, experiment = subject.obs, subject.experiment
     columns = ", ".join(column.name for column in experiment.columns)
+    trainings = number_of_members(experiment.config)
+    first = f"the first of {trainings} trainings, with " if trainings > 1 else ""
     write_page(
         path,
         "diagnosis/diagnosis.html.jinja",
         title=subject.name,
         subtitle=f"diagnosis of {experiment.dataset.name}",
         verdict=verdict,
-        about=f"{len(obs.train)} training and {len(obs.validation)} validation rows, split "
+        about=f"{first}{len(obs.train)} training and {len(obs.validation)} validation rows, split "
         f"{obs.split}; target {', '.join(experiment.targets)}; features {columns} of "
         f"{experiment.recipe.feature_set}; {obs.epochs} epochs",
         findings=[(one, pictures.of_finding(one, obs)) for one in verdict["findings"]],
