@@ -1,15 +1,19 @@
 """The settings: their keywords, their types, and the one merge."""
 
 import dataclasses
+import os
+from pathlib import Path
 from typing import get_args, get_origin, get_type_hints
 
 import pytest
 
+from jaxreg.cache.recipe import Recipe
+from jaxreg.common.json_files import parse_json, read_json
 from jaxreg.config_io import from_json, to_json
 from jaxreg.errors import InputError
 from jaxreg.extract_config import ExtractConfig
 from jaxreg.keywords import ExtractKeywords, Names, TrainKeywords
-from jaxreg.merge_settings import merge
+from jaxreg.merge_settings import merge, read_settings
 from jaxreg.train_config import TrainConfig
 
 
@@ -67,3 +71,72 @@ def test_columns_replace_the_layers_and_the_pool_of_what_they_win_over() -> None
     assert merge(resumed=resumed, given={"layers": ("mixed2",)})["layers"] == ("mixed2",)
     with pytest.raises(InputError, match="--columns with --layers or --pool"):
         merge(given={"columns": ("mixed10.avg",), "pool": "max"})
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ({"batch_size": 10**30}, "from 1 to 2147483647"),
+        ({"decay_steps": 10**30}, "from 1 to 2147483647"),
+        ({"components": 10**30}, "from 1 to 2147483647"),
+        ({"patience": 10**30}, "from 0 to 2147483647"),
+        ({"hidden": (10**30,)}, "layers of 1 to 16384 units"),
+        ({"hidden": (16384,) * 3}, "at most 268,435,456 weights between the layers"),
+        ({"folds": 10**6}, "from 2 to 1000"),
+        ({"seeds": 10**6}, "from 1 to 1000"),
+    ],
+)
+def test_numbers_that_no_training_can_have(setting: dict, expected: str) -> None:
+    [name] = setting
+    with pytest.raises(InputError, match=f"--{name.replace('_', '-')} is .*\n.*{expected}"):
+        TrainConfig(**setting)
+
+
+def test_a_size_that_no_network_can_see() -> None:
+    for size in ((99_999_999, 75), (75, 10_001), (0, 75)):
+        with pytest.raises(InputError, match=r"--size is .*\n.*from 1 to 10000 pixels"):
+            ExtractConfig(size=size)
+    for size in ((99_999_999, 75), ("75", 75)):
+        with pytest.raises((ValueError, TypeError)):  # from the file of a run or a feature set
+            Recipe(weights="random:0:v1", weights_tag="random0", size=size)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_a_config_file_that_is_none(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    with open(tmp_path / "huge", "wb") as file:
+        file.truncate(10**12)
+    many = "[" * 100_000
+    texts = {
+        "deep": many,
+        "deeper": '{"format": 2, "settings": ' + "[" * 101 + "]" * 101 + "}",
+        "list": '{"format": 2, "settings": ' + str([0] * 10_000) + "}",
+        "binary": "\x00\x01",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    for name, said in (
+        ("fifo", "a FIFO"),
+        ("zero", "a device"),
+        ("huge", "it has 1.0 TB; more than 64.0 MB are refused"),
+        (".", "a folder"),
+        ("deep", "more than 100 brackets"),
+        ("deeper", "more than 100 brackets"),
+        ("list", r"the settings in .* are \[0, 0, 0, 0, 0, 0, ...\]"),
+        ("binary", "cannot be read"),
+        ("x" * 300, "name too long"),
+    ):
+        with pytest.raises(InputError, match=said) as caught:
+            read_settings(tmp_path / name)
+        assert len(str(caught.value)) < 1000
+        if name != "list":
+            with pytest.raises(InputError, match=said):
+                read_json(tmp_path / name, (), expected="", again="")
+
+
+def test_json_is_read_up_to_the_depth_that_is_allowed() -> None:
+    assert parse_json("[" * 100 + "]" * 100)
+    assert parse_json("3") == 3
+    with pytest.raises(ValueError, match="more than 100"):
+        parse_json('{"a":' * 101 + "1" + "}" * 101)

@@ -258,7 +258,9 @@ def test_amounts_of_memory_as_people_write_them(text: str, count: int) -> None:
     assert memory.parse_bytes(text) == count
 
 
-@pytest.mark.parametrize("text", ["", "GB", "-1GB", "1XB", "0", "1e9", "nan"])
+@pytest.mark.parametrize(
+    "text", ["", "GB", "-1GB", "1XB", "0", "1e9", "nan", "0.5", "9EB", "9" * 400 + "GB"]
+)
 def test_what_is_no_amount_of_memory_is_refused(text: str) -> None:
     with pytest.raises(InputError, match=f"--memory-limit is {text}\n  expected: bytes"):
         TrainConfig(memory_limit=text)

@@ -323,6 +323,8 @@ def test_group_group_is_the_datasets_own():
         ("tail:3", 9, {}, r"no split 'tail:3'(.|\n)*try: tail"),
         ("blocks:1", 9, {}, r"--split blocks:1\n(.|\n)*2 or more"),
         ("blocks:-3", 9, {}, r"--split blocks:-3\n(.|\n)*2 or more"),
+        ("blocks:99999999999999999999", 9, {}, r"at most 1,000,000\n(.|\n)*try: blocks:10"),
+        ("blocks:" + "9" * 4000, 9, {}, r"at most 1,000,000\n(.|\n)*try: blocks:10"),
         ("blocks:ten", 9, {}, r"--split blocks:ten\n(.|\n)*2 or more"),
         ("blocks:2", 9, {"test": 0.2}, r"holds out 2 of 2 runs(.|\n)*try: blocks:3"),
         ("blocks:9", 99, {"test": 0.5, "validation": 0.49}, r"10 of 9 runs(.|\n)*smaller shares"),

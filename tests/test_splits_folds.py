@@ -1,5 +1,7 @@
 """Folds: what each holds out, watches and leaves out, read plainly from the labels."""
 
+import tracemalloc
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -98,6 +100,8 @@ def test_the_hash_is_by_image_and_what_is_watched_is_another_hash():
         ("group:drive", {"rows": 4}, r"'drive' has 4 distinct values[\s\S]*try: --folds 4"),
         ("group:drive", {"rows": 2}, r"'drive' has 2 distinct values[\s\S]*other values"),
         ("gruop:drive", {}, "no split 'gruop:drive'"),
+        ("blocks", {"rows": 4}, r"--folds 5 of 4 rows[\s\S]*try: --folds 4"),
+        ("hash", {"rows": 4}, r"--folds 5 of 4 rows[\s\S]*try: --folds 4"),
         ("hash", {"rows": 6}, r"leaves no [\s\S]*fewer --folds, or more rows"),
         ("blocks", {"gap": 0.4}, "leaves no train rows"),
     ],
@@ -119,3 +123,21 @@ def test_folds_that_leave_one_value_outside_are_refused():
     with pytest.raises(InputError, match="enough for 2 folds, and one each"):
         folds(2, "group:drive", 90, columns=columns)
     assert len(folds(3, "group:drive", 90, columns=columns)) == 3
+
+
+def test_more_folds_than_rows_are_refused_at_once():
+    for kind in ("blocks", "hash"):
+        with pytest.raises(InputError, match=r"--folds 1000000 of 60 rows\n[^$]*try: --folds 10"):
+            folds(10**6, kind, 60)
+
+
+def test_many_short_sequences_beside_a_long_one_take_memory_by_rows_alone():
+    rows = 6000  # half are one sequence, the others are sequences of one row
+    group = ["long" if i < rows // 2 else f"short {i}" for i in range(rows)]
+    tracemalloc.start()
+    splits = folds(2, f"blocks:{rows}", rows, group=group, gap=0.0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20e6  # a table of sequences and blocks would have 72 MB
+    held_out = np.stack([split.labels == "test" for split in splits])
+    assert (held_out.sum(axis=0) == 1).all()

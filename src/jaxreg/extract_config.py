@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from jaxreg.errors import InputError
-from jaxreg.setting_field import check_views, require, require_choice, setting
+from jaxreg.setting_field import MOST_SIDE, check_views, require, require_choice, setting
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ class ExtractConfig:
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         if self.size is not None and self.size != "native":
-            require(min(self.size) >= 1, "size", self.size, "pixels: height and width")
+            sound = all(1 <= side <= MOST_SIDE for side in self.size)
+            require(sound, "size", self.size, f"height and width, from 1 to {MOST_SIDE} pixels")
         require(0 <= self.max_failed <= 1, "max_failed", self.max_failed, "from 0 to 1")
         for name in ("preprocess", "engine", "precision", "dtype"):
             require_choice(self, name)

@@ -3,11 +3,12 @@
 The rest are the defaults, or with `--resume` the settings of the run.
 """
 
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxreg.common.json_files import FORMAT, content_digest, load_json
+from jaxreg.common.json_files import FORMAT, content_digest, load_json, reason_of
 from jaxreg.config_io import fields_of
 from jaxreg.errors import InputError, nearest
 from jaxreg.train_config import PRESETS, HeadConfig
@@ -88,7 +89,8 @@ def read_settings(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise InputError(f"no {path}", expected=expected) from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}", expected=expected) from None
+        what = f"{path} cannot be read: {reason_of(error)}"
+        raise InputError(what, expected=expected) from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path} is not of format {FORMAT}", expected=expected)
     if content.get("sha256", digest := content_digest(content)) != digest:
@@ -98,5 +100,6 @@ def read_settings(path: Path) -> dict[str, Any]:
         )
     settings = content.get("asked", content.get("settings"))
     if not isinstance(settings, dict):
-        raise InputError(f"the settings in {path} are {settings!r}", expected=expected)
+        found = reprlib.repr(settings)
+        raise InputError(f"the settings in {path} are {found}", expected=expected)
     return settings

@@ -9,6 +9,8 @@ T = TypeVar("T")
 
 VIEWS = ("identity", "mirror")  # the image as it is, and flipped left to right
 
+MOST_SIDE = 10_000  # pixels that a network sees each way; the largest backbones expect 600
+
 
 def setting(default: T, group: str, text: str) -> T:
     """A field of a settings dataclass: its default, its box in `--help`, and its help text."""

@@ -6,6 +6,7 @@ The group of each field is its box in `--help`. config_io.py reads and writes se
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from jaxreg.common.memory import parse_bytes
@@ -13,6 +14,10 @@ from jaxreg.errors import InputError
 from jaxreg.setting_field import check_views, require, require_choice, setting
 
 BLEND_COMPONENTS = 128  # of a blend, at most, where --components is not given: docs/best-head.md
+MOST_MEMBERS = 1000  # folds, or seeds: each is a whole training
+MOST_COUNT = 2**31 - 1  # the counters of a training are int32
+MOST_UNITS = 2**14  # of a hidden layer
+MOST_WEIGHTS = 2**28  # between hidden layers: 4 GB with the state of Adam and the best weights
 MOST_EPOCHS = 1_000_000  # the history of a training is held in memory
 
 
@@ -44,16 +49,21 @@ class HeadConfig:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs", "decay_steps"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        require(all(n >= 1 for n in self.hidden), "hidden", self.hidden, "units of at least 1")
+            value = getattr(self, name)
+            require(1 <= value <= MOST_COUNT, name, value, f"from 1 to {MOST_COUNT}")
+        sound = all(1 <= units <= MOST_UNITS for units in self.hidden)
+        require(sound, "hidden", self.hidden, f"layers of 1 to {MOST_UNITS} units")
+        weights = sum(map(math.prod, pairwise(self.hidden)))
+        most = f"at most {MOST_WEIGHTS:,} weights between the layers"
+        require(weights <= MOST_WEIGHTS, "hidden", self.hidden, most)
         require(0 <= self.dropout < 1, "dropout", self.dropout, "from 0 to below 1")
         for name in ("huber_delta", "learning_rate"):
             value = getattr(self, name)
             require(0 < value < math.inf, name, value, "a finite number above 0")
         require_choice(self, "output_activation")
         require_choice(self, "head")
-        some = self.components is None or self.components >= 1
-        require(some, "components", self.components, "at least 1")
+        some = self.components is None or 1 <= self.components <= MOST_COUNT
+        require(some, "components", self.components, f"from 1 to {MOST_COUNT}")
         if not self.scale_features and (self.components is not None or self.head != "mlp"):
             asked = "--components" if self.head == "mlp" else f"--head {self.head}"
             raise InputError(
@@ -65,7 +75,8 @@ class HeadConfig:
             raise InputError("--head blend with --no-scale-target", remedy="leave the latter out")
         require(0 < self.decay_rate <= 1, "decay_rate", self.decay_rate, "above 0, at most 1")
         require(self.epochs <= MOST_EPOCHS, "epochs", self.epochs, f"at most {MOST_EPOCHS}")
-        require(self.patience >= 0, "patience", self.patience, "0 or more")
+        some = 0 <= self.patience <= MOST_COUNT
+        require(some, "patience", self.patience, f"from 0 to {MOST_COUNT}")
         require(0 <= self.min_delta < math.inf, "min_delta", self.min_delta, "finite, 0 or more")
         require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 2**32 - 1")
 
@@ -123,8 +134,10 @@ class TrainConfig(HeadConfig):
             parse_bytes(self.memory_limit)
 
     def _check_members(self) -> None:
-        require(self.folds is None or self.folds >= 2, "folds", self.folds, "at least 2")
-        require(1 <= self.seeds <= 1000, "seeds", self.seeds, "from 1 to 1000")
+        members = f"to {MOST_MEMBERS}"
+        some = self.folds is None or 2 <= self.folds <= MOST_MEMBERS
+        require(some, "folds", self.folds, f"from 2 {members}")
+        require(1 <= self.seeds <= MOST_MEMBERS, "seeds", self.seeds, f"from 1 {members}")
         require(self.seed + self.seeds <= 2**32, "seeds", self.seeds, "seeds below 2**32")
         if self.folds is not None and self.test:
             raise InputError(

@@ -30,6 +30,7 @@ class JaxEngine(ReadingEngine):
         from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
         keep_jax_compilations()
+        self.on_cpu = jax.default_backend() == "cpu"
         super().__init__(recipe, columns)
         self.network = build_network(recipe.backbone, self.layers, weights, recipe.size)
         mesh = Mesh(np.array(jax.local_devices()), ("batch",))

@@ -39,6 +39,7 @@ class OpenVINOEngine(ReadingEngine):
     """
 
     name = "openvino"
+    at_once = STEP
     parallel = 2  # the next batch begins while the last images of this one are under way
 
     def __init__(

@@ -21,7 +21,7 @@ from jaxreg.backbone.pooling import grid_cells
 from jaxreg.backbone.preprocess import preprocessing
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Column, Recipe
-from jaxreg.common.files import write_whole
+from jaxreg.common.files import open_regular, write_whole
 from jaxreg.common.user_cache import user_cache
 from jaxreg.errors import InputError
 
@@ -67,10 +67,11 @@ def converted_network(backbone: str, weights: WeightsSource, size: Size = None) 
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     path = user_cache() / "openvino" / f"{backbone}-{weights.tag}-{name}.zip"
     try:
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            content = file.read()
         _unpack(content)  # checks it against its own checksums
         return content
-    except (OSError, zipfile.BadZipFile, KeyError):
+    except (OSError, ValueError):
         pass  # absent or damaged: converted anew
     content = pack(_convert(backbone, weights, size))
     with suppress(InputError):  # a cache that cannot be written costs the next start its time
@@ -101,13 +102,30 @@ def pack(model: Any) -> bytes:
 
 
 def unpack(core: Any, content: bytes) -> Any:
-    """The inverse of `pack`."""
-    return core.read_model(*_unpack(content))
+    """The inverse of `pack`.
+
+    Raises:
+        InputError: `pack` did not make it.
+    """
+    try:
+        return core.read_model(*_unpack(content))
+    except (ValueError, RuntimeError) as error:
+        raise InputError(
+            f"the packed network of OpenVINO cannot be read: {' '.join(str(error).split())[:200]}",
+            remedy="another --cache: extract then makes it anew",
+        ) from error
 
 
 def _unpack(content: bytes) -> list[bytes]:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return [archive.read(name) for name in _FILES]
+    """The members; ValueError if it is damaged, or packed in another way than `pack` does it."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = [archive.getinfo(name) for name in _FILES]
+            if any(m.compress_type != zipfile.ZIP_STORED or m.flag_bits & 1 for m in members):
+                raise ValueError("its members are compressed or encrypted")
+            return [archive.read(member) for member in members]
+    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError) as error:
+        raise ValueError(str(error)) from error
 
 
 def layer_outputs(model: Any, layers: Sequence[str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Code that all engines share: layers and pools to read, batches of mixed sizes."""
 
+import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,9 +11,17 @@ import numpy as np
 from jaxreg.backbone.preprocess import preprocessing
 from jaxreg.backbone.registry import BACKBONES
 from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.common.memory import bytes_text, free_memory
 from jaxreg.errors import InputError
 
 Cell = tuple[slice, slice]
+
+PIXEL_BYTES = 76
+"""The least that one pixel of the network's input takes while it is computed.
+
+That is 12 for itself in float32 and 64 for one layer of 64 channels at half the size, as most
+backbones have; more layers are in memory at once.
+"""
 
 
 class ReadingEngine(ABC):
@@ -21,12 +30,18 @@ class ReadingEngine(ABC):
     Views are the caller's: a flipped image is one more image.
     """
 
+    on_cpu = True  # in the memory of this machine
+    at_once: int | None = None  # the most images computed together; None: the whole batch
+
     def __init__(self, recipe: Recipe, columns: Sequence[Column]) -> None:
         self.recipe = recipe
         self.prepared = preprocessing(recipe)
         self.columns = tuple(dict.fromkeys(column.identity for column in columns))
         self.reads = sorted({(column.layer, column.pool) for column in columns})
         self.layers = sorted({layer for layer, _ in self.reads})
+        self._fits = 0  # bytes that a batch was already allowed to take
+        if recipe.size is not None:
+            self._check_memory(1, *recipe.size)
 
     def compile(self, image: np.ndarray, batch: int) -> None:
         """Run the network once, as part of the start-up."""
@@ -34,7 +49,20 @@ class ReadingEngine(ABC):
 
     def features(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """As `Engine.features`."""
-        found = dict(zip(self.reads, self.read(images), strict=True))
+        sizes = self.groups(images)
+        for (height, width), places in sizes.items():
+            self._check_memory(min(len(places), self.at_once or len(places)), height, width)
+        try:
+            found = dict(zip(self.reads, self.read(images), strict=True))
+        except Exception as error:
+            if not _is_lack_of_memory(error):
+                raise
+            height, width = max(sizes, key=math.prod)
+            raise InputError(
+                f"there is not enough memory for {len(images)} images of {height} x {width} "
+                "pixels in the network",
+                remedy=_SMALLER,
+            ) from error
         return {column.name: found[column.layer, column.pool] for column in self.columns}
 
     def groups(self, images: Sequence[np.ndarray]) -> dict[tuple[int, int], list[int]]:
@@ -42,6 +70,19 @@ class ReadingEngine(ABC):
         if self.recipe.size is not None:
             return {self.recipe.size: list(range(len(images)))}
         return same_size(images)
+
+    def _check_memory(self, images: int, height: int, width: int) -> None:
+        """Refuse before it is taken what this machine's memory cannot hold."""
+        needed = images * height * width * PIXEL_BYTES
+        if not self.on_cpu or needed <= self._fits:
+            return
+        if needed > (free := free_memory()):
+            raise InputError(
+                f"{images} image{'s' * (images != 1)} of {height} x {width} pixels in the network "
+                f"take more than {bytes_text(needed)} of memory, and {bytes_text(free)} are free",
+                remedy=_SMALLER,
+            )
+        self._fits = needed
 
     @abstractmethod
     def read(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -61,6 +102,16 @@ class ReadingEngine(ABC):
                     f"output for images of {height} x {width} pixels",
                     remedy="fewer cells, an earlier layer or a larger --size",
                 )
+
+
+_SMALLER = "a smaller --size or --batch-size"
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Whether it is a MemoryError, or what TensorFlow, JAX and OpenVINO raise instead."""
+    words = ("RESOURCE_EXHAUSTED", "ResourceExhausted", "bad_alloc", "allocate memory")
+    text = f"{type(error).__name__} {error}"
+    return isinstance(error, MemoryError) or any(word in text for word in words)
 
 
 def check_size(backbone: str, height: int, width: int) -> None:

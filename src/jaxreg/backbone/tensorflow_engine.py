@@ -23,6 +23,7 @@ class TensorFlowEngine(ReadingEngine):
 
         # A GPU's default for float32 convolutions keeps 10 bits: then engines would differ.
         tf.config.experimental.enable_tensor_float_32_execution(False)
+        self.on_cpu = not tf.config.list_logical_devices("GPU")
         super().__init__(recipe, columns)
         self.network = build_network(recipe.backbone, self.layers, weights, recipe.size)
         self._checked: set[tuple[int, int]] = set()

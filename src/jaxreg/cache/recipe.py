@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 from jaxreg.common.files import safe_name
 from jaxreg.errors import InputError, nearest
-from jaxreg.setting_field import VIEWS
+from jaxreg.setting_field import MOST_SIDE, VIEWS
 
 INCEPTION_LAYERS = tuple(f"mixed{i}" for i in range(11))
 """InceptionV3's concatenations, first to last; 0 is nearest to the image."""
@@ -109,6 +109,8 @@ class Recipe:
                 raise ValueError(f"recipe: {name!r} is not a name")
         if (self.decode, self.resize) != (DECODE, RESIZE):
             raise ValueError(f"recipe: no decode rules {self.decode} or resize {self.resize!r}")
+        if self.size is not None and not all(1 <= side <= MOST_SIDE for side in self.size):
+            raise ValueError(f"recipe: a size of {self.size}, not from 1 to {MOST_SIDE} pixels")
         if (self.precision == "float32") != (self.engine is None):
             raise ValueError("recipe: the engine counts below float32, and only there")
         if self.quantized is not None and self.precision != "int8":

@@ -21,8 +21,11 @@ from jaxreg.cache.parts import (
     write_part,
 )
 from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.common.files import open_regular
 from jaxreg.common.json_files import read_json, write_json
 from jaxreg.errors import InputError, nearest
+
+MOST_NETWORK = 4_000_000_000  # bytes of a quantized network; the largest has a tenth of that
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,9 @@ class Cache:
         if recipe.quantized is None:
             return None
         path = self.quantized_path(recipe)
-        content = path.read_bytes() if path.is_file() else b""
+        content = b""
+        with suppress(OSError), open_regular(path, MOST_NETWORK) as file:
+            content = file.read()
         if hashlib.sha256(content).hexdigest() != recipe.quantized:
             raise InputError(
                 f"{path} is {'damaged' if content else 'absent'}",

@@ -13,13 +13,18 @@ _UNITS = {
     "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
 }  # fmt: skip
 
+MOST = 10**18
+"""The largest amount that `parse_bytes` takes: more than any machine has."""
+
 
 def parse_bytes(text: str) -> int:
     """`1GiB`, `500MB`, `1.5 gb` or a plain number, in bytes; InputError for anything else."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
-    if not found or found[2] not in _UNITS or not (count := float(found[1]) * _UNITS[found[2]]):
+    count = float(found[1]) * _UNITS[found[2]] if found and found[2] in _UNITS else 0
+    if not 1 <= count <= MOST:
         raise InputError(
-            f"--memory-limit is {text}", expected="bytes above 0, with a unit, as 500MB or 1GiB"
+            f"--memory-limit is {text}",
+            expected=f"bytes, from 1 to {bytes_text(MOST)}, with a unit, as 500MB or 1GiB",
         )
     return int(count)
 

@@ -10,6 +10,7 @@ from jaxreg.errors import InputError
 from jaxreg.splits.sides import LABEL, LEFT_OUT, TEST, TRAIN, VALIDATION, Split, places_of, share_of
 
 DEFAULT_RUNS = 10
+MOST_RUNS = 1_000_000
 
 
 class Runs(NamedTuple):
@@ -101,11 +102,12 @@ def fold_blocks(cut: Runs, folds: int, validation: float, gap: float, seed: int)
 
 def _places_among(chosen: np.ndarray, cut: Runs) -> tuple[np.ndarray, np.ndarray]:
     """For each moment, which of its group's chosen runs its run is, and how many those are."""
-    most = int(cut.parts.max())
-    there = np.zeros((len(cut.parts), most), np.int64)
-    there[cut.of, cut.turned] = chosen
-    nth = np.cumsum(there, axis=1) - there
-    return nth[cut.of, cut.turned], there.sum(axis=1)[cut.of]
+    first = np.cumsum(cut.parts) - cut.parts  # each group's runs stand behind each other
+    place = first[cut.of] + cut.turned
+    there = np.zeros(int(cut.parts.sum()), np.int64)
+    there[place] = chosen
+    before = np.cumsum(there) - there
+    return before[place] - before[first][cut.of], np.add.reduceat(there, first)[cut.of]
 
 
 def _spread(
@@ -139,11 +141,12 @@ def _notes(labels: np.ndarray, gap: float, uncut: int) -> tuple[str, ...]:
 
 
 def number_of_runs(argument: str, validation: float, test: float) -> int:
-    runs = DEFAULT_RUNS if not argument else int(argument) if argument.isdecimal() else 0
-    if runs < 2:
+    digits = argument.isdecimal() and len(argument) <= 20  # int() refuses thousands of digits
+    runs = DEFAULT_RUNS if not argument else int(argument) if digits else 0
+    if not 2 <= runs <= MOST_RUNS:
         raise InputError(
             f"--split blocks:{argument}",
-            expected="a number of runs, 2 or more",
+            expected=f"a number of runs, 2 or more, at most {MOST_RUNS:,}",
             remedy=f"blocks:{DEFAULT_RUNS}",
         )
     held_out = share_of(validation, runs) + share_of(test, runs)

@@ -42,6 +42,12 @@ def split_folds(
             that would have no rows.
     """
     name, _, argument = kind.partition(":")
+    if name in ("blocks", "hash") and folds > len(ids):
+        raise InputError(
+            f"--folds {folds} of {len(ids)} rows",
+            expected="at most as many folds as rows",
+            remedy=f"--folds {min(len(ids), DEFAULT_RUNS)}" if len(ids) > 1 else "more rows",
+        )
     if name == "blocks":
         runs = number_of_runs(argument or str(max(DEFAULT_RUNS, folds)), validation, 0.0)
         if runs < folds:
