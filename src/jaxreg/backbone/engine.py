@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from jaxreg.backbone.network import check_layers
+from jaxreg.backbone.pooling import lack_of_memory_told
 from jaxreg.backbone.registry import backbone_name
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Column, Precision, Recipe
@@ -66,6 +67,18 @@ def load_engine(
     backbone_name(recipe.backbone)
     check_layers(recipe.backbone, [column.layer for column in columns])
     say(f"engine: {chosen} ({why})")
+    size = "images" if recipe.size is None else f"images of {recipe.size[0]} x {recipe.size[1]}"
+    with lack_of_memory_told(size):
+        return _engine(chosen, recipe, columns, weights, quantized)
+
+
+def _engine(
+    chosen: str,
+    recipe: Recipe,
+    columns: Sequence[Column],
+    weights: WeightsSource | None,
+    quantized: bytes | None,
+) -> Engine:
     if chosen == "openvino":
         from jaxreg.backbone.openvino_engine import OpenVINOEngine
 

@@ -1,5 +1,6 @@
 """The OpenVINO engine: the fastest on a CPU, and the only one below float32."""
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -16,10 +17,11 @@ from jaxreg.backbone.openvino_model import (
     pooled_model,
     unpack,
 )
-from jaxreg.backbone.pooling import ReadingEngine, check_size, in_order
+from jaxreg.backbone.pooling import PIXEL_BYTES, ReadingEngine, check_size, in_order
 from jaxreg.backbone.resize import resize
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.common.memory import free_memory
 from jaxreg.errors import InputError
 
 STEP = 8
@@ -99,6 +101,9 @@ class OpenVINOEngine(ReadingEngine):
             "PERFORMANCE_HINT": "THROUGHPUT",  # images side by side, few cores for each
             "INFERENCE_PRECISION_HINT": _HINTS[self.recipe.precision],
         }
+        together = 0.8 * free_memory() / (STEP * height * width * PIXEL_BYTES)
+        if together < (os.cpu_count() or 1):  # OpenVINO itself does not ask what is free
+            hints["NUM_STREAMS"] = str(max(1, int(together)))
         compiled = self._core.compile_model(pooled, "CPU", hints)
         requests: SimpleQueue = SimpleQueue()
         for _ in range(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")):

@@ -1,9 +1,11 @@
 """Code that all engines share: layers and pools to read, batches of mixed sizes."""
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,11 +18,11 @@ from jaxreg.errors import InputError
 
 Cell = tuple[slice, slice]
 
-PIXEL_BYTES = 76
-"""The least that one pixel of the network's input takes while it is computed.
+PIXEL_BYTES = 108
+"""What one pixel of the network's input takes while InceptionV3 is computed.
 
-That is 12 for itself in float32 and 64 for one layer of 64 channels at half the size, as most
-backbones have; more layers are in memory at once.
+That is 12 for itself in float32, and 96 for the input and the output of the largest layer: 32 and
+64 channels at half the height and width.
 """
 
 
@@ -41,7 +43,7 @@ class ReadingEngine(ABC):
         self.layers = sorted({layer for layer, _ in self.reads})
         self._fits = 0  # bytes that a batch was already allowed to take
         if recipe.size is not None:
-            self._check_memory(1, *recipe.size)
+            self._check_memory(self.at_once or 1, *recipe.size)
 
     def compile(self, image: np.ndarray, batch: int) -> None:
         """Run the network once, as part of the start-up."""
@@ -52,17 +54,9 @@ class ReadingEngine(ABC):
         sizes = self.groups(images)
         for (height, width), places in sizes.items():
             self._check_memory(min(len(places), self.at_once or len(places)), height, width)
-        try:
+        height, width = max(sizes, key=math.prod)
+        with lack_of_memory_told(f"{len(images)} images of {height} x {width} pixels"):
             found = dict(zip(self.reads, self.read(images), strict=True))
-        except Exception as error:
-            if not _is_lack_of_memory(error):
-                raise
-            height, width = max(sizes, key=math.prod)
-            raise InputError(
-                f"there is not enough memory for {len(images)} images of {height} x {width} "
-                "pixels in the network",
-                remedy=_SMALLER,
-            ) from error
         return {column.name: found[column.layer, column.pool] for column in self.columns}
 
     def groups(self, images: Sequence[np.ndarray]) -> dict[tuple[int, int], list[int]]:
@@ -107,11 +101,20 @@ class ReadingEngine(ABC):
 _SMALLER = "a smaller --size or --batch-size"
 
 
-def _is_lack_of_memory(error: Exception) -> bool:
-    """Whether it is a MemoryError, or what TensorFlow, JAX and OpenVINO raise instead."""
-    words = ("RESOURCE_EXHAUSTED", "ResourceExhausted", "bad_alloc", "allocate memory")
-    text = f"{type(error).__name__} {error}"
-    return isinstance(error, MemoryError) or any(word in text for word in words)
+# what TensorFlow, JAX and OpenVINO raise instead of a MemoryError
+_LACK = re.compile("RESOURCE_EXHAUSTED|ResourceExhausted|bad_alloc|Failed to allocate|allocate mem")
+
+
+@contextmanager
+def lack_of_memory_told(what: str) -> Iterator[None]:
+    """Raise InputError where the block needs more memory than there is; `what` needs it."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, MemoryError) and not _LACK.search(f"{type(error)} {error}"):
+            raise
+        found = f"there is not enough memory for {what} in the network"
+        raise InputError(found, remedy=_SMALLER) from error
 
 
 def check_size(backbone: str, height: int, width: int) -> None:
