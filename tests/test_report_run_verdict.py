@@ -50,7 +50,26 @@ def test_other_errors_stay_and_name_their_folds(bad: list[Judged], learns: bool)
 def test_a_warning_needs_half_of_the_trainings() -> None:
     assert join(five(judged(0, "warning"), judged(1, "warning")), LEARNS) == []
     [found] = join([judged(n, "warning") for n in range(3)], LEARNS)
-    assert found.evidence == "seen in 0"
+    numbers = "the numbers are those of fold 0 seed 7"
+    assert found.evidence == f"seen in 0 (all 3 trainings; {numbers})"
+
+
+def test_what_all_trainings_say_alike_is_said_as_it_is() -> None:
+    same = Finding("random-weights", "note", "random weights", "")
+    of_all = [Judged(judged(number).member, LEARNS, [same]) for number in range(3)]
+    assert [found.evidence for found in join(of_all, LEARNS)] == ["random weights"]
+
+
+def test_one_target_that_a_fold_does_not_learn_leaves_the_other_alone() -> None:
+    """`speed` fails in one fold, and the pooled predictions learn both."""
+    error = Finding("labels-unrelated", "error", "chance", "", targets=("speed",))
+    learns = {"angle": True, "speed": True}
+    bad = Judged(judged(0).member, {"angle": True, "speed": False}, [error])
+    good = [Judged(judged(number).member, learns, []) for number in range(1, 5)]
+    [found] = join([bad, *good], learns)
+    assert (found.severity, found.targets) == ("warning", ("speed",))
+    [found] = join([bad, *good], {"angle": True, "speed": False})
+    assert found.severity == "error"
 
 
 def test_one_bad_fold_of_five_is_named_and_a_run_that_learns_stays_healthy(planted: Path) -> None:

@@ -151,9 +151,15 @@ def join(judged: Sequence[Judged], learns: Mapping[str, bool]) -> list[Finding]:
             continue
         milder = few and _all_about(learns, worst) and not _all_about(of.learns, worst)
         severity = "warning" if milder else worst.severity
-        names = ", ".join(_name(one.member) for one, _ in same)
-        share = f" ({len(same)} of {len(judged)} trainings: {names})"
-        evidence = worst.evidence + (share if len(same) < len(judged) else "")
+        share = f"all {len(judged)} trainings"
+        if len(same) < len(judged):
+            names = ", ".join(_name(one.member) for one, _ in same)
+            share = f"{len(same)} of {len(judged)} trainings: {names}"
+        if any(finding.evidence != worst.evidence for _, finding in same):
+            share += f"; the numbers are those of {_name(of.member)}"
+        elif len(same) == len(judged):
+            share = ""
+        evidence = worst.evidence + (f" ({share})" if share else "")
         joined.append(replace(worst, severity=severity, evidence=evidence))
     return sorted(joined, key=lambda finding: ORDER.index(finding.severity))
 
