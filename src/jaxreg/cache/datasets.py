@@ -22,6 +22,7 @@ from jaxreg.config_io import command_line, from_json, to_json
 from jaxreg.errors import InputError, nearest
 from jaxreg.extract_config import ExtractConfig, SourceOptions
 from jaxreg.sources.examples import RESERVED, Examples
+from jaxreg.sources.source_file import SourceFile
 
 _PLAIN = ("source", "feature_set", "sequential", "opened")
 _TUPLES = ("targets", "bookkeeping")
@@ -43,6 +44,7 @@ class Dataset:
     opened: str  # what the user called the source
     options: SourceOptions
     settings: ExtractConfig  # of the last extract, without its shard
+    files: tuple[SourceFile, ...]  # that the numbers came from
     cache_root: Path = field(default=Path("cache"), compare=False)
 
     def __len__(self) -> int:
@@ -93,6 +95,16 @@ class Dataset:
         settings = replace(self.settings, **values)
         return command_line("jaxreg extract", words, self.options, settings)
 
+    @property
+    def stale(self) -> list[str]:
+        """A sentence for each file of the source that has changed since, with the command."""
+        return [
+            f"{file.path} has changed, and this dataset has the numbers from before. To use the "
+            f"new ones: {self.extract_command()}"
+            for file in self.files
+            if file.has_changed
+        ]
+
     def rows(self, keep: np.ndarray) -> "Dataset":
         """The dataset of the rows `keep` (row numbers), in that order."""
         return replace(self, table=self.table.take(keep))
@@ -140,6 +152,7 @@ def make_dataset(
         opened=opened,
         options=options,
         settings=replace(settings, shard=None),  # the command makes all that is missing
+        files=examples.files,
     )
 
 
@@ -164,6 +177,7 @@ def write_dataset(cache: Cache, dataset: Dataset) -> str:
         **{name: getattr(dataset, name) for name in (*_PLAIN, *_TUPLES)},
         "columns": [column.name for column in dataset.columns],
         **{name: _given(getattr(dataset, name)) for name in ("options", "settings")},
+        "files": [vars(file) for file in dataset.files],
     }
     metadata = json.loads(json.dumps(metadata, default=str))
     metadata["sha256"] = _sha256(dataset, metadata)
@@ -223,6 +237,7 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
             columns=tuple(Column.parse(column) for column in metadata["columns"]),
             options=from_json(SourceOptions, metadata["options"]),
             settings=from_json(ExtractConfig, metadata["settings"]),
+            files=tuple(SourceFile(**file) for file in metadata["files"]),
             cache_root=cache.root,
         )
         if metadata["sha256"] != _sha256(dataset, metadata):

@@ -1,6 +1,6 @@
 """`diagnose --images`: were the images preprocessed as the network's weights expect?"""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -21,7 +21,9 @@ CLEARLY = 1.2  # times the mismatch of the best preprocessing
 QUESTION = "Are images preprocessed as the weights expect?"
 
 
-def preprocessing(subject: Subject, source: str) -> tuple[dict[str, Any] | None, Trial]:
+def preprocessing(
+    subject: Subject, source: str, say: Callable[[str], None]
+) -> tuple[dict[str, Any] | None, Trial]:
     """A finding if another preprocessing than the recipe's fits the weights, and the test.
 
     Raises:
@@ -30,6 +32,8 @@ def preprocessing(subject: Subject, source: str) -> tuple[dict[str, Any] | None,
     """
     recipe = subject.experiment.recipe
     examples = open_source(source, SourceOptions())
+    for note in examples.notes:
+        say(f"note: {note}")
     images = list(Sample(examples.images, IMAGES, smallest_image(recipe)))
     if not images:
         raise InputError(f"no image of {source} can be used", expected="at least one")

@@ -62,7 +62,7 @@ def diagnose(
         from jaxreg.diagnosis.preprocess_match import preprocessing
 
         say("comparing preprocessing with the weights")
-        finding, trial = preprocessing(subject, images)
+        finding, trial = preprocessing(subject, images, say)
         done.append(trial)
         say(f"images: {trial.answer}")
         if finding is not None:

@@ -61,8 +61,8 @@ class ResolvedRun:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences about the rows: what the split did, and which ones have no target."""
-        return [*self.split.notes, *self._missing()]
+        """Sentences about the rows: changed sources, what the split did, missing targets."""
+        return [*self.dataset.stale, *self.split.notes, *self._missing()]
 
     def _missing(self) -> list[str]:
         """How many rows lack each target, and which rows are left out for that."""

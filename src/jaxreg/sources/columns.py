@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxreg.sources.examples import RESERVED
+from jaxreg.sources.naming import unique
 
 _BOOKKEEPING = re.compile(
     r"_*index(_level_\d+_*)?|.*_index|unnamed.*|frame([ _]?(id|no|number|index))?|row"
@@ -69,6 +70,25 @@ def _array(values: list[Any]) -> pa.Array:
         return pa.array([None if value is None else str(value) for value in values])
 
 
+def columns_together(tables: Sequence[pa.Table]) -> pa.Table:
+    """The rows of all tables and the columns of any; values of mixed kinds become strings."""
+    names = dict.fromkeys(name for table in tables for name in table.column_names)
+    if not names:
+        return no_columns(sum(table.num_rows for table in tables))
+    kept = {}
+    for name in names:
+        parts = [
+            t[name] if name in t.column_names else pa.nulls(t.num_rows, pa.null()) for t in tables
+        ]
+        single = [pa.table({name: part}) for part in parts]
+        try:
+            kept[name] = pa.concat_tables(single, promote_options="permissive")[name]
+        except pa.ArrowException:
+            texts = [table.cast(pa.schema([(name, pa.string())])) for table in single]
+            kept[name] = pa.concat_tables(texts)[name]
+    return pa.table(kept)
+
+
 def bookkeeping(table: pa.Table, serving: Collection[str | None] = ()) -> tuple[str, ...]:
     """Columns that are never a default target: index, order and time ones, and those `serving`.
 
@@ -85,14 +105,16 @@ def bookkeeping(table: pa.Table, serving: Collection[str | None] = ()) -> tuple[
     )
 
 
-def without_reserved(table: pa.Table, serving: Collection[str | None] = ()) -> pa.Table:
+def without_reserved(
+    table: pa.Table, serving: Collection[str | None] = (), names: Sequence[str] = RESERVED
+) -> pa.Table:
     """Rename columns with a reserved name to `source.<name>`; leave out the `serving` ones.
 
     A column serves if the dataset's column of that name comes from it, as `id` from the ids.
     """
-    left = [n for n in table.column_names if not (n in RESERVED and n in serving)]
-    names = [f"source.{name}" if name in RESERVED else name for name in left]
-    return table.select(left).rename_columns(names)
+    left = [n for n in table.column_names if not (n in names and n in serving)]
+    renamed = [f"source.{name}" if name in names else name for name in left]
+    return table.select(left).rename_columns(unique(renamed))
 
 
 def ranks(column: pa.ChunkedArray) -> np.ndarray:

@@ -3,6 +3,9 @@
 import glob
 import os
 import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from jaxreg.errors import InputError, nearest
@@ -13,15 +16,17 @@ from jaxreg.sources.images import open_directory, open_glob, open_image
 from jaxreg.sources.mnist import open_mnist
 from jaxreg.sources.naming import is_image_name, neighbour
 from jaxreg.sources.npz import open_npz
+from jaxreg.sources.recordings import open_recordings, recordings_in
+from jaxreg.sources.source_file import SourceFile
 from jaxreg.sources.tables import open_csv_table, open_parquet_table
-from jaxreg.sources.tub import is_tub, open_tub
+from jaxreg.sources.tub import is_tub, open_tub, tub_files
 from jaxreg.sources.udacity import LOG, is_driving_log, open_driving_log
 
 ROAD_FRAMES = 2000  # of `road` without a number
 
 KINDS = (
-    "road[:N], mnist, a .csv or .parquet table, a .npz, a DonkeyCar tub (directory), "
-    "a Udacity driving_log.csv, a directory of images, a glob, one image"
+    "road[:N], mnist, a .csv or .parquet table, a .npz, a DonkeyCar tub, a Udacity "
+    "driving_log.csv, a folder of tubs or logs, a folder of images, a glob, one image"
 )
 
 NO_OPTIONS = SourceOptions()
@@ -37,10 +42,9 @@ def open_source(spec: str | os.PathLike[str], options: SourceOptions = NO_OPTION
         UnavailableError: mnist cannot be downloaded.
     """
     location = os.fspath(spec)
-    if location == "mnist":
-        return open_mnist(options)
-    if re.fullmatch(r"road(:.*)?", location):
-        return _open_road(location, options)
+    if re.fullmatch(r"mnist|road(:.*)?", location):
+        open_word = open_mnist if location == "mnist" else partial(_open_road, location)
+        return replace(open_word(options), notes=_hidden(location))
     try:
         return _open_path(location, options)
     except OSError as error:
@@ -66,11 +70,7 @@ def _open_road(location: str, options: SourceOptions) -> Examples:
 def _open_path(location: str, options: SourceOptions) -> Examples:
     path = Path(location).expanduser()
     if location and path.is_dir():
-        if is_tub(path):
-            return open_tub(path, location, options)
-        if (path / LOG).is_file():
-            return _open_csv(path / LOG, location, options)
-        return open_directory(path, location, options)
+        return _open_folder(path, location, options)
     if location and path.exists():
         return _open_file(path, location, options)
     if glob.has_magic(location):
@@ -83,14 +83,56 @@ def _open_path(location: str, options: SourceOptions) -> Examples:
     raise InputError(f"no such source: {location!r}", expected=f"SOURCE: {KINDS}", remedy=meant)
 
 
+def _hidden(word: str) -> tuple[str, ...]:
+    """A note for a file or folder that the name of a drawn or downloaded source hides."""
+    there = [name for name in dict.fromkeys((word, word.split(":")[0])) if Path(name).exists()]
+    return tuple(
+        f"{word} is {'the digits of Keras' if word == 'mnist' else 'a drawn road'}; "
+        f"the file or folder of that name is ./{name}"
+        for name in there[:1]
+    )
+
+
+def _open_folder(folder: Path, location: str, options: SourceOptions) -> Examples:
+    if _is_recording(folder):
+        return _open_recording(folder, location, options)
+    found, outside = recordings_in(folder, _is_recording)
+    if found:
+        examples = open_recordings(
+            folder, location, found, lambda path: _open_recording(path, str(path), options)
+        )
+        note = f"{outside} images outside of the recordings are not read"
+        return replace(examples, notes=(*examples.notes, *([note] if outside else [])))
+    examples = open_directory(folder, location, options)
+    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLES)
+    notes = (
+        f"{path} is a table beside the images; its numbers are used by: jaxreg extract {path}"
+        for path in tables[:3]
+    )
+    return replace(examples, notes=(*examples.notes, *notes))
+
+
+def _is_recording(folder: Path) -> bool:
+    return is_tub(folder) or (folder / LOG).is_file()
+
+
+def _open_recording(folder: Path, location: str, options: SourceOptions) -> Examples:
+    """The tub or the driving log in a folder."""
+    if is_tub(folder):
+        return _with_files(tub_files(folder), lambda: open_tub(folder, location, options))
+    return _with_files([folder / LOG], lambda: _open_csv(folder / LOG, location, options))
+
+
+def _with_files(paths: Sequence[Path], open_them: Callable[[], Examples]) -> Examples:
+    """The examples, with the state of their files before they were opened."""
+    files = tuple(map(SourceFile.of, paths))
+    return replace(open_them(), files=files)
+
+
 def _open_file(path: Path, location: str, options: SourceOptions) -> Examples:
     kind = path.suffix.lower()
-    if kind == ".csv":
-        return _open_csv(path, location, options)
-    if kind == ".parquet":
-        return open_parquet_table(path, location, options)
-    if kind == ".npz":
-        return open_npz(path, location, options)
+    if kind in TABLES:
+        return _with_files([path], lambda: TABLES[kind](path, location, options))
     if is_image_name(path.name):
         return open_image(path, location, options)
     raise InputError(
@@ -104,3 +146,11 @@ def _open_csv(path: Path, location: str, options: SourceOptions) -> Examples:
     file = CsvFile.read(path)
     open_csv = open_driving_log if is_driving_log(file) else open_csv_table
     return open_csv(file, location, options)
+
+
+TABLES: dict[str, Callable[[Path, str, SourceOptions], Examples]] = {
+    ".csv": _open_csv,
+    ".parquet": open_parquet_table,
+    ".npz": open_npz,
+}
+"""What opens a file of numbers, by its suffix."""

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from jaxreg.sources.source_file import SourceFile
+
 Image = Path | bytes | np.ndarray
 """One image before decoding: a file, the bytes of an encoded image, or an array of pixels."""
 
@@ -33,6 +35,7 @@ class Examples:
     bookkeeping: tuple[str, ...] = ()  # index, order, time: kept, never a default
     sequential: bool = False  # consecutive frames: neighbours are alike, so blocks is the split
     unusable: tuple[tuple[str, str], ...] = ()  # (id, reason) of examples that were left out
+    files: tuple[SourceFile, ...] = ()  # that the numbers come from, as they were
     notes: tuple[str, ...] = ()  # sentences for the user, without a full stop: `note: …`
 
     def __post_init__(self) -> None:

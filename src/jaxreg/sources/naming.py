@@ -1,5 +1,6 @@
 """Names that sources share: image suffixes, ids that do not repeat, the nearest right word."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -35,6 +36,12 @@ def unique(names: Sequence[str]) -> list[str]:
         taken.add(unused)
         result.append(unused)
     return result
+
+
+def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
+    """A key to sort by: runs of digits count as numbers, so `frame_2` comes before `frame_10`."""
+    parts = re.split(r"(\d+)", name)
+    return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts)
 
 
 def listed(names: Iterable[str], limit: int = 20) -> str:

@@ -11,7 +11,7 @@ from jaxreg.errors import InputError
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.columns import bookkeeping, missing, scalar_columns, take, without_reserved
 from jaxreg.sources.csvfile import CsvFile
-from jaxreg.sources.examples import Examples
+from jaxreg.sources.examples import RESERVED, Examples
 from jaxreg.sources.naming import is_image_name, unique
 
 LOG = "driving_log.csv"
@@ -63,7 +63,7 @@ def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Ex
 
     others, dropped = scalar_columns(table.drop_columns([*CAMERAS, "steering"]))
     signs = np.array([CAMERAS[camera] for camera in used])
-    columns = take(without_reserved(others), rows)
+    columns = take(without_reserved(others, names=(*RESERVED, "camera")), rows)
     columns = columns.append_column("steering", pa.array(steering[rows] + correction * signs))
     columns = columns.append_column("camera", pa.array(used))
     return Examples(
@@ -98,6 +98,10 @@ def _steering(path: Path, table: pa.Table) -> np.ndarray:
     if not table.num_rows:
         raise InputError(f"{path} has a header and no rows", expected="one row per moment")
     column = table["steering"]
+    if pa.types.is_temporal(column.type):
+        raise InputError(
+            f"steering in {path} holds {column.type}", expected="a number in every row"
+        )
     if pa.types.is_string(column.type):
         row, value = next((r, v) for r, v in enumerate(column.to_pylist()) if not _is_number(v))
         raise InputError(

@@ -1,0 +1,63 @@
+"""The files that the numbers of a source come from, as they were: whether they have changed since.
+
+Imports nothing but the standard library, since `train` asks it of every dataset.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from jaxreg.common.files import open_regular
+
+HASHED = 2**28
+"""Bytes: a larger file, which holds images too, is known by its size and time alone."""
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """The state of a file, or of the record files of a tub of version 1."""
+
+    path: str  # absolute
+    size: int  # bytes
+    mtime_ns: int  # of the last change
+    sha256: str | None  # of the bytes; None for a large file
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """The state now. Raises OSError if the file cannot be read or is no regular file."""
+        files = _files(path)
+        stats = [file.stat() for file in files]
+        size = sum(stat.st_size for stat in stats)
+        time = max((stat.st_mtime_ns for stat in stats), default=0)
+        return cls(os.path.abspath(path), size, time, _sha256(files) if size <= HASHED else None)
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether the content differs now. A file that cannot be read has not changed.
+
+        The bytes are read only if the time differs and the size does not.
+        """
+        try:
+            files = _files(Path(self.path))
+            stats = [file.stat() for file in files]
+            if not stats or sum(stat.st_size for stat in stats) != self.size:
+                return bool(stats)
+            if max(stat.st_mtime_ns for stat in stats) == self.mtime_ns:
+                return False
+            return self.sha256 is None or _sha256(files) != self.sha256
+        except OSError:
+            return False
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(path.glob("record_*.json")) if path.is_dir() else [path]
+
+
+def _sha256(files: list[Path]) -> str:
+    hashed = hashlib.sha256()
+    for path in files:
+        with open_regular(path) as file:
+            hashed.update(hashlib.file_digest(file, "sha256").digest())
+    return hashed.hexdigest()
