@@ -111,7 +111,7 @@ def test_a_part_of_another_recipe_is_refused(planted: Path) -> None:
     changed = json.loads(record.read_text())
     changed["recipe"]["preprocess"] = "unit"
     write_json(record, changed)
-    with pytest.raises(InputError, match="is that of another feature set"):
+    with pytest.raises(InputError, match="is that of inception"):
         run_quick(planted)
 
 
@@ -176,6 +176,6 @@ def test_a_run_of_format_1_is_refused_with_the_command_that_trains_it_again(plan
     old.mkdir(parents=True)
     (old / "config.json").write_text('{"format": 1, "dataset": "planted"}')
     with pytest.raises(
-        InputError, match=r"has format 1\n.*\n  try: jaxreg train planted --run .*old"
+        InputError, match=r"has format 1\n.*\n  try: jaxreg train planted --run .*old-again"
     ):
         jaxreg.load_run(old)

@@ -110,7 +110,7 @@ def test_a_damaged_config_is_no_proof_and_the_message_offers_another_run(planted
     run = run_quick(planted, run="one", epochs=1)
     (run.path / "config.json").write_text("{")
     assert not is_run(run.path)
-    with pytest.raises(InputError, match="train again with another --run"):
+    with pytest.raises(InputError, match=r"jaxreg train DATASET --run .*one-again"):
         jaxreg.load_run(run.path)
 
 

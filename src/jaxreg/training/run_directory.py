@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -151,11 +152,12 @@ class RunDirectory:
         return read_json(self.path / name, keys, expected=expected, again=self._again())
 
     def _again(self) -> str:
-        """The command that makes the run again."""
-        if not is_run(self.path):
-            return "train again with another --run"
-        dataset = load_json(self.path / "config.json").get("dataset", "DATASET")
-        return f"jaxreg train {dataset} --run {self.path} --overwrite"
+        """The command that makes the run again; over a run only where jaxreg knows it as its own."""
+        dataset = "DATASET"
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            dataset = load_json(self.path / "config.json")["dataset"]
+        there = f"{self.path} --overwrite" if is_run(self.path) else f"{self.path}-again"
+        return f"jaxreg train {dataset} --run {there}"
 
 
 def history_text(rows: Sequence[Row], labels: Sequence[str] = ()) -> str:
