@@ -152,7 +152,7 @@ class RunDirectory:
         return read_json(self.path / name, keys, expected=expected, again=self._again())
 
     def _again(self) -> str:
-        """The command that makes the run again; over a run only where jaxreg knows it as its own."""
+        """The command that makes the run again, over it only if it is known to be a run."""
         dataset = "DATASET"
         with suppress(OSError, ValueError, KeyError, TypeError):
             dataset = load_json(self.path / "config.json")["dataset"]
