@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from sklearn.metrics import r2_score
 
 import jaxreg
@@ -17,6 +18,7 @@ from jaxreg import list as list_command
 from jaxreg import runs
 from jaxreg.backbone.registry import BACKBONES
 from jaxreg.errors import InputError, Stopped
+from jaxreg.sources import open_source
 from jaxreg.verdict.catalogue import CAUSES, PREPROCESSING
 from planted_runs import run_quick
 
@@ -183,3 +185,15 @@ def test_names_that_no_file_can_have_are_one_message(planted: Path, tmp_path: Pa
         assert done.returncode == 2, done.stderr
         assert done.stderr.count("error: ") == 1
         assert "Traceback" not in done.stderr
+
+
+def test_predict_says_where_it_makes_a_cache(planted: Path, tmp_path: Path) -> None:
+    run, said = run_quick(planted, run="one", epochs=1), list[str]()
+    image = tmp_path / "a.png"
+    Image.new("RGB", (80, 80)).save(image)
+    for cache in (tmp_path / "new", planted):
+        with pytest.raises(Stopped):
+            run.predict_table(
+                open_source(image), cache=cache, say=said.append, should_stop=lambda: True
+            )
+    assert said == [f"note: a new cache is made in {tmp_path / 'new'}"]
