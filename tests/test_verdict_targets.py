@@ -135,6 +135,21 @@ def test_a_symptom_is_removed_by_what_removes_its_cause(both: Observed) -> None:
     assert findings["stuck-at-median"]["remedy"].startswith("jaxreg train made")
 
 
+def test_a_constant_target_is_left_out_by_the_remedy(both: Observed) -> None:
+    y = both.y.copy()
+    y[:, 1] = 3
+    obs = replace(both, y=y)
+    obs.__dict__["probe"] = None
+    verdict = judge(obs)
+    found = {finding["code"]: finding for finding in verdict["findings"]}
+    assert "labels-unrelated" not in found
+    assert found["target-constant"]["evidence"] == (
+        f"for noise, the target is 3 for all {len(obs.train)} training rows"
+    )
+    assert found["target-constant"]["remedy"].endswith(" --target angle")
+    assert "Try --target angle (noise MAE" in verdict["headline"]
+
+
 def test_a_rate_is_no_error_of_a_target_that_it_does_not_help(both: Observed) -> None:
     """Few small steps: more of them help `angle`, and nothing helps `noise`."""
     rates = np.array(FACTORS)

@@ -65,7 +65,8 @@ def _without_error(
     for name in names:
         kinds.setdefault(_kind(compared[name]), []).append(name)
     parts = [
-        f"{kind}: {_numbers(compared, some)}" for kind, some in sorted(kinds.items(), key=_bad)
+        f"{kind}: {_numbers(compared, some, chance=kind == CHANCE)}"
+        for kind, some in sorted(kinds.items(), key=_bad)
     ]
     text = ". ".join([parts[0], *map(_capital, parts[1:])])
     if CHANCE not in kinds:
@@ -85,25 +86,28 @@ def _kind(obs: Compared) -> str:
     return CHANCE if obs.gain >= -2 * obs.gain_error else FAILS
 
 
-def _numbers(compared: Mapping[str, Compared], names: list[str]) -> str:
-    """The errors of some targets; each has its name if the run has several."""
+def _numbers(compared: Mapping[str, Compared], names: list[str], *, chance: bool = False) -> str:
+    """The errors of some targets; each has its name if the run has several.
+
+    `chance` adds the error of the gain, or a lower MAE would look like a contradiction.
+    """
     learned = [name for name in names if compared[name].learns]
     shown = [name for name in names if name not in learned[SHOWN:]]
-    named = [f"{name} {_compared(compared[name])}" for name in shown]
-    if len(compared) == 1:
-        named = [_compared(compared[name]) for name in shown]
+    named = [
+        (f"{name} " if len(compared) > 1 else "") + _compared(compared[name], chance=chance)
+        for name in shown
+    ]
     rest = len(names) - len(shown)
     return "; ".join(named) + (f"; and {rest} more" if rest else "")
 
 
-def _compared(obs: Compared) -> str:
+def _compared(obs: Compared, *, chance: bool) -> str:
     if obs.mae is None:
         return "has predictions that are not finite"
     text = f"MAE {obs.mae:.3g}, {_share(obs)} the median predictor ({obs.median_mae:.3g})"
     if obs.ridge_mae is not None:
         text += f", ridge reaches {obs.ridge_mae:.3g}"
-    if _kind(obs) == CHANCE:
-        # with its error, or a lower MAE would look like a contradiction
+    if chance:
         text += f"; this difference may be chance ({obs.gain:.2g} ± {obs.gain_error:.2g})"
     return text
 

@@ -23,6 +23,8 @@ def labels_unrelated(obs: Observed) -> Evidence | None:
     if obs.learns and (obs.gain > MUCH * obs.median_mae or not _at_chance(obs)):
         return None
     y = obs.y[rows].astype(np.float64)
+    if np.ptp(y) == 0:
+        return None
     ridge = float(np.abs(pred - y).mean())
     median = float(np.abs(obs.median - y).mean())
     rank, chance = _chance(obs, rows, pred[:, 0], y[:, 0])

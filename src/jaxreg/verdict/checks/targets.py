@@ -34,8 +34,12 @@ def target_constant(obs: Observed) -> Evidence | None:
     if (y != y[:1]).any():
         return None
     sentence = f"the target is {y[0, 0]:.4g} for all {len(y)} training rows"
+    numbers = {"value": float(y[0, 0])}
+    others = [name for name in (obs.whole or obs).targets if name not in obs.targets]
+    if others:
+        return Evidence(sentence, {"target": tuple(others)}, numbers)
     remedy = f"jaxreg train {' '.join(obs.words)} --target COLUMN"
-    return Evidence(sentence, remedy, {"value": float(y[0, 0])})
+    return Evidence(sentence, remedy, numbers)
 
 
 def targets_outliers(obs: Observed) -> Evidence | None:
@@ -67,7 +71,7 @@ def target_scale(obs: Observed) -> Evidence | None:
         sentence = f"the unscaled targets lie about {away:.3g} from 0, and a new head starts near 0"
         return Evidence(sentence, {"scale_target": True}, {"away": away})
     error = np.abs(obs.y[obs.validation].astype(np.float64) - obs.median)
-    unit = 1.0 if obs.whole is None else np.asarray(scaler.std)  # as in the loss
+    unit = 1.0 if obs.whole is None else float(scaler.std[0])  # as in the loss
     to_lose = float(huber(error / unit, config.huber_delta / unit).mean())
     std = float(obs.y[obs.train].astype(np.float64).std())
     small = std < SMALL * config.huber_delta
