@@ -210,6 +210,26 @@ def test_the_command_tells_the_spread_and_the_report_every_training(planted: Pat
         assert text in page
 
 
+def test_each_target_has_the_scores_of_every_training(planted: Path, capsys) -> None:
+    words = ["planted", "--cache", str(planted), "--ckpts", str(planted.parent / "ckpts")]
+    words += ["--target", "angle", "speed", "--folds", "3", "--head", "ridge", "--run", "folds"]
+    assert train.main(words) == 0
+    assert "3 trainings; std of their scores: angle mae " in capsys.readouterr().err
+    run = jaxreg.load_run(planted.parent / "ckpts" / "folds")
+    told = table(run)
+    for name, its in run.summary["by_target"].items():
+        error = np.abs(told[f"prediction.{name}"] - told[f"target.{name}"])
+        own = [error[told["fold"] == fold].mean() for fold in range(3)]  # by hand
+        assert [one["mae"] for one in its["members"]] == pytest.approx(own, rel=1e-5)
+        assert its["members_mean"]["mae"] == pytest.approx(np.mean(own), rel=1e-5)
+        assert its["members_std"]["mae"] == pytest.approx(np.std(own, ddof=1), rel=1e-4)
+        assert its["mae"] == pytest.approx(error.mean(), rel=1e-5)
+    assert run.summary["members"][0]["metrics"]["mae"] is None
+    assert run.summary["combined"] == run.summary["metrics"]
+    text = (run.path / "report.html").read_text()
+    assert "speed, each training, scored on rows that it did not see" in text
+
+
 def test_lone_runs_say_that_there_are_no_others(planted: Path) -> None:
     summary = run_quick(planted).summary
     names = ("members", "members_mean", "members_std", "combined")

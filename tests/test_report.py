@@ -123,7 +123,7 @@ def report(pictures) -> dict[str, Any]:
             ("user/throttle, validation rows (200)", {"this model": MEDIAN}),
             ("all targets, test rows (100)", {"this model": MODEL, "training mean": MEAN}),
         ],
-        "members": {},
+        "members": [],
         "trainings": "",
         "run_facts": {
             "dataset": "tub",

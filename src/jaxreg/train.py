@@ -111,9 +111,17 @@ def _members_text(summary: "Summary") -> str:
     from jaxreg.report.summary import trainings_text
 
     text = trainings_text(summary)
-    spread = (summary.members_std or {}).items()
-    known = ", ".join(f"{name} {std:.2g}" for name, std in spread if std is not None)
-    return f"{text}; std of their scores: {known}" if known else text
+    if not text:
+        return ""
+    each = {f"{name} ": its.get("members_std") for name, its in summary.by_target.items()}
+    if len(each) == 1:
+        each = {"": summary.members_std}
+    known = [
+        name + ", ".join(f"{score} {std:.2g}" for score, std in its.items() if std is not None)
+        for name, its in each.items()
+        if its
+    ]
+    return f"{text}; std of their scores: {'; '.join(known)}"
 
 
 def _test_text(summary: "Summary", targets: Sequence[str]) -> str:

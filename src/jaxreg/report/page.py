@@ -87,7 +87,7 @@ def write_report(
         summary=summary,
         random_weights=recipe.random_seed is not None,
         scores=_score_tables(experiment, predictions),
-        members=_members(summary),
+        members=_member_tables(summary),
         trainings=trainings_text(summary),
         run_facts={
             "dataset": dataset.name,
@@ -159,13 +159,27 @@ def _score_tables(
     return tables
 
 
-def _members(summary: Summary) -> dict[str, Scores]:
-    """The lines of the members' score table; empty for a single training."""
+def _member_tables(summary: Summary) -> list[tuple[str, dict[str, Scores]]]:
+    """The score tables of the trainings: a caption, and the lines; none for a single training.
+
+    With several targets, each target has a table.
+    """
     if not (summary.members and summary.members_mean and summary.members_std):
-        return {}
-    each = {member.label: member.metrics for member in summary.members}
-    spread = {"mean of these": summary.members_mean, "std of these": summary.members_std}
-    return each | spread
+        return []
+    labels = [member.label for member in summary.members]
+    names = ("members", "members_mean", "members_std")
+    found = {f"{target}, ": [its[n] for n in names] for target, its in summary.by_target.items()
+             if "members" in its}  # fmt: skip
+    if not found:
+        own = [member.metrics for member in summary.members]
+        found = {"": [own, summary.members_mean, summary.members_std]}
+    return [
+        (
+            f"{start}each training, scored on rows that it did not see",
+            {**dict(zip(labels, each, strict=True)), "mean of these": mean, "std of these": std},
+        )
+        for start, (each, mean, std) in found.items()
+    ]
 
 
 def _worst_images(

@@ -60,7 +60,8 @@ class MemberSummary(TrainingSummary):
 class Summary(TrainingSummary):
     """The summary of a run. Fields that only several members have are None for a single one."""
 
-    # Scores; with several targets also test, baselines and healthy
+    # Scores; with several targets also test, baselines, healthy, and of several members their
+    # scores (members), members_mean and members_std
     by_target: dict[str, dict[str, Any]]
     members: list[MemberSummary] | None
     members_mean: Scores | None
@@ -114,7 +115,7 @@ def summarize(
     return Summary(
         metrics=pooled,
         test=score_side(experiment, predictions, "test").get("run"),
-        by_target=_by_target(experiment, predictions, verdict.healthy),
+        by_target=_by_target(experiment, members, predictions, verdict.healthy),
         baselines=baselines,
         members=each if several else None,
         members_mean=metrics.mean_of(own_scores) if several else None,
@@ -135,9 +136,12 @@ def summarize(
 
 
 def _by_target(
-    experiment: Experiment, predictions: RunPredictions, healthy: Mapping[str, bool]
+    experiment: Experiment,
+    members: Sequence[Member],
+    predictions: RunPredictions,
+    healthy: Mapping[str, bool],
 ) -> dict[str, dict[str, Any]]:
-    """The scores of each target; if there are several, also its test, baselines and health."""
+    """The scores of each target; if there are several, all that a summary says of it."""
     found: dict[str, dict[str, Any]] = {}
     for number, name in enumerate(experiment.targets):
         baselines = score_side(experiment, predictions, "validation", number)
@@ -145,7 +149,25 @@ def _by_target(
         if len(experiment.targets) > 1:
             test = score_side(experiment, predictions, "test", number).get("run")
             found[name] |= {"test": test, "baselines": baselines, "healthy": healthy[name]}
+            if len(members) > 1:
+                each = _member_scores(members, predictions, number)
+                found[name] |= {
+                    "members": each,
+                    "members_mean": metrics.mean_of(each),
+                    "members_std": metrics.std_of(each),
+                }
     return found
+
+
+def _member_scores(
+    members: Sequence[Member], predictions: RunPredictions, target: int
+) -> list[Scores]:
+    """The scores of one target for each member, on the rows that it is scored on."""
+    column, each = slice(target, target + 1), []
+    for member, own in zip(members, predictions.by_member, strict=True):
+        rows, loss = member.scored, member.experiment.loss.of_target(target)
+        each.append(metrics.scores(member.experiment.y[rows, column], own[rows, column], loss))
+    return each
 
 
 def _summarize_member(member: Member, state: State, predictions: np.ndarray) -> MemberSummary:
