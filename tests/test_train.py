@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import jaxreg
@@ -172,6 +173,17 @@ def test_a_config_file_that_is_not_settings_says_what_it_should_be(
     (tmp_path / "file.json").write_text(changed)
     with pytest.raises(InputError, match="its SHA-256 is not that of its content"):
         train.main(words)
+
+
+def test_the_last_epochs_of_one_fold_are_not_those_of_the_run(planted: Path) -> None:
+    rows: list[dict] = []
+    run = run_quick(planted, folds=3, patience=1, epochs=30, on_epoch=rows.append)
+    epochs = sorted(member["epochs"] for member in run.summary["members"])
+    assert epochs[-1] > epochs[-2]  # one fold goes on alone
+    last = run.summary["members"][int(np.argmax([m["epochs"] for m in run.summary["members"]]))]
+    text = train._epoch_text(rows[-1])
+    assert text.startswith(f"epoch {epochs[-1]}/30 (only fold {last['fold']} seed 0): loss ")
+    assert train._epoch_text(rows[0]).startswith("epoch 1/30 (mean of 3): loss ")
 
 
 def test_one_target_may_be_a_plain_string(planted: Path) -> None:

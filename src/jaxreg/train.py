@@ -138,7 +138,11 @@ def _test_text(summary: "Summary", targets: Sequence[str]) -> str:
 
 
 def _epoch_text(row: dict[str, Any]) -> str:
-    of = f" (mean of {row['members']})" if "members" in row else ""
+    """One epoch; of several members it says which of them still train."""
+    labels = [f"{name} {row[name]}" for name in ("fold", "seed") if name in row]
+    of = f" (only {' '.join(labels)})" if labels else ""
+    if "members" in row:
+        of = f" (mean of {row['members']})"
     epoch = f"epoch {row['epoch']}/{row['epochs']}{of}"
     return (
         f"{epoch}: loss {row['loss']:.4g}, val_loss {row['val_loss']:.4g}, "
