@@ -149,6 +149,9 @@ def test_a_constant_target_is_left_out_by_the_remedy(both: Observed) -> None:
     assert found["target-constant"]["remedy"].endswith(" --target angle")
     assert verdict["headline"].startswith("not learning noise: the target is 3 for all")
     assert ". Try --target angle" in verdict["headline"]
+    y[:, 0] = 0
+    found = {finding["code"]: finding for finding in judge(replace(obs, y=y))["findings"]}
+    assert found["target-constant"]["remedy"] == "jaxreg train made --target COLUMN"
 
 
 def test_a_rate_is_no_error_of_a_target_that_it_does_not_help(both: Observed) -> None:

@@ -30,16 +30,21 @@ def output_bounded(obs: Observed) -> Evidence | None:
 
 def target_constant(obs: Observed) -> Evidence | None:
     """All training rows have the same target."""
-    y = obs.y[obs.train]
-    if (y != y[:1]).any():
+    if _varies(obs):
         return None
+    y = obs.y[obs.train]
     sentence = f"the target is {y[0, 0]:.4g} for all {len(y)} training rows"
     numbers = {"value": float(y[0, 0])}
-    others = [name for name in (obs.whole or obs).targets if name not in obs.targets]
+    others = tuple(one.targets[0] for one in (obs.whole or obs).each if _varies(one))
     if others:
-        return Evidence(sentence, {"target": tuple(others)}, numbers)
+        return Evidence(sentence, {"target": others}, numbers)
     remedy = f"jaxreg train {' '.join(obs.words)} --target COLUMN"
     return Evidence(sentence, remedy, numbers)
+
+
+def _varies(obs: Observed) -> bool:
+    y = obs.y[obs.train]
+    return bool((y != y[:1]).any())
 
 
 def targets_outliers(obs: Observed) -> Evidence | None:
