@@ -79,7 +79,8 @@ def test_a_bounded_output_is_an_error_even_where_it_learns(good: Observed) -> No
 
 def test_a_relu_over_targets_of_one_sign_is_no_fault(good: Observed) -> None:
     relu = dataclasses.replace(good.config, output_activation="relu")
-    assert verdict_with(good, config=relu, y=np.abs(good.y))["findings"] == []
+    above = {"y": np.abs(good.y), "predictions": np.abs(good.predictions)}
+    assert verdict_with(good, config=relu, **above)["findings"] == []
 
 
 def test_a_loss_that_was_not_finite_comes_first(good: Observed) -> None:

@@ -20,6 +20,7 @@ SEED = SEEDS["held-out"][0]
 QUICK = (
     "rate-high", "rate-low", "features-vanish", "black-images", "target-tiny",
     "targets-with-outliers", "labels-shuffled", "another-camera", "min-delta-large",
+    "angle-in-degrees", "target-is-linear", "images-far-out",
 )  # fmt: skip
 HIDES_ALL = {  # at every strength
     "labels-of-another-drive", "black-images", "images-almost-black", "target-constant",
@@ -42,7 +43,7 @@ def test_the_programs_two_faults_are_both_named() -> None:
     assert {"output-bounded", "learning-rate-high"} <= set(one.codes[:2]), one.codes
 
 
-@pytest.mark.parametrize("name", ["photos", "mostly zero"])
+@pytest.mark.parametrize("name", ["photos", "mostly zero", "uniform target", "clipped steering"])
 def test_nothing_is_found_where_nothing_is_wrong(name: str) -> None:
     _assert_healthy(healthy(name, TUNING, 100))
 

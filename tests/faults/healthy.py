@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from faults.made import Made, Shape, photos, video
+from faults.made import Made, Shape, photos, shown, video
 
 LARGE = Shape(rows=4000, columns=64, causes=6, noise=0.2)
 SMALL = Shape(rows=160, columns=32, causes=3, noise=0.1)
@@ -26,6 +26,25 @@ def _mostly_zero(shape: Shape, seed: int) -> Made:
     """As steering on a straight road."""
     made = photos(shape, seed)
     return made.but(y=np.where(np.abs(made.y) < 0.6, 0, made.y).astype(np.float32))
+
+
+def _uniform(shape: Shape, seed: int) -> Made:
+    """Half told by the images: predictions shrink to the mean, most at both ends."""
+    made = photos(shape, seed)
+    rng = np.random.default_rng([seed, 3])
+    y = rng.uniform(-1.7, 1.7, shape.rows)
+    x = shown(rng, made, 0.7 * y + 0.7 * rng.normal(size=shape.rows))
+    return made.but(x=x, y=y[:, None].astype(np.float32))
+
+
+def _steering(shape: Shape, seed: int) -> Made:
+    """Mostly small, and clipped: many rows stand exactly at both ends."""
+    made = photos(shape, seed)
+    rng = np.random.default_rng([seed, 4])
+    turn = rng.laplace(size=shape.rows)
+    x = shown(rng, made, 0.8 * turn + 0.6 * rng.normal(size=shape.rows))
+    y = np.clip(turn / 2, -1, 1).astype(np.float32)
+    return made.but(x=x, y=y[:, None]).set(huber_delta=0.2, min_delta=1e-4)
 
 
 def _random_weights(shape: Shape, seed: int) -> Made:
@@ -61,6 +80,8 @@ HEALTHY: dict[str, tuple[Callable[[Shape, int], Made], Shape | None]] = {
     "several targets": (_several_targets, None),
     "skewed target": (_skewed, None),
     "mostly zero": (_mostly_zero, None),
+    "uniform target": (_uniform, None),
+    "clipped steering": (_steering, None),
     "random weights": (_random_weights, None),
     "tail": (_tail, None),
     "group": (_group, None),

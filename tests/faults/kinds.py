@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from faults.made import Made, Shape, photos, smooth, train, video
+from faults.made import Made, Shape, photos, shown, smooth, train, video
 from jaxreg.head import mlp, scaling
 from jaxreg.head.apply import activations
 from jaxreg.head.scaling import Scalers
@@ -216,6 +216,32 @@ def missing_told_by_999(made: Made, strength: int, rng) -> Made:
     y = made.y.copy()
     y[rng.permutation(len(y))[: int((0.01, 0.03, 0.06)[strength] * len(y))]] = -999
     return made.but(y=y)
+
+
+@fault("targets-at-both-ends")
+def angle_in_degrees(made: Made, strength: int, rng) -> Made:
+    """Headings from 0 to 360: images at 1 and at 359 degrees are alike."""
+    angle = rng.uniform(0, 360, len(made.y))
+    x = shown(rng, made, np.cos(np.radians(angle)), np.sin(np.radians(angle)))
+    x += (0.2, 0.5, 1.0)[strength] * rng.normal(size=made.x.shape).astype(np.float32)
+    made = made.but(x=x, y=angle[:, None].astype(np.float32))
+    return made.set(huber_delta=50.0, min_delta=3.0)
+
+
+@fault("linear-is-better")
+def target_is_linear(made: Made, strength: int, rng) -> Made:
+    y = made.x @ rng.normal(size=(made.x.shape[1], 1))
+    y = (y - y.mean()) / y.std() + (0.3, 0.1, 0.0)[strength] * rng.normal(size=made.y.shape)
+    return made.but(y=y.astype(np.float32))
+
+
+@fault("predictions-out-of-range")
+def images_far_out(made: Made, strength: int, rng) -> Made:
+    """Three validation images like those of the highest targets, only more so; and a ridge."""
+    x, validation = made.x.copy(), made.side("validation")
+    highest = validation[np.argsort(made.y[validation, 0])[-3:]]
+    x[highest] += ((1, 3, 9)[strength] * (x[highest] - x.mean(axis=0))).astype(np.float32)
+    return made.but(x=x).set(head="ridge")
 
 
 # ---- labels

@@ -12,7 +12,7 @@ from jaxreg.head.apply import predict_rows
 from jaxreg.head.fit import make_fit
 from jaxreg.head.ridge import Solved, decompose, solve
 from jaxreg.head.scaling import Scalers
-from jaxreg.head.state import Data, init_state, project
+from jaxreg.head.state import Data, History, init_state, project
 from jaxreg.splits.held_out_groups import some_of, training_groups
 from jaxreg.train_config import HeadConfig, TrainConfig
 from jaxreg.verdict.observation import Observed
@@ -98,6 +98,14 @@ def smooth(rng: np.random.Generator, rows: int, columns: int, memory: float) -> 
     return walk
 
 
+def shown(rng: np.random.Generator, made: Made, *causes: np.ndarray) -> np.ndarray:
+    """Other features of the same shape, made from these causes and from four others."""
+    cause = np.stack([*causes, *rng.normal(size=(4, len(made.x)))], axis=1)
+    blend = rng.normal(size=(cause.shape[1], made.x.shape[1])) / np.sqrt(cause.shape[1])
+    x = np.maximum(cause @ blend + 0.3, 0) + 0.05 * rng.normal(size=made.x.shape)
+    return x.astype(np.float32)
+
+
 def _made(shape: Shape, cause: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Made:
     blend = rng.normal(size=(shape.causes, shape.columns)) / np.sqrt(shape.causes)
     x = np.maximum(cause @ blend + 0.3, 0) + 0.05 * rng.normal(size=(shape.rows, shape.columns))
@@ -114,8 +122,10 @@ def _made(shape: Shape, cause: np.ndarray, labels: np.ndarray, rng: np.random.Ge
 
 def train(made: Made) -> Observed:
     """Train as a run does, and observe."""
-    config, x, y = made.config, made.x, made.y
+    x, y = made.x, made.y
     rows, validation = made.side("train"), made.side("validation")
+    components = made.config.components_of(len(rows), x.shape[1])
+    config = replace(made.config, components=components)
     data = Data.of(x[rows], y[rows], x[validation], y[validation])
     eigen = decompose(scaling.feature_scaler(x[rows]), x[rows], y[rows])
     groups = training_groups(
@@ -131,8 +141,13 @@ def train(made: Made) -> Observed:
     plain = Scalers(eigen.scaler, scaling.identity_scaler(y.shape[1]))
     ridge = predict_rows(eigen.head(solved, plain), plain, HeadConfig(hidden=()), x)
     state = init_state(config, data, Solved(eigen, solved))
-    data = project(config, state, data)
-    state, history = make_fit(config)(state, data, config.epochs)
+    history = History(*(np.zeros(0) for _ in History._fields))
+    if config.head == "ridge":
+        head = eigen.head(solved, state.scalers)
+        state = state._replace(params=head, best_params=head)
+    else:
+        data = project(config, state, data)
+        state, history = make_fit(config)(state, data, config.epochs)
     state = jax.device_get(state)
     epochs = int(state.epoch)
     pred = predict_rows(state.best_params, state.scalers, config, x)
@@ -140,7 +155,7 @@ def train(made: Made) -> Observed:
     return Observed(
         targets=made.targets,
         config=config,
-        asked=to_json(config),
+        asked=to_json(made.config),
         words=("made",),
         extract="jaxreg extract made.csv",
         y=y,

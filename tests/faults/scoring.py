@@ -63,13 +63,13 @@ def outcomes(
 
 def table(results: Sequence[Outcome]) -> str:
     """How often the planted cause was named first, of the seeds; kinds by strengths."""
-    lines = [f"{'kind':32} {'cause':20} weak  middle  strong"]
+    lines = [f"{'kind':32} {'cause':24} weak  middle  strong"]
     for kind in {one.kind.name: one.kind for one in results}.values():
         cells = []
         for strength in range(STRENGTHS):
             some = [one for one in results if one.kind is kind and one.strength == strength]
             cells.append(f"{sum(one.first for one in some)}/{len(some)}" if some else "-")
-        lines.append(f"{kind.name:32} {kind.cause:20} {cells[0]:5} {cells[1]:7} {cells[2]}")
+        lines.append(f"{kind.name:32} {kind.cause:24} {cells[0]:5} {cells[1]:7} {cells[2]}")
     return "\n".join(lines)
 
 

@@ -15,6 +15,7 @@ from jaxreg.head.state import State
 from jaxreg.report.run_predictions import RunPredictions
 from jaxreg.training.loop import Trained
 from jaxreg.training.run_directory import Row
+from jaxreg.verdict.catalogue import CAUSES
 from jaxreg.verdict.finding import ORDER, Compared, Finding
 from jaxreg.verdict.judge import Verdict, conclude, find, verdict_of_one
 from jaxreg.verdict.observation import Observed
@@ -75,9 +76,11 @@ def verdict_of(
     With several members, the headline compares their pooled predictions. A finding is kept if at
     least half of the judged members have it, or if it is an error in one of them; it names them.
     If the pooled predictions learn a target, an error in fewer than half is a warning where those
-    members do not learn it: their share of the error is in the score.
+    members do not learn it: their share of the error is in the score. What compares predictions
+    with targets alone is looked for in the pooled predictions.
     """
-    judged = []
+    of_members = [cause for cause in CAUSES if not cause.pooled]
+    judged, obs = [], None
     for number in judged_members(trained.states):
         member, state = members[number], trained.states[number]
         history = trained.history_of(member)
@@ -85,10 +88,19 @@ def verdict_of(
         if len(members) == 1:
             return verdict_of_one(obs)
         learns = {name: one.learns for name, one in obs.compared_by_target.items()}
-        judged.append(Judged(member, learns, find(obs)[0]))
+        judged.append(Judged(member, learns, find(obs, of_members)[0]))
     config = members[0].config
     compared = _compare(experiment, config.head == "ridge", predictions)
-    findings = join(judged, {name: one.learns for name, one in compared.items()})
+    assert obs is not None  # there is a member
+    pooled = replace(
+        obs,
+        labels=experiment.split.labels,
+        predictions=predictions.predictions,
+        ridge=predictions.baselines["ridge"],
+    )
+    of_all, _ = find(pooled, [cause for cause in CAUSES if cause.pooled])
+    joined = join(judged, {name: one.learns for name, one in compared.items()})
+    findings = _sorted([*joined, *of_all])
     change = findings[0].remedy if findings and findings[0].severity == "error" else ""
     return conclude(compared, findings, change, config)
 
@@ -161,7 +173,13 @@ def join(judged: Sequence[Judged], learns: Mapping[str, bool]) -> list[Finding]:
             share = ""
         evidence = worst.evidence + (f" ({share})" if share else "")
         joined.append(replace(worst, severity=severity, evidence=evidence))
-    return sorted(joined, key=lambda finding: ORDER.index(finding.severity))
+    return joined
+
+
+def _sorted(findings: Sequence[Finding]) -> list[Finding]:
+    """The most severe first; of equal severity, in the order of the table of causes."""
+    place = {cause.code: number for number, cause in enumerate(CAUSES)}
+    return sorted(findings, key=lambda one: (ORDER.index(one.severity), place[one.code]))
 
 
 def _all_about(learns: Mapping[str, bool], finding: Finding) -> bool:

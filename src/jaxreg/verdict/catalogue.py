@@ -11,6 +11,7 @@ from jaxreg.verdict.checks import (
     capacity,
     dead_units,
     divergence,
+    held_out,
     inputs,
     label_signal,
     learning_rate,
@@ -38,6 +39,7 @@ class Cause:
     picture: str | None  # name of the picture that `jaxreg diagnose` shows for it
     symptom: bool = False  # other causes bring it about: its remedy is not joined to theirs
     per_target: bool = False  # the check takes one target, and is made for each
+    pooled: bool = False  # with several trainings it is looked for in their pooled predictions
 
 
 TUNED = "tuned on one half of the catalogue of planted faults (verdict-score.md)"
@@ -208,6 +210,15 @@ CAUSES: tuple[Cause, ...] = (
         per_target=True,
     ),
     Cause(
+        "linear-is-better", "warning", "warning",
+        "the error of a ridge on the same features, compared with the head's by bootstrap",
+        f"below {held_out.LINEAR:g} times the head's error, by more than twice the bootstrap error "
+        "of the difference; the ridge must also be better than the median predictor by as much",
+        "the usual level of a test; for less than 5% another head is not worth a warning",
+        "--head ridge, or --head blend where the mean of both predictions is better than the ridge",
+        held_out.linear_is_better, "gap", pooled=True, per_target=True,
+    ),
+    Cause(
         "stuck-at-median", "error", "error",
         "the std of the predictions over that of the targets, where the run does not learn",
         f"less than {stopped_early.CONSTANT:.0%}", SANE,
@@ -219,6 +230,25 @@ CAUSES: tuple[Cause, ...] = (
         "the share of columns that are the same for all sampled training rows",
         f"{inputs.CONSTANT_SHARE:.0%}", f"{SANE}: real features have none",
         "another layer", inputs.columns_constant, "inputs",
+    ),
+    Cause(
+        "targets-at-both-ends", "note", "note",
+        f"the errors of the {held_out.END:.0%} of rows with the lowest and the highest targets",
+        f"on average {held_out.BIAS:.0%} of the range too high at the low end and too low at the "
+        f"high end, up to {held_out.FAR:.0%}; and {held_out.STEEP:g} times the error of rows a "
+        f"little further inside ({held_out.BESIDE[0]:.0%} to {held_out.BESIDE[1]:.0%} of the range "
+        "from an end)",
+        f"{SANE}: predictions that only shrink to the mean err 1.5 times as much at the ends, at "
+        "most 2.1 times by chance",
+        "the sine and the cosine of an angle as two targets", held_out.targets_at_both_ends,
+        "targets", pooled=True, per_target=True,
+    ),
+    Cause(
+        "predictions-out-of-range", "note", "note",
+        "how far predictions lie outside the range of the training targets",
+        "more than the std of the training targets", CONTRACT,
+        "look at those images; --scale-features, which clips features that lie far out",
+        held_out.predictions_out_of_range, "targets", pooled=True, per_target=True,
     ),
     Cause(
         "random-weights", "note", "note",

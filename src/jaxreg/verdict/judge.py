@@ -68,13 +68,13 @@ def conclude(
     return Verdict(healthy, text, [finding.named() for finding in grouped])
 
 
-def find(obs: Observed) -> tuple[list[Finding], str]:
+def find(obs: Observed, causes: Sequence[Cause] = CAUSES) -> tuple[list[Finding], str]:
     """The findings of one training, the most severe first, and what the errors ask for in short.
 
-    A check of one target is made for each target.
+    Only `causes` are looked for. A check of one target is made for each target.
     """
     there: list[tuple[Severity, Cause, Evidence, tuple[str, ...]]] = []
-    for cause in CAUSES:
+    for cause in causes:
         for one in obs.each if cause.per_target else (obs,):
             evidence = None if cause.check is None else cause.check(one)
             if evidence is not None:
@@ -84,15 +84,15 @@ def find(obs: Observed) -> tuple[list[Finding], str]:
                 there.append((evidence.severity or severity, cause, evidence, about))
     there.sort(key=lambda entry: ORDER.index(entry[0]))  # stable: keeps the table's order
     errors = [evidence.remedy for severity, _, evidence, _ in there if severity == "error"]
-    causes = [e.remedy for severity, c, e, _ in there if severity == "error" and not c.symptom]
-    asked = _together(causes or errors)
+    first = [e.remedy for severity, c, e, _ in there if severity == "error" and not c.symptom]
+    asked = _together(first or errors)
     findings = []
     for severity, cause, evidence, about in there:
         # one command removes all errors: without one of two faults the run still does not learn
         others = asked if severity == "error" else {}
         remedy = evidence.remedy
-        if others is asked and cause.symptom and causes and isinstance(remedy, str):
-            remedy = asked or causes[0]
+        if others is asked and cause.symptom and first and isinstance(remedy, str):
+            remedy = asked or first[0]
         command, numbers = _command(obs, remedy, others), dict(evidence.numbers)
         findings.append(Finding(cause.code, severity, evidence.sentence, command, numbers, about))
     change = errors[0] if errors and isinstance(errors[0], str) else options(asked)

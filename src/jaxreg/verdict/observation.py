@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -13,23 +13,11 @@ from jaxreg.head.apply import Activations, activations
 from jaxreg.head.state import State
 from jaxreg.train_config import TrainConfig
 from jaxreg.verdict.finding import Compared
+from jaxreg.verdict.shared_property import shared
 from jaxreg.verdict.short_training import FACTORS, NEAR, Probe, Rows, run_probe
 from jaxreg.verdict.small_ridge import small_ridge
 
 WORSE_THAN_RIDGE = 1.25  # times the ridge's error: such a run is examined further
-
-T = TypeVar("T")
-
-
-class shared(cached_property[T]):
-    """A cached property that is the same for each target of a training, so it is computed once."""
-
-    if not TYPE_CHECKING:
-
-        def __get__(self, obs, owner=None):
-            if obs is None or obs.whole is None:
-                return super().__get__(obs, owner)
-            return getattr(obs.whole, self.attrname)
 
 
 @dataclass(frozen=True)
@@ -103,11 +91,9 @@ class Observed:
     @cached_property
     def bootstrap(self) -> tuple[float, float]:
         """Validation MAE of the training median less the run's; its std over bootstrap draws."""
-        rows, blocks = self.validation, None
-        if self.sequential:
-            blocks = metrics.runs_of_rows(self.sequence[rows], self.order[rows])
+        rows = self.validation
         y, predictions = self.y[rows], self.predictions[rows]
-        return metrics.bootstrap_gain(y, predictions, self.median_for(rows), blocks)
+        return metrics.bootstrap_gain(y, predictions, self.median_for(rows), self.runs)
 
     @cached_property
     def gain(self) -> float:
@@ -133,6 +119,18 @@ class Observed:
     def validation(self) -> np.ndarray:
         """Row numbers of the validation rows."""
         return np.flatnonzero(self.labels == "validation")
+
+    @property
+    def trained(self) -> np.ndarray:
+        """Row numbers that trained. In pooled predictions of folds that is every row."""
+        return self.train if len(self.train) else self.validation
+
+    @property
+    def runs(self) -> np.ndarray | None:
+        """Which validation rows are neighbours in time, as numbers of runs; None: none are."""
+        if not self.sequential:
+            return None
+        return metrics.runs_of_rows(self.sequence[self.validation], self.order[self.validation])
 
     @cached_property
     def finite(self) -> bool:
@@ -164,7 +162,7 @@ class Observed:
     @cached_property
     def median(self) -> np.ndarray:
         """(targets,) of the training rows."""
-        return np.median(self.y[self.train].astype(np.float64), axis=0)
+        return np.median(self.y[self.trained].astype(np.float64), axis=0)
 
     @cached_property
     def median_mae(self) -> float:

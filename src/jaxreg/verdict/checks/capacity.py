@@ -3,6 +3,7 @@
 import numpy as np
 
 from jaxreg.common.threads import threads_for
+from jaxreg.verdict.checks.held_out import AS_BASELINE
 from jaxreg.verdict.checks.stopped_early import overfit_curve
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
@@ -57,8 +58,7 @@ def overfit(obs: Observed) -> Evidence | None:
             f"the MAE is {obs.train_mae:.2g} on the training rows and {obs.mae:.2g} on the "
             f"validation rows; a ridge, which is simpler, reaches {ridge:.2g} there"
         )
-        simpler = {"head": "ridge", "scale_features": True, "seeds": 1}
-        return Evidence(sentence, simpler, {"gap": gap, "ridge": ridge})
+        return Evidence(sentence, AS_BASELINE, {"gap": gap, "ridge": ridge})
     if (curve := overfit_curve(obs)) is None:
         return None
     (rises, falls), best = curve, int(obs.state.best_epoch)

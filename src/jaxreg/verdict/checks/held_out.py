@@ -1,0 +1,108 @@
+"""Looks at the predictions that the score is of: beside a ridge's, and over their targets."""
+
+from typing import Any
+
+import numpy as np
+
+from jaxreg import metrics
+from jaxreg.verdict.finding import Evidence
+from jaxreg.verdict.observation import Observed
+
+LINEAR = 0.95  # of the head's error: a ridge below it is better
+MIXED = 0.98  # of the ridge's error: below it the mean of head and ridge is better than both
+FEWEST = 5  # rows at each end, and beside the ends
+END = 0.05  # share of the rows that an end has
+DENSE = 0.15  # of the range of the targets: the rows of an end lie within it
+BIAS, FAR = 0.1, 0.35  # of the range: the mean error of an end's rows, and their largest
+BESIDE = (0.1, 0.25)  # of the range, from the nearer end: rows that the ends are compared with
+STEEP = 2.3  # times their error
+
+AS_BASELINE = {"head": "ridge", "components": None, "scale_features": True, "seeds": 1}
+"""The settings of the ridge that a run is compared with."""
+
+
+def linear_is_better(obs: Observed) -> Evidence | None:
+    """A ridge on the same features has a clearly lower error than the head."""
+    if obs.mae is None or obs.ridge is None or obs.ridge_mae is None:
+        return None
+    rows, ridge = obs.validation, obs.ridge[obs.validation]
+    y, head = obs.y[rows], obs.predictions[rows]
+    gain, error = metrics.bootstrap_gain(y, ridge, head, obs.runs)
+    over_median = metrics.bootstrap_gain(y, ridge, obs.median_for(rows), obs.runs)
+    if obs.ridge_mae > LINEAR * obs.mae or gain < 2 * error or over_median[0] < 2 * over_median[1]:
+        return None
+    share = gain / obs.mae
+    sentence = (
+        f"a ridge on the same features has an MAE of {obs.ridge_mae:.3g}, {share:.0%} below the "
+        f"head's {obs.mae:.3g} (the difference is {gain:.2g} ± {error:.1g})"
+    )
+    mixed = float(np.abs((head + ridge) / 2 - y).mean())
+    for_all = obs.whole is None or all(map(_ridge_leads, obs.whole.each))
+    remedy: dict[str, Any] = AS_BASELINE if for_all else AS_BASELINE | {"target": obs.targets}
+    if obs.config.head != "blend" and (mixed < MIXED * obs.ridge_mae or not for_all):
+        # a blend has a share for each target
+        remedy = {"head": "blend", "scale_features": True, "scale_target": True}
+    numbers = {"ridge": obs.ridge_mae, "head": obs.mae, "gain": gain, "gain_error": error}
+    return Evidence(sentence, remedy, numbers)
+
+
+def _ridge_leads(obs: Observed) -> bool:
+    return obs.mae is not None and obs.ridge_mae is not None and obs.ridge_mae < obs.mae
+
+
+def targets_at_both_ends(obs: Observed) -> Evidence | None:
+    """Predictions are far too high at the low end of the targets, and far too low at the high end.
+
+    A prediction that shrinks to the mean errs more and more towards both ends. For a target that
+    starts again, as an angle does, images at both ends are alike: there the error is a step.
+    """
+    if obs.mae is None:
+        return None
+    y, predictions = (a[obs.validation, 0].astype(np.float64) for a in (obs.y, obs.predictions))
+    trained = obs.y[obs.trained, 0]
+    low, high = float(trained.min()), float(trained.max())
+    span, few = high - low, max(FEWEST, round(END * len(y)))
+    if span <= 0 or len(y) < 2 * few:
+        return None
+    error, place = (predictions - y) / span, np.argsort(y, kind="stable")
+    first, last = place[:few], place[-few:]
+    inside = np.minimum(y - low, high - y) / span
+    beside = (inside > BESIDE[0]) & (inside < BESIDE[1])
+    if beside.sum() < FEWEST or max(inside[first].max(), inside[last].max()) > DENSE:
+        return None
+    too_high, too_low = float(error[first].mean()), float(-error[last].mean())
+    at_ends = float(np.abs(error[np.r_[first, last]]).mean())
+    next_to_them = float(np.abs(error[beside]).mean())
+    farthest = min(error[first].max(), -error[last].min())
+    if min(too_high, too_low) < BIAS or farthest < FAR or at_ends < STEEP * next_to_them:
+        return None
+    sentence = (
+        f"predictions are {too_high * span:.3g} too high for targets up to {y[first].max():.4g} "
+        f"and {too_low * span:.3g} too low from {y[last].min():.4g} on, on average; a little "
+        f"further inside the error is {next_to_them * span:.3g}. Targets that start again, as "
+        f"angles do, have images that are alike at {low:.4g} and {high:.4g}"
+    )
+    remedy = f"give the sine and the cosine of such a target as two columns, then: {obs.extract}"
+    numbers = {"low": too_high * span, "high": -too_low * span, "inside": next_to_them * span}
+    return Evidence(sentence, remedy, numbers)
+
+
+def predictions_out_of_range(obs: Observed) -> Evidence | None:
+    """Predictions leave the range of the training targets by more than their std."""
+    rows = np.flatnonzero(np.isin(obs.labels, ("validation", "test")))
+    predictions = obs.predictions[rows, 0].astype(np.float64)
+    trained = obs.y[obs.trained, 0].astype(np.float64)
+    low, high, std = float(trained.min()), float(trained.max()), float(trained.std())
+    beyond = np.maximum(low - predictions, predictions - high)
+    if not np.isfinite(predictions).all() or not std or not (beyond > std).any():
+        return None
+    farthest, count = int(beyond.argmax()), int((beyond > std).sum())
+    sentence = (
+        f"{count} of {len(rows)} predictions leave the range of the training targets ({low:.4g} to "
+        f"{high:.4g}) by more than their std ({std:.3g}); row {rows[farthest]} has "
+        f"{predictions[farthest]:.4g}"
+    )
+    numbers = {"rows": count, "farthest": float(predictions[farthest]), "low": low, "high": high}
+    if not obs.config.scale_features:
+        return Evidence(sentence, {"scale_features": True}, numbers)
+    return Evidence(sentence, f"look at the image of row {rows[farthest]}", numbers)
