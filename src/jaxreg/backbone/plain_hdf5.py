@@ -15,12 +15,7 @@ from h5py import h5l, h5o  # pyright: ignore[reportAttributeAccessIssue] (compil
 
 _MOST_OBJECTS = 200_000  # groups and arrays
 
-_PACKINGS = {
-    h5py.h5z.FILTER_DEFLATE: True,  # whether it makes bytes fewer
-    h5py.h5z.FILTER_LZF: True,
-    h5py.h5z.FILTER_SHUFFLE: False,
-    h5py.h5z.FILTER_FLETCHER32: False,
-}
+_MOST_DEEP = 100  # groups within each other
 _NUMBERS = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM)
 _NAME_LISTS = ("layer_names", "weight_names")  # a long one has a number at the end of each part
 
@@ -29,7 +24,7 @@ class UnusableFile(Exception):
     """The reason why a weights file is not read."""
 
 
-def copy_plain(file: Any, target: Path, room: int) -> str | None:
+def copy_plain(file: Any, target: Path) -> str | None:
     """Check all objects of an open HDF5 file, then copy them, and return its `model_config`.
 
     Groups and arrays are copied, and the attributes that name layers and arrays.
@@ -37,7 +32,6 @@ def copy_plain(file: Any, target: Path, room: int) -> str | None:
     Args:
         file: open for reading.
         target: where the copy is made.
-        room: the bytes that its packed arrays may come to.
 
     Raises:
         UnusableFile: an object is no plain array whose numbers all lie in the file.
@@ -46,8 +40,7 @@ def copy_plain(file: Any, target: Path, room: int) -> str | None:
     with h5py.File(file, "r") as source, h5py.File(target, "w") as copy:
         if source.userblock_size:
             raise UnusableFile("other bytes lie before its HDF5")
-        objects = list(_plain_objects(source, size, room))
-        for name, item in objects:
+        for name, item in list(_plain_objects(source, size)):
             if isinstance(item, h5py.Group):
                 made = copy.require_group(name)
             else:
@@ -60,46 +53,42 @@ def copy_plain(file: Any, target: Path, room: int) -> str | None:
         return config.decode() if isinstance(config, bytes) else str(config)
 
 
-def _plain_objects(
-    file: h5py.File, size: int, room: int
-) -> Iterator[tuple[bytes, h5py.Group | h5py.Dataset]]:
+def _plain_objects(file: h5py.File, size: int) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
     """Every group and array, by path, checked; parents come before what is in them.
 
-    `size` is that of the file in bytes; `room` is what its packed arrays may come to.
+    `size` is that of the file in bytes.
     """
     seen: set[int] = set()
-    plain = packed = 0
-    waiting: list[tuple[bytes, Any]] = [(b"/", h5o.open(file.id, b"/"))]
+    declared = 0
+    waiting: list[tuple[str, Any]] = [("/", h5o.open(file.id, b"/"))]
     while waiting:
         path, opened = waiting.pop()
-        name = path.decode("utf-8", "backslashreplace").lstrip("/")
         address = h5o.get_info(opened).addr
         if address in seen:
-            raise UnusableFile(f"{name} is the same object as another name in it")
+            raise UnusableFile(f"{path} is the same object as another name in it")
         seen.add(address)
         if isinstance(opened, h5py.h5g.GroupID):
             if len(opened) + len(waiting) + len(seen) > _MOST_OBJECTS:
                 raise UnusableFile(f"it holds more than {_MOST_OBJECTS:,} groups and arrays")
+            if path.count("/") > _MOST_DEEP:
+                raise UnusableFile(f"it holds more than {_MOST_DEEP} groups within each other")
             yield path, h5py.Group(opened)
             for key in opened:
+                child = f"{path.rstrip('/')}/{key.decode()}"
                 if opened.links.get_info(key).type != h5l.TYPE_HARD:
-                    child = key.decode("utf-8", "backslashreplace")
-                    raise UnusableFile(f"{name}/{child} is a link to another place".lstrip("/"))
-                waiting.append((path.rstrip(b"/") + b"/" + key, h5o.open(opened, key)))
+                    raise UnusableFile(f"{child} is a link to another place")
+                waiting.append((child, h5o.open(opened, key)))
         elif isinstance(opened, h5py.h5d.DatasetID):
-            count, is_packed = _checked_bytes(name, opened, size, room)
-            plain, packed = plain + count * (not is_packed), packed + count * is_packed
-            if plain > size or packed > room:
+            declared += _checked_bytes(path, opened, size)
+            if declared > size:
                 raise UnusableFile(f"its arrays declare more bytes than it has ({size:,})")
             yield path, h5py.Dataset(opened)
         else:
-            raise UnusableFile(f"{name} is neither a group nor an array")
+            raise UnusableFile(f"{path} is neither a group nor an array")
 
 
-def _checked_bytes(
-    name: str, dataset: h5py.h5d.DatasetID, size: int, room: int
-) -> tuple[int, bool]:
-    """The bytes of an array whose numbers all lie in the file, and whether they are packed there.
+def _checked_bytes(name: str, dataset: h5py.h5d.DatasetID, size: int) -> int:
+    """The bytes of an array whose numbers all lie in the file.
 
     The layout comes first: to ask for the shape of a view opens what it is a view of.
     """
@@ -109,9 +98,8 @@ def _checked_bytes(
         raise UnusableFile(f"{name} is a view of other arrays (a virtual dataset)")
     if layout.get_external_count():
         raise UnusableFile(f"{name} keeps its numbers in another file (external storage)")
-    filters = [layout.get_filter(place)[0] for place in range(layout.get_nfilters())]
-    if unknown := [number for number in filters if number not in _PACKINGS]:
-        raise UnusableFile(f"{name} is packed by filter {unknown[0]}, not by gzip or LZF")
+    if layout.get_nfilters():
+        raise UnusableFile(f"{name} is packed (by filter {layout.get_filter(0)[0]} of HDF5)")
     numbers = dataset.get_type()
     if numbers.get_class() not in _NUMBERS:
         raise UnusableFile(f"{name} does not hold plain numbers")
@@ -120,22 +108,35 @@ def _checked_bytes(
         raise UnusableFile(f"{name} is an array without a shape")
     shape = space.get_simple_extent_dims()
     declared = math.prod(shape) * numbers.get_size()
-    most, stored = size, declared
-    is_packed = any(_PACKINGS[number] for number in filters)
+    if declared > size:
+        raise UnusableFile(f"{name} declares {declared:,} bytes, and the file has {size:,}")
+    whole = True
     if kind == h5py.h5d.CHUNKED:
-        chunk = layout.get_chunk()
-        chunks = math.prod(-(-side // part) for side, part in zip(shape, chunk, strict=True))
-        most = room if is_packed else size
-        stored = chunks * math.prod(chunk) * numbers.get_size()
-        if dataset.get_num_chunks() != chunks:
-            raise UnusableFile(f"{name} does not have all its numbers in the file")
+        whole = _chunks_are_whole(dataset, shape, layout.get_chunk(), size)
     elif kind == h5py.h5d.CONTIGUOUS and declared:
         offset = dataset.get_offset()
-        if offset is None or offset + declared > size or dataset.get_storage_size() < declared:
-            raise UnusableFile(f"{name} does not have all its numbers in the file")
-    if max(declared, stored) > most:
-        raise UnusableFile(f"{name} declares {declared:,} bytes, and the file has {size:,}")
-    return declared, is_packed
+        whole = offset is not None and offset + declared <= size
+        whole = whole and dataset.get_storage_size() == declared
+    if not whole:
+        raise UnusableFile(f"{name} does not have all its numbers in the file")
+    return declared
+
+
+def _chunks_are_whole(
+    dataset: h5py.h5d.DatasetID, shape: tuple[int, ...], chunk: tuple[int, ...], size: int
+) -> bool:
+    """Whether every chunk is in the file. HDF5 does not fill what a short chunk lacks."""
+    wanted = math.prod(-(-side // part) for side, part in zip(shape, chunk, strict=True))
+    bytes_each = math.prod(chunk) * dataset.get_type().get_size()
+    if dataset.get_num_chunks() != wanted:
+        return False
+    sound: list[bool] = []
+    dataset.chunk_iter(
+        lambda stored: sound.append(
+            stored.size == bytes_each and stored.byte_offset + bytes_each <= size
+        )
+    )
+    return len(sound) == wanted and all(sound)
 
 
 def _kept_attributes(item: h5py.Group | h5py.Dataset) -> Iterator[tuple[str, Any]]:

@@ -4,6 +4,7 @@ A damaged file can crash the HDF5 library or keep it busy for ever. Then only th
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -99,12 +100,14 @@ def main(source: str, target: str, identity: str) -> int:
                 raise UnusableFile("it has changed since it was identified")
             room = _FREE_BYTES + _MOST_UNPACKED * os.fstat(file.fileno()).st_size
             _limit_process(_MOST_ADDRESSES + room)
-            _copy(file, Path(target), room)
+            _copy(file, Path(target), min(room, MOST_BYTES))
     except UnusableFile as error:
         reason = str(error)
     except Exception as error:  # zipfile, its packings and h5py raise anything
         what = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         reason = f"damaged, or no file of Keras ({what})"
+        if os.strerror(errno.ENOSPC) in str(error):
+            reason = f"there is no space for a copy of it in {Path(target).parent.parent}"
     else:
         return 0
     print(" ".join(reason.split()).encode("ascii", "backslashreplace").decode()[:500])
@@ -130,13 +133,13 @@ def _copy(file: BufferedReader, target: Path, room: int) -> None:
                 raise UnusableFile("the config.json in it is not the object that Keras writes")
             _refuse_code({**model, "compile_config": None})
             with (
-                _member(archive, "model.weights.h5", min(room, MOST_BYTES)) as packed,
+                _member(archive, "model.weights.h5", room) as packed,
                 tempfile.TemporaryFile(dir=target.parent) as unpacked,
             ):
                 shutil.copyfileobj(packed, unpacked)
-                copy_plain(unpacked, target, room)
+                copy_plain(unpacked, target)
     elif start == b"\x89HDF\r\n\x1a\n":
-        if (config := copy_plain(file, target, room)) is not None:
+        if (config := copy_plain(file, target)) is not None:
             _refuse_code(parse_json(config))
     else:
         raise UnusableFile("damaged, or no file of Keras (it begins as neither HDF5 nor a zip)")

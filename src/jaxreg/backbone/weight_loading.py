@@ -16,6 +16,7 @@ import numpy as np
 from jaxreg.backbone.registry import Backbone
 from jaxreg.backbone.weight_copy import plain_copy
 from jaxreg.backbone.weights import WeightsSource
+from jaxreg.common.files import open_regular
 from jaxreg.errors import InputError
 
 _NEUTRAL = {
@@ -119,7 +120,7 @@ def _made_for_imagenet(path: Path, copy: Path, backbone: Backbone) -> bool:
 
     Then it is Keras' own file, or the layers that the file lists have a second Rescaling.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
     if digest.hexdigest() == backbone.imagenet.hash:
         return True
