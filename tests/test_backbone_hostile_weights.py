@@ -112,13 +112,30 @@ def never_written(file: h5py.File) -> None:
 
 
 def packed(file: h5py.File) -> None:
-    file.create_dataset(PLACE, data=KERNEL, compression="gzip")
+    file.create_dataset(PLACE, data=KERNEL, chunks=KERNEL.shape, compression="gzip")
 
 
 def packed_too_short(file: h5py.File) -> None:
     """HDF5 would give whatever was in memory for the rest."""
     packed(file)
     file[PLACE].id.write_direct_chunk((0, 0, 0, 0), zlib.compress(b"1234"))
+
+
+def packed_bomb(file: h5py.File) -> None:
+    """A chunk of 384 bytes that unpacks to 100 MB."""
+    packed(file)
+    file[PLACE].id.write_direct_chunk((0, 0, 0, 0), zlib.compress(bytes(10**8), 1))
+
+
+def packed_zeros(file: h5py.File) -> None:
+    """100 MB in half a megabyte, as declared."""
+    options = {"compression": "gzip", "chunks": (25_000_000,)}
+    array = file.create_dataset(PLACE, (25_000_000,), "f4", **options)
+    array.id.write_direct_chunk((0,), zlib.compress(bytes(10**8), 1))
+
+
+def other_filter(file: h5py.File) -> None:
+    file.create_dataset(PLACE, data=KERNEL.astype("i4"), chunks=True, scaleoffset=7)
 
 
 def short_chunk(file: h5py.File) -> None:
@@ -157,8 +174,10 @@ HOSTILE: dict[str, tuple[Make, str]] = {
         lambda file: file.create_dataset(PLACE, (10**12,), "f4"),
         "declares 4,000,000,000,000 bytes, and the file has",
     ),
-    "packed": (packed, f"{PLACE} is packed .by filter 1 of HDF5"),
-    "packed_too_short": (packed_too_short, f"{PLACE} is packed"),
+    "packed_too_short": (packed_too_short, "does not have all its numbers in the file"),
+    "packed_bomb": (packed_bomb, "does not have all its numbers in the file"),
+    "packed_zeros": (packed_zeros, "declares 100,000,000 bytes, and the file has"),
+    "other_filter": (other_filter, r"is packed by the filters \[6\]"),
     "short_chunk": (short_chunk, "does not have all its numbers in the file"),
     "deep": (deep, "more than 100 groups within each other"),
     "name_of_bytes": (lambda file: file.create_group(b"\xff\xfe"), "UnicodeDecodeError"),
@@ -182,8 +201,16 @@ def test_what_is_checked_in_hdf5_is_checked_in_a_keras_file(tmp_path: Path) -> N
 
 
 def test_chunks_and_a_packed_keras_file_are_read(tmp_path: Path) -> None:
-    content = hdf5(lambda file: file.create_dataset(PLACE, data=KERNEL, chunks=(3, 2, 2, 2)))
-    assert np.array_equal(read(tmp_path / "x.weights.h5", content), KERNEL)
+    ways: list[dict[str, Any]] = [
+        {},
+        {"fletcher32": True},
+        {"compression": "gzip", "shuffle": True},
+        {"compression": "gzip", "fletcher32": True},
+    ]
+    for options in ways:
+        chunked = {"chunks": (3, 2, 2, 2), **options}
+        content = hdf5(lambda file, o=chunked: file.create_dataset(PLACE, data=KERNEL, **o))
+        assert np.array_equal(read(tmp_path / "x.weights.h5", content), KERNEL)
     for packing in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA):
         content = keras_zip(hdf5(plain), packing=packing)
         assert np.array_equal(read(tmp_path / "x.keras", content), KERNEL)
@@ -314,7 +341,7 @@ def _mutate(folder: Path, seed: int, count: int) -> dict[str, int]:
         file["conv2d"].attrs["weight_names"] = [b"conv2d/kernel:0"]
 
     def chunked(file: h5py.File) -> None:
-        file.create_dataset(PLACE, data=KERNEL, chunks=KERNEL.shape)
+        file.create_dataset(PLACE, data=KERNEL, chunks=KERNEL.shape, fletcher32=True)
 
     files = {
         "a.weights.h5": hdf5(plain),

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -296,6 +297,14 @@ def test_an_unknown_dataset_gets_the_nearest_name(cache: Cache) -> None:
     (cache.root / "datasets" / "broken.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match="is damaged or not a dataset"):
         read_dataset(cache, "broken")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_a_dataset_that_is_no_file_is_refused_at_once(cache: Cache) -> None:
+    write_dataset(cache, dataset("drive", ["a"], DIGESTS[:1]))
+    os.mkfifo(cache.root / "datasets" / "pipe.parquet")
+    with pytest.raises(InputError, match=r"pipe.parquet is damaged or not .* a FIFO"):
+        read_dataset(cache, "pipe")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxreg.common.files import open_regular
+from jaxreg.common.files import file_sha256, open_regular
 
 
 def test_a_regular_file_is_opened_also_through_a_link(tmp_path: Path) -> None:
@@ -13,6 +13,9 @@ def test_a_regular_file_is_opened_also_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("a")
     with open_regular(tmp_path / "link", limit=7) as file:
         assert file.read() == b"content"
+    # echo -n content | sha256sum
+    digest = "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73"
+    assert file_sha256(tmp_path / "link") == digest
 
 
 def test_special_files_and_folders_are_refused_at_once(tmp_path: Path) -> None:

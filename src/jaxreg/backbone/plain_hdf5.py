@@ -5,7 +5,8 @@ HDF5 lets an array lie in another file, be a view of other arrays, or need a plu
 
 import math
 import os
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from h5py import h5l, h5o  # pyright: ignore[reportAttributeAccessIssue] (compil
 _MOST_OBJECTS = 200_000  # groups and arrays
 
 _MOST_DEEP = 100  # groups within each other
+_SHUFFLE, _GZIP, _SUM = h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_FLETCHER32
 _NUMBERS = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM)
 _NAME_LISTS = ("layer_names", "weight_names")  # a long one has a number at the end of each part
 
@@ -24,7 +26,7 @@ class UnusableFile(Exception):
     """The reason why a weights file is not read."""
 
 
-def copy_plain(file: Any, target: Path) -> str | None:
+def copy_plain(file: Any, target: Path, room: int) -> str | None:
     """Check all objects of an open HDF5 file, then copy them, and return its `model_config`.
 
     Groups and arrays are copied, and the attributes that name layers and arrays.
@@ -32,6 +34,7 @@ def copy_plain(file: Any, target: Path) -> str | None:
     Args:
         file: open for reading.
         target: where the copy is made.
+        room: the bytes that its packed arrays may come to.
 
     Raises:
         UnusableFile: an object is no plain array whose numbers all lie in the file.
@@ -40,7 +43,7 @@ def copy_plain(file: Any, target: Path) -> str | None:
     with h5py.File(file, "r") as source, h5py.File(target, "w") as copy:
         if source.userblock_size:
             raise UnusableFile("other bytes lie before its HDF5")
-        for name, item in list(_plain_objects(source, size)):
+        for name, item in list(_plain_objects(source, size, room)):
             if isinstance(item, h5py.Group):
                 made = copy.require_group(name)
             else:
@@ -53,13 +56,15 @@ def copy_plain(file: Any, target: Path) -> str | None:
         return config.decode() if isinstance(config, bytes) else str(config)
 
 
-def _plain_objects(file: h5py.File, size: int) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
+def _plain_objects(
+    file: h5py.File, size: int, room: int
+) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
     """Every group and array, by path, checked; parents come before what is in them.
 
     `size` is that of the file in bytes.
     """
     seen: set[int] = set()
-    declared = 0
+    declared = {False: 0, True: 0}  # bytes, by whether they are packed in the file
     waiting: list[tuple[str, Any]] = [("/", h5o.open(file.id, b"/"))]
     while waiting:
         path, opened = waiting.pop()
@@ -79,16 +84,19 @@ def _plain_objects(file: h5py.File, size: int) -> Iterator[tuple[str, h5py.Group
                     raise UnusableFile(f"{child} is a link to another place")
                 waiting.append((child, h5o.open(opened, key)))
         elif isinstance(opened, h5py.h5d.DatasetID):
-            declared += _checked_bytes(path, opened, size)
-            if declared > size:
+            packed, count = _checked_bytes(path, opened, size, room)
+            declared[packed] += count
+            if declared[False] > size or declared[True] > room:
                 raise UnusableFile(f"its arrays declare more bytes than it has ({size:,})")
             yield path, h5py.Dataset(opened)
         else:
             raise UnusableFile(f"{path} is neither a group nor an array")
 
 
-def _checked_bytes(name: str, dataset: h5py.h5d.DatasetID, size: int) -> int:
-    """The bytes of an array whose numbers all lie in the file.
+def _checked_bytes(
+    name: str, dataset: h5py.h5d.DatasetID, size: int, room: int
+) -> tuple[bool, int]:
+    """Whether an array whose numbers all lie in the file is packed there, and its bytes.
 
     The layout comes first: to ask for the shape of a view opens what it is a view of.
     """
@@ -98,8 +106,9 @@ def _checked_bytes(name: str, dataset: h5py.h5d.DatasetID, size: int) -> int:
         raise UnusableFile(f"{name} is a view of other arrays (a virtual dataset)")
     if layout.get_external_count():
         raise UnusableFile(f"{name} keeps its numbers in another file (external storage)")
-    if layout.get_nfilters():
-        raise UnusableFile(f"{name} is packed (by filter {layout.get_filter(0)[0]} of HDF5)")
+    filters = [layout.get_filter(place)[0] for place in range(layout.get_nfilters())]
+    if filters != [each for each in (_SHUFFLE, _GZIP, _SUM) if each in filters]:
+        raise UnusableFile(f"{name} is packed by the filters {filters} of HDF5, not by gzip")
     numbers = dataset.get_type()
     if numbers.get_class() not in _NUMBERS:
         raise UnusableFile(f"{name} does not hold plain numbers")
@@ -108,35 +117,49 @@ def _checked_bytes(name: str, dataset: h5py.h5d.DatasetID, size: int) -> int:
         raise UnusableFile(f"{name} is an array without a shape")
     shape = space.get_simple_extent_dims()
     declared = math.prod(shape) * numbers.get_size()
-    if declared > size:
+    most = room if _GZIP in filters else size
+    if declared > most:
         raise UnusableFile(f"{name} declares {declared:,} bytes, and the file has {size:,}")
     whole = True
     if kind == h5py.h5d.CHUNKED:
-        whole = _chunks_are_whole(dataset, shape, layout.get_chunk(), size)
+        whole = _chunks_are_whole(dataset, shape, layout.get_chunk(), filters, most)
     elif kind == h5py.h5d.CONTIGUOUS and declared:
         offset = dataset.get_offset()
         whole = offset is not None and offset + declared <= size
         whole = whole and dataset.get_storage_size() == declared
     if not whole:
         raise UnusableFile(f"{name} does not have all its numbers in the file")
-    return declared
+    return _GZIP in filters, declared
 
 
 def _chunks_are_whole(
-    dataset: h5py.h5d.DatasetID, shape: tuple[int, ...], chunk: tuple[int, ...], size: int
+    dataset: h5py.h5d.DatasetID,
+    shape: tuple[int, ...],
+    chunk: tuple[int, ...],
+    filters: Sequence[int],
+    most: int,
 ) -> bool:
-    """Whether every chunk is in the file. HDF5 does not fill what a short chunk lacks."""
+    """Whether every chunk is in the file, and comes to as many bytes as it should.
+
+    If one comes to less, HDF5 gives whatever was in memory for the rest.
+    """
     wanted = math.prod(-(-side // part) for side, part in zip(shape, chunk, strict=True))
     bytes_each = math.prod(chunk) * dataset.get_type().get_size()
-    if dataset.get_num_chunks() != wanted:
+    if dataset.get_num_chunks() != wanted or bytes_each > most:
         return False
-    sound: list[bool] = []
-    dataset.chunk_iter(
-        lambda stored: sound.append(
-            stored.size == bytes_each and stored.byte_offset + bytes_each <= size
-        )
-    )
-    return len(sound) == wanted and all(sound)
+    stored: list[Any] = []
+    dataset.chunk_iter(stored.append)
+    for place in stored:
+        if place.filter_mask:
+            return False
+        count = place.size - 4 * (_SUM in filters)
+        if _GZIP in filters:
+            unpacked = zlib.decompressobj()
+            packed = dataset.read_direct_chunk(place.chunk_offset)[1][:count]
+            count = len(unpacked.decompress(packed, bytes_each + 1))
+        if count != bytes_each:
+            return False
+    return len(stored) == wanted
 
 
 def _kept_attributes(item: h5py.Group | h5py.Dataset) -> Iterator[tuple[str, Any]]:

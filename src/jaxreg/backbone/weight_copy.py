@@ -137,9 +137,9 @@ def _copy(file: BufferedReader, target: Path, room: int) -> None:
                 tempfile.TemporaryFile(dir=target.parent) as unpacked,
             ):
                 shutil.copyfileobj(packed, unpacked)
-                copy_plain(unpacked, target)
+                copy_plain(unpacked, target, room)
     elif start == b"\x89HDF\r\n\x1a\n":
-        if (config := copy_plain(file, target)) is not None:
+        if (config := copy_plain(file, target, room)) is not None:
             _refuse_code(parse_json(config))
     else:
         raise UnusableFile("damaged, or no file of Keras (it begins as neither HDF5 nor a zip)")

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
-from jaxreg.common.files import remove, write_whole
-from jaxreg.common.json_files import FORMAT, check_format, content_digest
+from jaxreg.common.files import open_regular, remove, write_whole
+from jaxreg.common.json_files import FORMAT, check_format, content_digest, parse_json
 from jaxreg.config_io import command_line, from_json, to_json
 from jaxreg.errors import InputError, nearest
 from jaxreg.extract_config import ExtractConfig, SourceOptions
@@ -223,9 +223,12 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
         )
     again = f"jaxreg extract SOURCE --name {name}"
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with (
+            open_regular(path) as opened,
+            pq.ParquetFile(opened, page_checksum_verification=True) as file,
+        ):
             table = file.read()
-        metadata = json.loads((table.schema.metadata or {})[b"jaxreg"])
+        metadata = parse_json((table.schema.metadata or {})[b"jaxreg"])
         again = _again(metadata["source"], name, cache.root)
         check_format(path, metadata["format"], again)
         plain: dict[str, Any] = {name: metadata[name] for name in _PLAIN}

@@ -1,6 +1,7 @@
 """Whole files or none for all that jaxreg writes; regular files only for all that it reads."""
 
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -62,6 +63,12 @@ def open_regular(path: Path, limit: int | None = None) -> BufferedReader:
     except OSError:
         os.close(handle)
         raise
+
+
+def file_sha256(path: Path, limit: int | None = None) -> str:
+    """64 hex digits for a file of any size. Raises OSError as `open_regular`."""
+    with open_regular(path, limit) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_whole(path: Path, content: bytes) -> None:

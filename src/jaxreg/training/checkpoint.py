@@ -5,7 +5,6 @@ state is, and holds the SHA-256 of its files; it is written last, so a checkpoin
 with other bytes, is not whole.
 """
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +17,7 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from jaxreg.common.files import make_folder
+from jaxreg.common.files import file_sha256, make_folder
 from jaxreg.common.json_files import read_json, write_json
 from jaxreg.errors import InputError
 from jaxreg.training.resume import Record, refuse_differences
@@ -170,10 +169,7 @@ def _named_leaves(state: Any) -> list[tuple[str, Any]]:
 
 def _digests(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
-    }
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
 
 
 def _check_format(path: Path, proof: dict[str, Any]) -> None:

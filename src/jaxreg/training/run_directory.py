@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxreg.common.files import make_folder, safe_name, write_whole
+from jaxreg.common.files import file_sha256, make_folder, safe_name, write_whole
 from jaxreg.common.json_files import load_json, read_json, write_json
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
@@ -116,7 +116,7 @@ class RunDirectory:
         paths = [self.path / "history.csv", self.path / "predictions.parquet"]
         paths += [self.path / "report.html", *sorted((self.path / "plots").glob("*.png"))]
         return {
-            path.relative_to(self.path).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            path.relative_to(self.path).as_posix(): file_sha256(path)
             for path in paths
             if path.is_file()
         }
