@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import zipfile
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
@@ -80,12 +81,11 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     file = tmp_path / "labels.csv"
     file.write_text("image,y\na.png,1\n")
 
-    def refuse(path: Path) -> bytes:
+    def refuse(path: Path, limit: int) -> BufferedReader:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(
-        Path, "read_bytes", refuse
-    )  # root may read anything, so chmod is not enough
+    # root may read anything, so chmod is not enough
+    monkeypatch.setattr("jaxreg.sources.csvfile.open_regular", refuse)
     assert refusal(file).startswith(f"cannot read {file}: Permission denied")
 
 

@@ -1,5 +1,6 @@
 """Parquet tables with paths or bytes of images."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -135,3 +136,18 @@ def test_damage_below_the_footer_is_named_when_it_is_met(tmp_path):
         with pytest.raises(InputError, match=r"labels\.parquet is damaged"):
             examples.images[199]
     assert examples.images[1] == images[1]
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_damaged(tmp_path):
+    rng = np.random.default_rng(0)
+    images = [rng.bytes(20_000) for _ in range(300)]
+    file = parquet(tmp_path, {"image": images, "y": list(range(300))}, row_group_size=100)
+    examples = open_source(file)
+    os.truncate(file, 4096)
+    with pytest.raises(InputError, match="is damaged"):
+        examples.images[299]
+
+
+def test_a_fifo_is_no_table(tmp_path):
+    os.mkfifo(tmp_path / "x.parquet")
+    assert "not a regular file" in refusal(tmp_path / "x.parquet")

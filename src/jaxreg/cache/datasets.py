@@ -21,7 +21,7 @@ from jaxreg.common.json_files import FORMAT, check_format, content_digest, parse
 from jaxreg.config_io import command_line, from_json, to_json
 from jaxreg.errors import InputError, nearest
 from jaxreg.extract_config import ExtractConfig, SourceOptions
-from jaxreg.sources.examples import RESERVED, Examples
+from jaxreg.sources.examples import WRITTEN, Examples, is_reserved
 from jaxreg.sources.source_file import SourceFile
 
 _PLAIN = ("source", "feature_set", "sequential", "opened")
@@ -61,7 +61,7 @@ class Dataset:
     @property
     def source_columns(self) -> list[str]:
         """The names of the columns that the source brought."""
-        return [name for name in self.table.column_names if name not in RESERVED]
+        return [name for name in self.table.column_names if not is_reserved(name)]
 
     @property
     def numeric_columns(self) -> list[str]:
@@ -139,6 +139,7 @@ def make_dataset(
     if examples.paths is not None:
         fields["path"] = pa.array(examples.paths, pa.string())
     fields |= zip(examples.columns.column_names, examples.columns.columns, strict=True)
+    fields |= {WRITTEN + name: text for name, text in examples.written.items()}
     usable = pa.array([digest is not None for digest in digests])
     return Dataset(
         name=name,

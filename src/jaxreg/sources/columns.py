@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jaxreg.sources.examples import RESERVED
+from jaxreg.sources.as_written import Columns
+from jaxreg.sources.examples import RESERVED, WRITTEN
 from jaxreg.sources.naming import unique
 
 _BOOKKEEPING = re.compile(
@@ -17,13 +18,14 @@ _BOOKKEEPING = re.compile(
 )
 
 
-def scalar_columns(table: pa.Table) -> tuple[pa.Table, list[str]]:
+def scalar_columns(read: Columns) -> tuple[Columns, list[str]]:
     """The columns of numbers, booleans, strings and times, and the names of the others.
 
-    Dictionaries become their values. Decimals and columns without any value become float64. All
-    kinds of string become plain string.
+    Dictionaries become their values. Decimals become float64 and keep their text; columns without
+    any value become float64. All kinds of string become plain string.
     """
-    kept, dropped = {}, []
+    table = read.values
+    kept, text, dropped = {}, dict(read.text), []
     for name, column in zip(table.column_names, table.columns, strict=True):
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
@@ -31,7 +33,10 @@ def scalar_columns(table: pa.Table) -> tuple[pa.Table, list[str]]:
             dropped.append(name)
         else:
             kept[name] = column.cast(kind)
-    return pa.table(kept) if kept else no_columns(table.num_rows), dropped
+            if pa.types.is_decimal(column.type):
+                text[name] = column.cast(pa.string())
+    values = pa.table(kept) if kept else no_columns(table.num_rows)
+    return Columns(values, text, read.notes), dropped
 
 
 def no_columns(count: int) -> pa.Table:
@@ -113,7 +118,8 @@ def without_reserved(
     A column serves if the dataset's column of that name comes from it, as `id` from the ids.
     """
     left = [n for n in table.column_names if not (n in names and n in serving)]
-    renamed = [f"source.{name}" if name in names else name for name in left]
+    taken = [name for name in left if name in names or name.startswith(WRITTEN)]
+    renamed = [f"source.{name}" if name in taken else name for name in left]
     return table.select(left).rename_columns(unique(renamed))
 
 

@@ -1,17 +1,33 @@
-"""CSV files: UTF-8 text, commas, one header line."""
+"""CSV files: text with one header line, separated by commas, semicolons, tabs or bars."""
 
 import codecs
 import csv
 import io
-from collections.abc import Collection, Sequence
+import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
+from jaxreg.common.files import open_regular
 from jaxreg.errors import InputError
+from jaxreg.sources.as_written import Columns, numbers_with_comma, pc
 from jaxreg.sources.naming import is_image_name
+
+LARGEST = 2 * 10**9  # bytes of a CSV file; its text, rows and columns are in memory together
+SEPARATORS = ",;\t|"
+LOOKED_AT = 20  # rows that decide what separates the columns
+_BYTE_ORDER_MARKS = (  # UTF-32 first: its mark begins as that of UTF-16
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+)
 
 
 @dataclass(frozen=True)
@@ -22,32 +38,31 @@ class CsvFile:
     data: bytes  # UTF-8 without a byte order mark or blank first lines
     first: tuple[str, ...]  # the cells of the first row, without blanks around them
     first_lines: int  # lines that the first row takes
+    separator: str
+    notes: tuple[str, ...] = ()  # sentences for the user
 
     @classmethod
     def read(cls, path: Path) -> "CsvFile":
-        """Raises InputError for an empty file, another encoding or another separator."""
-        data = path.read_bytes().removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n")
-        try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            raise InputError(
-                f"{path} is not UTF-8 text: byte 0x{data[error.start]:02x} on line {line}",
-                remedy="save it as UTF-8 (as by `iconv -f LATIN1 -t UTF-8`)",
-            ) from None
+        """UTF-8, or UTF-16 and UTF-32 as spreadsheets write them.
+
+        Raises:
+            InputError: an empty file, or another encoding.
+            OSError: no regular file, or more than LARGEST bytes.
+        """
+        with open_regular(path, LARGEST) as file:
+            text = _decoded(path, file.read()).lstrip("\r\n")
         if not text.strip():
             raise InputError(f"{path} is empty", expected="a header line, then one line per image")
-        rows = csv.reader(io.StringIO(text))
         try:
+            separator = _separator(text)
+            rows = csv.reader(io.StringIO(text), delimiter=separator)
             first = tuple(cell.strip() for cell in next(rows))
+            first_lines = rows.line_num
+            text = _without_empty_end(text, separator)
+            text, notes = _without_cut_line(path, text, separator, len(first))
         except csv.Error as error:
             raise InputError(f"{path} is not a CSV file: {error}") from None
-        if len(first) == 1 and (found := next((c for c in ";\t|" if c in first[0]), None)):
-            raise InputError(
-                f"{path} seems to be separated by {found!r}: its first line is {first[0]!r}",
-                expected="commas between the columns, a point in decimal numbers",
-            )
-        return cls(path, data, first, rows.line_num)
+        return cls(path, text.encode(), first, first_lines, separator, notes)
 
     def header(self) -> list[str]:
         """The columns' names; one without a name (as pandas writes its index) is `unnamed_<place>`.
@@ -57,38 +72,117 @@ class CsvFile:
         """
         if any(is_image_name(cell) for cell in self.first):
             raise InputError(
-                f"{self.path} has no header line: it begins with {','.join(self.first)!r}",
+                f"{self.path} has no header line: it begins with "
+                f"{self.separator.join(self.first)!r}",
                 expected="the columns' names in the first line, as image,target",
             )
-        names = [name or f"unnamed_{place}" for place, name in enumerate(self.first)]
-        if repeated := next((name for name in names if names.count(name) > 1), None):
-            raise InputError(
-                f"{self.path} has two columns named {repeated!r}", expected="names that differ"
-            )
-        return names
+        return column_names(self.path, self.first)
 
-    def table(
-        self, names: Sequence[str], *, header: bool = True, as_text: Collection[str | None] = ()
-    ) -> pa.Table:
-        """All rows, with types by their values; a column with any text holds strings.
+    def table(self, names: Sequence[str], *, header: bool = True) -> Columns:
+        """All rows but empty ones, with types by their values and the text as written.
 
-        Columns in `as_text` are never read as numbers: an id 007 stays 007.
+        A column with any text holds strings. Decimal commas are read where no other reading is
+        possible.
 
         Raises:
             InputError: a row has more or fewer cells than there are names.
         """
+        text = self._read(names, header, {name: pa.string() for name in names})
+        values = self._read(names, header, {})
+        cells = list(map(pc.utf8_trim_whitespace, text.columns))
+        filled = pc.not_equal(cells[0], "")
+        for column in cells[1:]:
+            filled = pc.or_(filled, pc.not_equal(column, ""))
+        values = values.filter(filled)
+        texts = {n: column.filter(filled) for n, column in zip(names, cells, strict=True)}
+        quoted = self.separator == ","  # there a comma in a number may part thousands
+        numbers, notes = numbers_with_comma(values, texts, careful=quoted)
+        return Columns(numbers, texts, (*self.notes, *notes))
+
+    def _read(self, names: Sequence[str], header: bool, types: dict[str, pa.DataType]) -> pa.Table:
         try:
             return arrow_csv.read_csv(
                 pa.BufferReader(self.data),
                 read_options=arrow_csv.ReadOptions(
                     column_names=list(names), skip_rows=self.first_lines if header else 0
                 ),
-                parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
-                convert_options=arrow_csv.ConvertOptions(
-                    column_types={name: pa.string() for name in names if name in as_text}
+                parse_options=arrow_csv.ParseOptions(
+                    delimiter=self.separator, newlines_in_values=True
                 ),
+                convert_options=arrow_csv.ConvertOptions(column_types=types),
             )
         except pa.ArrowInvalid as error:
+            counts = re.search(r"Expected (\d+) columns, got (\d+)", str(error))
+            more = counts is not None and int(counts[2]) > int(counts[1])
+            comma = self.separator == "," and more
             raise InputError(
-                f"{self.path}: {error}", expected=f"{len(names)} columns in every row: {names}"
+                f"{self.path}: {error}",
+                expected=f"{len(names)} columns in every row: {list(names)}"
+                + ". The numbers may have a decimal comma, which ends a cell here" * comma,
+                remedy="write a decimal point, or semicolons between the columns" * comma,
             ) from None
+
+
+def column_names(path: Path, cells: Sequence[str]) -> list[str]:
+    """The names in a header; an empty cell is `unnamed_<place>`. InputError for a repeated one."""
+    names = [name or f"unnamed_{place}" for place, name in enumerate(cells)]
+    if repeated := next((name for name, count in Counter(names).items() if count > 1), None):
+        raise InputError(f"{path} has two columns named {repeated!r}", expected="names that differ")
+    return names
+
+
+def _decoded(path: Path, data: bytes) -> str:
+    encoding = next((name for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8")
+    if encoding == "utf-8" and b"\0" in data[:64]:  # UTF-16 without its mark
+        encoding = "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
+    try:
+        # a character that is cut off at the end is left out
+        return codecs.getincrementaldecoder(encoding)().decode(data)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path} is not {encoding[:6].upper()} text: byte 0x{data[error.start]:02x} "
+            f"on line {line}",
+            remedy="save it as UTF-8 (as by `iconv -f LATIN1 -t UTF-8`)",
+        ) from None
+
+
+def _separator(text: str) -> str:
+    """What gives the first rows the same number of cells, and the most of them; else a comma."""
+
+    def width(separator: str) -> int:
+        rows = csv.reader(io.StringIO(text), delimiter=separator)
+        widths = [len(row) for row in islice(rows, LOOKED_AT) if row]
+        if len(widths) > 2 and len(widths) < LOOKED_AT:
+            widths.pop()  # the last line may be cut off
+        return widths[0] if len(set(widths)) == 1 else 1
+
+    head = text[:100_000]
+    first = head.splitlines()[0]
+    possible = [separator for separator in SEPARATORS if separator in first]
+    best = max(possible, key=width, default=",")
+    if possible and width(best) == 1:  # no one fits: then it is what the header has most of
+        best = max(possible, key=first.count)
+    return best
+
+
+def _without_empty_end(text: str, separator: str) -> str:
+    """The text without the empty rows that spreadsheets write at the end."""
+    end = text.find("\n", len(text.rstrip(separator + " \t\r\n")))
+    return text if end < 0 else text[: end + 1]
+
+
+def _without_cut_line(
+    path: Path, text: str, separator: str, width: int
+) -> tuple[str, tuple[str, ...]]:
+    """The text without a last line that ends in the middle, and the note on it."""
+    place = max(text.rfind("\n"), text.rfind("\r")) + 1
+    last = text[place:]
+    if not place or not last.strip():
+        return text, ()
+    if len(next(csv.reader([last], delimiter=separator))) >= width:
+        return text, ()
+    if len(next(csv.reader([text[:place].splitlines()[-1]], delimiter=separator))) != width:
+        return text, ()  # other lines are short too, or the last row has several lines
+    note = f"the last line of {path} is cut off and was left out: {last[:80]!r}"
+    return text[:place], (note,)

@@ -1,7 +1,7 @@
 """Examples: the images of a source, to be read later, and the numbers that belong to them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ Image = Path | bytes | np.ndarray
 
 RESERVED = ("id", "digest", "order", "group", "path")
 """A dataset's own columns; a source's column of such a name is kept as `source.<name>`."""
+
+WRITTEN = "written."
+"""Before the name of a column: the dataset's column of its text, where numbers do not keep it."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Examples:
     bookkeeping: tuple[str, ...] = ()  # index, order, time: kept, never a default
     sequential: bool = False  # consecutive frames: neighbours are alike, so blocks is the split
     unusable: tuple[tuple[str, str], ...] = ()  # (id, reason) of examples that were left out
+    #: columns whose numbers merge or change their text → the text of each row, for splits
+    written: Mapping[str, pa.Array | pa.ChunkedArray] = field(default_factory=dict)
     files: tuple[SourceFile, ...] = ()  # that the numbers come from, as they were
     notes: tuple[str, ...] = ()  # sentences for the user, without a full stop: `note: …`
 
@@ -44,10 +49,17 @@ class Examples:
             values = getattr(self, name)
             if values is not None and len(values) != count:
                 raise ValueError(f"examples: {len(values)} {name} for {count} ids")
+        if any(len(text) != count for text in self.written.values()):
+            raise ValueError(f"examples: text for other than {count} ids")
         if len(set(self.ids)) != count:
             raise ValueError("examples: ids repeat")
-        if reserved := set(RESERVED) & set(self.columns.column_names):
+        if reserved := [name for name in self.columns.column_names if is_reserved(name)]:
             raise ValueError(f"examples: columns named {sorted(reserved)}")
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a column of that name is the dataset's own."""
+    return name in RESERVED or name.startswith(WRITTEN)

@@ -1,13 +1,21 @@
 """NumPy archives: `images`, `targets`, `ids`."""
 
+import lzma
+import math
+import tokenize
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Sequence
+from io import BufferedReader
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
 
+from jaxreg.common.files import open_regular
+from jaxreg.common.memory import bytes_text, free_memory
 from jaxreg.errors import InputError, nearest
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.columns import no_columns
@@ -16,6 +24,22 @@ from jaxreg.sources.in_memory import as_uint8, split_array
 from jaxreg.sources.naming import listed, row_id
 
 KNOWN = ("images", "targets", "ids")
+MOST_PACKED = 2000  # times; deflate packs up to 1032 times, a larger size is a false one
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    RuntimeError,
+    OverflowError,
+    NotImplementedError,
+    MemoryError,
+    KeyError,
+    TypeError,
+    SyntaxError,
+    tokenize.TokenError,
+)
+"""What damaged members raise in zipfile, its decompressors and NumPy's reader of headers."""
 
 
 def open_npz(path: Path, location: str, options: SourceOptions) -> Examples:
@@ -50,13 +74,14 @@ def read_archive(path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarra
         ValueError: the file is no archive, is damaged, or would have to be unpickled.
     """
     try:
-        with path.open("rb") as file:  # np.load itself leaves a broken file open
+        with open_regular(path) as file:  # np.load itself leaves a broken file open
             if file.read(2) not in (b"PK", b"\x93N"):  # NumPy's message would be about pickles
                 raise ValueError("it does not begin as an archive does")
             file.seek(0)
             archive = np.load(file, allow_pickle=False)
             if isinstance(archive, np.ndarray):
                 raise ValueError("it holds one array without a name")
+            _refuse_too_large(file, [name for name in wanted if name in archive])
             found = {name: archive[name] for name in wanted if name in archive}
             # a member that is no array comes as its bytes
             return {n: a for n, a in found.items() if isinstance(a, np.ndarray)}, archive.files
@@ -64,8 +89,42 @@ def read_archive(path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarra
         if "allow_pickle" in str(error):  # NumPy's message explains how to unpickle the file
             raise ValueError("it holds Python objects") from None
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise ValueError(str(error)) from error
+    except _DAMAGE as error:
+        raise ValueError(str(error) or "it is damaged") from error
+
+
+def _refuse_too_large(file: BufferedReader, names: Sequence[str]) -> None:
+    """Raise ValueError for arrays that their members cannot hold, or the memory cannot."""
+    total, free = 0, free_memory()
+    with zipfile.ZipFile(file) as archive:
+        for name in names:
+            member = archive.getinfo(name if name in archive.namelist() else f"{name}.npy")
+            if member.file_size > MOST_PACKED * max(member.compress_size, 1):
+                raise ValueError(f"{name} declares {bytes_text(member.file_size)}, which its bytes "
+                                 "cannot hold")  # fmt: skip
+            total += member.file_size
+            with archive.open(member) as array:
+                if (size := _declared(array)) is not None and size > member.file_size:
+                    raise ValueError(
+                        f"{name} declares {bytes_text(size)} and has {bytes_text(member.file_size)}"
+                    )
+    if total > free:
+        raise ValueError(f"its arrays have {bytes_text(total)}; {bytes_text(free)} are free")
+
+
+def _declared(array: IO[bytes]) -> int | None:
+    """The bytes that a member's header declares; None for one that is no array."""
+    if array.read(6) != b"\x93NUMPY":
+        return None
+    version, _ = array.read(2)
+    readers = {
+        1: np.lib.format.read_array_header_1_0,
+        2: np.lib.format.read_array_header_2_0,
+    }
+    if version not in readers:  # version 3 is for names of fields, which no array here has
+        raise ValueError(f"an array has the format {version}")
+    shape, _, dtype = readers[version](array)
+    return math.prod(shape) * dtype.itemsize
 
 
 def _load(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -135,6 +194,6 @@ def _ids(path: Path, arrays: dict[str, np.ndarray], count: int) -> tuple[str, ..
         )
     ids = tuple(map(str, array.tolist()))
     if len(set(ids)) != count:
-        repeated = next(name for name in ids if ids.count(name) > 1)
+        repeated = Counter(ids).most_common(1)[0][0]
         raise InputError(f"ids in {path} hold {repeated!r} more than once", expected="unique ids")
     return ids

@@ -10,9 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jaxreg.common.files import open_regular
 from jaxreg.errors import InputError
 
 BLOCK_ROWS = 64  # rows read at once
+BUFFER = 2**20  # bytes read at once, for each column
 KEPT_BLOCKS = 8  # in memory; reading threads are never so many blocks apart
 
 
@@ -29,13 +31,20 @@ def is_encoded(kind: pa.DataType) -> bool:
 def open_parquet(path: Path) -> pq.ParquetFile:
     """The open file; only its footer has been read.
 
+    The file is not mapped: a mapped file that shrinks ends the process.
+
     Raises:
         InputError: it is not a Parquet file.
+        OSError: it is no regular file.
     """
+    open_regular(path).close()  # a FIFO would hang
     try:
-        # without memory map and with pre-buffering a whole row group would come into memory
+        # without a buffer, or with pre-buffering, a whole row group would come into memory
         return pq.ParquetFile(
-            path, memory_map=True, pre_buffer=False, page_checksum_verification=True
+            path,
+            buffer_size=BUFFER,
+            pre_buffer=False,
+            page_checksum_verification=True,
         )
     except pa.ArrowInvalid as error:
         raise InputError(f"{path} is not a Parquet file, or is damaged: {error}") from None
@@ -118,6 +127,8 @@ class EncodedColumn:
                 left -= len(batch)
                 column = batch.column(0)
                 yield column.flatten()[0] if self._nested else column
+            if left:  # the file has shrunk
+                raise damaged(self._path, f"{left} rows are missing")
         except (pa.ArrowException, OSError) as error:
             raise damaged(self._path, error) from error
 

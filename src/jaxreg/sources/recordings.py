@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from jaxreg.errors import InputError
 from jaxreg.sources.columns import columns_together
@@ -73,6 +74,10 @@ def open_recordings(
         unusable=tuple(
             (f"{name}/{own}", why) for name, one in opened.items() for own, why in one.unusable
         ),
+        written={
+            name: _text(every, name)
+            for name in dict.fromkeys(name for one in every for name in one.written)
+        },
         notes=(*notes, *(note for one in every for note in one.notes)),
         files=tuple(file for one in every for file in one.files),
     )
@@ -84,6 +89,17 @@ def _names(folder: Path, found: Iterable[Path]) -> str:
 
 def _order(examples: Examples) -> np.ndarray:
     return np.arange(len(examples)) if examples.order is None else examples.order
+
+
+def _text(every: Sequence[Examples], name: str) -> pa.ChunkedArray:
+    """The text of a column in all recordings; where the numbers keep it, that of the numbers."""
+    found = [
+        one.written[name] if name in one.written
+        else one.columns[name] if name in one.columns.column_names
+        else pa.nulls(len(one), pa.string())
+        for one in every
+    ]  # fmt: skip
+    return columns_together([pa.table({name: text.cast(pa.string())}) for text in found])[name]
 
 
 def _shared(each: Iterable[Sequence[str]]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from jaxreg.errors import InputError, nearest
 from jaxreg.extract_config import SourceOptions
+from jaxreg.sources.as_written import Columns
 from jaxreg.sources.columns import (
     bookkeeping,
     missing,
@@ -19,7 +20,7 @@ from jaxreg.sources.columns import (
     without_reserved,
 )
 from jaxreg.sources.csvfile import CsvFile
-from jaxreg.sources.examples import Examples, Image
+from jaxreg.sources.examples import Examples, Image, is_reserved
 from jaxreg.sources.naming import is_image_name, listed, one_column, row_id, unique
 from jaxreg.sources.parquet import EncodedColumn, EncodedImages, damaged, is_encoded, open_parquet
 
@@ -29,9 +30,13 @@ LOOKED_AT = 300  # the first values of a column decide whether it holds images
 @dataclass(frozen=True)
 class _Table:
     path: Path
-    scalars: pa.Table
+    read: Columns
     encoded: tuple[str, ...] = ()  # columns of encoded images, not read yet
     dropped: tuple[str, ...] = ()  # columns that are neither
+
+    @property
+    def scalars(self) -> pa.Table:
+        return self.read.values
 
     @property
     def names(self) -> list[str]:
@@ -53,9 +58,8 @@ def open_csv_table(file: CsvFile, location: str, options: SourceOptions) -> Exam
     Raises:
         InputError: no rows, an unknown column, no clear image column, ids that repeat.
     """
-    text = {"id", options.id_column} - {options.order_column}  # an order 10 comes after 9
-    table = file.table(file.header(), as_text=text)
-    return _examples(_Table(file.path, scalar_columns(table)[0]), location, options)
+    read = file.table(file.header())
+    return _examples(_Table(file.path, scalar_columns(read)[0]), location, options)
 
 
 def open_parquet_table(path: Path, location: str, options: SourceOptions) -> Examples:
@@ -71,8 +75,8 @@ def open_parquet_table(path: Path, location: str, options: SourceOptions) -> Exa
         table = file.read(columns=others)
     except (pa.ArrowException, OSError) as error:
         raise damaged(path, error) from error
-    scalars, dropped = scalar_columns(table)
-    return _examples(_Table(path, scalars, encoded, tuple(dropped)), location, options)
+    read, dropped = scalar_columns(Columns(table))
+    return _examples(_Table(path, read, encoded, tuple(dropped)), location, options)
 
 
 def _examples(table: _Table, location: str, options: SourceOptions) -> Examples:
@@ -82,8 +86,8 @@ def _examples(table: _Table, location: str, options: SourceOptions) -> Examples:
     image_column = _image_column(table, options.image_column)
     images = (_encoded if image_column in table.encoded else _files)(table, image_column)
     ids, id_column = _ids(table, options.id_column, images.written)
-    order = _scalar(table, options.order_column, "--order-column")
-    group = _scalar(table, options.group_column, "--group-column")
+    order = _chosen(table, options.order_column, "--order-column", table.read.order)
+    group = _chosen(table, options.group_column, "--group-column", table.read.names)
 
     absent = {options.order_column: order, options.group_column: group}
     absent = {name: missing(column) for name, column in absent.items() if column is not None}
@@ -99,10 +103,17 @@ def _examples(table: _Table, location: str, options: SourceOptions) -> Examples:
     }
     serving = [name for name, column in comes_from.items() if column == name]
     columns = take(without_reserved(table.scalars, serving), keep)
+    renamed = {n: f"source.{n}" if is_reserved(n) else n for n in table.read.written}
+    written = {
+        renamed[name]: text.take(keep)
+        for name, text in table.read.written.items()
+        if renamed[name] in columns.column_names
+    }
     dropped = [name for name in (*table.encoded, *table.dropped) if name != image_column]
-    written = [images.written[row] for row in keep]
+    named = [images.written[row] for row in keep]
     folder = table.path.parent
-    paths = tuple(os.path.join(folder, name) if name else "" for name in written)
+    paths = tuple(os.path.join(folder, name) if name else "" for name in named)
+    serving = (id_column, options.group_column, options.order_column)
     return Examples(
         ids=tuple(ids[row] for row in keep),
         images=images.of(keep),
@@ -115,11 +126,13 @@ def _examples(table: _Table, location: str, options: SourceOptions) -> Examples:
             **({"dropped_columns": dropped} if dropped else {}),
         },
         order=None if order is None else ranks(order.take(keep)),
-        group=None if group is None else tuple(group.take(keep).cast(pa.string()).to_pylist()),
+        group=None if group is None else tuple(group.take(keep).to_pylist()),
         paths=paths if any(paths) else None,
-        bookkeeping=bookkeeping(columns, (id_column, options.group_column, options.order_column)),
+        bookkeeping=bookkeeping(columns, serving),
         sequential=order is not None,
         unusable=unusable,
+        written=written,
+        notes=(*table.read.notes, *table.read.notes_on_names((*serving, image_column))),
     )
 
 
@@ -138,9 +151,13 @@ def _usable(
 def _image_column(table: _Table, asked: str | None) -> str:
     if asked is not None:
         name = one_column(asked, table.names, "--image-column", str(table.path))
-        if name in table.encoded or pa.types.is_string(table.scalars[name].type):
+        if name in table.encoded:
             return name
         column = table.scalars[name]
+        kinds = (pa.types.is_string, pa.types.is_integer)
+        named = any(is_kind(column.type) for is_kind in kinds) or name in table.read.written
+        if named and not all(missing(column)):
+            return name
         held = "no value" if all(missing(column)) else column.type
         raise InputError(
             f"--image-column {name} of {table.path} holds {held}",
@@ -176,7 +193,7 @@ def _encoded(table: _Table, column: str) -> _Images:
 
 
 def _files(table: _Table, column: str) -> _Images:
-    cells = table.scalars[column]
+    cells = table.read.names(column)
     written = [cell.strip() if cell else None for cell in cells.to_pylist()]
     folder = table.path.parent
     return _Images(
@@ -188,7 +205,7 @@ def _ids(
     table: _Table, asked: str | None, written: Sequence[str | None]
 ) -> tuple[list[str], str | None]:
     """One id a row, and the column they come from (None: paths or row numbers)."""
-    chosen = _scalar(table, asked, "--id-column")
+    chosen = _chosen(table, asked, "--id-column", table.read.names)
     if chosen is not None:
         ids, flaw = _as_ids(chosen)
         if flaw:
@@ -198,7 +215,7 @@ def _ids(
             )
         return ids, asked
     if "id" in table.scalars.column_names:
-        ids, flaw = _as_ids(table.scalars["id"])
+        ids, flaw = _as_ids(table.read.names("id"))
         if not flaw:
             return ids, "id"
     return unique([name or row_id(row) for row, name in enumerate(written)]), None
@@ -209,7 +226,7 @@ def _as_ids(column: pa.ChunkedArray) -> tuple[list[str], str | None]:
     absent = missing(column)
     if any(absent):
         return [], f"has no value in row {absent.index(True)} (from 0)"
-    ids = column.cast(pa.string()).to_pylist()
+    ids = column.to_pylist()
     rows: dict[str, int] = {}
     for row, name in enumerate(ids):
         if rows.setdefault(name, row) != row:
@@ -217,8 +234,10 @@ def _as_ids(column: pa.ChunkedArray) -> tuple[list[str], str | None]:
     return ids, None
 
 
-def _scalar(table: _Table, name: str | None, flag: str) -> pa.ChunkedArray | None:
+def _chosen(
+    table: _Table, name: str | None, flag: str, read: Callable[[str], pa.ChunkedArray]
+) -> pa.ChunkedArray | None:
+    """What `read` gives for a column, None without one. InputError for one that is not there."""
     if name is None:
         return None
-    choices = table.scalars.column_names
-    return table.scalars[one_column(name, choices, flag, str(table.path))]
+    return read(one_column(name, table.scalars.column_names, flag, str(table.path)))

@@ -11,6 +11,7 @@ from jaxreg.common.files import open_regular
 from jaxreg.common.json_files import MOST_BYTES, parse_json
 from jaxreg.errors import InputError
 from jaxreg.extract_config import SourceOptions
+from jaxreg.sources.as_written import Columns
 from jaxreg.sources.columns import bookkeeping, from_rows, scalar_columns, without_reserved
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.naming import listed, one_column, unique
@@ -63,8 +64,8 @@ def open_tub(folder: Path, location: str, options: SourceOptions) -> Examples:
         why = f": {': '.join(unusable[0])}" if unusable else f", {left_out} deleted ones"
         raise InputError(f"the tub {folder} has no usable record{why}")
 
-    table, dropped = scalar_columns(from_rows(rows))
-    columns = without_reserved(table)
+    read, dropped = scalar_columns(Columns(from_rows(rows)))
+    columns = without_reserved(read.values)
     index = [row["_index"] for row in rows]
     paths = [images / row[image_column] for row in rows]
     sessions = [str(row.get("_session_id", "")) for row in rows]  # older tubs have none

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from jaxreg.errors import InputError
 from jaxreg.extract_config import SourceOptions
+from jaxreg.sources.as_written import Columns
 from jaxreg.sources.columns import bookkeeping, missing, scalar_columns, take, without_reserved
 from jaxreg.sources.csvfile import CsvFile
 from jaxreg.sources.examples import RESERVED, Examples
@@ -23,6 +24,17 @@ CORRECTION = 0.2  # steering units, as most solutions of the course add
 def is_driving_log(file: CsvFile) -> bool:
     """Whether the columns are Udacity's, by their header or, without one, by the first row."""
     return set(COLUMNS[:4]) <= set(file.first) or _is_row(file.first)
+
+
+def _is_row(cells: Sequence[str]) -> bool:
+    """Whether the cells are a row of a log without a header: three images, then numbers.
+
+    With a decimal comma they are more cells.
+    """
+    if len(cells) < len(COLUMNS) or not all(map(is_image_name, cells[:3])):
+        return False
+    numbers = [cell.replace(",", ".") for cell in cells[3:]]
+    return all(_is_number(cell) and math.isfinite(float(cell)) for cell in numbers)
 
 
 def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Examples:
@@ -42,15 +54,15 @@ def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Ex
         raise InputError(f"--steering-correction is {correction}", expected="a finite number")
     headerless = _is_row(file.first)
     names = list(COLUMNS) if headerless else file.header()
-    table = file.table(names, header=not headerless, as_text=CAMERAS)
-    steering = _steering(file.path, table)
+    read = file.table(names, header=not headerless)
+    steering = _steering(file.path, read.values)
 
     # a log without the side cameras has blanks in their columns
-    absent = {camera: missing(table[camera]) for camera in CAMERAS}
+    absent = {camera: missing(read.text[camera]) for camera in CAMERAS}
     cameras = [camera for camera in CAMERAS if not all(absent[camera])]
-    written = {camera: table[camera].to_pylist() for camera in cameras}
+    written = {camera: read.text[camera].to_pylist() for camera in cameras}
     unusable, rows, used, paths = [], [], [], []
-    for row in range(table.num_rows):
+    for row in range(read.values.num_rows):
         for camera in cameras:
             if absent[camera][row]:
                 unusable.append((f"row-{row:06d}.{camera}", f"no value in column {camera!r}"))
@@ -61,9 +73,10 @@ def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Ex
     if not rows:
         raise InputError(f"{file.path} names no image", expected="paths in center, left and right")
 
-    others, dropped = scalar_columns(table.drop_columns([*CAMERAS, "steering"]))
+    left = read.values.drop_columns([*CAMERAS, "steering"])
+    others, dropped = scalar_columns(Columns(left, read.text, read.notes))
     signs = np.array([CAMERAS[camera] for camera in used])
-    columns = take(without_reserved(others, names=(*RESERVED, "camera")), rows)
+    columns = take(without_reserved(others.values, names=(*RESERVED, "camera")), rows)
     columns = columns.append_column("steering", pa.array(steering[rows] + correction * signs))
     columns = columns.append_column("camera", pa.array(used))
     return Examples(
@@ -83,14 +96,13 @@ def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Ex
         bookkeeping=bookkeeping(columns),
         sequential=True,
         unusable=tuple(unusable),
+        written={
+            name: text.take(rows)
+            for name, text in others.written.items()
+            if name in columns.column_names
+        },
+        notes=(*read.notes, *others.notes_on_names(())),
     )
-
-
-def _is_row(cells: Sequence[str]) -> bool:
-    """Whether the cells are a row of a log without a header: three images, then numbers."""
-    if len(cells) != len(COLUMNS) or not all(map(is_image_name, cells[:3])):
-        return False
-    return all(_is_number(cell) and math.isfinite(float(cell)) for cell in cells[3:])
 
 
 def _steering(path: Path, table: pa.Table) -> np.ndarray:

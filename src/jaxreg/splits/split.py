@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jaxreg.errors import InputError, nearest
-from jaxreg.sources.examples import RESERVED
+from jaxreg.sources.examples import WRITTEN, is_reserved
 from jaxreg.splits.blocks import by_blocks, cut_runs, number_of_runs
 from jaxreg.splits.sides import LABEL, LEFT_OUT, TEST, TRAIN, VALIDATION, Split, places_of, share_of
 
@@ -167,7 +167,8 @@ def _by_group(
 def group_values(name: str, columns: pa.Table, group: Sequence[str] | None) -> np.ndarray:
     """The group of each row as a number from 0, in the order of the values.
 
-    Values of any type are names. Missing values and NaN are one value, the last.
+    Values of any type are names; the text that numbers do not keep counts, so 007 and 7 are two.
+    Missing values and NaN are one value, the last.
 
     Raises:
         InputError: there is no such column.
@@ -175,8 +176,9 @@ def group_values(name: str, columns: pa.Table, group: Sequence[str] | None) -> n
     if name == "group" and group is not None:
         return _dense_ranks(pa.array(group, pa.string()))
     if name in columns.column_names:
-        return _dense_ranks(columns[name])
-    candidates = [column for column in columns.column_names if column not in RESERVED]
+        text = WRITTEN + name
+        return _dense_ranks(columns[text if text in columns.column_names else name])
+    candidates = [column for column in columns.column_names if not is_reserved(column)]
     if group is not None:
         candidates.append("group")
     near = nearest(name, candidates)

@@ -1,0 +1,131 @@
+"""The text of columns: names such as 007 and 7 stay two, though they are one number."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+
+from jaxreg.sources.naming import natural_key
+
+pc: Any = pyarrow.compute  # its functions are made on import
+
+NAME_LIKE = r"^[+-]?(0\d+|\d+[eE]\+?\d+)$"  # 007, 1E2
+LONG = r"^[+-]?\d{16,}$"  # more digits than float64 holds
+_COMMA = r"^[+-]?\d*,\d+([eE][+-]?\d+)?$"
+_WHOLE = r"^[+-]?\d+$"
+_THOUSANDS = r"^[+-]?[1-9]\d{0,2},\d{3}$"  # 1,234 may be 1234
+_POINTS = r"^[+-]?\d{1,3}(\.\d{3})+$"  # beside decimal commas, 1.234 may be 1234
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table, and what their values do not keep."""
+
+    values: pa.Table
+    #: columns of text as written, without blanks around it
+    text: Mapping[str, pa.ChunkedArray] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    #: columns that the values would merge or change → (n,) text as written, null for no value
+    written: Mapping[str, pa.ChunkedArray] = field(init=False)
+
+    def __post_init__(self) -> None:
+        empty = pa.scalar(None, pa.string())
+        values = dict(zip(self.values.column_names, self.values.columns, strict=True))
+        lost = {
+            name: pc.if_else(pc.equal(text, ""), empty, text)
+            for name, text in self.text.items()
+            if name in values and _loses(values[name], text)
+        }
+        object.__setattr__(self, "written", lost)
+
+    def names(self, column: str) -> pa.ChunkedArray:
+        """The values of a column as names: its text as written, or the text of its values."""
+        return self.text[column] if column in self.text else self.values[column].cast(pa.string())
+
+    def order(self, column: str) -> pa.ChunkedArray:
+        """The values of a column to sort by: whole numbers too long for float64 are text."""
+        long = column in self.written and pc.all(
+            pc.match_substring_regex(self.written[column], LONG)
+        )
+        return self.written[column] if long and long.as_py() else self.values[column]
+
+    def notes_on_names(self, serving: Collection[str | None]) -> list[str]:
+        """A sentence on each column of numbers that look like names, but those `serving`."""
+        notes = []
+        for name, text in self.written.items():
+            like = text.filter(pc.match_substring_regex(text, f"{NAME_LIKE}|{LONG}"))
+            if name not in serving and len(like):
+                notes.append(
+                    f"column {name!r} has text that is a name or a number, as {like[0].as_py()!r}: "
+                    f"--target {name} uses the number, --split group:{name} the text"
+                )
+        return notes
+
+
+def _loses(values: pa.ChunkedArray, text: pa.ChunkedArray) -> bool:
+    if pa.types.is_string(values.type):
+        return False
+    there = pc.is_valid(values)
+    text, values = text.filter(there), values.filter(there)
+    if not len(text):
+        return False
+    if pc.count_distinct(text).as_py() > pc.count_distinct(values).as_py():
+        return True
+    if not pa.types.is_integer(values.type) and not pa.types.is_floating(values.type):
+        return False
+    pattern = f"{NAME_LIKE}|{LONG}" if pa.types.is_floating(values.type) else NAME_LIKE
+    return bool(pc.any(pc.match_substring_regex(text, pattern)).as_py())
+
+
+def numbers_with_comma(
+    values: pa.Table, text: Mapping[str, pa.ChunkedArray], *, careful: bool
+) -> tuple[pa.Table, tuple[str, ...]]:
+    """The values, with the columns of decimal commas as float64, and notes.
+
+    Args:
+        values, text: the same columns, as they were read and as they are written.
+        careful: `1,234` alone may be a thousand; such a column stays text.
+    """
+    columns = dict(zip(values.column_names, values.columns, strict=True))
+    commas, unclear = [], []
+    for name, column in columns.items():
+        if not pa.types.is_string(column.type):
+            continue
+        cells = text[name].filter(pc.not_equal(text[name], ""))
+        like = pc.match_substring_regex(cells, _COMMA)
+        if not len(cells) or not pc.any(like).as_py():
+            continue
+        if not pc.all(pc.or_(like, pc.match_substring_regex(cells, _WHOLE))).as_py():
+            continue
+        thousands = pc.match_substring_regex(cells.filter(like), _THOUSANDS)
+        if careful and pc.all(thousands).as_py():
+            unclear.append(name)
+            continue
+        commas.append(name)
+        dotted = pc.replace_substring(text[name], ",", ".")
+        empty = pa.scalar(None, pa.string())
+        columns[name] = pc.if_else(pc.equal(dotted, ""), empty, dotted).cast(pa.float64())
+    if commas:
+        for name, column in columns.items():
+            cells = text[name].filter(pc.not_equal(text[name], ""))
+            points = name not in commas and pa.types.is_floating(column.type) and len(cells)
+            if points and pc.all(pc.match_substring_regex(cells, _POINTS)).as_py():
+                columns[name] = text[name]
+                unclear.append(name)
+    notes = [f"columns with a decimal comma are read as numbers: {', '.join(commas)}"]
+    notes *= bool(commas)
+    notes += [
+        f"column {name!r} stays text: {text[name][0].as_py()!r} is a fraction or thousands"
+        for name in unclear
+    ]
+    return pa.table(columns), tuple(notes)
+
+
+def natural_ranks(names: Sequence[str]) -> np.ndarray:
+    """int64 (n,): ranks from 0 by `natural_key`; equal keys have equal ranks."""
+    keys = [natural_key(name) for name in names]
+    rank = {key: place for place, key in enumerate(sorted(set(keys)))}
+    return np.array([rank[key] for key in keys], np.int64)

@@ -1,0 +1,136 @@
+"""Names made of digits stay names; CSV files as other tools write them."""
+
+import codecs
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from jaxreg.cache.datasets import make_dataset
+from jaxreg.extract_config import ExtractConfig
+from jaxreg.sources import SourceOptions, open_source
+from jaxreg.splits.split import group_values
+from tables import csv, parquet, refusal
+
+NAMES = [
+    ["007", "7", "07"],
+    ["1E2", "10E1", "100"],
+    ["1.1", "1.10", "1.2"],
+    ["20240131123045000001", "20240131123045000002", "20240131123045000003"],
+    ["True", "true", "false"],
+    ["2024-01-01 00:00:00", "2024-01-01T00:00:00", "2024-01-02 00:00:00"],
+    ["NA", "1", "2"],
+]
+
+
+def table_of(names: list[str], column: str = "plot") -> str:
+    return f"image,y,{column}\n" + "".join(
+        f"{n}.png,{n / 2},{name}\n" for n, name in enumerate(names)
+    )
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_groups_are_text_as_written(tmp_path, names):
+    file = csv(tmp_path, table_of(names))
+    assert open_source(file, SourceOptions(group_column="plot")).group == tuple(names)
+    assert open_source(file, SourceOptions(id_column="plot")).ids == tuple(names)
+
+
+@pytest.mark.parametrize("names", NAMES[:-1])
+@pytest.mark.parametrize("column", ["plot", "group"])
+def test_a_split_by_any_column_finds_the_text(tmp_path, names, column):
+    examples = open_source(csv(tmp_path, table_of(names, column)))
+    dataset = make_dataset(
+        "t", examples, ["0" * 64] * 3, feature_set="f", columns=(), opened="t.csv",
+        options=SourceOptions(), settings=ExtractConfig(),
+    )  # fmt: skip
+    kept = "source.group" if column == "group" else column
+    assert len(set(group_values(kept, dataset.table, None).tolist())) == 3
+    assert [n for n in dataset.source_columns if n.startswith("written.")] == []
+
+
+def test_a_column_of_names_is_still_a_target_and_a_note_says_both(tmp_path):
+    examples = open_source(csv(tmp_path, "image,plot\na.png,007\nb.png,8\n"))
+    assert examples.columns["plot"].to_pylist() == [7, 8]
+    assert examples.written["plot"].to_pylist() == ["007", "8"]
+    assert examples.notes == (
+        "column 'plot' has text that is a name or a number, as '007': "
+        "--target plot uses the number, --split group:plot the text",
+    )
+
+
+def test_plain_numbers_need_no_text(tmp_path):
+    examples = open_source(csv(tmp_path, "image,y,n\na.png,0.50,0\nb.png,1e-3,10\nc.png,,-3\n"))
+    assert (examples.written, examples.notes) == ({}, ())
+
+
+def test_decimals_of_parquet_keep_their_digits(tmp_path):
+    numbers = ["12345678901234567.01", "12345678901234567.02"]
+    column = pa.array(numbers).cast(pa.decimal128(20, 2))
+    file = parquet(tmp_path, {"image": ["a.png", "b.png"], "plot": column})
+    assert open_source(file, SourceOptions(group_column="plot")).group == tuple(numbers)
+    assert open_source(file).written["plot"].to_pylist() == numbers
+
+
+def test_a_column_of_the_datasets_own_prefix_is_renamed(tmp_path):
+    examples = open_source(csv(tmp_path, "image,written.y\na.png,1\n"))
+    assert examples.columns.column_names == ["image", "source.written.y"]
+
+
+# as other tools write them
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "image;y;n\na.png;0,5;1\nb.png;1,25;2\n",
+        "image\ty\tn\na.png\t0.5\t1\nb.png\t1.25\t2\n",
+        "image|y|n\na.png|0.5|1\nb.png|1.25|2\n",
+        'image,y,n\na.png,"0,5",1\nb.png,"1,25",2\n',
+        "image,y,n\na.png,0.5,1\nb.png,1.25,2\n,,\n , ,\n",
+        "image,y,n\na.png,0.5,1\nb.png,1.25,2\nc.pn",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "utf-16-le"])
+def test_separators_encodings_and_ends(tmp_path, content, encoding):
+    examples = open_source(csv(tmp_path, content.encode(encoding)))
+    assert examples.ids == ("a.png", "b.png")
+    assert examples.columns["y"].to_pylist() == [0.5, 1.25]
+    assert examples.columns["n"].to_pylist() == [1, 2]
+    assert any("cut off" in note for note in examples.notes) == content.endswith("c.pn")
+
+
+def test_utf_16_of_the_other_byte_order(tmp_path):
+    content = codecs.BOM_UTF16_BE + "image,name\na.png,é\n".encode("utf-16-be")
+    assert open_source(csv(tmp_path, content)).columns["name"].to_pylist() == ["é"]
+
+
+def test_thousands_are_not_read_as_fractions(tmp_path):
+    examples = open_source(csv(tmp_path, 'image,y\na.png,"1,234"\nb.png,"2,500"\n'))
+    assert examples.columns["y"].to_pylist() == ["1,234", "2,500"]
+    assert "'1,234' is a fraction or thousands" in examples.notes[0]
+    examples = open_source(csv(tmp_path, "image;y;z\na.png;0,5;1.234\nb.png;1,5;2.500\n"))
+    assert examples.columns["z"].to_pylist() == ["1.234", "2.500"]
+
+
+def test_a_decimal_comma_that_ends_a_cell_is_named(tmp_path):
+    assert "decimal comma" in refusal(csv(tmp_path, "image,y\na.png,0,5\nb.png,1,5\n"))
+
+
+def test_ten_thousand_columns(tmp_path):
+    names = [f"c{number}" for number in range(10_000)]
+    file = csv(tmp_path, f"image,{','.join(names)}\na.png{',1' * 10_000}\n")
+    assert open_source(file).columns.num_columns == 10_001
+
+
+def test_an_array_that_declares_more_than_it_has_is_refused(tmp_path):
+    import io
+    import zipfile
+
+    header = io.BytesIO()
+    shape = {"descr": "|u1", "fortran_order": False, "shape": (4, 100_000, 100_000, 3)}
+    np.lib.format.write_array_header_1_0(header, shape)
+    file = tmp_path / "x.npz"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("images.npy", header.getvalue() + b"0" * 100)
+    assert "images declares 120 GB" in refusal(file)
