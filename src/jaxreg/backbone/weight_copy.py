@@ -31,7 +31,7 @@ _MOST_CONFIG = 64_000_000  # bytes of a model's config.json
 _FREE_BYTES = 64_000_000  # what a file of any size may unpack to
 _MOST_UNPACKED = 20  # bytes for each packed one beyond that; weights hardly shrink
 _MOST_ADDRESSES = 4 * 2**30  # bytes of the process, beside what the file may unpack to
-_SECONDS = 120.0  # for a file of any size, and
+_SECONDS = 30.0  # for a file of any size, and
 _SLOWEST = 5_000_000  # bytes a second beyond that
 _PROGRAM = f"import sys; from {__name__} import main; sys.exit(main(*sys.argv[1:]))"
 
