@@ -17,9 +17,10 @@ from jaxreg.cache.parts import list_parts
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
+from jaxreg.extract_config import WHOLE
 from jaxreg.extraction import pipeline
 from jaxreg.extraction.pipeline import Task, extract
-from jaxreg.extraction.reader import Sample
+from jaxreg.extraction.reader import Reader, Sample, read_ahead
 from jaxreg.sources import pixels
 
 FEATURE_SET = "test-features"
@@ -250,18 +251,22 @@ def test_a_batch_larger_than_a_part_is_cut(tmp_path) -> None:
     assert sorted(sizes) == [476, 1024]
 
 
-def test_large_images_are_read_few_ahead(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("jaxreg.extraction.reader.AHEAD_BYTES", 1000)
-    monkeypatch.setattr("jaxreg.extraction.pipeline.BATCH_BYTES", 600)
-    batches = []
+@pytest.mark.parametrize(("large", "most"), [(96, 2), (95, 1)])
+def test_decoded_pixels_that_wait_are_bounded(monkeypatch, large: int, most: int) -> None:
+    monkeypatch.setattr("jaxreg.extraction.reader.AHEAD_PIXELS", 200)  # two images of 96 pixels
+    monkeypatch.setattr("jaxreg.extraction.reader.LARGE_PIXELS", large)
+    images = drawn(12)
+    reader = Reader({AVG: set()}, set(), 1, WHOLE)
+    held, take = [], reader.room.take
 
-    class Watching(MeanEngine):
-        def features(self, images):
-            batches.append(len(images))
-            return super().features(images)
+    def watched(row: int, count: int) -> None:
+        take(row, count)
+        held.append(len(reader.room._taken))
 
-    extract(Task(drawn(20), Cache(tmp_path), FEATURE_SET, [AVG]), Watching)  # 288 bytes each
-    assert set(batches) == {3, 2}
+    monkeypatch.setattr(reader.room, "take", watched)
+    read = list(read_ahead(reader, images, 6))
+    assert [item.digest for item in read] == [pixels.digest(image) for image in images]
+    assert max(held) <= most + 1  # the image that is needed next always has room
 
 
 def test_parts_come_later_and_later(monkeypatch) -> None:
@@ -311,7 +316,8 @@ def test_sigkill_at_random_moments_loses_at_most_the_open_part(tmp_path) -> None
         import sys, time
         sys.path.insert(0, sys.argv[2])
         from test_extraction import MeanEngine, FEATURE_SET, AVG, drawn
-        from jaxreg.extraction import pipeline
+        from jaxreg.extract_config import WHOLE
+from jaxreg.extraction import pipeline
         from jaxreg.cache.store import Cache
         from pathlib import Path
         pipeline.FIRST_PART_SECONDS = pipeline.LAST_PART_SECONDS = 0.0

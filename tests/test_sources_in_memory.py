@@ -10,7 +10,8 @@ from PIL import Image
 
 from jaxreg.errors import InputError
 from jaxreg.sources import open_source
-from jaxreg.sources.in_memory import as_uint8, images_of
+from jaxreg.sources.depth import as_uint8
+from jaxreg.sources.in_memory import images_of
 from jaxreg.sources.pixels import decode
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)

@@ -3,6 +3,7 @@
 The group of each field is its box in `--help`. config_io.py reads and writes settings.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,6 +88,9 @@ class ExtractConfig:
     preprocess: Literal["keras", "unit"] = setting(
         "keras", "Features", "keras for the preprocessing of the backbone, unit for x / 255"
     )
+    range: tuple[float, float] | None = setting(
+        None, "Features", "values that become 0 and 255, of pixels of more than 8 bits"
+    )
     layers: tuple[str, ...] = setting((), "Features", "layers, such as mixed0; by default the last")
     pool: str = setting("avg", "Features", "pool of each layer: avg, max or grid:RxC")
     views: tuple[str, ...] = setting(("identity",), "Features", "identity, or identity mirror")
@@ -108,6 +112,10 @@ class ExtractConfig:
         if self.size is not None and self.size != "native":
             sound = all(1 <= side <= MOST_SIDE for side in self.size)
             require(sound, "size", self.size, f"height and width, from 1 to {MOST_SIDE} pixels")
+        if self.range is not None:
+            low, high = self.range
+            fits = -math.inf < low < high < math.inf
+            require(fits, "range", self.range, "two numbers, the lower one first")
         require(0 <= self.max_failed <= 1, "max_failed", self.max_failed, "from 0 to 1")
         for name in ("preprocess", "engine", "precision", "dtype"):
             require_choice(self, name)

@@ -15,6 +15,7 @@ class ExtractKeywords(TypedDict, total=False):
     weights: str
     size: tuple[int, int] | Literal["native"] | None
     preprocess: Literal["keras", "unit"]
+    range: tuple[float, float] | None
     layers: Names
     pool: str
     views: Names

@@ -140,6 +140,7 @@ class TrainedRun:
             self.columns,
             dtype=self.config["dtype"],
             smallest=smallest_image(self.recipe),
+            limits=self.recipe.range,
             on_damage=lambda path: say(f"damaged, set aside and computed again: {path}"),
         )
         outcome = extract(task, engine, should_stop=should_stop, on_progress=on_progress)

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -102,6 +103,7 @@ class Recipe:
     decode: int = DECODE
     engine: str | None = None  # only below float32, where engines differ
     quantized: str | None = None  # int8: SHA-256 of the quantized model that the feature set keeps
+    range: tuple[float, float] | None = None  # values of deep pixels that become 0 and 255
 
     def __post_init__(self) -> None:
         for name in (self.backbone, self.weights_tag):  # parts of a folder's name
@@ -115,6 +117,8 @@ class Recipe:
             raise ValueError("recipe: the engine counts below float32, and only there")
         if self.quantized is not None and self.precision != "int8":
             raise ValueError("recipe: only int8 has a quantized model")
+        if self.range is not None and not -math.inf < self.range[0] < self.range[1] < math.inf:
+            raise ValueError(f"recipe: no range {self.range}")
 
     @property
     def fingerprint(self) -> str:
@@ -138,8 +142,11 @@ class Recipe:
         fields = dataclasses.asdict(self)
         fields["size"] = "native" if self.size is None else list(self.size)
         del fields["weights_tag"]
-        if self.quantized is None:  # a later field: feature sets without it keep their names
-            del fields["quantized"]
+        for later in ("quantized", "range"):  # feature sets without them keep their names
+            if fields[later] is None:
+                del fields[later]
+        if self.range is not None:
+            fields["range"] = list(self.range)
         return fields
 
     @classmethod
@@ -151,7 +158,8 @@ class Recipe:
         """
         try:
             size = None if fields["size"] == "native" else tuple(fields["size"])
-            recipe = cls(**{**fields, "size": size}, weights_tag=weights_tag)
+            limits = tuple(map(float, fields["range"])) if "range" in fields else None
+            recipe = cls(**{**fields, "size": size, "range": limits}, weights_tag=weights_tag)
             found = recipe.feature_set
         except (LookupError, TypeError, ValueError) as error:
             raise InputError(

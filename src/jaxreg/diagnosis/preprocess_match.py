@@ -34,7 +34,7 @@ def preprocessing(
     examples = open_source(source, SourceOptions())
     for note in examples.notes:
         say(f"note: {note}")
-    images = list(Sample(examples.images, IMAGES, smallest_image(recipe)))
+    images = list(Sample(examples.images, IMAGES, smallest_image(recipe), limits=recipe.range))
     if not images:
         raise InputError(f"no image of {source} can be used", expected="at least one")
     known = subject.experiment.cache.feature_set_record(recipe.feature_set)["weights_path"]

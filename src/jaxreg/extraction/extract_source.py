@@ -96,6 +96,7 @@ class ExtractionJob:
             dtype=settings.dtype,
             batch_size=settings.batch_size,
             smallest=smallest_image(recipe),
+            limits=recipe.range,
             shard=self.shard,
             on_damage=lambda path: self.say(f"damaged, set aside and computed again: {path}"),
         )
@@ -119,6 +120,8 @@ class ExtractionJob:
                 f"stopped after {outcome.computed} images; their features are kept",
                 remedy="the same command goes on from here",
             )
+        if recipe.range is None and outcome.depth and outcome.depth.note:
+            self.say(f"note: {outcome.depth.note}")
         if recipe.precision == "int8":
             self._warn_of_range(outcome)
         joined = outcome if self.shard.whole else join_shares(self.task, outcome)
@@ -135,7 +138,9 @@ class ExtractionJob:
         count = min(CALIBRATION_IMAGES, len(self.examples))
         self.say(f"calibrating int8 on {count} of the images")
         smallest = smallest_image(wanted)
-        return Sample(self.examples.images, CALIBRATION_IMAGES, smallest, self.settings.views)
+        return Sample(
+            self.examples.images, CALIBRATION_IMAGES, smallest, self.settings.views, wanted.range
+        )
 
     def _warn_of_range(self, outcome: Outcome) -> None:
         """Warn of images computed now that are unlike those that int8 was calibrated on."""

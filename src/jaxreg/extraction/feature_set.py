@@ -152,6 +152,7 @@ def _recipe(chosen: ExtractConfig, weights: WeightsSource) -> Recipe:
         backbone=backbone,
         size=_size(chosen, backbone),
         preprocess=chosen.preprocess,
+        range=None if chosen.range is None else (float(chosen.range[0]), float(chosen.range[1])),
         precision=chosen.precision,
         engine=None if chosen.precision == "float32" else "openvino",
     )

@@ -17,6 +17,7 @@ from jaxreg.extract_config import WHOLE, Shard
 from jaxreg.extraction.engine_queue import Batch, EngineQueue, Features, Shown
 from jaxreg.extraction.reader import Reader, ReadImage, read_ahead
 from jaxreg.sources import pixels
+from jaxreg.sources.depth import Depth, Range
 from jaxreg.sources.examples import Image
 
 PART_IMAGES = 1024  # a part is closed at so many images,
@@ -36,6 +37,7 @@ class Task:
     dtype: str = "float32"  # of new columns; one that is there keeps its own
     batch_size: int = 64
     smallest: int = 1  # pixels each way that an image needs
+    limits: Range | None = None  # values of deep pixels that become 0 and 255
     shard: Shard = WHOLE  # images of other shares get their digest and nothing more
     on_damage: Callable[[Path], None] = lambda path: None  # gets each part that is set aside
 
@@ -71,6 +73,7 @@ class Outcome:
     reused: int  # distinct digests that the cache had
     seconds: Seconds
     stopped: bool  # by `should_stop`, before all were read
+    depth: Depth | None = None  # the values of the images of 16 bits that were decoded now
 
     @property
     def computed(self) -> int:
@@ -114,7 +117,7 @@ class _Extraction:
         present = {c: cache.present(cache.folder(name, c), task.on_damage) for c in task.columns}
         thumbnails = cache.present(cache.thumbnails, task.on_damage)
         self.task = task
-        self.reader = Reader(present, thumbnails, task.smallest, task.shard)
+        self.reader = Reader(present, thumbnails, task.smallest, task.shard, task.limits)
         self.progress = Progress(images=len(task.images))
         seconds = self.progress.seconds
         self.writers = {c: _PartWriter(_feature_writer(task, c), seconds) for c in task.columns}
@@ -123,6 +126,7 @@ class _Extraction:
         self.pending: list[Shown] = []  # all views of an image, or none
         self.digests: list[str | None] = []
         self.failed: list[tuple[int, str]] = []
+        self.depth: Depth | None = None
         self.computed: list[str] = []
         self.reasons: dict[str, str] = {}  # by digest: a copy of a broken image is broken too
 
@@ -131,6 +135,8 @@ class _Extraction:
         row = len(self.digests)
         self.progress.seen += 1
         self.progress.seconds.read += item.seconds
+        if item.depth is not None:
+            self.depth = item.depth if self.depth is None else self.depth + item.depth
         self.digests.append(item.digest)
         if item.reason is not None:
             self.failed.append((row, item.reason))
@@ -200,7 +206,9 @@ class _Extraction:
         share = self.task.shard
         distinct = len({digest for digest in digests if digest is not None and share.has(digest)})
         reused = distinct - len(self.computed)
-        return Outcome(digests, failed, self.computed, reused, self.progress.seconds, stopped)
+        return Outcome(
+            digests, failed, self.computed, reused, self.progress.seconds, stopped, self.depth
+        )
 
 
 def extract(

@@ -15,9 +15,11 @@ from jaxreg.backbone.int8 import some
 from jaxreg.cache.recipe import Column
 from jaxreg.extract_config import Shard
 from jaxreg.sources import pixels
+from jaxreg.sources.depth import Depth, Range
 from jaxreg.sources.examples import Image
 
-AHEAD_BYTES = 2**27  # decoded pixels that wait for the network
+AHEAD_PIXELS = 2**26  # decoded pixels that wait for the network, over all images
+LARGE_PIXELS = 2**24  # an image of more is decoded alone
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class ReadImage:
     rgb: np.ndarray | None  # only where a column lacks it
     thumbnail: bytes | None  # only where it is missing
     reason: str | None  # why it cannot be used
+    depth: Depth | None  # the values of an image of 16 bits that was decoded now
     seconds: float
 
 
@@ -39,16 +42,22 @@ class Reader:
     """
 
     def __init__(
-        self, present: dict[Column, set[str]], thumbnails: set[str], smallest: int, shard: Shard
+        self,
+        present: dict[Column, set[str]],
+        thumbnails: set[str],
+        smallest: int,
+        shard: Shard,
+        limits: Range | None = None,
     ) -> None:
         self.present, self.thumbnails, self.smallest = present, thumbnails, smallest
-        self.shard = shard
+        self.shard, self.limits = shard, limits
+        self.room = _Room()
         self.claimed: set[str] = set()
         self.lock = threading.Lock()
 
     def __call__(self, images: Sequence[Image], row: int) -> ReadImage:
         begin = time.perf_counter()
-        digest = rgb = small = reason = None
+        digest = rgb = small = reason = depth = None
         lacking: tuple[Column, ...] = ()
         try:
             content = pixels.read(images[row])
@@ -59,13 +68,49 @@ class Reader:
             needs_thumbnail = digest not in self.thumbnails
             lacking = tuple(c for c, digests in self.present.items() if digest not in digests)
             if mine and (needs_thumbnail or lacking):
-                decoded = pixels.decode(content)
+                decoded, depth = pixels.decode_deep(
+                    content, self.limits, lambda count: self.room.take(row, count)
+                )
                 pixels.refuse_small(decoded, self.smallest)
                 rgb = decoded if lacking else None
                 small = pixels.thumbnail(decoded) if needs_thumbnail else None
         except pixels.UnusableImage as error:
             reason = str(error)
-        return ReadImage(digest, lacking, rgb, small, reason, time.perf_counter() - begin)
+        return ReadImage(digest, lacking, rgb, small, reason, depth, time.perf_counter() - begin)
+
+
+class _Room:
+    """A bound on decoded pixels. The image that is needed next always has room."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._taken: dict[int, int] = {}  # pixels by the number of the example
+        self._next = 0
+        self._closed = False
+
+    def take(self, row: int, count: int) -> None:
+        """Wait until `count` pixels fit, or until example `row` is needed next."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._fits(row, count))
+            self._taken[row] = count
+
+    def _fits(self, row: int, count: int) -> bool:
+        if row <= self._next or self._closed:
+            return True
+        return count <= LARGE_PIXELS and count + sum(self._taken.values()) <= AHEAD_PIXELS
+
+    def release(self, row: int) -> None:
+        """Example `row` is consumed; the one behind it is needed next."""
+        with self._changed:
+            self._taken.pop(row, None)
+            self._next = row + 1
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Nothing waits from now on."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
 
 @dataclass(frozen=True)
@@ -80,12 +125,13 @@ class Sample:
     count: int
     smallest: int = 1
     views: Sequence[str] = ("identity",)
+    limits: Range | None = None
 
     def __iter__(self) -> Iterator[np.ndarray]:
         rows = some(range(len(self.images)), self.count)
         for row, view in zip(rows, itertools.cycle(self.views), strict=False):
             try:
-                rgb = pixels.decode(pixels.read(self.images[row]))
+                rgb = pixels.decode(pixels.read(self.images[row]), self.limits)
                 pixels.refuse_small(rgb, self.smallest)
             except pixels.UnusableImage:
                 continue
@@ -95,22 +141,20 @@ class Sample:
 def read_ahead(reader: Reader, images: Sequence[Image], ahead: int) -> Iterator[ReadImage]:
     """Every example in order, while threads read at most `ahead` examples further.
 
-    The threads read fewer large images ahead, so that pixels stay within about AHEAD_BYTES.
+    Decoded pixels stay within AHEAD_PIXELS and the image that is needed next. An image of more
+    than LARGE_PIXELS is decoded only when it is that one.
     """
     workers = min(8, (os.cpu_count() or 1) + 1)
     with ThreadPoolExecutor(workers, "reader") as threads:
         waiting: deque[Future[ReadImage]] = deque()
-        limit = workers + 1  # until the size of the first image is known
         try:
-            for row in range(len(images)):
-                waiting.append(threads.submit(reader, images, row))
-                while len(waiting) >= limit:
-                    item = waiting.popleft().result()
-                    size = item.rgb.nbytes if item.rgb is not None else 1
-                    limit = max(workers + 1, min(ahead, AHEAD_BYTES // size))
-                    yield item
-            while waiting:
-                yield waiting.popleft().result()
+            for row in range(len(images) + ahead):
+                if row < len(images):
+                    waiting.append(threads.submit(reader, images, row))
+                if row >= ahead and row - ahead < len(images):
+                    yield waiting.popleft().result()
+                    reader.room.release(row - ahead)
         finally:
+            reader.room.close()
             for future in waiting:
                 future.cancel()

@@ -15,6 +15,7 @@ from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, JaxregError
 from jaxreg.extraction.feature_set import find_weights
 from jaxreg.sources import open_source, pixels
+from jaxreg.sources.depth import Range
 from jaxreg.sources.examples import Image
 
 TOLERANCE = {"float32": 1e-4, "bfloat16": 0.02, "int8": 0.05}
@@ -82,12 +83,12 @@ class _Recomputing:
         samples = {c: self._sample(self.cache.digests(feature_set, c)) for c in columns}
         found: dict[str, np.ndarray] = {}
         reasons: dict[str, str] = {}
+        recipe = self.cache.recipe(feature_set)
         for digest in sorted(set().union(*samples.values())):
             try:
-                found[digest] = self._image(digest)
+                found[digest] = self._image(digest, recipe.range)
             except pixels.UnusableImage as error:
                 reasons[digest] = str(error)
-        recipe = self.cache.recipe(feature_set)
         anew = self._compute(recipe, columns, found) if found else {}
         for column, sample in samples.items():
             lost = [reasons[digest] for digest in sample if digest in reasons]
@@ -103,7 +104,7 @@ class _Recomputing:
         usable = sorted(digests & self.known.keys())
         return random.sample(usable, min(self.count, len(usable)))
 
-    def _image(self, digest: str) -> np.ndarray:
+    def _image(self, digest: str, limits: Range | None) -> np.ndarray:
         """The decoded image of a digest: from its path, else from its source opened again.
 
         Raises:
@@ -114,7 +115,7 @@ class _Recomputing:
             with suppress(pixels.UnusableImage):
                 content = pixels.read(Path(dataset.table["path"][row].as_py() or ""))
                 if pixels.digest(content) == digest:
-                    return pixels.decode(content)
+                    return pixels.decode(content, limits)
         if dataset.name not in self.opened:
             self.opened[dataset.name] = _open_again(dataset)
         source = self.opened[dataset.name]
@@ -127,7 +128,7 @@ class _Recomputing:
         content = pixels.read(images[place])
         if pixels.digest(content) != digest:
             raise pixels.UnusableImage(f"images of {dataset.name} have changed since")
-        return pixels.decode(content)
+        return pixels.decode(content, limits)
 
     def _compute(
         self, recipe: Recipe, columns: list[Column], found: dict[str, np.ndarray]

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from jaxreg.extraction.pipeline import Outcome, Task
 from jaxreg.sources import pixels
-from jaxreg.sources.examples import Image
 
 
 def join_shares(task: Task, outcome: Outcome) -> Outcome | None:
@@ -26,7 +25,7 @@ def join_shares(task: Task, outcome: Outcome) -> Outcome | None:
         lacking.setdefault(digest, row)
     reasons: dict[str, str] = {}
     for digest, row in lacking.items():
-        reason = _why_unusable(task.images[row], digest, task.smallest)
+        reason = _why_unusable(task, row, digest)
         if reason is None:
             return None
         reasons[digest] = reason
@@ -35,12 +34,12 @@ def join_shares(task: Task, outcome: Outcome) -> Outcome | None:
     return replace(outcome, digests=digests, failed=sorted([*outcome.failed, *broken]))
 
 
-def _why_unusable(image: Image, digest: str, smallest: int) -> str | None:
+def _why_unusable(task: Task, row: int, digest: str) -> str | None:
     """Why an image cannot be used; None if it can, or is no longer the one of that digest."""
     try:
-        content = pixels.read(image)
+        content = pixels.read(task.images[row])
         if pixels.digest(content) == digest:
-            pixels.refuse_small(pixels.decode(content), smallest)
+            pixels.refuse_small(pixels.decode(content, task.limits), task.smallest)
     except pixels.UnusableImage as error:
         return str(error)
     return None

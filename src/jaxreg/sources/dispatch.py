@@ -13,8 +13,9 @@ from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.csvfile import CsvFile
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.images import open_directory, open_glob, open_image
+from jaxreg.sources.kinds import is_image
 from jaxreg.sources.mnist import open_mnist
-from jaxreg.sources.naming import is_image_name, neighbour
+from jaxreg.sources.naming import neighbour
 from jaxreg.sources.npz import open_npz
 from jaxreg.sources.recordings import open_recordings, recordings_in
 from jaxreg.sources.source_file import SourceFile
@@ -133,7 +134,7 @@ def _open_file(path: Path, location: str, options: SourceOptions) -> Examples:
     kind = path.suffix.lower()
     if kind in TABLES:
         return _with_files([path], lambda: TABLES[kind](path, location, options))
-    if is_image_name(path.name):
+    if is_image(path):
         return open_image(path, location, options)
     raise InputError(
         f"{location} is of a kind that jaxreg does not read",

@@ -3,13 +3,17 @@
 import glob
 import itertools
 import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from jaxreg.errors import InputError
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.columns import no_columns
 from jaxreg.sources.examples import Examples
-from jaxreg.sources.naming import IMAGE_SUFFIXES, is_image_name, listed
+from jaxreg.sources.kinds import is_image
+from jaxreg.sources.naming import IMAGE_SUFFIXES, listed
 
 
 def open_directory(folder: Path, location: str, options: SourceOptions) -> Examples:
@@ -21,10 +25,12 @@ def open_directory(folder: Path, location: str, options: SourceOptions) -> Examp
         InputError: there is no image file.
     """
     files: list[Path] = []
+    linked: list[str] = []  # os.walk does not follow them
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]  # os.walk reads it
+        linked += [name for name in folders if Path(root, name).is_symlink()]
         files += [Path(root, name) for name in names]
-    images = [file for file in files if _is_image(file)]
+    images, passed_over = _sorted_out(files)
     if not images:
         tables = [f.name for f in files if f.suffix.lower() in (".csv", ".parquet", ".npz")]
         raise InputError(
@@ -32,7 +38,12 @@ def open_directory(folder: Path, location: str, options: SourceOptions) -> Examp
             expected=f"files that end in {listed(IMAGE_SUFFIXES)}",
             remedy=f"name the file itself: {folder / sorted(tables)[0]}" if tables else "",
         )
-    return _examples("directory", images, folder, location, options)
+    links = [name for name in linked if not name.startswith(".")]
+    notes = [*_said(passed_over)]
+    if links:
+        notes.append(f"passed over {len(links)} linked folders: {listed(sorted(links))}")
+    examples = _examples("directory", images, folder, location, options)
+    return replace(examples, notes=tuple(notes))
 
 
 def open_glob(pattern: str, location: str, options: SourceOptions) -> Examples:
@@ -41,14 +52,16 @@ def open_glob(pattern: str, location: str, options: SourceOptions) -> Examples:
     Raises:
         InputError: no image file matches.
     """
-    images = [p for p in map(Path, glob.iglob(pattern, recursive=True)) if _is_image(p)]
+    found = [path for path in map(Path, glob.iglob(pattern, recursive=True)) if not path.is_dir()]
+    images, passed_over = _sorted_out(found)
     if not images:
         raise InputError(
             f"no image file matches {pattern!r}",
             expected=f"files that end in {listed(IMAGE_SUFFIXES)}",
         )
     fixed = itertools.takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts[:-1])
-    return _examples("glob", images, Path(*fixed), location, options)
+    examples = _examples("glob", images, Path(*fixed), location, options)
+    return replace(examples, notes=_said(passed_over))
 
 
 def open_image(file: Path, location: str, options: SourceOptions) -> Examples:
@@ -56,9 +69,26 @@ def open_image(file: Path, location: str, options: SourceOptions) -> Examples:
     return _examples("image", [file], file.parent, location, options)
 
 
-def _is_image(file: Path) -> bool:
-    named = is_image_name(file.name) and not file.name.startswith(".")
-    return named and (file.is_file() or file.is_symlink())
+def _sorted_out(files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """The images among the files that are not hidden, and the files that are passed over.
+
+    A link to nothing whose name is that of an image is a failed image.
+    """
+    images, others = [], []
+    for file in files:
+        if not file.name.startswith("."):
+            there = file.is_file() or file.is_symlink()
+            (images if there and is_image(file) else others).append(file)
+    return images, others
+
+
+def _said(passed_over: Iterable[Path]) -> tuple[str, ...]:
+    """A note that counts the files which are no images."""
+    suffixes = Counter(file.suffix.lower() or "without a suffix" for file in passed_over)
+    if not suffixes:
+        return ()
+    kinds = listed(f"{count} {suffix}" for suffix, count in suffixes.most_common())
+    return (f"passed over {suffixes.total()} files that are no images: {kinds}",)
 
 
 def _examples(

@@ -74,24 +74,6 @@ def split_array(
     raise InputError(f"{found} {shape}", expected=SHAPES, remedy=remedy)
 
 
-def as_uint8(images: np.ndarray) -> str:
-    """The expression that makes pixels of 0..255 of an array `images`, by the values in it."""
-    if not np.isfinite(images).all():
-        return "give a value to the pixels that are NaN or infinite first"
-    low, high = images.min().item(), images.max().item()
-    whole = images.dtype.kind != "f" or bool((images == np.rint(images)).all())
-    if low >= 0 and high > 1 and high <= 255:
-        return f"images{'' if whole else '.round()'}.astype('uint8')"
-    if low >= 0 and high <= 1:
-        return "(255 * images).round().astype('uint8')" if high else "images.astype('uint8')"
-    if low >= -1 and high <= 1 and not whole:
-        return "(127.5 * (images + 1)).round().astype('uint8')"
-    if low >= 0 and high <= 65535 and whole:
-        return "images.astype('uint16')"
-    scaled = f"(images - {low:g}) / {high - low:g}"
-    return f"(255 * ({scaled})).round().astype('uint8') for a scale from {low:g} to {high:g}"
-
-
 def _item(place: int, given: object) -> Image:
     """One image of a list."""
     one = _one(given)

@@ -7,6 +7,7 @@ from pathlib import Path
 from jaxreg.errors import InputError, nearest
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+IMAGE_SUFFIXES += (".jpe", ".jfif", ".avif", ".heic", ".heif", ".hif", ".jxl")
 
 
 def is_image_name(name: str) -> bool:

@@ -19,8 +19,9 @@ from jaxreg.common.memory import bytes_text, free_memory
 from jaxreg.errors import InputError, nearest
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.columns import no_columns
+from jaxreg.sources.depth import as_uint8
 from jaxreg.sources.examples import Examples
-from jaxreg.sources.in_memory import as_uint8, split_array
+from jaxreg.sources.in_memory import split_array
 from jaxreg.sources.naming import listed, row_id
 
 KNOWN = ("images", "targets", "ids")

@@ -5,33 +5,25 @@ A changed rule needs a new number in the recipe, because cached features must no
 
 import hashlib
 import io
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jaxreg.common.files import open_regular
+from jaxreg.sources.depth import Depth, Range, as_uint8, mapped
+from jaxreg.sources.encoded import Decoded, UnusableImage, Wait, decode_bytes, upright
 from jaxreg.sources.examples import Image
 
-MAX_PIXELS = 89_478_485
-"""Pillow's own limit for one image (a quarter gigabyte of RGB); more counts as a bomb."""
+__all__ = ["UnusableImage", "decode", "decode_deep", "digest", "read", "thumbnail", "viewed"]
+
+MAX_BYTES = 2**30
+"""The largest file that is read. Without compression, the most pixels allowed take less."""
 
 THUMBNAIL = 160  # pixels, longest side
 
-_MAGIC = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"RIFF", "WEBP"),
-    (b"BM", "BMP"),
-    (b"GIF87a", "GIF"),
-    (b"GIF89a", "GIF"),
-    (b"II*\x00", "TIFF"),
-    (b"MM\x00*", "TIFF"),
-)
-_PLAIN_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
-
-
-class UnusableImage(Exception):
-    """One image that cannot be used; the text is its reason in `<name>.failed.csv`."""
+_CHANNELS = ((), (1,), (3,), (4,))
 
 
 def read(image: Image) -> bytes | np.ndarray:
@@ -45,11 +37,16 @@ def read(image: Image) -> bytes | np.ndarray:
     if not isinstance(image, Path):
         raise UnusableImage(f"{type(image).__name__} is neither a path nor bytes nor an array")
     try:
-        content = image.read_bytes()
+        with open_regular(image, MAX_BYTES) as file:
+            content = file.read(os.fstat(file.fileno()).st_size + 1)
+            if len(content) > os.fstat(file.fileno()).st_size:
+                raise UnusableImage("the file grows while it is read, or has no size")
     except FileNotFoundError:
         raise UnusableImage("no such file") from None
     except OSError as error:
         raise UnusableImage(f"cannot be read: {error.strerror or error}") from None
+    except ValueError as error:  # a NUL, or a character that no file name can have
+        raise UnusableImage(f"no file has such a name: {error}") from None
     if not content:
         raise UnusableImage("the file is empty")
     return content
@@ -65,13 +62,61 @@ def digest(content: bytes | np.ndarray) -> str:
     return hashlib.sha256(header + array.tobytes()).hexdigest()
 
 
-def decode(content: bytes | np.ndarray) -> np.ndarray:
+def decode(content: bytes | np.ndarray, limits: Range | None = None) -> np.ndarray:
     """uint8 RGB of shape (height, width, 3).
+
+    Args:
+        content: the bytes of an encoded image, or an array of pixels.
+        limits: the values that become 0 and 255, for pixels of more than 8 bits.
 
     Raises:
         UnusableImage: unknown kind, broken file, a bomb, or pixels without a fixed scale.
     """
-    return _from_array(content) if isinstance(content, np.ndarray) else _from_bytes(content)
+    return decode_deep(content, limits)[0]
+
+
+def decode_deep(
+    content: bytes | np.ndarray, limits: Range | None = None, wait: Wait = lambda pixels: None
+) -> tuple[np.ndarray, Depth | None]:
+    """`decode`, and the values of an image of 16 bits; `wait` is called before memory is taken."""
+    if isinstance(content, bytes):
+        decoded = decode_bytes(content, wait)
+    else:
+        decoded = Decoded(_checked(content))
+        wait(content.shape[0] * content.shape[1])
+    values, depth = decoded.values, None
+    if values.dtype == np.uint16:
+        depth = Depth.of_words(values)
+    elif decoded.high_bytes:
+        depth = Depth.of_high_bytes(values)
+        if limits is not None:
+            raise UnusableImage("colours of 16 bits in a file, which --range cannot map")
+    if values.dtype != np.uint8 and limits is not None:
+        values = mapped(values, limits)
+    elif values.dtype == np.uint16:
+        # Pillow's own conversion clips at 255 and turns most pictures white
+        values = (values >> 8).astype(np.uint8)
+    elif values.dtype != np.uint8:
+        raise UnusableImage(_unscaled(values, isinstance(content, bytes)))
+    if values.ndim == 2:
+        values = values[..., None]
+    if values.shape[2] == 1:
+        return np.repeat(values, 3, axis=2), depth
+    return np.ascontiguousarray(values[..., :3]), depth
+
+
+def from_pillow(picture: Any) -> np.ndarray:
+    """The upright pixels of an image that Pillow has open, as `decode` takes them.
+
+    Raises:
+        UnusableImage: pixels that cannot be decoded.
+    """
+    try:
+        return upright(picture).values
+    except UnusableImage:
+        raise
+    except Exception as error:  # decoders of broken files raise nearly anything
+        raise UnusableImage(f"broken: {error or type(error).__name__}") from None
 
 
 def viewed(rgb: np.ndarray, view: str) -> np.ndarray:
@@ -98,66 +143,19 @@ def thumbnail(rgb: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def from_pillow(picture: Any) -> np.ndarray:
-    """The upright pixels of an image that Pillow has open: (height, width, 3) uint8.
-
-    Raises:
-        UnusableImage: pixels that cannot be decoded, or that have no fixed scale.
-    """
-    from PIL import ImageOps
-
-    try:
-        return np.array(_to_rgb(ImageOps.exif_transpose(picture)))
-    except UnusableImage:
-        raise
-    except Exception as error:  # decoders of broken files raise nearly anything
-        raise UnusableImage(f"broken: {error or type(error).__name__}") from None
-
-
-def _from_array(array: np.ndarray) -> np.ndarray:
-    if array.dtype == np.uint16:
-        array = (array >> 8).astype(np.uint8)
-    if array.dtype != np.uint8:
+def _checked(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "uif":
         raise UnusableImage(f"an array of {array.dtype}; expected uint8 or uint16")
-    if array.ndim == 2:
-        array = array[..., None]
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
+    if array.ndim not in (2, 3) or array.shape[2:] not in _CHANNELS or 0 in array.shape:
         raise UnusableImage(f"an array of shape {array.shape}; expected (height, width[, 1|3|4])")
-    if array.shape[2] == 1:
-        return np.repeat(array, 3, axis=2)
-    return np.ascontiguousarray(array[..., :3])
+    return array
 
 
-def _from_bytes(content: bytes) -> np.ndarray:
-    from PIL import Image as pillow
-    from PIL import ImageOps
-
-    kind = next((kind for magic, kind in _MAGIC if content.startswith(magic)), None)
-    if kind is None:
-        raise UnusableImage("not a JPEG, PNG, WebP, BMP, GIF or TIFF")
-    try:
-        with pillow.open(io.BytesIO(content), formats=[kind]) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise UnusableImage(
-                    f"{picture.width}x{picture.height} pixels; more than {MAX_PIXELS} are refused"
-                )
-            picture.load()
-            return np.array(_to_rgb(ImageOps.exif_transpose(picture)))
-    except UnusableImage:
-        raise
-    except pillow.DecompressionBombError:
-        raise UnusableImage(f"more than {MAX_PIXELS} pixels are refused") from None
-    except Exception as error:  # decoders of broken files raise nearly anything
-        raise UnusableImage(f"broken {kind}: {error or type(error).__name__}") from None
-
-
-def _to_rgb(picture):
-    """Alpha is dropped, not blended, as `keras.utils.load_img` and torchvision do."""
-    from PIL import Image as pillow
-
-    if picture.mode.startswith("I;16"):
-        # the high byte; Pillow's own conversion clips at 255 and turns most pictures white
-        return pillow.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
-    if picture.mode not in _PLAIN_MODES:
-        raise UnusableImage(f"pixels of mode {picture.mode} have no fixed scale in 0..255")
-    return picture.convert("RGB")
+def _unscaled(values: np.ndarray, from_file: bool) -> str:
+    if not from_file:
+        return f"an array of {values.dtype}; expected uint8 or uint16: {as_uint8(values)}"
+    low, high = np.nanmin(values), np.nanmax(values)
+    return (
+        f"pixels of {values.dtype} from {low:g} to {high:g} have no fixed scale in 0..255; "
+        "`jaxreg extract --range LO HI` gives one"
+    )

@@ -1,0 +1,38 @@
+"""What a TIFF is that Pillow does not read, in words."""
+
+import io
+from typing import Any
+
+_SUBFILE_TYPE, _SUB_DIRECTORIES = 254, 330
+_BITS, _COMPRESSION, _BANDS, _FORMAT = 258, 259, 277, 339
+_FORMATS = {1: "integers", 2: "signed integers", 3: "floats", 5: "complex integers", 6: "complex"}
+
+
+def unread_kind(content: bytes) -> str | None:
+    """A sentence on a TIFF of pixels that are not read; None for an ordinary or a broken one."""
+    from PIL.TiffImagePlugin import COMPRESSION_INFO, ImageFileDirectory_v2
+
+    try:
+        tags = ImageFileDirectory_v2(content[: 16 if 43 in content[2:4] else 8])
+        file = io.BytesIO(content)
+        file.seek(tags.next)
+        tags.load(file)
+        bits, formats = set(tags.get(_BITS, (1,))), set(tags.get(_FORMAT, (1,)))
+        bands, compression = tags.get(_BANDS, 1), tags.get(_COMPRESSION, 1)
+        widths = " and ".join(f"{width}-bit" for width in sorted(bits))
+        numbers = " and ".join(_FORMATS.get(form, "values") for form in sorted(formats))
+    except Exception:  # of a broken directory, Pillow's parser raises nearly anything
+        return None
+    ordinary = bits <= {1, 2, 4, 8, 16} and formats == {1} and bands in (1, 3, 4)
+    if ordinary and compression in COMPRESSION_INFO:
+        return None
+    what = f"a TIFF of {bands} band{'s' if bands != 1 else ''} of {widths} {numbers}"
+    if compression not in COMPRESSION_INFO:
+        what += f" with compression {compression}"
+    return f"{what} is not read; expected 1, 3 or 4 bands of 8 or 16 bits, or one band of floats"
+
+
+def raw_photograph(content: bytes, picture: Any) -> bool:
+    """Whether Pillow's TIFF is the preview in a camera's raw file (DNG, NEF, ARW, CR2)."""
+    kind = picture.tag_v2.get(_SUBFILE_TYPE, 0)
+    return content[8:10] == b"CR" or (kind == 1 and _SUB_DIRECTORIES in picture.tag_v2)

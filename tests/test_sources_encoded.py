@@ -1,0 +1,222 @@
+"""Files that decoders refuse or trust too much: flawed metadata, bombs, rare kinds, deep pixels."""
+
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxreg.sources import pixels
+from jaxreg.sources.depth import Depth, mapped
+from jaxreg.sources.kinds import is_image, kind_of
+
+PHOTO = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+
+
+def encoded(kind: str, picture: np.ndarray = PHOTO, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+JPEG, PNG = encoded("JPEG"), encoded("PNG")
+TURNED = struct.pack("<HHIHH", 0x112, 3, 1, 6, 0)  # EXIF 2.32: orientation 6, a quarter turn
+
+
+def ifd(*entries: bytes) -> bytes:
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+
+
+def segment(marker: int, data: bytes) -> bytes:
+    return JPEG[:2] + struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data + JPEG[2:]
+
+
+def chunk(kind: bytes, data: bytes, crc: int | None = None) -> bytes:
+    crc = zlib.crc32(kind + data) if crc is None else crc
+    return PNG[:33] + struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc) + PNG[33:]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        struct.pack("<HHI", 0x11A, 2, 4) + b"72\0\0",  # a resolution as text
+        struct.pack("<HHI", 0x100, 2, 4) + b"60\0\0",
+        struct.pack("<HHIi", 0x213, 8, 1, -5),  # out of range
+        struct.pack("<HHII", 0x8769, 4, 1, 10**9),  # points outside of the file
+        struct.pack("<HHII", 0x11A, 5, 1, 10**9),
+    ],
+)
+def test_a_flawed_exif_costs_neither_the_pixels_nor_the_orientation(
+    entry: bytes, recwarn: pytest.WarningsRecorder
+) -> None:
+    upright = np.rot90(pixels.decode(JPEG), -1)
+    entries = sorted((TURNED, entry))  # by their tags, as in all files
+    content = segment(0xE1, b"Exif\0\0" + ifd(*entries))
+    np.testing.assert_array_equal(pixels.decode(content), upright)
+    png = chunk(b"eXIf", ifd(*entries))
+    np.testing.assert_array_equal(pixels.decode(png), np.rot90(PHOTO, -1))
+    webp = encoded("WEBP", lossless=True, exif=ifd(*entries))
+    np.testing.assert_array_equal(pixels.decode(webp), np.rot90(PHOTO, -1))
+    assert not recwarn.list  # Pillow's warnings are for nobody
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        chunk(b"eXIf", b"\0\x08\0\x02\x01\x12\0\x03"),
+        chunk(b"tEXt", b"Raw profile type exif\0\nexif\n 4\n45zz\n"),
+        chunk(b"zTXt", b"c\0\0" + zlib.compress(b"x" * 3_000_000)),
+        chunk(b"iTXt", b"c\0\1\0\0\0" + zlib.compress(b"x" * 3_000_000)),
+        chunk(b"tEXt", b"a\0b", crc=1),
+        chunk(b"iCCP", b"p\0\0" + b"no zlib"),
+        chunk(b"pHYs", b"\0"),
+        chunk(b"gAMA", b""),
+    ],
+)
+def test_a_flawed_png_chunk_costs_no_pixels(content: bytes) -> None:
+    np.testing.assert_array_equal(pixels.decode(content), PHOTO)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        segment(0xE2, b"MPF\0" + b"II*\0\x08\0\0\0" + b"\xff" * 20),
+        segment(0xE2, b"ICC_PROFILE\0"),
+        segment(0xED, b"Photoshop 3.0\0" + b"8BIM\x03\xed"),
+        segment(0xED, b"Photoshop 3.0\0" + b"8BIM"),
+        segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<tiff:Orientation>x"),
+        segment(0xE1, b"Exif\0\0"),
+        segment(0xE1, b"Exif\0\0II*\0\xff\xff\xff\xff"),
+        segment(0xFE, b""),
+    ],
+)
+def test_a_flawed_jpeg_segment_costs_no_pixels(content: bytes) -> None:
+    np.testing.assert_array_equal(pixels.decode(content), pixels.decode(JPEG))
+
+
+def test_a_flawed_tag_of_a_tiff_costs_no_pixels() -> None:
+    content = bytearray(encoded("TIFF", tiffinfo={282: 72.0, 283: 72.0, 296: 3}))
+    at = content.index(struct.pack("<HHI", 282, 5, 1))
+    content[at + 2 : at + 12] = struct.pack("<HI", 2, 4) + b"72\0\0"
+    np.testing.assert_array_equal(pixels.decode(bytes(content)), PHOTO)
+
+
+def test_truncated_pixels_stay_refused() -> None:
+    for content in (chunk(b"tEXt", b"a\0b", crc=1)[:-60], segment(0xE1, b"Exif\0\0")[:-60]):
+        with pytest.raises(pixels.UnusableImage, match="broken"):
+            pixels.decode(content)
+
+
+def tiff(values: np.ndarray, bits: int, form: int, compression: int = 1) -> bytes:
+    """A TIFF written by hand (TIFF 6.0), of any number of bands."""
+    height, width, bands = values.shape
+    wide = [(258, [bits] * bands), (339, [form] * bands)]
+    small = [(256, width), (257, height), (259, compression), (262, 2), (277, bands), (278, height)]
+    size = 8 + 2 + 12 * 10 + 4
+    lists, tags = b"", [(tag, 3, 1, struct.pack("<HH", v, 0)) for tag, v in small]
+    for tag, numbers in wide:
+        tags.append((tag, 3, bands, struct.pack("<I", size + len(lists))))
+        lists += struct.pack(f"<{bands}H", *numbers)
+    tags.append((273, 4, 1, struct.pack("<I", size + len(lists))))
+    tags.append((279, 4, 1, struct.pack("<I", values.nbytes)))
+    body = b"".join(struct.pack("<HHI", *tag[:3]) + tag[3] for tag in sorted(tags))
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", 10) + body + bytes(4) + lists + values.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (tiff(np.repeat(PHOTO[..., :1], 5, axis=2), 8, 1), "5 bands of 8-bit integers"),
+        (tiff(PHOTO.astype("<f4"), 32, 3), "3 bands of 32-bit floats"),
+        (tiff(PHOTO, 8, 1, compression=34887), "3 bands of 8-bit integers with compression 34887"),
+        (PNG[:12], "broken PNG: "),
+        (b"\xff\xd8\xff" + bytes(40), "broken JPEG: its header cannot be read"),
+        (b"\xff\x0a" + bytes(40), "JPEG XL is not read"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL is not read"),
+    ],
+)
+def test_a_rare_kind_is_named(content: bytes, reason: str) -> None:
+    with pytest.raises(pixels.UnusableImage, match=reason) as caught:
+        pixels.decode(content)
+    assert "0x" not in str(caught.value)
+
+
+def test_bigtiff_avif_and_heic_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    big = encoded("TIFF", big_tiff=True)
+    assert big[:4] == b"II+\0"
+    np.testing.assert_array_equal(pixels.decode(big), PHOTO)
+    flat = np.full((64, 64, 3), (200, 100, 50), np.uint8)
+    assert np.abs(pixels.decode(encoded("AVIF", flat)) - flat.astype(int)).max() <= 3
+    heif = pytest.importorskip("pillow_heif")
+    buffer = io.BytesIO()
+    heif.from_pillow(Image.fromarray(flat)).save(buffer, quality=90)
+    assert kind_of(buffer.getvalue()[:64]) == "HEIC"
+    assert np.abs(pixels.decode(buffer.getvalue()) - flat.astype(int)).max() <= 5
+    monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
+    with pytest.raises(pixels.UnusableImage, match=r"jaxreg\[heif\]"):
+        pixels.decode(buffer.getvalue())
+
+
+def test_a_small_file_of_many_pixels_is_refused_before_it_is_opened(monkeypatch) -> None:
+    side = 9400 - 1  # 88 megapixels; RFC 9649 for the bits
+    packed = (side | side << 14).to_bytes(4, "little")
+    bomb = b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f" + packed + bytes(8)
+    monkeypatch.setattr(Image, "open", lambda *args, **kwargs: pytest.fail("it was opened"))
+    with pytest.raises(pixels.UnusableImage, match=r"9400x9400 pixels in 33 bytes"):
+        pixels.decode(bomb)
+
+
+def test_one_colour_passes_at_the_size_of_a_photograph() -> None:
+    content = encoded("WEBP", np.zeros((3000, 4000, 3), np.uint8), lossless=True)
+    assert len(content) < 1000
+    assert pixels.decode(content).shape == (3000, 4000, 3)
+
+
+def test_special_files_and_impossible_names_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").symlink_to("/dev/zero")
+    with (tmp_path / "c.jpg").open("wb") as file:
+        file.truncate(pixels.MAX_BYTES + 1)  # sparse
+    names = {"a.jpg": "FIFO", "b.jpg": "device", "c.jpg": "more than", "x" * 300: "too long"}
+    for name, reason in {**names, "a\0b.jpg": "no file has such a name"}.items():
+        with pytest.raises(pixels.UnusableImage, match=reason):
+            pixels.read(tmp_path / name)
+
+
+def test_a_range_maps_deep_pixels() -> None:
+    deep = np.array([[0, 100, 2050, 4095, 65535]], np.uint16)
+    by_hand = [[0, 0, 124, 255, 255]]  # (2050 - 100) / (4095 - 100) * 255 = 124.47
+    for content in (deep, encoded("PNG", deep), encoded("TIFF", deep)):
+        np.testing.assert_array_equal(pixels.decode(content, (100, 4095))[..., 1], by_hand)
+    for kind in (np.int32, np.float32):
+        content = encoded("TIFF", deep.astype(kind))
+        np.testing.assert_array_equal(pixels.decode(content, (100, 4095))[..., 1], by_hand)
+    assert mapped(np.array([np.nan, np.inf, -np.inf]), (0, 1)).tolist() == [0, 255, 0]
+    np.testing.assert_array_equal(pixels.decode(PNG, (0, 4095)), PHOTO)  # 8 bits have a scale
+
+
+def test_few_levels_are_named_with_the_range_seen() -> None:
+    twelve = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+    depth = pixels.decode_deep(encoded("PNG", twelve))[1]
+    assert depth is not None
+    assert "from 0 to 4095; the network sees 16 of 256 levels" in (depth.note or "")
+    assert "--range 0 4095" in (depth.note or "")
+    whole = Depth.of_words(np.arange(65536, dtype=np.uint16))
+    assert whole.note is None
+    assert (depth + depth).images == 2
+    marked = twelve.copy()
+    marked[0, 0] = 65535  # one burnt-in pixel does not make 16 bits of 12
+    assert "--range LO HI" in (Depth.of_words(np.tile(marked, (4, 1))).note or "")
+
+
+def test_first_bytes_decide_where_the_suffix_says_nothing(tmp_path: Path) -> None:
+    for name in ("a", "b.jfif", "c.bin", "d.unknown", "e.txt"):
+        (tmp_path / name).write_bytes(JPEG)
+    (tmp_path / "f").write_bytes(b"BMW, Audi and others")
+    os.mkfifo(tmp_path / "g")
+    found = [file.name for file in sorted(tmp_path.iterdir()) if is_image(file)]
+    assert found == ["a", "b.jfif", "c.bin", "d.unknown"]
