@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxreg.sources import pixels
+from jaxreg.cache.recipe import Recipe
+from jaxreg.cache.store import Cache
+from jaxreg.errors import InputError
+from jaxreg.extract_config import ExtractConfig
+from jaxreg.extraction.feature_set import choose_feature_set
+from jaxreg.sources import open_source, pixels
 from jaxreg.sources.depth import Depth, mapped
 from jaxreg.sources.kinds import is_image, kind_of
 
@@ -220,3 +225,33 @@ def test_first_bytes_decide_where_the_suffix_says_nothing(tmp_path: Path) -> Non
     os.mkfifo(tmp_path / "g")
     found = [file.name for file in sorted(tmp_path.iterdir()) if is_image(file)]
     assert found == ["a", "b.jfif", "c.bin", "d.unknown"]
+
+
+def test_a_folder_counts_what_it_passes_over(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "seen").symlink_to(tmp_path / "more")
+    for name in ("a.jpg", "b", "more/c.HEIC", "notes.txt", "more/x.dcm", ".hidden.txt"):
+        (tmp_path / name).write_bytes(b"text" if "t" in name else JPEG)
+    (tmp_path / "more/x.dcm").write_bytes(bytes(132) + b"DICM")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    examples = open_source(tmp_path)
+    assert examples.ids == ("a.jpg", "b", "more/c.HEIC")
+    count, kinds = examples.notes[0].split(": ")
+    assert count == "passed over 3 files that are no images"
+    assert sorted(kinds.split(", ")) == ["1 .dcm", "1 .jpg", "1 .txt"]
+    assert "linked folders: seen" in examples.notes[1]
+    assert open_source(tmp_path / "b").ids == ("b",)
+    assert open_source(str(tmp_path / "*")).ids == ("a.jpg", "b")
+
+
+def test_a_range_is_in_the_recipe_and_recipes_without_one_keep_their_names() -> None:
+    plain = Recipe(weights="random:0:v1", weights_tag="random0")
+    assert "range" not in plain.to_json()
+    ranged = Recipe(weights="random:0:v1", weights_tag="random0", range=(0.0, 4095.0))
+    assert ranged.feature_set != plain.feature_set
+    again = Recipe.from_json(ranged.to_json(), "random0", ranged.feature_set)
+    assert again == ranged
+    chosen, _ = choose_feature_set(ExtractConfig(weights="random", range=(0, 4095)), Cache(Path()))
+    assert chosen.range == (0.0, 4095.0)
+    with pytest.raises(InputError, match="--range"):
+        ExtractConfig(range=(5, 5))

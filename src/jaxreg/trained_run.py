@@ -146,6 +146,8 @@ class TrainedRun:
         outcome = extract(task, engine, should_stop=should_stop, on_progress=on_progress)
         if outcome.stopped:
             raise Stopped("stopped; the features are kept, no predictions are written")
+        if self.recipe.range is None and outcome.depth and outcome.depth.note:
+            say(f"note: {outcome.depth.note}")
         usable = [i for i, digest in enumerate(outcome.digests) if digest is not None]
         predictions = np.full((len(outcome.digests), len(self.targets)), np.nan, np.float32)
         if usable:
