@@ -134,3 +134,27 @@ def test_an_array_that_declares_more_than_it_has_is_refused(tmp_path):
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("images.npy", header.getvalue() + b"0" * 100)
     assert "images declares 120 GB" in refusal(file)
+
+
+@pytest.mark.parametrize(
+    "in_order",
+    [
+        ["frame_2", "frame_10", "frame_100"],
+        ["9:30", "10:30", "21:05"],
+        ["9:30 AM", "10:00 AM", "1:00 PM"],
+        ["31/01/2024", "01/02/2024", "15/01/2025"],
+        ["01/31/2024", "02/01/2024", "01/15/2025"],
+        ["31.01.2024 9:30", "31.01.2024 10:30", "01.02.2024 8:00"],
+        ["99999999999999999998", "99999999999999999999", "100000000000000000000"],
+    ],
+)
+def test_order_is_natural_or_by_time(tmp_path, in_order):
+    names = in_order[::-1]
+    examples = open_source(csv(tmp_path, table_of(names)), SourceOptions(order_column="plot"))
+    assert examples.order is not None
+    assert examples.order.tolist() == [2, 1, 0]
+
+
+def test_a_tsv_file(tmp_path):
+    (tmp_path / "x.tsv").write_text("image\ty\na.png\t0.5\n")
+    assert open_source(tmp_path / "x.tsv").columns["y"].to_pylist() == [0.5]

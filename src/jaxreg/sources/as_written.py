@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,10 @@ pc: Any = pyarrow.compute  # its functions are made on import
 
 NAME_LIKE = r"^[+-]?(0\d+|\d+[eE]\+?\d+)$"  # 007, 1E2
 LONG = r"^[+-]?\d{16,}$"  # more digits than float64 holds
+_DATES = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y")
+_CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
+_ENDINGS = ("", *(f" {clock}" for clock in _CLOCKS))
+_TIMES = (*_CLOCKS, *(date + ending for date in _DATES for ending in _ENDINGS))
 _COMMA = r"^[+-]?\d*,\d+([eE][+-]?\d+)?$"
 _WHOLE = r"^[+-]?\d+$"
 _THOUSANDS = r"^[+-]?[1-9]\d{0,2},\d{3}$"  # 1,234 may be 1234
@@ -124,8 +129,18 @@ def numbers_with_comma(
     return pa.table(columns), tuple(notes)
 
 
-def natural_ranks(names: Sequence[str]) -> np.ndarray:
-    """int64 (n,): ranks from 0 by `natural_key`; equal keys have equal ranks."""
-    keys = [natural_key(name) for name in names]
-    rank = {key: place for place, key in enumerate(sorted(set(keys)))}
-    return np.array([rank[key] for key in keys], np.int64)
+def text_ranks(names: Sequence[str]) -> np.ndarray:
+    """int64 (n,): ranks from 0, by time if every name is one, else by `natural_key`.
+
+    Equal keys have equal ranks. Days stand before months unless only the reverse is possible.
+    """
+    distinct = sorted({name.strip() for name in names})
+    keys: dict[str, Any] = {name: natural_key(name) for name in distinct}
+    for form in _TIMES:
+        try:
+            keys = {name: datetime.strptime(name, form) for name in distinct}
+            break
+        except ValueError:
+            continue
+    rank = {key: place for place, key in enumerate(sorted(set(keys.values())))}
+    return np.array([rank[keys[name.strip()]] for name in names], np.int64)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jaxreg.sources.as_written import Columns
+from jaxreg.sources.as_written import Columns, text_ranks
 from jaxreg.sources.examples import RESERVED, WRITTEN
 from jaxreg.sources.naming import unique
 
@@ -126,10 +126,14 @@ def without_reserved(
 def ranks(column: pa.ChunkedArray) -> np.ndarray:
     """int64 (n,) in the order of the values: whole numbers as they are, others by rank from 0.
 
+    Text is in natural order (`frame_2` before `frame_10`), or in that of the times it holds.
+
     Equal values have equal ranks. The column has no nulls.
     """
     if pa.types.is_integer(column.type) and column.type != pa.uint64():
         return column.cast(pa.int64()).to_numpy()
+    if pa.types.is_string(column.type):
+        return text_ranks(column.to_pylist())
     if pa.types.is_temporal(column.type):
         column = column.cast(pa.int32() if column.type.bit_width == 32 else pa.int64())
     values = column.to_numpy()

@@ -26,7 +26,7 @@ from jaxreg.sources.udacity import LOG, is_driving_log, open_driving_log
 ROAD_FRAMES = 2000  # of `road` without a number
 
 KINDS = (
-    "road[:N], mnist, a .csv or .parquet table, a .npz, a DonkeyCar tub, a Udacity "
+    "road[:N], mnist, a .csv, .tsv or .parquet table, a .npz, a DonkeyCar tub, a Udacity "
     "driving_log.csv, a folder of tubs or logs, a folder of images, a glob, one image"
 )
 
@@ -151,6 +151,7 @@ def _open_csv(path: Path, location: str, options: SourceOptions) -> Examples:
 
 TABLES: dict[str, Callable[[Path, str, SourceOptions], Examples]] = {
     ".csv": _open_csv,
+    ".tsv": _open_csv,
     ".parquet": open_parquet_table,
     ".npz": open_npz,
 }
