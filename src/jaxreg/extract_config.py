@@ -21,6 +21,8 @@ class SourceOptions:
     id_column: str | None = setting(None, "Data", "table column of the name of each example")
     group_column: str | None = setting(None, "Data", "table column of the sequence of each row")
     order_column: str | None = setting(None, "Data", "table column of the place in the sequence")
+    image_root: str | None = setting(None, "Data", "folder that the paths of a table start from")
+    image_suffix: str | None = setting(None, "Data", "ending of image files, as .jpg")
     steering_correction: float | None = setting(
         None, "Data", "number added to the steering of the left camera (Udacity logs)"
     )

@@ -21,6 +21,7 @@ from jaxreg.sources.columns import (
 )
 from jaxreg.sources.csvfile import CsvFile
 from jaxreg.sources.examples import Examples, Image, is_reserved
+from jaxreg.sources.found_files import find_files
 from jaxreg.sources.naming import is_image_name, listed, one_column, row_id, unique
 from jaxreg.sources.parquet import EncodedColumn, EncodedImages, damaged, is_encoded, open_parquet
 
@@ -50,6 +51,7 @@ class _Images:
     of: Callable[[Sequence[int]], Sequence[Image]]  # the images of some rows
     written: Sequence[str | None]  # paths as the table has them
     absent: Sequence[bool]
+    note: str = ""  # on how the files were found
 
 
 def open_csv_table(file: CsvFile, location: str, options: SourceOptions) -> Examples:
@@ -80,11 +82,22 @@ def open_parquet_table(path: Path, location: str, options: SourceOptions) -> Exa
 
 
 def _examples(table: _Table, location: str, options: SourceOptions) -> Examples:
-    options.refuse_all_but("a table", "image_column", "id_column", "group_column", "order_column")
+    options.refuse_all_but(
+        "a table",
+        "image_column",
+        "id_column",
+        "group_column",
+        "order_column",
+        "image_root",
+        "image_suffix",
+    )
     if not table.scalars.num_rows:
         raise InputError(f"{table.path} has columns and no rows", expected="one row per image")
     image_column = _image_column(table, options.image_column)
-    images = (_encoded if image_column in table.encoded else _files)(table, image_column)
+    if image_column in table.encoded:
+        images = _encoded(table, image_column)
+    else:
+        images = _files(table, image_column, options)
     ids, id_column = _ids(table, options.id_column, images.written)
     order = _chosen(table, options.order_column, "--order-column", table.read.order)
     group = _chosen(table, options.group_column, "--group-column", table.read.names)
@@ -112,7 +125,11 @@ def _examples(table: _Table, location: str, options: SourceOptions) -> Examples:
     dropped = [name for name in (*table.encoded, *table.dropped) if name != image_column]
     named = [images.written[row] for row in keep]
     folder = table.path.parent
-    paths = tuple(os.path.join(folder, name) if name else "" for name in named)
+    files = images.of(keep) if image_column not in table.encoded else named
+    paths = tuple(
+        str(file) if isinstance(file, Path) else os.path.join(folder, file) if file else ""
+        for file in files
+    )
     serving = (id_column, options.group_column, options.order_column)
     return Examples(
         ids=tuple(ids[row] for row in keep),
@@ -132,7 +149,11 @@ def _examples(table: _Table, location: str, options: SourceOptions) -> Examples:
         sequential=order is not None,
         unusable=unusable,
         written=written,
-        notes=(*table.read.notes, *table.read.notes_on_names((*serving, image_column))),
+        notes=(
+            *filter(None, [images.note]),
+            *table.read.notes,
+            *table.read.notes_on_names((*serving, image_column)),
+        ),
     )
 
 
@@ -171,12 +192,19 @@ def _image_column(table: _Table, asked: str | None) -> str:
         what = f"{len(found)} columns that may hold the images: {listed(found)}"
     else:
         what = "no column whose values all are names of image files"
-    like = found[0] if found else nearest("image", table.names) or table.names[0]
+    like = found[0] if found else _likely(table)
     raise InputError(
         f"{table.path} has {what}",
         expected=f"--image-column with one of its columns: {listed(table.names)}",
-        remedy=f"--image-column {like}",
+        remedy=f"--image-column {like}" if like else "--image-column COLUMN --image-suffix .jpg",
     )
+
+
+def _likely(table: _Table) -> str | None:
+    """The column of text that is most likely to name the images."""
+    columns = zip(table.scalars.column_names, table.scalars.columns, strict=True)
+    text = [name for name, column in columns if pa.types.is_string(column.type)]
+    return nearest("image", text) or next(iter(text), None)
 
 
 def _holds_paths(column: pa.ChunkedArray) -> bool:
@@ -192,13 +220,11 @@ def _encoded(table: _Table, column: str) -> _Images:
     return _Images(lambda rows: EncodedImages(images, rows), written, images.absent())
 
 
-def _files(table: _Table, column: str) -> _Images:
+def _files(table: _Table, column: str, options: SourceOptions) -> _Images:
     cells = table.read.names(column)
     written = [cell.strip() if cell else None for cell in cells.to_pylist()]
-    folder = table.path.parent
-    return _Images(
-        lambda rows: [folder / (written[row] or "") for row in rows], written, missing(cells)
-    )
+    paths, note = find_files(table.path, written, options.image_root, options.image_suffix)
+    return _Images(lambda rows: [paths[row] for row in rows], written, missing(cells), note)
 
 
 def _ids(
