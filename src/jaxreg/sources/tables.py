@@ -25,6 +25,7 @@ from jaxreg.sources.found_files import find_files
 from jaxreg.sources.naming import is_image_name, listed, one_column, row_id, unique
 from jaxreg.sources.parquet import EncodedColumn, EncodedImages, damaged, is_encoded, open_parquet
 
+ROLES = ("image_column", "id_column", "group_column", "order_column")
 LOOKED_AT = 300  # the first values of a column decide whether it holds images
 
 
@@ -51,6 +52,7 @@ class _Images:
     of: Callable[[Sequence[int]], Sequence[Image]]  # the images of some rows
     written: Sequence[str | None]  # paths as the table has them
     absent: Sequence[bool]
+    files: Sequence[Path] = ()  # none where the images are encoded
     note: str = ""  # on how the files were found
 
 
@@ -82,19 +84,12 @@ def open_parquet_table(path: Path, location: str, options: SourceOptions) -> Exa
 
 
 def _examples(table: _Table, location: str, options: SourceOptions) -> Examples:
-    options.refuse_all_but(
-        "a table",
-        "image_column",
-        "id_column",
-        "group_column",
-        "order_column",
-        "image_root",
-        "image_suffix",
-    )
+    options.refuse_all_but("a table", *ROLES, "image_root", "image_suffix")
     if not table.scalars.num_rows:
         raise InputError(f"{table.path} has columns and no rows", expected="one row per image")
     image_column = _image_column(table, options.image_column)
     if image_column in table.encoded:
+        options.refuse_all_but("encoded images", *ROLES)
         images = _encoded(table, image_column)
     else:
         images = _files(table, image_column, options)
@@ -125,10 +120,9 @@ def _examples(table: _Table, location: str, options: SourceOptions) -> Examples:
     dropped = [name for name in (*table.encoded, *table.dropped) if name != image_column]
     named = [images.written[row] for row in keep]
     folder = table.path.parent
-    files = images.of(keep) if image_column not in table.encoded else named
     paths = tuple(
-        str(file) if isinstance(file, Path) else os.path.join(folder, file) if file else ""
-        for file in files
+        (str(images.files[row]) if images.files else os.path.join(folder, name)) if name else ""
+        for row, name in zip(keep, named, strict=True)
     )
     serving = (id_column, options.group_column, options.order_column)
     return Examples(
@@ -224,7 +218,7 @@ def _files(table: _Table, column: str, options: SourceOptions) -> _Images:
     cells = table.read.names(column)
     written = [cell.strip() if cell else None for cell in cells.to_pylist()]
     paths, note = find_files(table.path, written, options.image_root, options.image_suffix)
-    return _Images(lambda rows: [paths[row] for row in rows], written, missing(cells), note)
+    return _Images(lambda rows: [paths[row] for row in rows], written, missing(cells), paths, note)
 
 
 def _ids(
