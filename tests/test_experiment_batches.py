@@ -21,7 +21,17 @@ from jaxreg.experiment.batches import ExperimentBlocks, shuffle
 from jaxreg.experiment.resolve import resolve
 from jaxreg.head import fit
 from jaxreg.head.apply import predict_rows
-from jaxreg.head.state import Data, Rates, Rows, init_state, static_config
+from jaxreg.head.rates import Rates
+from jaxreg.head.scaling import unscaled_targets
+from jaxreg.head.state import (
+    Data,
+    History,
+    Rows,
+    in_target_units,
+    init_state,
+    prepare,
+    static_config,
+)
 from jaxreg.train_config import TrainConfig
 from jaxreg.trained_run import TrainedRun
 
@@ -108,14 +118,14 @@ def orders(root: Path, epochs: int, **options) -> list[np.ndarray]:
     cache = Cache(root)
     whole = cache.read(experiment.recipe.feature_set, experiment.columns, _digests(root))
     row_of = {features.tobytes(): row for row, features in enumerate(whole)}
-    blocks = ExperimentBlocks(experiment)
+    blocks = ExperimentBlocks(experiment, unscaled_targets(1))
     key = jax.random.key_data(jax.random.key(config.seed))
     found = []
     for epoch in range(epochs):
         told = jax.device_get(list(blocks.training(key, np.int32(epoch))))
         seen = [row_of[x.tobytes()] for block in told for x in block.x[block.real]]
         targets = np.concatenate([block.y[block.real] for block in told])
-        np.testing.assert_array_equal(targets, experiment.y[seen])
+        np.testing.assert_array_equal(targets, experiment.y[seen].astype(np.float32))
         found.append(np.array(seen))
     return found
 
@@ -136,18 +146,19 @@ def test_parts_give_what_memory_gives_for_the_same_order_of_rows(wide: Path) -> 
     rows, validation = experiment.rows("train"), experiment.rows("validation")
     data = Data.of(x[rows], experiment.y[rows], x[validation], experiment.y[validation])
     state = init_state(config, data)
+    data = prepare(config, state, data)
+    rates = Rates.of(config, state.scalers.target)
     one_epoch = jax.jit(fit.run_epoch, static_argnums=0)
     expected = []  # by the path of what fits on the device
     for order in orders(wide, config.epochs):
         places = np.searchsorted(rows, order)
-        state, row = one_epoch(
-            static_config(config), Rates.of(config), state, data, Rows.of(places)
-        )
+        state, row = one_epoch(static_config(config), rates, state, data, Rows.of(places))
         expected.append(row)
     told = run(wide, PARTS)
     _, lines = results(told.path)
     history = np.array([[float(v) for v in line.split(",")[1:]] for line in lines[1:]])
-    np.testing.assert_allclose(history, np.array(expected), rtol=1e-6)
+    by_epoch = in_target_units(History(*np.array(expected).T), state.scalers.target)
+    np.testing.assert_allclose(history, np.stack(by_epoch, axis=1), rtol=1e-6)
     predictions = predict_rows(state.best_params, state.scalers, config, x)[:, 0]
     np.testing.assert_allclose(results(told.path)[0], predictions, rtol=1e-4, atol=1e-5)
 

@@ -220,10 +220,11 @@ def test_each_target_has_the_scores_of_every_training(planted: Path, capsys) -> 
     for name, its in run.summary["by_target"].items():
         error = np.abs(told[f"prediction.{name}"] - told[f"target.{name}"])
         own = [error[told["fold"] == fold].mean() for fold in range(3)]  # by hand
-        assert [one["mae"] for one in its["members"]] == pytest.approx(own, rel=1e-5)
-        assert its["members_mean"]["mae"] == pytest.approx(np.mean(own), rel=1e-5)
-        assert its["members_std"]["mae"] == pytest.approx(np.std(own, ddof=1), rel=1e-4)
-        assert its["mae"] == pytest.approx(error.mean(), rel=1e-5)
+        # the table holds float32, and the errors are a hundred-thousandth of the targets
+        assert [one["mae"] for one in its["members"]] == pytest.approx(own, rel=1e-4)
+        assert its["members_mean"]["mae"] == pytest.approx(np.mean(own), rel=1e-4)
+        assert its["members_std"]["mae"] == pytest.approx(np.std(own, ddof=1), rel=1e-3)
+        assert its["mae"] == pytest.approx(error.mean(), rel=1e-4)
     assert run.summary["members"][0]["metrics"]["mae"] is None
     assert run.summary["combined"] == run.summary["metrics"]
     text = (run.path / "report.html").read_text()

@@ -8,10 +8,11 @@ from arrays import Arrays
 from jaxreg.errors import InputError
 from jaxreg.head import fit
 from jaxreg.head.apply import predict_rows
-from jaxreg.head.state import History, Rows, State, init_state
+from jaxreg.head.state import Data, History, Rows, State, init_state, prepare
 from jaxreg.train_config import HeadConfig
 
-SMALL = HeadConfig(hidden=(8, 8), batch_size=16, epochs=6, learning_rate=1e-2, dropout=0.25)
+UNITS = {"huber_delta": 0.5, "min_delta": 3e-4}  # target and loss units
+SMALL = HeadConfig(hidden=(8, 8), batch_size=16, epochs=6, learning_rate=1e-2, **UNITS)
 
 
 def make_data(rows: int = 50, targets: int = 1, noise: float = 0.1, seed: int = 0) -> Arrays:
@@ -24,8 +25,13 @@ def make_data(rows: int = 50, targets: int = 1, noise: float = 0.1, seed: int = 
 
 
 def train(config: HeadConfig, arrays: Arrays) -> tuple[State, History]:
-    data = arrays.data
-    return fit.make_fit(config)(init_state(config, data), jax.device_put(data), config.epochs)
+    state, data = start(config, arrays.data)
+    return fit.make_fit(config)(state, data, config.epochs)
+
+
+def start(config: HeadConfig, data: Data) -> tuple[State, Data]:
+    state = init_state(config, data)
+    return state, jax.device_put(prepare(config, state, data))
 
 
 def assert_same_bits(one, other) -> None:
@@ -33,7 +39,7 @@ def assert_same_bits(one, other) -> None:
 
 
 def test_it_learns() -> None:
-    config = HeadConfig(hidden=(32,), batch_size=16, epochs=100, learning_rate=1e-2)
+    config = HeadConfig(hidden=(32,), batch_size=16, epochs=100, learning_rate=1e-2, **UNITS)
     data = make_data(400)
     state, history = train(config, data)
     pred = predict_rows(state.best_params, state.scalers, config, data.validation_x)
@@ -46,13 +52,13 @@ def test_it_learns() -> None:
 def test_the_chunk_length_and_a_save_between_change_no_bit() -> None:
     arrays = make_data()
     whole, history = train(SMALL, arrays)
-    data = arrays.data
-    run, state, pieces = fit.make_fit(SMALL), init_state(SMALL, data), []
+    state, data = start(SMALL, arrays.data)
+    run, pieces = fit.make_fit(SMALL), []
     for until in (1, 2, 5, 6):
-        start = int(state.epoch)
+        before = int(state.epoch)
         state, piece = run(state, data, until)
         assert int(state.epoch) == until
-        pieces.append(jax.tree.map(lambda a, s=start, u=until: np.asarray(a)[s:u], piece))
+        pieces.append(jax.tree.map(lambda a, s=before, u=until: np.asarray(a)[s:u], piece))
         state = jax.tree.map(jax.numpy.array, jax.device_get(state))  # as through a checkpoint
     assert_same_bits(state, whole)
     assert_same_bits(jax.tree.map(lambda *parts: np.concatenate(parts), *pieces), history)
@@ -71,14 +77,14 @@ def test_one_compilation_serves_every_chunk_and_every_rate(monkeypatch: pytest.M
 
     def counting(*args):
         traced.append(1)
-        return losses_of(*args)
+        return huber(*args)
 
-    losses_of = fit.losses_of
-    monkeypatch.setattr(fit, "losses_of", counting)
+    huber = fit.huber
+    monkeypatch.setattr(fit, "huber", counting)
     config = HeadConfig(**{**vars(SMALL), "hidden": (7,)})  # a shape that no other test compiled
     arrays = make_data()
-    data = arrays.data
-    state, _ = fit.make_fit(config)(init_state(config, data), data, 0)
+    state, data = start(config, arrays.data)
+    state, _ = fit.make_fit(config)(state, data, 0)
     first = len(traced)
     assert first > 0
     state, _ = fit.make_fit(config)(state, data, 1)
@@ -119,8 +125,7 @@ def test_every_update_drops_other_units(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_state_handed_in_is_consumed() -> None:
-    data = make_data().data
-    state = init_state(SMALL, data)
+    state, data = start(SMALL, make_data().data)
     fit.make_fit(SMALL)(state, data, 1)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.params, state.best_params)))
 
@@ -133,17 +138,19 @@ def test_early_stopping_ends_it_and_leaves_the_other_epochs_unwritten() -> None:
     assert int(state.early_stopping.best_epoch) == 1
     for values in history:
         np.testing.assert_array_equal(np.isnan(values), [False] * 3 + [True] * 3)
-    again, _ = fit.make_fit(config)(state, make_data().data, 6)
+    again, _ = fit.make_fit(config)(state, start(config, make_data().data)[1], 6)
     assert int(again.epoch) == 3
 
 
 def test_the_best_weights_are_those_of_the_lowest_validation_loss() -> None:
-    config = HeadConfig(hidden=(32,), batch_size=8, epochs=40, learning_rate=0.02, patience=40)
+    settings = {"batch_size": 8, "epochs": 40, "learning_rate": 0.02, "patience": 40}
+    config = HeadConfig(hidden=(32,), **settings, **UNITS)
     data = make_data(30, noise=20)
     state, history = train(config, data)
     best = int(np.argmin(history.val_loss))
     assert int(state.best_epoch) == best + 1 < 40
-    assert float(state.best_loss) == history.val_loss[best]
+    of_std = float(state.best_loss) * float(state.scalers.target.std[0]) ** 2
+    assert of_std == pytest.approx(history.val_loss[best], rel=1e-6)
     pred = predict_rows(state.best_params, state.scalers, config, data.validation_x)
     error = np.abs(pred - data.validation_y)
     # both measures again, in NumPy from the predictions
@@ -180,7 +187,7 @@ def test_what_fills_a_batch_up_may_be_a_row_that_has_no_target() -> None:
     runs = []
     for y in (data.y, lacking):
         own = data._replace(y=y)
-        runs.append(fit.make_fit(SMALL)(init_state(SMALL, own), own, SMALL.epochs))
+        runs.append(fit.make_fit(SMALL)(*start(SMALL, own), SMALL.epochs))
     assert int(runs[0][0].epoch) == SMALL.epochs
     assert_same_bits(*runs)
 
@@ -264,7 +271,7 @@ def test_rows_are_predicted_alike_in_any_number() -> None:
     predict = lambda x: predict_rows(state.params, state.scalers, SMALL, x)  # noqa: E731
     pred = predict(data.x)
     assert pred.shape == (1100, 1)
-    assert pred.dtype == np.float32
+    assert pred.dtype == np.float64
     np.testing.assert_array_equal(pred[1050:1051], predict(data.x[1050:1051]))
     assert predict(data.x[:0]).shape == (0, 1)
 

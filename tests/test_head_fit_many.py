@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from jaxreg.head import fit, fit_many
-from jaxreg.head.state import Data, History, Rows, State, init_state, project
+from jaxreg.head.state import Data, History, Rows, State, init_state, prepare
 from jaxreg.train_config import HeadConfig
 
 SETTINGS = {"hidden": (8, 8), "batch_size": 16, "epochs": 6, "learning_rate": 1e-2}
+SETTINGS |= {"huber_delta": 0.5, "min_delta": 3e-4}
 NO_VIEWS = np.zeros(1, np.int32)
 
 
@@ -25,7 +26,7 @@ def alone(configs: list[HeadConfig], each: list[Data]) -> list[tuple[State, Hist
     found = []
     for config, data in zip(configs, each, strict=True):
         state = init_state(config, data)
-        rows = project(config, state, data)
+        rows = prepare(config, state, data)
         found.append(fit.make_fit(config)(state, rows, config.epochs))
     return found
 
@@ -35,10 +36,10 @@ def as_one(
 ) -> tuple[State, History]:
     states = [init_state(config, data) for config, data in zip(configs, each, strict=True)]
     projected = [
-        project(config, state, data)
+        prepare(config, state, data)
         for config, state, data in zip(configs, states, each, strict=True)
     ]
-    run, state = fit_many.make_fit(configs[0], together=together), fit_many.stack(states)
+    run, state = fit_many.make_fit(configs, together=together), fit_many.stack(states)
     data, history = fit_many.stack_data(projected), None
     for until in range(chunk, configs[0].epochs + 1, chunk):
         state, written = run(state, data, until)
@@ -99,7 +100,8 @@ def test_one_after_another_a_member_has_the_bits_of_the_run_alone_in_any_chunk()
 @pytest.mark.parametrize("together", [False, True])
 def test_a_member_that_has_stopped_stands_still_while_others_go_on(together: bool) -> None:
     # nothing improves by 1e3: it stops after two epochs; the loss of the other is not finite
-    config = HeadConfig(**SETTINGS, patience=1, min_delta=1e3, scale_features=False)
+    changed = {"patience": 1, "min_delta": 1e3, "scale_features": False}
+    config = HeadConfig(**SETTINGS | changed)
     data = folds([80])[0]
     broken = data.y.copy()
     broken[5] = np.nan

@@ -11,7 +11,8 @@ import pytest
 
 from arrays import Arrays
 from jaxreg.head import early_stopping, fit, mlp, optimizer
-from jaxreg.head.state import Rates, Rows, State, init_state
+from jaxreg.head.rates import Rates
+from jaxreg.head.state import Rows, State, init_state
 from jaxreg.train_config import HeadConfig
 
 keras = pytest.importorskip("keras")
@@ -116,6 +117,7 @@ def keras_head(config: HeadConfig, state: State) -> "keras.Model":
 
 def parity_config(**changed) -> HeadConfig:
     plain = {"dropout": 0.0, "scale_features": False, "scale_target": False, "huber_delta": 0.4}
+    plain |= {"min_delta": 3e-4}
     return HeadConfig(hidden=(16, 12, 8), **plain, learning_rate=5e-3, batch_size=32, **changed)
 
 
@@ -146,7 +148,9 @@ def test_three_epochs_are_keras_fit(targets: int, activation: str) -> None:
             validation_data=(data.validation_x, data.validation_y),
             verbose=0,
         ).history
-        state, ours = run_epoch(config, Rates.of(config), state, data.data, Rows.of(order))
+        state, ours = run_epoch(
+            config, Rates.of(config, state.scalers.target), state, data.data, Rows.of(order)
+        )
         assert float(ours.loss) == pytest.approx(log["loss"][0], rel=1e-4)
         assert float(ours.val_loss) == pytest.approx(log["val_loss"][0], rel=1e-4)
         assert float(ours.val_mae) == pytest.approx(log["val_mae"][0], rel=1e-4)
@@ -169,7 +173,9 @@ def test_every_one_of_200_steps_is_keras_train_on_batch() -> None:
         rows = rng.permutation(100)[:size]
         model.reset_metrics()
         loss, _ = model.train_on_batch(data.x[rows], data.y[rows])
-        state, ours = run_epoch(config, Rates.of(config), state, data.data, Rows.of(rows))
+        state, ours = run_epoch(
+            config, Rates.of(config, state.scalers.target), state, data.data, Rows.of(rows)
+        )
         assert float(ours.loss) == pytest.approx(float(loss), rel=1e-5), step
         assert float(ours.learning_rate) == pytest.approx(
             5e-3 * 0.7 ** (step / 40), rel=1e-5

@@ -46,7 +46,7 @@ def test_activations_are_those_of_numpy_for_any_number_of_rows() -> None:
 def test_what_overflows_is_infinite_and_no_error() -> None:
     params = mlp.init(KEY, 3, HeadConfig(hidden=(5,)), 1)
     params = jax.tree.map(lambda values: 1e3 * np.asarray(values), params)
-    plain = Scalers(scaling.identity_scaler(3), scaling.identity_scaler(1))
+    plain = Scalers(scaling.identity_scaler(3), scaling.unscaled_targets(1))
     x = np.full((2, 3), 3e38, np.float32)
     assert not np.isfinite(apply.activations(params, plain, HeadConfig(hidden=(5,)), x).raw).all()
 

@@ -11,7 +11,7 @@ from jaxreg.errors import InputError
 from jaxreg.head import leave_out, ridge, scaling
 from jaxreg.head.apply import predict_rows
 from jaxreg.head.scaling import Scalers
-from jaxreg.head.state import Data, empty_state, init_state, project
+from jaxreg.head.state import Data, empty_state, init_state, prepare
 from jaxreg.splits.held_out_groups import HeldOutGroup
 from jaxreg.train_config import HeadConfig
 
@@ -151,7 +151,7 @@ def test_an_empty_state_has_the_shapes_of_a_real_one() -> None:
 def test_rows_are_projected_once_and_only_for_components() -> None:
     data = plain(*make_rows(50, 8))
     for config, width in [(HeadConfig(), 8), (HeadConfig(components=3), 3)]:
-        rows = project(config, init_state(config, data), data)
+        rows = prepare(config, init_state(config, data), data)
         assert rows.x.shape == (55, width)
         assert (rows.x is data.x) == (config.components is None)
 
@@ -160,7 +160,7 @@ def test_an_unscaled_target_is_solved_in_its_own_groups() -> None:
     x, y = make_rows(100, 5)
     eigen = eigen_of(x, y)
     found = ridge.solve(eigen, x, y)
-    identity = scaling.identity_scaler(1)
+    identity = scaling.unscaled_targets(1)
     head = eigen.head(found, Scalers(eigen.scaler, identity))
     model = Ridge(found.alphas[0]).fit(scaled(x), y)  # scikit-learn
     np.testing.assert_allclose(head["output"]["bias"], model.intercept_, rtol=1e-4)

@@ -138,6 +138,7 @@ def report(pictures) -> dict[str, Any]:
             "run": None,
         },
         "command": "jaxreg train tub --target user/angle user/throttle",
+        "stds": dict.fromkeys(("user/angle", "user/throttle"), 0.2),
         "worst": {
             name: [
                 (
@@ -297,6 +298,7 @@ def test_names_are_text_and_never_markup(report, tmp_path):
         "command": attack,
         "plots": [(attack, *report["plots"][0][1:])],
         "scores": [(attack, {attack: MODEL})],
+        "stds": {attack: 1.0},
         "worst": {attack: [(attack, jpeg((1, 2, 3)), 0.0, 1.0), ("\udcff.jpg", None, 0.0, 1.0)]},
     }
     page = read(hostile, tmp_path)

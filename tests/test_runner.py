@@ -206,7 +206,8 @@ def test_summary_report_and_terminal_have_the_scores_of_each_target(planted: Pat
             true, predicted = (
                 column_of(table, f"{k}.{name}", side) for k in ("target", "prediction")
             )
-            assert found["mae"] == pytest.approx(mean_absolute_error(true, predicted), rel=1e-5)
+            # the table holds float32, and the errors of speed are 20,000 times smaller than it
+            assert found["mae"] == pytest.approx(mean_absolute_error(true, predicted), rel=1e-3)
             assert found["r2"] == pytest.approx(r2_score(true, predicted), rel=1e-5)
             assert f"<caption>{name}, {side} rows ({len(true)})</caption>" in page
         median = np.median(column_of(table, f"target.{name}", "train"))

@@ -34,7 +34,7 @@ def _head(bias: float, output: float):
         "output": {"kernel": np.ones((2, 1), "f"), "bias": np.full(1, output, "f")},
     }
     plain = scaling.identity_scaler(1)
-    return params, Scalers(plain, plain)
+    return params, Scalers(plain, scaling.unscaled_targets(1))
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,12 @@ def _annotated(hint: Any, field: "dataclasses.Field[Any]", *, is_own: bool) -> A
         hint = tyro.conf.FlagCreatePairsOff[hint]
     text = _default_text(field.default)
     behavior = "(required)" if field.default is tyro.MISSING else text and f"(default: {text})"
-    shown = tyro.conf.arg(help=field.metadata["help"], help_behavior_hint=behavior)
+    metavar = None
+    if get_origin(hint) in (Union, types.UnionType):  # one value, or a tuple of such values
+        one = get_args(hint)[0].__name__.upper()
+        metavar = f"{one} [{one} ...]"
+    help_text = field.metadata["help"]
+    shown = tyro.conf.arg(help=help_text, help_behavior_hint=behavior, metavar=metavar)
     return Annotated[hint, shown]
 
 

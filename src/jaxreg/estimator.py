@@ -1,5 +1,6 @@
 """The head as a scikit-learn regressor on arrays of features."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxreg.errors import InputError
+from jaxreg.target_numbers import check_range, mean_and_std
 from jaxreg.train_config import HeadConfig
 
 _FEWEST_TO_SPLIT = 5  # rows; below this the validation rows are the training rows
@@ -25,6 +27,9 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
     choice of the best epoch watch a random `validation_fraction` of the rows (rounded up); with
     fewer than 5 rows, too few to spare any, they watch the training rows themselves. For frames of
     a video, where random rows flatter, use `jaxreg train`, which splits by blocks.
+
+    The offset and the unit of y do not matter: y stays float64 until its mean is subtracted, and
+    `huber_delta` and `min_delta` follow its std unless they are given.
 
     Feature scaling is meant for columns of one unit, as a network's features: quiet columns stay
     quieter than loud ones. Put a StandardScaler before it where columns differ in unit.
@@ -43,14 +48,14 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
     output_activation: str = HeadConfig.output_activation
     scale_features: bool = HeadConfig.scale_features
     scale_target: bool = HeadConfig.scale_target
-    huber_delta: float = HeadConfig.huber_delta
+    huber_delta: float | tuple[float, ...] | None = HeadConfig.huber_delta
     learning_rate: float = HeadConfig.learning_rate
     decay_steps: int = HeadConfig.decay_steps
     decay_rate: float = HeadConfig.decay_rate
     batch_size: int = HeadConfig.batch_size
     epochs: int = HeadConfig.epochs
     patience: int = HeadConfig.patience
-    min_delta: float = HeadConfig.min_delta
+    min_delta: float | None = HeadConfig.min_delta
     components: int | None = HeadConfig.components
     head: str = HeadConfig.head
     validation_fraction: float = 0.2
@@ -66,7 +71,7 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         import jax
 
         from jaxreg.head import fit
-        from jaxreg.head.state import Data, init_state, project
+        from jaxreg.head.state import Data, init_state, prepare
 
         X, y = validate_data(
             self, X, y, dtype=(np.float32, np.float16), multi_output=True, y_numeric=True,
@@ -75,12 +80,16 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         random = check_random_state(self.random_state)
         config = self._config(seed=int(random.randint(2**31)))
         self._one_target = y.ndim == 1
-        targets = y.reshape(len(y), -1).astype(np.float32)
+        targets = y.reshape(len(y), -1).astype(np.float64)
         rows, validation = self._split(len(y), random)
         data = Data.of(X[rows], targets[rows], X[validation], targets[validation])
+        mean, std = mean_and_std(targets[rows])
+        names = ["y"] if self._one_target else [f"y[:, {i}]" for i in range(len(std))]
+        check_range(names, targets, mean, std, scaled=config.scale_target)
+        config = config.with_thresholds(std.tolist())
         config = replace(config, components=config.components_of(len(rows), X.shape[1]))
         state = init_state(config, data)
-        data = jax.device_put(project(config, state, data))
+        data = jax.device_put(prepare(config, state, data))
         state, history = fit.make_fit(config)(state, data, config.epochs)
         self.n_iter_ = int(state.epoch)
         self.best_epoch_ = int(state.best_epoch)
@@ -116,7 +125,10 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
             )
         settings: dict[str, Any] = self.get_params()
         del settings["validation_fraction"], settings["random_state"]
-        return HeadConfig(**{**settings, "hidden": tuple(self.hidden)}, seed=seed)
+        settings["hidden"] = tuple(self.hidden)
+        if isinstance(self.huber_delta, Sequence):
+            settings["huber_delta"] = tuple(self.huber_delta)
+        return HeadConfig(**settings, seed=seed)
 
     def _split(self, rows: int, random: np.random.RandomState) -> tuple[Any, Any]:
         if rows < _FEWEST_TO_SPLIT:

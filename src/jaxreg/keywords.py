@@ -51,13 +51,13 @@ class TrainKeywords(TypedDict, total=False):
     output_activation: Literal["linear", "relu"]
     scale_features: bool
     scale_target: bool
-    huber_delta: float
+    huber_delta: float | tuple[float, ...] | None
     learning_rate: float
     decay_steps: int
     decay_rate: float
     batch_size: int
     epochs: int
     patience: int
-    min_delta: float
+    min_delta: float | None
     keep_going: bool
     seed: int

@@ -6,6 +6,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from jaxreg.target_numbers import mean_and_std
+
 METRICS = ("mae", "rmse", "r2", "spearman", "huber")
 """The names of the scores. For the errors mae, rmse, huber, 0 is best; for r2, spearman, 1 is."""
 
@@ -18,7 +20,7 @@ Name = TypeVar("Name")
 class Loss(NamedTuple):
     """The Huber loss of a run, for the score `huber`."""
 
-    delta: float | np.ndarray  # target units, one for all targets or (T,)
+    delta: np.ndarray  # target units, one for all targets or (T,)
     std: np.ndarray  # (T,) target units, above 0; several targets are divided by it
 
     def of_target(self, number: int) -> "Loss":
@@ -74,7 +76,7 @@ def by_target(
 def constant_baselines(train_targets: np.ndarray, rows: int) -> dict[str, np.ndarray]:
     """Predictions (rows, T) of the mean and of the median of the training targets (M, T)."""
     train = train_targets.astype(np.float64)
-    constants = {"mean": train.mean(axis=0), "median": np.median(train, axis=0)}
+    constants = {"mean": mean_and_std(train)[0], "median": np.median(train, axis=0)}
     return {
         name: np.broadcast_to(value, (rows, train.shape[1])) for name, value in constants.items()
     }

@@ -4,10 +4,10 @@ The group of each field is its box in `--help`. config_io.py reads and writes se
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from jaxreg.common.memory import parse_bytes
 from jaxreg.errors import InputError
@@ -18,6 +18,8 @@ MOST_MEMBERS = 1000  # folds, or seeds: each is a whole training
 MOST_COUNT = 2**31 - 1  # the counters of a training are int32
 MOST_UNITS = 2**14  # of a hidden layer
 MOST_WEIGHTS = 2**28  # between hidden layers: 4 GB with the state of Adam and the best weights
+THRESHOLDS = ("huber_delta", "min_delta")  # the targets decide them where nobody does
+DELTA, MIN_DELTA = 0.5, 3e-4  # of the std and of the variance: the original's, for a std of 1
 MOST_EPOCHS = 1_000_000  # the history of a training is held in memory
 
 
@@ -36,14 +38,20 @@ class HeadConfig:
     )
     scale_features: bool = setting(True, "Head", "standardize features by the training rows")
     scale_target: bool = setting(True, "Head", "standardize targets by the training rows")
-    huber_delta: float = setting(0.5, "Optimizer", "error above which the Huber loss is linear")
+    huber_delta: float | tuple[float, ...] | None = setting(
+        None, "Optimizer", "error above which the Huber loss is linear, in target units, for all "
+        "targets or for each; by default half the std of each target",
+    )  # fmt: skip
     learning_rate: float = setting(1e-4, "Optimizer", "first learning rate of Adam")
     decay_steps: int = setting(100_000, "Optimizer", "number of updates for one --decay-rate")
     decay_rate: float = setting(0.95, "Optimizer", "factor of the exponential decay")
     batch_size: int = setting(32, "Optimizer", "number of rows in each update")
     epochs: int = setting(100, "Optimizer", "largest number of epochs")
     patience: int = setting(10, "Optimizer", "number of epochs without improvement to stop after")
-    min_delta: float = setting(3e-4, "Optimizer", "smallest decrease of val_loss that counts")
+    min_delta: float | None = setting(
+        None, "Optimizer", "smallest decrease of val_loss that counts; by default 0.0003 times the "
+        "variance of the target",
+    )  # fmt: skip
     keep_going: bool = setting(False, "Optimizer", "train all epochs, even with a dead head")
     seed: int = setting(0, "Optimizer", "seed of weights, shuffling, dropout and split")
 
@@ -57,9 +65,10 @@ class HeadConfig:
         most = f"at most {MOST_WEIGHTS:,} weights between the layers"
         require(weights <= MOST_WEIGHTS, "hidden", self.hidden, most)
         require(0 <= self.dropout < 1, "dropout", self.dropout, "from 0 to below 1")
-        for name in ("huber_delta", "learning_rate"):
-            value = getattr(self, name)
-            require(0 < value < math.inf, name, value, "a finite number above 0")
+        deltas = self.huber_delta if isinstance(self.huber_delta, tuple) else (self.huber_delta,)
+        for name, values in [("huber_delta", deltas), ("learning_rate", (self.learning_rate,))]:
+            positive = all(value is None or 0 < value < math.inf for value in values)
+            require(positive, name, getattr(self, name), "a finite number above 0")
         require_choice(self, "output_activation")
         require_choice(self, "head")
         some = self.components is None or 1 <= self.components <= MOST_COUNT
@@ -77,7 +86,8 @@ class HeadConfig:
         require(self.epochs <= MOST_EPOCHS, "epochs", self.epochs, f"at most {MOST_EPOCHS}")
         some = 0 <= self.patience <= MOST_COUNT
         require(some, "patience", self.patience, f"from 0 to {MOST_COUNT}")
-        require(0 <= self.min_delta < math.inf, "min_delta", self.min_delta, "finite, 0 or more")
+        least = self.min_delta is None or 0 <= self.min_delta < math.inf
+        require(least, "min_delta", self.min_delta, "finite, 0 or more")
         require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 2**32 - 1")
 
     def components_of(self, rows: int, columns: int) -> int | None:
@@ -86,10 +96,52 @@ class HeadConfig:
             return self.components
         return max(1, min(BLEND_COMPONENTS, (rows - 1) // 2, columns))
 
+    def with_thresholds(self, std: Sequence[float]) -> Self:
+        """The same with numbers for `huber_delta` and `min_delta`; with several targets, for each.
+
+        What is given stays. The defaults fit the scale of the targets: DELTA std, and MIN_DELTA
+        times the loss of an error of a std. With several scaled targets that loss has no unit.
+
+        Args:
+            std: of each target, by the training rows; 0 for a constant one.
+
+        Raises:
+            InputError: there are more or fewer deltas than targets.
+        """
+        units = [float(one) or 1.0 for one in std]
+        delta, least = self.huber_delta, self.min_delta
+        if delta is None:
+            delta = tuple(_rounded(DELTA * unit) for unit in units)
+        if isinstance(delta, tuple):
+            shown = " ".join(map(str, delta))
+            require(len(delta) == len(units), "huber_delta", shown, f"1 or {len(units)} numbers")
+            delta = delta if len(units) > 1 else sum(delta)
+        if least is None:
+            without_unit = len(units) > 1 and self.scale_target
+            squares = [1.0 if without_unit else unit**2 for unit in units]
+            least = _rounded(MIN_DELTA * sum(squares) / len(squares))
+        return replace(self, huber_delta=delta, min_delta=least)
+
+    @property
+    def thresholds(self) -> tuple[float | tuple[float, ...], float]:
+        """`huber_delta` and `min_delta` of settings that `with_thresholds` returned.
+
+        Raises:
+            ValueError: one of them is still None.
+        """
+        if self.huber_delta is None or self.min_delta is None:
+            raise ValueError("thresholds of settings without numbers for them")
+        return self.huber_delta, self.min_delta
+
     @property
     def hidden_layers(self) -> tuple[int, ...]:
         """The hidden layers there are: a ridge is the head without any."""
         return () if self.head == "ridge" else self.hidden
+
+
+def _rounded(value: float) -> float:
+    """Nine digits: other machines may sum in another order, and get other last ones."""
+    return float(f"{value:.9g}")
 
 
 @dataclass(frozen=True)
@@ -152,13 +204,21 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "original": {},  # the defaults: the corrected program's head and rates, with scaling
     "question": {
         "output_activation": "relu",
+        "huber_delta": 0.5,
+        "min_delta": 3e-4,
         "learning_rate": 0.1,
         "scale_features": False,
         "scale_target": False,
         "split": "tail",
     },
     "best": {"head": "blend", "learning_rate": 1e-3, "min_delta": 0.0},
-    "answer": {"scale_features": False, "scale_target": False, "split": "tail"},
+    "answer": {
+        "huber_delta": 0.5,
+        "min_delta": 3e-4,
+        "scale_features": False,
+        "scale_target": False,
+        "split": "tail",
+    },
 }
 """What each preset says otherwise than the defaults; docs/keras-parity.md has both programs."""
 

@@ -18,14 +18,17 @@ from jaxreg.extraction.pipeline import Progress, Task, extract
 from jaxreg.head import mlp
 from jaxreg.head.apply import predict_rows
 from jaxreg.head.fit_many import stack
-from jaxreg.head.scaling import Scalers
+from jaxreg.head.scaling import Scalers, mean_and_std_of
 from jaxreg.head.state import State, empty_state
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.in_memory import images_of
+from jaxreg.target_numbers import number_type
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.checkpoint import Checkpoints
 from jaxreg.training.loop import states_of
 from jaxreg.training.run_directory import Row, RunDirectory, read_history
+
+USUAL = 4.0  # std: so far from their mean targets lie
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,24 @@ class TrainedRun:
     scalers: tuple[Scalers, ...] = field(repr=False)
 
     def predict_features(self, features: np.ndarray) -> np.ndarray:
-        """Predictions (rows, targets) in target units for features as the cache holds them."""
+        """Predictions (rows, targets) in target units for features as the cache holds them.
+
+        They are float32, or float64 where float32 would round targets like those of the training
+        by more than 1e-4 of their std.
+        """
         width = self.scalers[0].features.mean.shape[0]
         if features.ndim != 2 or features.shape[1] != width:
             raise InputError(f"features of shape {features.shape}", expected=f"(rows, {width})")
         heads = zip(self.params, self.scalers, strict=True)
         each = [predict_rows(*head, self.settings, features) for head in heads]
-        return each[0] if len(each) == 1 else np.mean(each, axis=0)
+        with np.errstate(over="ignore"):  # a diverged head
+            return np.mean(each, axis=0).astype(np.result_type(*self._number_types))
+
+    @property
+    def _number_types(self) -> list[type[np.floating]]:
+        """The type of each target's predictions."""
+        mean, std = mean_and_std_of(self.scalers[0].target)
+        return [number_type(*both) for both in zip(np.abs(mean) + USUAL * std, std, strict=True)]
 
     def predict(
         self,
@@ -73,7 +87,7 @@ class TrainedRun:
             weights: a file, where the weights have moved.
 
         Returns:
-            (images, targets), float32, in target units.
+            (images, targets) in target units, of the type that `predict_features` returns.
 
         Raises:
             InputError: an array of unclear shape, or images that cannot be used; the first few
@@ -92,7 +106,7 @@ class TrainedRun:
                 + "; ".join(f"{i} ({why})" for i, why in bad[:5])
             )
         columns = [table[f"prediction.{name}"].to_numpy() for name in self.targets]
-        return np.stack(columns, axis=1).astype(np.float32)
+        return np.stack(columns, axis=1)
 
     def predict_table(
         self,
@@ -149,7 +163,7 @@ class TrainedRun:
         if self.recipe.range is None and outcome.depth and outcome.depth.note:
             say(f"note: {outcome.depth.note}")
         usable = [i for i, digest in enumerate(outcome.digests) if digest is not None]
-        predictions = np.full((len(outcome.digests), len(self.targets)), np.nan, np.float32)
+        predictions = np.full((len(outcome.digests), len(self.targets)), np.nan)
         if usable:
             digests = [digest for digest in outcome.digests if digest is not None]
             features = store.read(self.recipe.feature_set, self.columns, digests)
@@ -162,10 +176,11 @@ class TrainedRun:
         left_out = examples.unusable
         ids = [*examples.ids, *(name for name, _ in left_out)]
         why = [reasons.get(row, "") for row in range(len(examples))]
-        padding = np.full(len(left_out), np.nan, np.float32)
+        padding = np.full(len(left_out), np.nan)
         columns: dict[str, Any] = {"id": pa.array(ids, pa.string())}
-        for name, values in zip(self.targets, predictions.T, strict=True):
-            numbers = np.concatenate([values, padding])
+        types = self._number_types
+        for name, values, kind in zip(self.targets, predictions.T, types, strict=True):
+            numbers = np.concatenate([values, padding]).astype(kind)
             columns[f"prediction.{name}"] = pa.array(numbers, from_pandas=True)
         for name in self.targets:
             if name in examples.columns.column_names:

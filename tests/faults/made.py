@@ -12,7 +12,7 @@ from jaxreg.head.apply import predict_rows
 from jaxreg.head.fit import make_fit
 from jaxreg.head.ridge import Solved, decompose, solve
 from jaxreg.head.scaling import Scalers
-from jaxreg.head.state import Data, History, init_state, project
+from jaxreg.head.state import Data, History, init_state, prepare
 from jaxreg.splits.held_out_groups import some_of, training_groups
 from jaxreg.train_config import HeadConfig, TrainConfig
 from jaxreg.verdict.observation import Observed
@@ -125,7 +125,8 @@ def train(made: Made) -> Observed:
     x, y = made.x, made.y
     rows, validation = made.side("train"), made.side("validation")
     components = made.config.components_of(len(rows), x.shape[1])
-    config = replace(made.config, components=components)
+    std = y[made.side("train")].std(axis=0).tolist()
+    config = replace(made.config, components=components).with_thresholds(std)
     data = Data.of(x[rows], y[rows], x[validation], y[validation])
     eigen = decompose(scaling.feature_scaler(x[rows]), x[rows], y[rows])
     groups = training_groups(
@@ -138,7 +139,7 @@ def train(made: Made) -> Observed:
         sequential=made.sequential,
     )
     solved = solve(eigen, x[rows], y[rows], groups=some_of(groups))
-    plain = Scalers(eigen.scaler, scaling.identity_scaler(y.shape[1]))
+    plain = Scalers(eigen.scaler, scaling.target_scaler(y[rows]))
     ridge = predict_rows(eigen.head(solved, plain), plain, HeadConfig(hidden=()), x)
     state = init_state(config, data, Solved(eigen, solved))
     history = History(*(np.zeros(0) for _ in History._fields))
@@ -146,7 +147,7 @@ def train(made: Made) -> Observed:
         head = eigen.head(solved, state.scalers)
         state = state._replace(params=head, best_params=head)
     else:
-        data = project(config, state, data)
+        data = prepare(config, state, data)
         state, history = make_fit(config)(state, data, config.epochs)
     state = jax.device_get(state)
     epochs = int(state.epoch)

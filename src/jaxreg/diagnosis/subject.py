@@ -15,7 +15,7 @@ from jaxreg.experiment.arrays import Experiment, load_experiment
 from jaxreg.experiment.members import Member, make_members
 from jaxreg.experiment.resolve import resolve
 from jaxreg.head.fit import make_fit
-from jaxreg.head.state import Data, History, init_state, project
+from jaxreg.head.state import Data, History, init_state, prepare
 from jaxreg.report.run_predictions import predict_all
 from jaxreg.report.run_verdict import observe
 from jaxreg.trained_run import load_states
@@ -115,7 +115,7 @@ def _train_on_some(experiment: Experiment) -> Trained:
     data = Data.of(x[rows], y[rows], x[validation], y[validation])
     config = replace(experiment.config, components=None)
     state = init_state(config, data)
-    data = jax.device_put(project(config, state, data))
+    data = jax.device_put(prepare(config, state, data))
     state, history = make_fit(config)(state, data, config.epochs)
     columns = {name: np.asarray(getattr(history, name)) for name in History._fields}
     lines = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxreg.head.state import Rates
+from jaxreg.head.rates import Rates
 from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.short_training import STEPS, Bench
 from jaxreg.verdict.small_ridge import MOST, small_ridge
@@ -68,7 +68,7 @@ def overfit(bench: Bench) -> Trial:
 def range_test(bench: Bench) -> Trial:
     """Raise the rate at each step: where does the loss fall, and where does it jump?"""
     steps = STAGES * STEPS
-    rising = Rates.of(bench.config)._replace(
+    rising = Rates.of(bench.config, bench.scalers.target)._replace(
         learning_rate=np.float32(LOWEST),
         decay_steps=np.float32(steps),
         decay_rate=np.float32(HIGHEST / LOWEST),
@@ -278,7 +278,8 @@ def _apart(obs: Observed, rows: np.ndarray) -> np.ndarray:
 
 
 def _rates(bench: Bench, rate: float) -> Rates:
-    return Rates.of(bench.config)._replace(learning_rate=np.float32(rate))
+    rates = Rates.of(bench.config, bench.scalers.target)
+    return rates._replace(learning_rate=np.float32(rate))
 
 
 def _left(losses: np.ndarray) -> float:

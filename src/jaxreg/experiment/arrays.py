@@ -11,6 +11,8 @@ from jaxreg.errors import InputError
 from jaxreg.experiment.resolve import ResolvedRun, places, remedies
 from jaxreg.metrics import runs_of_rows
 from jaxreg.splits.held_out_groups import HeldOutGroup, training_groups
+from jaxreg.target_numbers import mean_and_std
+from jaxreg.train_config import THRESHOLDS
 
 
 class View(NamedTuple):
@@ -28,8 +30,12 @@ class Experiment(ResolvedRun):
     views: tuple[View, ...]  # what training may draw for a row instead of x and y
 
     def fold(self, number: int) -> "Experiment":
-        """The same with the split of one fold."""
-        return replace(self, split=self.folds[number], folds=())
+        """The same with the split of one fold, and thresholds by its training rows."""
+        split = self.folds[number]
+        _, std = mean_and_std(self.y[split.labels == "train"])
+        names = [n for n in THRESHOLDS if self.asked.get(n) is None]
+        config = replace(self.config, **dict.fromkeys(names)).with_thresholds(std.tolist())
+        return replace(self, config=config, split=split, folds=())
 
     @property
     def fold_of_row(self) -> np.ndarray:
@@ -93,7 +99,7 @@ def load_experiment(resolved: ResolvedRun) -> Experiment:
 def _read_views(resolved: ResolvedRun) -> tuple[View, ...]:
     """The views that training may draw instead of identity, with their targets."""
     config, y = resolved.config, resolved.y
-    signs = np.where(np.isin(config.target, config.mirror_targets), -1, 1).astype(np.float32)
+    signs = np.where(np.isin(config.target, config.mirror_targets), -1.0, 1.0)
     views = []
     for view in (view for view in config.views if view != "identity"):
         shown = tuple(replace(column, view=view) for column in resolved.columns)

@@ -14,6 +14,7 @@ from jaxreg.experiment.arrays import Experiment
 from jaxreg.head.apply import ROWS
 from jaxreg.head.fit import order_of
 from jaxreg.head.fit_blocks import Block
+from jaxreg.head.scaling import TargetScaler, scale_targets
 from jaxreg.head.state import Rows
 
 T = TypeVar("T")
@@ -22,11 +23,13 @@ T = TypeVar("T")
 class ExperimentBlocks:
     """What `jaxreg.head.fit_blocks` trains on; the next block is made while one is used."""
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Experiment, target: TargetScaler) -> None:
+        """Blocks of the experiment's rows, with targets in std of the scaler."""
         self._x = experiment.x
         self._views = experiment.views
         # numbered on from view to view, as `order_of` draws them
-        self._y = np.concatenate([experiment.y, *(view.y for view in self._views)])
+        y = np.concatenate([experiment.y, *(view.y for view in self._views)])
+        self._y = scale_targets(target, y)
         self._behind = np.arange(1 + len(self._views), dtype=np.int32) * len(experiment.y)
         self._train, self._validation = experiment.rows("train"), experiment.rows("validation")
         self.rows, self.validation_rows = len(self._train), len(self._validation)

@@ -10,9 +10,10 @@ from jaxreg.cache.datasets import Dataset, dataset_names
 from jaxreg.cache.recipe import Column, layer_meant
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, nearest
+from jaxreg.target_numbers import ROUNDED
 from jaxreg.train_config import TrainConfig
 
-LARGEST_TARGET = 1e18
+EXACT = 2**53  # float64 holds every whole number up to it
 
 
 def choose_targets(cache: Cache, dataset: Dataset, config: TrainConfig) -> tuple[str, ...]:
@@ -102,7 +103,7 @@ def _instead(column: Column, other: Column, config: TrainConfig) -> str:
 
 
 def numbers(dataset: Dataset, name: str) -> np.ndarray:
-    """One target as float32, NaN where it is missing."""
+    """One target as float64, NaN where it is missing."""
     column = dataset.table[name]
     if name not in dataset.numeric_columns:
         raise InputError(
@@ -113,14 +114,25 @@ def numbers(dataset: Dataset, name: str) -> np.ndarray:
     if np.isinf(values).any():
         row = int(np.flatnonzero(np.isinf(values))[0])
         raise InputError(f"the target {name} is infinite in {dataset.ids[row]}")
+    _check_whole_numbers(name, column, values)
+    return values
+
+
+def _check_whole_numbers(name: str, column: pa.ChunkedArray, values: np.ndarray) -> None:
+    """Raise InputError if float64 rounds away the differences of large whole numbers."""
     largest = float(np.nanmax(np.abs(values), initial=0.0))
-    if largest > LARGEST_TARGET:
+    if not pa.types.is_integer(column.type) or largest <= EXACT:
+        return
+    known = column.drop_null()
+    if len(known.unique()) == 1:
+        return
+    spread = float(np.nanstd(values - np.nanmin(values)))
+    if largest / EXACT > ROUNDED * spread:
         raise InputError(
-            f"the target {name} reaches {largest:.3g}",
-            expected=f"at most {LARGEST_TARGET:g}, whose square float32 can hold",
-            remedy="another unit, or take out what is not a measurement",
+            f"the target {name} holds whole numbers up to {largest:.4g} with a std of "
+            f"{spread:.2g}, and float64 holds whole numbers up to {EXACT}",
+            remedy="subtract a constant from the column in the table, then extract again",
         )
-    return values.astype(np.float32)
 
 
 def _first_text(dataset: Dataset, column: pa.ChunkedArray) -> str:

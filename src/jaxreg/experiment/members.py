@@ -47,7 +47,7 @@ def fit_ridge(experiment: Experiment, *, in_fold: bool) -> RidgeBaseline | None:
     groups = experiment.groups(rows)
     eigen = decompose(scaler, x[rows], y[rows])
     solved = Solved(eigen, solve(eigen, x[rows], y[rows], groups=some_of(groups)))
-    scalers = Scalers(scaler, scaling.identity_scaler(y.shape[1]))
+    scalers = Scalers(scaler, scaling.target_scaler(y[train]))
     head = eigen.head(solved.ridge, scalers)
     predictions = predict_rows(head, scalers, HeadConfig(hidden=()), x)
     out_of_fold, held_out = None, []
@@ -114,7 +114,7 @@ def make_members(experiment: Experiment) -> Iterator[Member]:
         if baseline is not None and config.components is not None:
             baseline.solved.eigen.check(config.components)
         for seed in range(config.seed, config.seed + config.seeds):
-            its = replace(own, config=replace(config, seed=seed, seeds=1))
+            its = replace(own, config=replace(own.config, seed=seed, seeds=1))
             yield Member(fold, seed, its, baseline)
 
 

@@ -18,6 +18,7 @@ from jaxreg.experiment.placement import Placement, measure, place
 from jaxreg.merge_settings import merge
 from jaxreg.metrics import Loss
 from jaxreg.splits import Split, split_folds, split_rows
+from jaxreg.target_numbers import check_range, mean_and_std, number_type
 from jaxreg.train_config import TrainConfig
 
 
@@ -31,7 +32,7 @@ class ResolvedRun:
     dataset: Dataset
     recipe: Recipe
     columns: tuple[Column, ...]
-    y: np.ndarray  # (rows, targets) float32, NaN where the source has none
+    y: np.ndarray  # (rows, targets) float64, NaN where the source has none
     split: Split  # its labels cover all rows; those without a target are left out
     folds: tuple[Split, ...]  # with --folds: of each, its test rows being the fold; else empty
     placement: Placement  # where the features are kept, and their size
@@ -51,8 +52,8 @@ class ResolvedRun:
         A constant target has the std 1, as in the scaler of a head.
         """
         rows = self.usable if self.folds else self.split.labels == "train"
-        std = self.y[rows].astype(np.float64).std(axis=0)
-        return Loss(self.config.huber_delta, np.where(std == 0, 1.0, std))
+        _, std = mean_and_std(self.y[rows])
+        return Loss(np.array(self.config.thresholds[0]), np.where(std == 0, 1.0, std))
 
     @property
     def usable(self) -> np.ndarray:
@@ -115,6 +116,7 @@ def resolve(
     y = np.stack([numbers(dataset, name) for name in targets], axis=1)
     feature_set, columns = choose_features(cache, dataset, config)
     split, folds = _split(dataset, y, config)
+    config = _with_thresholds(config, y, split)
     with remedies(dataset):
         size = measure(cache, feature_set, columns, dataset.digests, len(config.views))
     placement = place(config, size, resumed=resumed is not None, window=before.get("window"))
@@ -146,6 +148,28 @@ def resolve(
         folds=folds,
         placement=placement,
     )
+
+
+def _with_thresholds(config: TrainConfig, y: np.ndarray, split: Split) -> TrainConfig:
+    """The settings with thresholds for these targets; InputError if float32 cannot hold them.
+
+    The training rows decide; with folds, all rows that a fold holds out.
+    """
+    trained = y[split.labels == ("train" if config.folds is None else "validation")]
+    mean, std = mean_and_std(trained)
+    known = y[~np.isnan(y).any(axis=1)]
+    check_range(config.target, known, mean, std, scaled=config.scale_target)
+    for number, name in enumerate(config.target):
+        # The scaler is that of the rows as they are, so the mirror moves a row by two means.
+        mirrored = float(np.abs(trained[:, number] + mean[number]).max())
+        if name in config.mirror_targets and number_type(mirrored, std[number]) is np.float64:
+            raise InputError(
+                f"--mirror-targets {name}, whose mean is {mean[number]:.6g} and whose std is "
+                f"{std[number]:.2g}: its mirrored values are too far away",
+                expected="a target that is 0 in the middle, such as a steering angle",
+                remedy=f"leave {name} out of --mirror-targets",
+            )
+    return config.with_thresholds(std.tolist())
 
 
 def places(dataset: Dataset) -> dict[str, Any]:

@@ -9,20 +9,18 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxreg.head import blend, mlp, scaling
-from jaxreg.head.losses import huber
 from jaxreg.head.scaling import ArrayOf, Scalers, padded_blocks
-from jaxreg.head.state import Rates
 from jaxreg.train_config import HeadConfig
 
 ROWS = 512  # rows at a time where no gradient is taken: limits the memory, not the result
 
 
 class Activations(NamedTuple):
-    """The values of every layer for some rows."""
+    """The values of every layer for some rows, on the host."""
 
-    inputs: ArrayOf  # (rows, inputs) at the first layer; of a blend in training more, see `project`
+    inputs: ArrayOf  # (rows, inputs) at the first layer; of a blend in training more, see `prepare`
     hidden: Sequence[ArrayOf]  # each layer (rows, units), after its relu and before its dropout
-    raw: ArrayOf  # (rows, targets) target units, before the output activation
+    raw: np.ndarray  # (rows, targets) float64, target units, before the output activation
 
 
 def forward(
@@ -32,18 +30,25 @@ def forward(
     x: Float[ArrayOf, "rows features"],
     dropout_key: Key[Array, ""] | None = None,
 ) -> Float[Array, "rows targets"]:
-    """Rows of `Data` to predictions in target units: un-scaled, then the output activation."""
-    pred = _activations(params, scalers, config, x, dropout_key).raw
-    return jax.nn.relu(pred) if config.output_activation == "relu" else jnp.asarray(pred)
+    """Rows of `Data` to predictions in std of the targets, after the output activation.
+
+    The activation acts in target units: a relu is cut where a target is 0.
+    """
+    *_, raw = _layers(params, scalers, config, x, dropout_key)
+    if config.output_activation == "linear":
+        return raw
+    zero = (0.0 - scalers.target.mean) / scalers.target.std
+    return jnp.where(raw <= zero[None, :], zero[None, :], raw)  # NaN stays NaN
 
 
-def _activations(
+def _layers(
     params: mlp.Params,
     scalers: Scalers,
     config: HeadConfig,
     x: Float[ArrayOf, "rows features"],
     dropout_key: Key[Array, ""] | None = None,
-) -> Activations:
+) -> tuple[Float[Array, "rows inputs"], list[Array], Float[Array, "rows targets"]]:
+    """Inputs, hidden layers and, in std of the targets, the output before its activation."""
     inputs = jnp.asarray(x) if config.components else scaling.scale(scalers.features, x)
     own = {name: layers for name, layers in params.items() if name != "blend"}
     width = mlp.inputs_of(own)
@@ -52,22 +57,23 @@ def _activations(
         given = inputs[:, width:]
         ridge = given if config.components else blend.ridge_of(its, scalers, x)
         raw = blend.weighted(its["share"], ridge, raw)
-    return Activations(inputs, hidden, scaling.unscale(scalers.target, raw))
+    return inputs, hidden, raw
 
 
 def predict_rows(
     params: mlp.Params, scalers: Scalers, config: HeadConfig, x: ArrayOf
 ) -> np.ndarray:
-    """Predictions (rows, targets) in target units and the dtype of `params`, for x of any length.
+    """Predictions (rows, targets) in target units, float64, for x of any length.
 
     x are features as stored, also with `components`: the scaler then has the basis.
     x is read in blocks of one size, so it may stay on the host, and every length is one program.
     """
     static = HeadConfig(hidden=config.hidden_layers, output_activation=config.output_activation)
-    blocks = [np.zeros((0, scalers.target.mean.shape[0]), scalers.target.mean.dtype)]
+    blocks = [np.zeros((0, scalers.target.mean.shape[0]), np.float32)]
     for rows, padded in padded_blocks(x, ROWS):
         blocks.append(np.asarray(_forward(params, scalers, static, padded))[:rows])
-    return np.concatenate(blocks)
+    pred = scaling.targets_of(scalers.target, np.concatenate(blocks))
+    return np.maximum(pred, 0.0) if config.output_activation == "relu" else pred
 
 
 def activations(
@@ -85,22 +91,11 @@ def activations(
     each = [
         jax.tree.map(lambda values: np.asarray(values)[:rows], found)  # noqa: B023
         for rows, padded in padded_blocks(x, ROWS)
-        for found in [_jit_activations(params, scalers, static, padded, dropout_key)]
+        for found in [_jit_layers(params, scalers, static, padded, dropout_key)]
     ]
-    return jax.tree.map(lambda *blocks: np.concatenate(blocks), *each)
+    inputs, hidden, raw = jax.tree.map(lambda *blocks: np.concatenate(blocks), *each)
+    return Activations(inputs, hidden, scaling.targets_of(scalers.target, raw))
 
 
 _forward = jax.jit(forward, static_argnames="config")
-_jit_activations = jax.jit(_activations, static_argnames="config")
-
-
-def losses_of(
-    pred: Float[Array, "rows targets"],
-    y: Float[ArrayOf, "rows targets"],
-    rates: Rates,
-    scalers: Scalers,
-) -> Float[Array, " rows"]:
-    """The loss of each row."""
-    # One target is measured in its own units; std are 1 where the target is not scaled.
-    std = scalers.target.std
-    return huber(pred, y, rates.huber_delta, std if std.shape[0] > 1 else None)
+_jit_layers = jax.jit(_layers, static_argnames="config")

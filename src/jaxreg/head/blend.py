@@ -10,7 +10,7 @@ use the blend. docs/best-head.md has the measurements.
 The parameters are the MLP's and `blend`: `kernel` (columns, targets) and `bias`, from scaled
 columns to scaled targets, `share` (targets,), and `prior`, PRIOR over the number of validation
 groups. During training there is no `blend`: the ridge's predictions follow the components of each
-row (`state.project`).
+row (`state.prepare`).
 """
 
 import jax.numpy as jnp

@@ -11,8 +11,10 @@ import optax
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxreg.head import blend, early_stopping, mlp, optimizer, scaling
-from jaxreg.head.apply import ROWS, forward, losses_of
+from jaxreg.head import blend, early_stopping, mlp, optimizer
+from jaxreg.head.apply import ROWS, forward
+from jaxreg.head.losses import huber
+from jaxreg.head.rates import Rates
 from jaxreg.head.scaling import ArrayOf, Scalers
 from jaxreg.head.state import (
     DROPOUT,
@@ -20,9 +22,9 @@ from jaxreg.head.state import (
     VIEW,
     Data,
     History,
-    Rates,
     Rows,
     State,
+    in_target_units,
     key_for,
     static_config,
 )
@@ -41,8 +43,8 @@ class Steps(NamedTuple):
 class Errors(NamedTuple):
     """Sums over the validation rows so far, float32."""
 
-    loss: jax.Array
-    absolute: jax.Array
+    loss: jax.Array  # of targets in std
+    absolute: jax.Array  # target units
 
 
 def make_fit(config: HeadConfig) -> Callable[[State, Data, int], tuple[State, History]]:
@@ -53,10 +55,13 @@ def make_fit(config: HeadConfig) -> Callable[[State, Data, int], tuple[State, Hi
     How many epochs a call does never changes the result, to the bit. It compiles once per
     architecture, batch size, `epochs` and shapes of data; `until_epoch=0` compiles and no more.
     """
-    static, rates = static_config(config), Rates.of(config)
+    static = static_config(config)
 
     def fit(state: State, data: Data, until_epoch: int) -> tuple[State, History]:
-        return _fit(static, rates, state, data, np.int32(min(until_epoch, config.epochs)))
+        target = jax.device_get(state.scalers.target)
+        rates, until = Rates.of(config, target), np.int32(min(until_epoch, config.epochs))
+        state, history = _fit(static, rates, state, data, until)
+        return state, in_target_units(history, target)
 
     return fit
 
@@ -186,7 +191,7 @@ def train_batch(
     def mean_loss(params: mlp.Params) -> tuple[Array, Array]:
         dropout = jax.random.fold_in(key_for(key, DROPOUT), steps.step)
         pred = forward(params, scalers, config, x, dropout)
-        loss = losses_of(pred, y, rates, scalers)
+        loss = huber(pred, y, rates.huber_delta)
         batch_total = jnp.where(real, loss, 0).sum()
         return batch_total / real.sum(), batch_total
 
@@ -199,16 +204,14 @@ def train_batch(
 def _share(config: HeadConfig, state: State, data: Data) -> Float[Array, " targets"]:
     """The ridge's share in a blend, by the validation rows."""
     indices, real, batches = _batches(data.validation, ROWS)
-    target = state.scalers.target
 
     def add(i: Array, so_far: tuple[Array, Array]) -> tuple[Array, Array]:
         x, y = jnp.asarray(data.x[indices[i]]), data.y[indices[i]]
-        scaled = scaling.scale(target, y)
-        each = blend.terms(state.params, x, scaled, config)
+        each = blend.terms(state.params, x, y, config)
         products, squares = (jnp.where(real[i][:, None], term, 0).sum(axis=0) for term in each)
         return so_far[0] + products, so_far[1] + squares
 
-    none = jnp.zeros(target.mean.shape, jnp.float32)
+    none = jnp.zeros(state.scalers.target.mean.shape, jnp.float32)
     products, squares = lax.fori_loop(0, batches, add, (none, none))
     return blend.best_share(products, squares, state.best_params["blend"]["prior"])
 
@@ -243,10 +246,10 @@ def add_errors(
 ) -> Errors:
     """The sums with the rows that are real added."""
     pred = forward(params, scalers, config, x)
-    loss = losses_of(pred, y, rates, scalers)
+    loss = huber(pred, y, rates.huber_delta)
     size = jnp.abs(pred - y)
-    if y.shape[1] > 1:  # several targets have no common unit
-        size = size / scalers.target.std[None, :]
+    if y.shape[1] == 1:  # several targets have no common unit but their std
+        size = size * scalers.target.std[None, :]
     error = size.mean(axis=1)
     return Errors(
         errors.loss + jnp.where(real, loss, 0).sum(),

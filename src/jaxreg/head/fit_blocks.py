@@ -11,8 +11,9 @@ from jaxtyping import Array, Bool, Float
 
 from jaxreg.head import fit, mlp
 from jaxreg.head.fit import Errors, Steps
+from jaxreg.head.rates import Rates
 from jaxreg.head.scaling import ArrayOf, Scalers
-from jaxreg.head.state import History, Rates, State, static_config
+from jaxreg.head.state import History, State, in_target_units, static_config
 from jaxreg.train_config import HeadConfig
 
 
@@ -20,7 +21,7 @@ class Block(NamedTuple):
     """Some batches of rows; a row or a whole batch that is not real only fills the shape."""
 
     x: Float[ArrayOf, "batches rows features"]
-    y: Float[ArrayOf, "batches rows targets"]
+    y: Float[ArrayOf, "batches rows targets"]  # in std
     real: Bool[ArrayOf, "batches rows"]
 
 
@@ -50,9 +51,11 @@ def make_fit(config: HeadConfig) -> Callable[[State, Blocks, int], tuple[State, 
     The epochs are driven from the host; a batch goes through the same functions, so that the same
     order of rows gives the same numbers. The next block may be on its way while one is trained on.
     """
-    static, rates = static_config(config), Rates.of(config)
+    static = static_config(config)
 
     def run(state: State, blocks: Blocks, until_epoch: int) -> tuple[State, History]:
+        target = jax.device_get(state.scalers.target)
+        rates = Rates.of(config, target)
         history = History(*(np.full(config.epochs, np.nan, np.float32) for _ in History._fields))
         if until_epoch == 0:
             return _compile(static, rates, state, blocks), history
@@ -61,7 +64,7 @@ def make_fit(config: HeadConfig) -> Callable[[State, Blocks, int], tuple[State, 
             state, row = _run_epoch(static, rates, state, blocks)
             for values, value in zip(history, row, strict=True):
                 values[done] = value
-        return state, history
+        return state, in_target_units(history, target)
 
     return run
 

@@ -15,8 +15,9 @@ from jax import lax
 from jaxtyping import Array, Int
 
 from jaxreg.head.fit import train_until
+from jaxreg.head.rates import Rates
 from jaxreg.head.scaling import ArrayOf
-from jaxreg.head.state import Data, History, Rates, Rows, State, static_config
+from jaxreg.head.state import Data, History, Rows, State, in_target_units, static_config
 from jaxreg.train_config import HeadConfig
 
 Tree = TypeVar("Tree")
@@ -33,12 +34,12 @@ def member(stacked: Tree, number: int) -> Tree:
 
 
 def stack_data(members: Sequence[Data]) -> Data:
-    """The data of members: rows stacked, features too unless all members have the same array."""
+    """The data of members: stacked, but for features that are the same array for all members."""
     first = members[0]
     shared = all(data.x is first.x for data in members)
     return Data(
         first.x if shared else np.stack([data.x for data in members]),
-        first.y,
+        np.stack([data.y for data in members]),
         _stack_rows([data.train for data in members]),
         _stack_rows([data.validation for data in members]),
         first.views,
@@ -46,7 +47,7 @@ def stack_data(members: Sequence[Data]) -> Data:
 
 
 def make_fit(
-    config: HeadConfig, *, together: bool
+    configs: Sequence[HeadConfig], *, together: bool
 ) -> Callable[[State, Data, int], tuple[State, History]]:
     """`fit` of `head.fit.make_fit` for stacked states and `stack_data`; one program for all.
 
@@ -54,14 +55,17 @@ def make_fit(
     In the history returned the members are the first axis as well.
 
     Args:
-        config: of all members; seeds are in their states.
+        configs: one for each member. They differ in the thresholds alone; seeds are in the states.
         together: under `vmap`; else one after another.
     """
-    static, rates = static_config(config), Rates.of(config)
+    static, epochs = static_config(configs[0]), configs[0].epochs
 
     def fit(states: State, data: Data, until_epoch: int) -> tuple[State, History]:
-        until = np.int32(min(until_epoch, config.epochs))
-        return _fit(static, together, rates, states, data, until)
+        target = jax.device_get(states.scalers.target)
+        each = [Rates.of(config, member(target, i)) for i, config in enumerate(configs)]
+        rates, until = stack(each), np.int32(min(until_epoch, epochs))
+        states, history = _fit(static, together, rates, states, data, until)
+        return states, in_target_units(history, target)
 
     return fit
 
@@ -78,14 +82,15 @@ def _fit(
     own_features = data.x.ndim == 3
 
     def one(
-        state: State, train: Rows, validation: Rows, x: ArrayOf | None
+        state: State, rates: Rates, y: ArrayOf, train: Rows, validation: Rows, x: ArrayOf | None
     ) -> tuple[State, History]:
-        its = data._replace(train=train, validation=validation, x=data.x if x is None else x)
+        its = Data(data.x if x is None else x, y, train, validation, data.views)
         return train_until(config, rates, state, its, until)
 
-    each = states, data.train, data.validation, data.x if own_features else None
+    features = data.x if own_features else None
+    each = states, rates, data.y, data.train, data.validation, features
     if together:
-        return jax.vmap(one, in_axes=(0, 0, 0, 0 if own_features else None))(*each)
+        return jax.vmap(one, in_axes=(0, 0, 0, 0, 0, 0 if own_features else None))(*each)
     return lax.map(lambda arguments: one(*arguments), each)
 
 

@@ -1,7 +1,6 @@
 """The Huber loss, one value per row so that a padded batch can be masked."""
 
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxreg.errors import InputError
@@ -11,19 +10,16 @@ from jaxreg.head.scaling import ArrayOf
 def huber(
     pred: Float[ArrayOf, "..."],
     target: Float[ArrayOf, "..."],
-    delta: ArrayLike,
-    scale: Float[ArrayOf, " targets"] | None = None,
+    delta: Float[ArrayOf, " targets"],
 ) -> Float[Array, " rows"]:
     """Huber loss of each row, the mean over its targets.
 
     `0.5 e²` if `|e| <= delta`, else `delta |e| − 0.5 delta²`, as `keras.losses.Huber`.
 
     Args:
-        pred: (rows, targets) in target units.
-        target: (rows, targets) in target units.
-        delta: target units, where the loss turns from square to straight.
-        scale: target units by which the error and the delta of each target are divided, so that
-            targets of different size weigh alike.
+        pred: (rows, targets) in std.
+        target: (rows, targets) in std.
+        delta: (targets,) in std, where the loss turns from square to straight.
 
     Raises:
         InputError: the two shapes differ or are not (rows, targets); broadcasting (rows, 1) against
@@ -35,9 +31,7 @@ def huber(
             expected="two equal shapes (rows, targets)",
             remedy="give targets one column per output, as targets[:, None] for one",
         )
-    error, limit = pred - target, jnp.asarray(delta)
-    if scale is not None:
-        error, limit = error / scale[None, :], limit / scale[None, :]
+    error, limit = pred - target, jnp.asarray(delta)[None, :]
     size = jnp.abs(error)
     # Not optax.huber_loss: its gradient is (size − delta) + delta in disguise, which float32 rounds
     # to nothing where the error is far below delta.

@@ -22,6 +22,7 @@ from jaxreg.head.leave_out import Fitted, blocks, group_blocks, groups_left_out,
 from jaxreg.head.mlp import Params
 from jaxreg.head.scaling import ArrayOf, Basis, Scaler
 from jaxreg.splits.held_out_groups import HeldOutGroup
+from jaxreg.target_numbers import mean_and_std
 
 ALPHAS = np.logspace(-2, 7, 28)  # three in each factor of ten, on scaled columns
 
@@ -66,12 +67,13 @@ class Eigendecomposition(NamedTuple):
         """The ridge as the parameters of a head without hidden layers behind these scalers."""
         if scalers.features.basis is None:
             kernel = self.directions @ ridge.coefficients
-            bias = self.target_mean - self.center @ kernel
+            bias = -self.center @ kernel
         else:
             kernel = ridge.coefficients * self._roots(len(ridge.coefficients))[:, None]
-            bias = self.target_mean
-        std = np.asarray(scalers.target.std, np.float64)
-        kernel, bias = kernel / std[None, :], (bias - scalers.target.mean) / std
+            bias = np.zeros(len(self.target_mean))
+        mean, std = scaling.mean_and_std_of(scalers.target)
+        bias += self.target_mean - mean  # a small number of std
+        kernel, bias = kernel / std[None, :], bias / std
         return {"output": {"kernel": jnp.float32(kernel), "bias": jnp.float32(bias)}}
 
 
@@ -100,7 +102,7 @@ def decompose(
     """
     rows, columns = x.shape
     dtype = np.float32 if rows >= 2 * columns else np.float64
-    target_mean = np.asarray(y, np.float64).mean(axis=0)
+    target_mean, _ = mean_and_std(np.asarray(y))
     with _float64_on_the_host():
         if rows < columns:
             center, squares, directions = _dual(scaler, x)

@@ -13,8 +13,9 @@ from jaxtyping import Array, Key
 from jaxreg.errors import InputError
 from jaxreg.head import blend, early_stopping, mlp, optimizer, scaling
 from jaxreg.head.early_stopping import Stopping
+from jaxreg.head.rates import loss_unit
 from jaxreg.head.ridge import Solved, decompose, solve
-from jaxreg.head.scaling import ArrayOf, Basis, Pieces, Scalers
+from jaxreg.head.scaling import ArrayOf, Basis, Pieces, Scalers, TargetScaler
 from jaxreg.train_config import HeadConfig
 
 INIT, SHUFFLE, DROPOUT, VIEW = range(4)  # what a key is for that is folded into the run's own
@@ -45,12 +46,11 @@ class Rows(NamedTuple):
 class Data(NamedTuple):
     """Features and targets, and which rows train and which validate.
 
-    `jax.device_put` it once, or each call copies it again. With `components`, `fit` takes the rows
-    that `project` returns.
+    `fit` takes what `prepare` makes of it. `jax.device_put` it once, or each call copies it again.
     """
 
     x: ArrayOf  # (rows, features) float32 or float16; a second view follows the first
-    y: ArrayOf  # (rows, targets) float32, target units
+    y: ArrayOf  # (rows, targets) target units; after `prepare` in std, float32
     train: Rows
     validation: Rows
     views: ArrayOf  # (views,) int32: how far behind a row of the first view its others stand
@@ -102,14 +102,18 @@ class State(NamedTuple):
     scalers: Scalers
     early_stopping: Stopping
     best_params: mlp.Params  # of the lowest validation loss so far; a blend has `blend` beside them
-    best_loss: jax.Array  # float32, infinite before the first finite one
+    best_loss: jax.Array  # float32, of targets in std; infinite before the first finite one
     best_epoch: jax.Array  # int32, from 1; 0 before the first finite loss
     stopped: jax.Array  # bool, by early stopping; False where a loss was not finite
     finite: jax.Array  # bool, no loss was NaN or infinite
 
 
 class History(NamedTuple):
-    """One value per epoch, (config.epochs,) float32; NaN for epochs the call did not run."""
+    """One value per epoch, (config.epochs,); NaN for epochs the call did not run.
+
+    Inside the compiled program losses are of targets in std; `in_target_units` has them in the
+    square of the unit of a single target.
+    """
 
     loss: ArrayOf  # training: running mean, dropout on, weights moving
     val_loss: ArrayOf  # at the epoch's end
@@ -117,28 +121,17 @@ class History(NamedTuple):
     learning_rate: ArrayOf  # of the epoch's last update
 
 
-class Rates(NamedTuple):
-    """The settings that are arguments of the compiled program: a new value compiles nothing."""
+def in_target_units(history: History, target: TargetScaler) -> History:
+    """The history of losses in std as one of losses in target units, on the host.
 
-    learning_rate: np.float32
-    decay_steps: np.float32
-    decay_rate: np.float32
-    huber_delta: np.float32
-    patience: np.int32
-    min_delta: np.float32
-
-    @classmethod
-    def of(cls, config: HeadConfig) -> "Rates":
-        # The first epoch always improves, so patience as long as the training never runs out.
-        patience = config.epochs if config.keep_going else min(config.patience, config.epochs)
-        return cls(
-            learning_rate=np.float32(config.learning_rate),
-            decay_steps=np.float32(config.decay_steps),
-            decay_rate=np.float32(config.decay_rate),
-            huber_delta=np.float32(config.huber_delta),
-            patience=np.int32(patience),
-            min_delta=np.float32(config.min_delta),
-        )
+    It is float32 where float32 can hold the squares of such targets, else float64.
+    """
+    unit = loss_unit(target)
+    kind = np.float32 if ((unit > 1e-25) & (unit < 1e25)).all() else np.float64
+    loss, val_loss = (
+        (np.asarray(values, np.float64) * unit[..., None]).astype(kind) for values in history[:2]
+    )
+    return History(loss, val_loss, *map(np.asarray, history[2:]))
 
 
 def init_state(
@@ -178,8 +171,9 @@ def first_state(
 
     With `components` and nothing solved, x must be an array.
     """
-    target = scaling.target_scaler(y) if config.scale_target else None
-    target = target or scaling.identity_scaler(y.shape[1])
+    target = scaling.unscaled_targets(y.shape[1])
+    if config.scale_target:
+        target = scaling.target_scaler(np.asarray(y))
     scaler = scaling.identity_scaler(features)
     if config.scale_features:
         scaler = scaling.feature_scaler(x) if solved is None else solved.eigen.scaler
@@ -209,19 +203,21 @@ def empty_state(config: HeadConfig, features: int, targets: int) -> State:
     if config.components is not None:
         directions = np.zeros((features, config.components), np.float32)
         scaler = scaler._replace(basis=Basis(scaler.mean, directions))
-    scalers = Scalers(scaler, scaling.identity_scaler(targets))
+    scalers = Scalers(scaler, scaling.unscaled_targets(targets))
     ridge = blend.empty(features, targets) if config.head == "blend" else None
     return _init(config, scalers, ridge)
 
 
-def project(
+def prepare(
     config: HeadConfig, state: State, data: Data, out_of_fold: np.ndarray | None = None
 ) -> Data:
-    """With `components`, the rows as the head takes them, projected once for all epochs.
+    """The rows as `fit` takes them: targets in std and, with `components`, features projected.
 
     For a blend, the ridge's predictions follow the components. Where the state's own ridge was
     fitted on the validation rows too, `out_of_fold` (rows, targets), target units, replaces them.
     """
+    target = state.scalers.target
+    data = data._replace(y=scaling.scale_targets(target, np.asarray(data.y)))
     if config.components is None:
         return data
     x = scaling.scale_rows(state.scalers.features, data.x)
@@ -230,8 +226,7 @@ def project(
     if out_of_fold is None:
         linear = blend.ridge_of_rows(state.best_params["blend"], state.scalers, data.x)
     else:  # of the first view; others never validate
-        mean, std = map(np.asarray, state.scalers.target[:2])  # on the host: the same bits
-        linear = (out_of_fold - mean[None, :]) / std[None, :]
+        linear = scaling.scale_targets(target, out_of_fold)
         linear = np.pad(linear, ((0, len(x) - len(linear)), (0, 0)))
     return data._replace(x=np.concatenate([x, linear], axis=1))
 

@@ -15,6 +15,7 @@ from jaxreg.metrics import METRICS, Scores
 from jaxreg.report import plots
 from jaxreg.report.run_predictions import RunPredictions, score_side
 from jaxreg.report.summary import Summary, head_text, trainings_text
+from jaxreg.target_numbers import number_text
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.loop import Trained
 from jaxreg.training.run_directory import Row
@@ -78,6 +79,7 @@ def write_report(
     """Write plots/*.png and report.html into the folder of a run."""
     config, dataset, recipe = experiment.config, experiment.dataset, experiment.recipe
     words = dataset.name, "--cache", experiment.cache.root
+    stds = dict(zip(experiment.targets, experiment.loss.std.tolist(), strict=True))
     write_page(
         folder / "report.html",
         "report/run.html.jinja",
@@ -95,7 +97,8 @@ def write_report(
             "rows": ", ".join(f"{n:,} {split}" for split, n in summary.rows.items() if n),
             "split": experiment.split.kind,
             **{
-                f"target {name}": f"from {_number(np.nanmin(y))} to {_number(np.nanmax(y))}"
+                f"target {name}": f"from {_number(float(np.nanmin(y)), stds[name])} "
+                f"to {_number(float(np.nanmax(y)), stds[name])}"
                 for name, y in zip(experiment.targets, experiment.y.T, strict=True)
             },
             "columns": ", ".join(column.name for column in experiment.columns),
@@ -105,6 +108,7 @@ def write_report(
         },
         settings=to_json(config),
         command=command_line("jaxreg train", words, from_json(TrainConfig, experiment.asked)),
+        stds=stds,
         worst=_worst_images(experiment, predictions.predictions),
         **_write_plots(folder / "plots", experiment, trained, predictions, summary),
     )
@@ -223,9 +227,9 @@ def _best(lines: Mapping[str, Scores]) -> Scores:
     return best
 
 
-def _number(value: float | None) -> str:
-    """Four significant digits, or a dash for None."""
-    return UNDEFINED if value is None else f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+def _number(value: float | None, std: float = 0.0) -> str:
+    """`number_text` of a number, a dash for None; `std` is of the target that it belongs to."""
+    return UNDEFINED if value is None else number_text(value, std).replace("-", "\N{MINUS SIGN}")
 
 
 def _sentence(text: str) -> str:

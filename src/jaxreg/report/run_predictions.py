@@ -12,12 +12,13 @@ from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.members import Member
 from jaxreg.head.apply import predict_rows
 from jaxreg.metrics import Loss, Scores, constant_baselines, scores
+from jaxreg.target_numbers import mean_and_std, number_type
 from jaxreg.training.loop import Trained
 
 
 @dataclass(frozen=True)
 class RunPredictions:
-    """Predictions for every row of the dataset; each array is (rows, targets) in target units.
+    """Predictions for every row of the dataset: (rows, targets) float64, in target units.
 
     With folds, a row's prediction comes from the heads of the fold that held the row out. The
     predictions of several seeds are averaged. The same holds for the baselines.
@@ -67,7 +68,7 @@ def predict_all(
 ) -> RunPredictions:
     """Predict every row with the best weights of every member, and with the baselines."""
     heads = [(state.best_params, state.scalers) for state in trained.states]
-    by_member = tuple(np.empty(experiment.y.shape, np.float32) for _ in heads)
+    by_member = tuple(np.empty(experiment.y.shape) for _ in heads)
     for rows, x in read_pieces(experiment.x, np.arange(len(experiment.y))):
         for predictions, (params, scalers) in zip(by_member, heads, strict=True):
             predictions[rows] = predict_rows(params, scalers, experiment.config, x)
@@ -93,13 +94,13 @@ def _combine(
     """The mean over members; for a row in a fold, only over the members that held it out."""
     if len(by_member) == 1:
         return by_member[0]
-    combined = np.mean(by_member, axis=0, dtype=np.float64).astype(by_member[0].dtype)
+    combined = np.mean(by_member, axis=0)
     if experiment.folds:
         fold_of_row = experiment.fold_of_row
         for fold in range(len(experiment.folds)):
             rows = np.flatnonzero(fold_of_row == fold)
             own = [a[rows] for m, a in zip(members, by_member, strict=True) if m.fold == fold]
-            combined[rows] = np.mean(own, axis=0, dtype=np.float64)
+            combined[rows] = np.mean(own, axis=0)
     return combined
 
 
@@ -112,7 +113,12 @@ def predictions_table(experiment: Experiment, predictions: np.ndarray) -> pa.Tab
     if experiment.folds:
         folds = [None if fold < 0 else fold for fold in experiment.fold_of_row.tolist()]
         columns["fold"] = pa.array(folds, pa.int32())
+    known = experiment.y[experiment.usable]
+    _, std = mean_and_std(known)
+    kinds = [number_type(*both) for both in zip(np.abs(known).max(axis=0), std, strict=True)]
     for kind, values in [("target", experiment.y), ("prediction", predictions)]:
-        for name, column in zip(experiment.targets, values.T, strict=True):
-            columns[f"{kind}.{name}"] = pa.array(column, from_pandas=kind == "target")
+        for name, column, dtype in zip(experiment.targets, values.T, kinds, strict=True):
+            with np.errstate(over="ignore"):  # a diverged head
+                numbers = column.astype(dtype)
+            columns[f"{kind}.{name}"] = pa.array(numbers, from_pandas=kind == "target")
     return pa.table(columns)

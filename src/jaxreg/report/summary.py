@@ -13,7 +13,7 @@ from jaxreg import metrics
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.members import Member
 from jaxreg.head.state import State
-from jaxreg.metrics import Scores
+from jaxreg.metrics import Loss, Scores
 from jaxreg.report.run_predictions import (
     RunPredictions,
     member_baselines,
@@ -105,7 +105,7 @@ def summarize(
     pooled = baselines.pop("run")
     assert pooled is not None
     each = [
-        _summarize_member(member, state, own)
+        _summarize_member(member, state, own, experiment.loss)
         for member, state, own in zip(members, trained.states, predictions.by_member, strict=True)
     ]
     several, first = len(each) > 1, each[0]
@@ -150,7 +150,8 @@ def _by_target(
             test = score_side(experiment, predictions, "test", number).get("run")
             found[name] |= {"test": test, "baselines": baselines, "healthy": healthy[name]}
             if len(members) > 1:
-                each = _member_scores(members, predictions, number)
+                loss = experiment.loss.of_target(number)
+                each = _member_scores(members, predictions, number, loss)
                 found[name] |= {
                     "members": each,
                     "members_mean": metrics.mean_of(each),
@@ -160,18 +161,20 @@ def _by_target(
 
 
 def _member_scores(
-    members: Sequence[Member], predictions: RunPredictions, target: int
+    members: Sequence[Member], predictions: RunPredictions, target: int, loss: Loss
 ) -> list[Scores]:
     """The scores of one target for each member, on the rows that it is scored on."""
     column, each = slice(target, target + 1), []
     for member, own in zip(members, predictions.by_member, strict=True):
-        rows, loss = member.scored, member.experiment.loss.of_target(target)
+        rows = member.scored
         each.append(metrics.scores(member.experiment.y[rows, column], own[rows, column], loss))
     return each
 
 
-def _summarize_member(member: Member, state: State, predictions: np.ndarray) -> MemberSummary:
-    y, loss, scored = member.experiment.y, member.experiment.loss, member.scored
+def _summarize_member(
+    member: Member, state: State, predictions: np.ndarray, loss: Loss
+) -> MemberSummary:
+    y, scored = member.experiment.y, member.scored
     test = member.experiment.rows("test") if member.fold is None else scored[:0]
     blend = state.best_params.get("blend")
     return MemberSummary(

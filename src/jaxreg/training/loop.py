@@ -14,7 +14,7 @@ from jaxreg.head import fit as on_device
 from jaxreg.head import fit_blocks
 from jaxreg.head import fit_many as several
 from jaxreg.head.ridge import solve
-from jaxreg.head.state import Data, History, Rows, State, first_state, init_state, project
+from jaxreg.head.state import Data, History, Rows, State, first_state, init_state, prepare
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.checkpoint import Checkpoints
 from jaxreg.training.resume import Record
@@ -119,16 +119,26 @@ def _start(members: Sequence[Member]) -> tuple[State, Callable[[State], Fit]]:
     if on_the_device and isinstance(experiment.x, np.ndarray):
         return _start_on_device(members)
     states = [_first_state(member) for member in members]
-    blocks = [ExperimentBlocks(member.experiment) for member in members]
-    fit_one = fit_blocks.make_fit(config)
-    if len(members) == 1:
-        return states[0], lambda _: lambda state, until: fit_one(state, blocks[0], until)
+    fits = [fit_blocks.make_fit(member.config) for member in members]
 
-    def fit(state: State, until: int) -> tuple[State, History]:
-        pairs = zip(states_of(state), blocks, strict=True)
-        return several.stack([fit_one(own, rows, until) for own, rows in pairs])
+    def begin(state: State) -> Fit:
+        scalers = jax.device_get([own.scalers.target for own in states_of(state)])
+        blocks = [
+            ExperimentBlocks(member.experiment, target)
+            for member, target in zip(members, scalers, strict=True)
+        ]
+        if len(members) == 1:
+            return lambda state, until: fits[0](state, blocks[0], until)
 
-    return several.stack(states), lambda _: fit
+        def fit(state: State, until: int) -> tuple[State, History]:
+            each = zip(fits, states_of(state), blocks, strict=True)
+            ended = [fit_one(own, rows, until) for fit_one, own, rows in each]
+            states, histories = zip(*ended, strict=True)
+            return several.stack(states), History(*map(np.stack, zip(*histories, strict=True)))
+
+        return fit
+
+    return states[0] if len(members) == 1 else several.stack(states), begin
 
 
 def _start_on_device(members: Sequence[Member]) -> tuple[State, Callable[[State], Fit]]:
@@ -139,9 +149,9 @@ def _start_on_device(members: Sequence[Member]) -> tuple[State, Callable[[State]
         for member, data, its in zip(members, each, ridges, strict=True)
     ]
 
-    def projected(state: State) -> list[Data]:
+    def prepared(state: State) -> list[Data]:
         return [
-            project(config, own, data, its and its.out_of_fold)
+            prepare(config, own, data, its and its.out_of_fold)
             for own, data, its in zip(states_of(state), each, ridges, strict=True)
         ]
 
@@ -149,11 +159,12 @@ def _start_on_device(members: Sequence[Member]) -> tuple[State, Callable[[State]
         fit = on_device.make_fit(config)
         state, join = states[0], lambda data: data[0]
     else:
-        fit = several.make_fit(config, together=jax.default_backend() != "cpu")
+        configs = [member.config for member in members]
+        fit = several.make_fit(configs, together=jax.default_backend() != "cpu")
         state, join = several.stack(states), several.stack_data
 
     def begin(state: State) -> Fit:
-        placed = jax.device_put(join(projected(state)))
+        placed = jax.device_put(join(prepared(state)))
         return lambda state, until: fit(state, placed, until)
 
     return state, begin

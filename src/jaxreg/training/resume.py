@@ -7,6 +7,7 @@ from typing import Any
 from jaxreg.config_io import said_to_json, to_json
 from jaxreg.errors import InputError
 from jaxreg.experiment.resolve import ResolvedRun
+from jaxreg.train_config import THRESHOLDS
 from jaxreg.training.replace_run import KIND
 
 Record = dict[str, Any]
@@ -39,23 +40,27 @@ def refuse_differences(there: Record, wanted: Record, place: str) -> None:
     """Raise InputError if what is kept in `place` is not of the run that is wanted.
 
     More epochs are no difference, nor is a memory limit: what it decides is the window. Every other
-    difference is named.
+    difference is named, but for thresholds that nobody asked for: they follow from the targets and
+    their rows, so they are named only where nothing else differs.
     """
+    asked = [one.get("asked", {}) for one in (there, wanted)]
+    follow = [n for n in THRESHOLDS if all(said.get(n) is None for said in asked)]
     old, new = dict(there["settings"]), dict(wanted["settings"])
     old["memory_limit"] = new["memory_limit"]
     if new["epochs"] >= old["epochs"]:
         old["epochs"] = new["epochs"]
-    differences = [
-        f"--{name.replace('_', '-')} {old.get(name)} there, {value} now"
+    settings = {
+        name: f"--{name.replace('_', '-')} {old.get(name)} there, {value} now"
         for name, value in new.items()
         if old.get(name) != value
-    ]
+    }
+    differences = [text for name, text in settings.items() if name not in follow]
     differences += [
         f"{name} {there.get(name)} there, {value} now"
         for name, value in wanted.items()
         if name not in (*_FREE, "settings") and there.get(name) != value
     ]
-    if differences:
+    if differences := differences or list(settings.values()):
         raise InputError(
             f"{place} cannot be resumed with other settings: " + "; ".join(differences),
             expected="the run's own; only --epochs may grow",

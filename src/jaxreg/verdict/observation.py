@@ -10,6 +10,7 @@ import numpy as np
 from jaxreg import metrics
 from jaxreg.head import scaling
 from jaxreg.head.apply import Activations, activations
+from jaxreg.head.scaling import TargetScaler
 from jaxreg.head.state import State
 from jaxreg.train_config import TrainConfig
 from jaxreg.verdict.finding import Compared
@@ -33,7 +34,7 @@ class Observed:
     asked: Mapping[str, Any]  # the settings that somebody said, which a remedy repeats
     words: tuple[str, ...]  # of the command that trains: the dataset's name, --cache and its folder
     extract: str  # the command that made the features
-    y: np.ndarray  # (rows, targets) float32, NaN where there is none
+    y: np.ndarray  # (rows, targets) float64, NaN where there is none
     predictions: np.ndarray  # (rows, targets), with the best weights
     labels: np.ndarray  # (rows,) train, validation, test or left-out
     digests: Sequence[str]  # (rows,) of the images
@@ -61,12 +62,16 @@ class Observed:
     def _only(self, number: int) -> "Observed":
         column = slice(number, number + 1)
         scaler = self.state.scalers.target
-        own = scaler._replace(mean=scaler.mean[column], std=scaler.std[column])
+        own = TargetScaler(*(part[column] for part in scaler))
+        delta = self.config.huber_delta
+        if isinstance(delta, tuple):
+            delta = delta[number]
         return replace(
             self,
             whole=self,
             number=number,
             targets=self.targets[column],
+            config=replace(self.config, huber_delta=delta),
             y=self.y[:, column],
             predictions=self.predictions[:, column],
             ridge=None if self.ridge is None else self.ridge[:, column],

@@ -15,10 +15,12 @@ import numpy as np
 from jax import lax
 
 from jaxreg.head import mlp, optimizer
-from jaxreg.head.apply import activations, forward, losses_of, predict_rows
+from jaxreg.head.apply import activations, forward, predict_rows
 from jaxreg.head.fit import steps_from, train_batch
-from jaxreg.head.scaling import Scalers, scale_rows
-from jaxreg.head.state import Rates, first_params, static_config
+from jaxreg.head.losses import huber
+from jaxreg.head.rates import Rates, loss_unit
+from jaxreg.head.scaling import Scalers, mean_and_std_of, scale_rows, scale_targets
+from jaxreg.head.state import first_params, static_config
 from jaxreg.train_config import HeadConfig
 from jaxreg.verdict.dead_head import dead_share
 
@@ -33,7 +35,7 @@ Rows = tuple[np.ndarray, np.ndarray]
 class ShortTraining(NamedTuple):
     """What happened, step by step."""
 
-    losses: np.ndarray  # (steps,) of each batch
+    losses: np.ndarray  # (steps,) of each batch; all losses are in target units, float64
     gradients: np.ndarray  # (steps, layers) norm of a kernel's gradient; no layers if not asked for
     ratios: np.ndarray  # (steps, layers) norm of a kernel's update over that of the kernel
     val_losses: np.ndarray  # (stages,)
@@ -58,7 +60,7 @@ class Bench:
     config: HeadConfig
     scalers: Scalers
     x: np.ndarray  # (rows, inputs) as `fit` takes them
-    y: np.ndarray
+    y: np.ndarray  # (rows, targets) in std
     validation_x: np.ndarray
     validation_y: np.ndarray
     stages: int
@@ -72,13 +74,17 @@ class Bench:
         if config.components is not None:
             x, vx = scale_rows(scalers.features, x), scale_rows(scalers.features, vx)
         x, vx = x.astype(np.float32), vx.astype(np.float32)
-        return cls(config, scalers, x, train[1], vx, validation[1], stages)
+        y, vy = (scale_targets(scalers.target, rows[1]) for rows in (train, validation))
+        return cls(config, scalers, x, y, vx, vy, stages)
 
     @property
     def unit(self) -> np.ndarray:
-        """(targets,) what an MAE is divided by: several targets have no unit but their std."""
-        std = self.y.astype(np.float64).std(axis=0)
-        return np.where((std == 0) | (len(std) == 1), 1.0, std)
+        """(targets,) what an MAE in std is multiplied by: several targets have no unit but std."""
+        _, std = mean_and_std_of(self.scalers.target)
+        if len(std) == 1:
+            return std
+        own = self.y.astype(np.float64).std(axis=0)  # of unscaled targets
+        return 1 / np.where(own == 0, 1.0, own)
 
     def run(
         self,
@@ -109,13 +115,14 @@ class Bench:
             some = np.random.default_rng(0).permutation(some)[:rows]
         size = (self.stages, STEPS, min(self.config.batch_size, len(self.x)))
         order = some[np.random.default_rng(seed).integers(len(some), size=size, dtype=np.int32)]
-        rates = Rates.of(self.config) if rates is None else rates
+        rates = Rates.of(self.config, self.scalers.target) if rates is None else rates
         data = (self.x, self.y, self.validation_x, self.validation_y)
         found = _run(static, gradients, rates, self.scalers, key, params, data, order)
         *by_step, val_losses, val_maes, params = jax.device_get(found)
         losses, norms, ratios = map(np.concatenate, by_step)  # of all stages
-        val_maes = (val_maes / self.unit).mean(axis=1)
-        return ShortTraining(losses, norms, ratios, val_losses, val_maes, params)
+        unit = loss_unit(self.scalers.target)
+        val_maes = (val_maes * self.unit).mean(axis=1)
+        return ShortTraining(losses * unit, norms, ratios, val_losses * unit, val_maes, params)
 
 
 class Probe(NamedTuple):
@@ -166,14 +173,16 @@ def run_probe(
         if factor not in factors:
             continue
         rate = config.learning_rate * factor
-        own = bench.run(rates=Rates.of(replace(config, learning_rate=rate, decay_rate=1.0)))
+        its = replace(config, learning_rate=rate, decay_rate=1.0)
+        own = bench.run(rates=Rates.of(its, scalers.target))
         reached[number], maes[number] = own.loss, mae(own.params, tried)
         if own.losses[0] > 0:
             jump[number] = float(own.losses[:STEPS].max()) / float(own.losses[0])
         hidden = activations(own.params, scalers, tried, train[0]).hidden
         dead[number] = max(map(dead_share, hidden), default=0.0)
-    pred = predict_rows(best, scalers, config, validation[0])
-    run = float(losses_of(jnp.asarray(pred), validation[1], Rates.of(config), scalers).mean())
+    pred = scale_targets(scalers.target, predict_rows(best, scalers, config, validation[0]))
+    loss = huber(pred, bench.validation_y, Rates.of(config, scalers.target).huber_delta).mean()
+    run = float(loss * loss_unit(scalers.target))
     return Probe(reached, jump, dead, run, maes, mae(best, config))
 
 
@@ -190,7 +199,7 @@ def _run(config, gradients, rates, scalers, key, params, data, order):
     def stage(steps, rows):
         steps, found = lax.scan(step, steps._replace(total=jnp.zeros((), jnp.float32)), rows)
         pred = forward(steps.params, scalers, config, vx)
-        loss = losses_of(pred, vy, rates, scalers).mean()
+        loss = huber(pred, vy, rates.huber_delta).mean()
         return steps, (*found, loss, jnp.abs(pred - vy).mean(axis=0))
 
     steps, found = lax.scan(stage, steps_from(params), order)

@@ -19,7 +19,7 @@ def small_ridge(x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
     if len(x) > MOST:
         some = np.random.default_rng(0).permutation(len(x))[:MOST]
         x, y = x[some], y[some]
-    scalers = Scalers(scaling.feature_scaler(x), scaling.identity_scaler(y.shape[1]))
+    scalers = Scalers(scaling.feature_scaler(x), scaling.target_scaler(y))
     eigen = decompose(scalers.features, x, y)
     head = eigen.head(solve(eigen, x, y), scalers)
     return predict_rows(head, scalers, HeadConfig(hidden=()), asked)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jaxreg.head.scaling import scale_targets
 from jaxreg.verdict.checks.dead_units import slower
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
@@ -19,7 +20,7 @@ def non_finite(obs: Observed) -> Evidence | None:
     if not obs.state.finite:
         when = f"the loss was not finite in epoch {epochs}"
     broken = int((~np.isfinite(obs.x)).sum())
-    raw = (obs.y[obs.train] - np.asarray(scaler.mean)) / np.asarray(scaler.std)
+    raw = scale_targets(scaler, obs.y[obs.train])
     inputs, targets = (float(np.abs(values).max(initial=0)) for values in (obs.inputs, raw))
     numbers = {"epoch": epochs, "inputs": inputs, "targets": targets, "learning_rate": rate}
     if broken:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from jaxreg import metrics
+from jaxreg.target_numbers import number_text
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
 
@@ -76,11 +77,12 @@ def targets_at_both_ends(obs: Observed) -> Evidence | None:
     farthest = min(error[first].max(), -error[last].min())
     if min(too_high, too_low) < BIAS or farthest < FAR or at_ends < STEEP * next_to_them:
         return None
+    of = lambda value: number_text(float(value), trained.std())  # noqa: E731
     sentence = (
-        f"predictions are {too_high * span:.3g} too high for targets up to {y[first].max():.4g} "
-        f"and {too_low * span:.3g} too low from {y[last].min():.4g} on, on average; a little "
+        f"predictions are {too_high * span:.3g} too high for targets up to {of(y[first].max())} "
+        f"and {too_low * span:.3g} too low from {of(y[last].min())} on, on average; a little "
         f"further inside the error is {next_to_them * span:.3g}. Targets that start again, as "
-        f"angles do, have images that are alike at {low:.4g} and {high:.4g}"
+        f"angles do, have images that are alike at {of(low)} and {of(high)}"
     )
     remedy = f"give the sine and the cosine of such a target as two columns, then: {obs.extract}"
     numbers = {"low": too_high * span, "high": -too_low * span, "inside": next_to_them * span}
@@ -98,9 +100,10 @@ def predictions_out_of_range(obs: Observed) -> Evidence | None:
         return None
     farthest, count = int(beyond.argmax()), int((beyond > std).sum())
     sentence = (
-        f"{count} of {len(rows)} predictions leave the range of the training targets ({low:.4g} to "
-        f"{high:.4g}) by more than their std ({std:.3g}); row {rows[farthest]} has "
-        f"{predictions[farthest]:.4g}"
+        f"{count} of {len(rows)} predictions leave the range of the training targets "
+        f"({number_text(low, std)} to {number_text(high, std)}) by more than their std "
+        f"({std:.3g}); row {rows[farthest]} has "
+        f"{number_text(float(predictions[farthest]), std)}"
     )
     numbers = {"rows": count, "farthest": float(predictions[farthest]), "low": low, "high": high}
     if not obs.config.scale_features:

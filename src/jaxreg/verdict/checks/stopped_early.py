@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxreg.head import early_stopping
+from jaxreg.target_numbers import number_text
 from jaxreg.verdict.checks.learning_rate import has_decayed
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
@@ -29,7 +30,7 @@ def stopping_eager(obs: Observed) -> Evidence | None:
         why = f"--patience {config.patience}"
         changed = {"patience": max(PATIENCE, 3 * config.patience)}
     else:
-        why, least = f"--min-delta {config.min_delta:g}", float(f"{probe.run / 1000:.1g}")
+        why, least = f"--min-delta {config.thresholds[1]:g}", float(f"{probe.run / 1000:.1g}")
         changed = {"min_delta": least, "patience": max(PATIENCE, config.patience)}
     sentence = (
         f"{why} stopped the training after {steps} steps at a validation loss of {probe.run:.2g} "
@@ -57,12 +58,14 @@ def stuck_at_median(obs: Observed) -> Evidence | None:
     if obs.learns or obs.mae is None:
         return None
     pred, y = obs.predictions[obs.validation], obs.y[obs.validation]
-    share = float(pred.astype(np.float64).std() / (y.astype(np.float64).std() or 1.0))
+    std = float(y.std())
+    share = float(pred.std() / (std or 1.0))
     if share > CONSTANT:
         return None
     sentence = (
         f"the std of the predictions is {share:.1%} of that of the targets; their mean is "
-        f"{pred.mean():.3g}, and the training median is {obs.median[0]:.3g}"
+        f"{number_text(float(pred.mean()), std)}, and the training median is "
+        f"{number_text(float(obs.median[0]), std)}"
     )
     return Evidence(sentence, f"jaxreg diagnose {obs.words[0]}", {"share": share})
 
@@ -70,7 +73,7 @@ def stuck_at_median(obs: Observed) -> Evidence | None:
 def _stops(values: np.ndarray, patience: int) -> bool:
     """Whether early stopping would have ended this series without --min-delta."""
     state = early_stopping.start()
-    for value in values:
+    for value in values / (values.max() or 1.0):  # float32 holds the ratios of any unit
         state, stop = early_stopping.update(state, jnp.float32(value), patience, 0.0)
         if stop:
             return True

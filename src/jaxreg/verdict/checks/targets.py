@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from jaxreg.head.scaling import scale_targets
 from jaxreg.metrics import huber
+from jaxreg.target_numbers import mean_and_std, number_text
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
 
@@ -33,7 +35,7 @@ def target_constant(obs: Observed) -> Evidence | None:
     if _varies(obs):
         return None
     y = obs.y[obs.train]
-    sentence = f"the target is {y[0, 0]:.4g} for all {len(y)} training rows"
+    sentence = f"the target is {y[0, 0]:.10g} for all {len(y)} training rows"
     numbers = {"value": float(y[0, 0])}
     others = tuple(one.targets[0] for one in (obs.whole or obs).each if _varies(one))
     if others:
@@ -50,15 +52,15 @@ def _varies(obs: Observed) -> bool:
 def targets_outliers(obs: Observed) -> Evidence | None:
     """A few targets are so far from all others that they decide the std."""
     y = obs.y[obs.train, 0].astype(np.float64)
-    center, usual = np.median(y), _usual_std(y)
+    center, usual = float(np.median(y)), _usual_std(y)
     far = np.abs(y - center) > OUTLYING * usual
     if not usual or not far.any() or y.std() < SHRINKS * y[~far].std():
         return None
     worst = y[np.argmax(np.abs(y - center))]
     sentence = (
         f"{far.sum()} of {len(y)} training targets lie more than {OUTLYING:g} usual std "
-        f"out (up to {worst:.4g}; usual is {center:.3g} ± {usual:.2g}): without them the "
-        f"std falls from {y.std():.3g} to {y[~far].std():.3g}"
+        f"out (up to {worst:.4g}; usual is {number_text(center, usual)} ± {usual:.2g}): "
+        f"without them the std falls from {y.std():.3g} to {y[~far].std():.3g}"
     )
     first = int(obs.train[np.flatnonzero(far)[0]])
     remedy = f"mend or take out such targets (first: row {first}), then: {obs.extract}"
@@ -70,25 +72,27 @@ def target_scale(obs: Observed) -> Evidence | None:
     if not obs.behind or obs.mae is None:
         return None
     scaler, config = obs.state.scalers.target, obs.config
-    y = (obs.y[obs.train].astype(np.float64) - scaler.mean) / scaler.std
-    away = float(np.sqrt(np.square(y).mean()))
+    y = scale_targets(scaler, obs.y[obs.train])
+    away = float(np.sqrt(np.square(y, dtype=np.float64).mean()))
     if not config.scale_target and away > FAR:
         sentence = f"the unscaled targets lie about {away:.3g} from 0, and a new head starts near 0"
         return Evidence(sentence, {"scale_target": True}, {"away": away})
-    error = np.abs(obs.y[obs.validation].astype(np.float64) - obs.median)
+    error = np.abs(obs.y[obs.validation] - obs.median)
     unit = 1.0 if obs.whole is None else float(scaler.std[0])  # as in the loss
-    to_lose = float(huber(error / unit, config.huber_delta / unit).mean())
-    std = float(obs.y[obs.train].astype(np.float64).std())
-    small = std < SMALL * config.huber_delta
-    if not (small and obs.state.stopped and to_lose < UNSEEN * config.min_delta):
+    deltas, least = config.thresholds
+    delta = float(np.max(deltas))  # there is one: that of this target
+    to_lose = float(huber(error / unit, delta / unit).mean())
+    std = float(mean_and_std(obs.y[obs.train])[1][0])
+    small = std < SMALL * delta
+    if not (small and obs.state.stopped and to_lose < UNSEEN * least):
         return None
     sentence = (
         f"the median predictor's loss is {to_lose:.2g} (the std of the target is "
-        f"{std:.2g}, the Huber delta {config.huber_delta:g}), and improvements below "
-        f"--min-delta {config.min_delta:g} do not count"
+        f"{std:.2g}, the Huber delta {delta:g}), and improvements below "
+        f"--min-delta {least:g} do not count"
     )
     changed = {"min_delta": float(f"{to_lose / 3000:.1g}"), "scale_target": True}
-    return Evidence(sentence, changed, {"to_lose": to_lose, "min_delta": config.min_delta})
+    return Evidence(sentence, changed, {"to_lose": to_lose, "min_delta": float(least)})
 
 
 def _usual_std(values: np.ndarray) -> float:
