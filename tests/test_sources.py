@@ -39,7 +39,7 @@ def refusal(spec: str | os.PathLike, options: SourceOptions = NO_OPTIONS) -> str
 def test_a_mistyped_kind_gets_the_nearest(typed, meant):
     text = refusal(typed)
     assert f"no such source: {typed!r}" in text
-    assert "expected: SOURCE: road[:N], mnist, a .csv or .parquet table" in text
+    assert "expected: SOURCE: road[:N], mnist, a .csv, .tsv or .parquet table" in text
     assert text.endswith(f"try: {meant}")
 
 
