@@ -89,6 +89,7 @@ def test_a_column_of_the_datasets_own_prefix_is_renamed(tmp_path):
         'image,y,n\na.png,"0,5",1\nb.png,"1,25",2\n',
         "image,y,n\na.png,0.5,1\nb.png,1.25,2\n,,\n , ,\n",
         "image,y,n\na.png,0.5,1\nb.png,1.25,2\nc.pn",
+        "image,y,n\ra.png,0.5,1\rb.png,1.25,2\r",
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "utf-16-le"])

@@ -51,6 +51,8 @@ class CsvFile:
         """
         with open_regular(path, LARGEST) as file:
             text = _decoded(path, file.read()).lstrip("\r\n")
+        if "\n" not in text:  # lines end with a carriage return, as old spreadsheets write them
+            text = text.replace("\r", "\n")
         if not text.strip():
             raise InputError(f"{path} is empty", expected="a header line, then one line per image")
         try:
