@@ -98,6 +98,16 @@ def of_type(dtype: object) -> Make:
     return lambda file: file.create_dataset(PLACE, (2,), dtype=dtype)
 
 
+def odd_float(file: h5py.File) -> None:
+    """Another exponent than NumPy's: HDF5 would give other numbers than those in the file."""
+    file.create_group("layers/conv2d/vars")
+    numbers = h5py.h5t.IEEE_F32LE.copy()
+    numbers.set_ebias(51)
+    space = h5py.h5s.create_simple(KERNEL.shape)
+    array = h5py.h5d.create(file.id, PLACE.encode(), numbers, space)
+    array.write(h5py.h5s.ALL, h5py.h5s.ALL, KERNEL, mtype=h5py.h5t.IEEE_F32LE)
+
+
 def named_type(file: h5py.File) -> None:
     plain(file)
     file["type"] = np.dtype("f4")
@@ -167,6 +177,7 @@ HOSTILE: dict[str, tuple[Make, str]] = {
     "regions": (of_type(h5py.regionref_dtype), "does not hold plain numbers"),
     "lists": (of_type(h5py.vlen_dtype(np.float32)), "does not hold plain numbers"),
     "records": (of_type(np.dtype([("a", "f4")])), "does not hold plain numbers"),
+    "odd_float": (odd_float, "does not hold plain numbers"),
     "texts": (of_type(h5py.string_dtype()), "does not hold plain numbers"),
     "named_type": (named_type, "type is neither a group nor an array"),
     "no_shape": (lambda file: file.create_dataset(PLACE, data=h5py.Empty("f4")), "without a shape"),

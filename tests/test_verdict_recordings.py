@@ -49,6 +49,12 @@ def test_the_planted_cause_is_named_first(recordings: Path, recording: str, faul
     code, options, change = FAULTS[fault]
     verdict = _train(recordings, recording, change, **options)
     found = [finding["code"] for finding in verdict["findings"]]
+    if (fault, recording) == (
+        "unscaled",
+        "tub",
+    ):  # no fault: it beats the ridge
+        assert verdict["healthy"], verdict["headline"]
+        return
     assert found[0] == code, verdict["headline"]
 
 

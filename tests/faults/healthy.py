@@ -14,7 +14,8 @@ SMALL = Shape(rows=160, columns=32, causes=3, noise=0.1)
 def _several_targets(shape: Shape, seed: int) -> Made:
     made = photos(shape, seed)
     others = np.stack([100 + 30 * made.y[:, 0], made.x[:, 0] - made.x[:, 1]], axis=1)
-    return made.but(y=np.concatenate([made.y, others], axis=1).astype(np.float32))
+    y = np.concatenate([made.y, others], axis=1).astype(np.float32)
+    return made.but(y=y, targets=("first", "second", "third"))
 
 
 def _skewed(shape: Shape, seed: int) -> Made:

@@ -110,7 +110,7 @@ def _checked_bytes(
     if filters != [each for each in (_SHUFFLE, _GZIP, _SUM) if each in filters]:
         raise UnusableFile(f"{name} is packed by the filters {filters} of HDF5, not by gzip")
     numbers = dataset.get_type()
-    if numbers.get_class() not in _NUMBERS:
+    if numbers.get_class() not in _NUMBERS or not _is_standard(numbers):
         raise UnusableFile(f"{name} does not hold plain numbers")
     space = dataset.get_space()
     if space.get_simple_extent_type() == h5py.h5s.NULL:
@@ -160,6 +160,13 @@ def _chunks_are_whole(
         if count != bytes_each:
             return False
     return len(stored) == wanted
+
+
+def _is_standard(numbers: h5py.h5t.TypeID) -> bool:
+    """Whether floats are those of NumPy. HDF5 converts others, with any exponent, in silence."""
+    if numbers.get_class() != h5py.h5t.FLOAT:
+        return True
+    return numbers.equal(h5py.h5t.py_create(numbers.dtype))
 
 
 def _kept_attributes(item: h5py.Group | h5py.Dataset) -> Iterator[tuple[str, Any]]:
