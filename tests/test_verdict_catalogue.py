@@ -98,6 +98,6 @@ def _follow(made: Made, remedy: str) -> float:
 
 
 def _error(obs: Observed) -> float:
-    """The MAE over that of the median predictor, mean over the targets; infinite if one diverged."""
+    """The MAE over the median predictor's, mean over the targets; infinite if one diverged."""
     errors = [np.inf if one.mae is None else one.mae for one in obs.each]
     return float(np.mean([e / one.median_mae for e, one in zip(errors, obs.each, strict=True)]))
