@@ -4,7 +4,6 @@ import codecs
 import csv
 import io
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,7 +15,7 @@ from pyarrow import csv as arrow_csv
 from jaxreg.common.files import open_regular
 from jaxreg.errors import InputError
 from jaxreg.sources.as_written import Columns, numbers_with_comma, pc
-from jaxreg.sources.naming import is_image_name
+from jaxreg.sources.naming import column_names
 
 LARGEST = 2 * 10**9  # bytes of a CSV file; its text, rows and columns are in memory together
 SEPARATORS = ",;\t|"
@@ -72,13 +71,7 @@ class CsvFile:
         Raises:
             InputError: a name stands there twice, or the first line looks like data.
         """
-        if any(is_image_name(cell) for cell in self.first):
-            raise InputError(
-                f"{self.path} has no header line: it begins with "
-                f"{self.separator.join(self.first)!r}",
-                expected="the columns' names in the first line, as image,target",
-            )
-        return column_names(self.path, self.first)
+        return column_names(self.path, self.first, self.separator)
 
     def table(self, names: Sequence[str], *, header: bool = True) -> Columns:
         """All rows but empty ones, with types by their values and the text as written.
@@ -123,14 +116,6 @@ class CsvFile:
                 + ". The numbers may have a decimal comma, which ends a cell here" * comma,
                 remedy="write a decimal point, or semicolons between the columns" * comma,
             ) from None
-
-
-def column_names(path: Path, cells: Sequence[str]) -> list[str]:
-    """The names in a header; an empty cell is `unnamed_<place>`. InputError for a repeated one."""
-    names = [name or f"unnamed_{place}" for place, name in enumerate(cells)]
-    if repeated := next((name for name, count in Counter(names).items() if count > 1), None):
-        raise InputError(f"{path} has two columns named {repeated!r}", expected="names that differ")
-    return names
 
 
 def _decoded(path: Path, data: bytes) -> str:

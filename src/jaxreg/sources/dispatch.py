@@ -12,6 +12,7 @@ from jaxreg.errors import InputError, nearest
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.csvfile import CsvFile
 from jaxreg.sources.examples import Examples
+from jaxreg.sources.excel import open_excel_table
 from jaxreg.sources.images import open_directory, open_glob, open_image
 from jaxreg.sources.kinds import is_image
 from jaxreg.sources.mnist import open_mnist
@@ -24,9 +25,10 @@ from jaxreg.sources.tub import is_tub, open_tub, tub_files
 from jaxreg.sources.udacity import LOG, is_driving_log, open_driving_log
 
 ROAD_FRAMES = 2000  # of `road` without a number
+SPREADSHEETS = (".xls", ".xlsm", ".xlsb", ".ods", ".fods", ".numbers")  # that are not read
 
 KINDS = (
-    "road[:N], mnist, a .csv, .tsv or .parquet table, a .npz, a DonkeyCar tub, a Udacity "
+    "road[:N], mnist, a .csv, .tsv, .xlsx or .parquet table, a .npz, a DonkeyCar tub, a Udacity "
     "driving_log.csv, a folder of tubs or logs, a folder of images, a glob, one image"
 )
 
@@ -104,13 +106,13 @@ def _open_folder(folder: Path, location: str, options: SourceOptions) -> Example
         )
         note = f"{outside} images outside of the recordings are not read"
         return replace(examples, notes=(*examples.notes, *([note] if outside else [])))
-    examples = open_directory(folder, location, options)
-    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLES)
-    notes = (
-        f"{path} is a table beside the images; its numbers are used by: jaxreg extract {path}"
-        for path in tables[:3]
-    )
-    return replace(examples, notes=(*examples.notes, *notes))
+    tables = sorted(path for path in folder.iterdir() if _is_table(path))
+    return open_directory(folder, location, options, tables)
+
+
+def _is_table(path: Path) -> bool:
+    """Whether a table has that name; spreadsheet programs write `~$<name>` beside an open one."""
+    return path.suffix.lower() in TABLES and not path.name.startswith((".", "~$"))
 
 
 def _is_recording(folder: Path) -> bool:
@@ -136,6 +138,12 @@ def _open_file(path: Path, location: str, options: SourceOptions) -> Examples:
         return _with_files([path], lambda: TABLES[kind](path, location, options))
     if is_image(path):
         return open_image(path, location, options)
+    if kind in SPREADSHEETS:
+        raise InputError(
+            f"{location} is a spreadsheet of a kind that jaxreg does not read",
+            expected=f"SOURCE: {KINDS}",
+            remedy="save it as .xlsx or .csv",
+        )
     raise InputError(
         f"{location} is of a kind that jaxreg does not read",
         expected=f"SOURCE: {KINDS}",
@@ -152,6 +160,7 @@ def _open_csv(path: Path, location: str, options: SourceOptions) -> Examples:
 TABLES: dict[str, Callable[[Path, str, SourceOptions], Examples]] = {
     ".csv": _open_csv,
     ".tsv": _open_csv,
+    ".xlsx": open_excel_table,
     ".parquet": open_parquet_table,
     ".npz": open_npz,
 }

@@ -4,7 +4,7 @@ import glob
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +16,13 @@ from jaxreg.sources.kinds import is_image
 from jaxreg.sources.naming import IMAGE_SUFFIXES, listed
 
 
-def open_directory(folder: Path, location: str, options: SourceOptions) -> Examples:
+def open_directory(
+    folder: Path, location: str, options: SourceOptions, tables: Sequence[Path] = ()
+) -> Examples:
     """Every image file below `folder`, sorted by its path in it, which is its id.
 
-    Hidden files and folders are left out, and so are the `._*` files of macOS.
+    Hidden files and folders are left out, and so are the `._*` files of macOS. A note names the
+    `tables` beside the images.
 
     Raises:
         InputError: there is no image file.
@@ -32,16 +35,19 @@ def open_directory(folder: Path, location: str, options: SourceOptions) -> Examp
         files += [Path(root, name) for name in names]
     images, passed_over = _sorted_out(files)
     if not images:
-        tables = [f.name for f in files if f.suffix.lower() in (".csv", ".parquet", ".npz")]
         raise InputError(
             f"{folder} holds no image file",
             expected=f"files that end in {listed(IMAGE_SUFFIXES)}",
-            remedy=f"name the file itself: {folder / sorted(tables)[0]}" if tables else "",
+            remedy=f"name the file itself: {tables[0]}" if tables else "",
         )
     links = [name for name in linked if not name.startswith(".")]
     notes = [*_said(passed_over)]
     if links:
         notes.append(f"passed over {len(links)} linked folders: {listed(sorted(links))}")
+    notes += [
+        f"{path} is a table beside the images; its numbers are used by: jaxreg extract {path}"
+        for path in tables[:3]
+    ]
     examples = _examples("directory", images, folder, location, options)
     return replace(examples, notes=tuple(notes))
 

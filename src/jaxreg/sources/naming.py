@@ -1,6 +1,7 @@
 """Names that sources share: image suffixes, ids that do not repeat, the nearest right word."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -57,6 +58,23 @@ def neighbour(path: Path, *words: str) -> str:
     files = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     close = nearest(path.name, [*words, *files]) or ""
     return close if close in ("", *words) else str(path.parent / close)
+
+
+def column_names(path: Path, cells: Sequence[str], separator: str = ",") -> list[str]:
+    """The names in a header; an empty cell (as pandas writes its index) is `unnamed_<place>`.
+
+    Raises:
+        InputError: a name stands there twice, or the row looks like data.
+    """
+    if any(map(is_image_name, cells)):
+        raise InputError(
+            f"{path} has no header line: it begins with {separator.join(cells)!r}",
+            expected="the columns' names in the first line, as image,target",
+        )
+    names = [name or f"unnamed_{place}" for place, name in enumerate(cells)]
+    if repeated := next((name for name, count in Counter(names).items() if count > 1), None):
+        raise InputError(f"{path} has two columns named {repeated!r}", expected="names that differ")
+    return names
 
 
 def one_column(name: str, choices: Sequence[str], flag: str, where: str) -> str:

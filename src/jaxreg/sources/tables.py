@@ -1,4 +1,4 @@
-"""Tables (CSV, Parquet) with a column of image paths or of encoded images."""
+"""Tables (CSV, Excel, Parquet) with a column of image paths or of encoded images."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,9 @@ LOOKED_AT = 300  # the first values of a column decide whether it holds images
 
 
 @dataclass(frozen=True)
-class _Table:
+class Table:
+    """A table that is read, but for the encoded images."""
+
     path: Path
     read: Columns
     encoded: tuple[str, ...] = ()  # columns of encoded images, not read yet
@@ -63,7 +65,7 @@ def open_csv_table(file: CsvFile, location: str, options: SourceOptions) -> Exam
         InputError: no rows, an unknown column, no clear image column, ids that repeat.
     """
     read = file.table(file.header())
-    return _examples(_Table(file.path, scalar_columns(read)[0]), location, options)
+    return table_examples(Table(file.path, scalar_columns(read)[0]), location, options)
 
 
 def open_parquet_table(path: Path, location: str, options: SourceOptions) -> Examples:
@@ -80,10 +82,15 @@ def open_parquet_table(path: Path, location: str, options: SourceOptions) -> Exa
     except (pa.ArrowException, OSError) as error:
         raise damaged(path, error) from error
     read, dropped = scalar_columns(Columns(table))
-    return _examples(_Table(path, read, encoded, tuple(dropped)), location, options)
+    return table_examples(Table(path, read, encoded, tuple(dropped)), location, options)
 
 
-def _examples(table: _Table, location: str, options: SourceOptions) -> Examples:
+def table_examples(table: Table, location: str, options: SourceOptions) -> Examples:
+    """The examples of a table of any format.
+
+    Raises:
+        InputError: no rows, an unknown column, no clear image column, ids that repeat.
+    """
     options.refuse_all_but("a table", *ROLES, "image_root", "image_suffix")
     if not table.scalars.num_rows:
         raise InputError(f"{table.path} has columns and no rows", expected="one row per image")
@@ -163,7 +170,7 @@ def _usable(
     return keep, tuple((ids[row], reason) for row, reason in sorted(reasons.items()))
 
 
-def _image_column(table: _Table, asked: str | None) -> str:
+def _image_column(table: Table, asked: str | None) -> str:
     if asked is not None:
         name = one_column(asked, table.names, "--image-column", str(table.path))
         if name in table.encoded:
@@ -194,7 +201,7 @@ def _image_column(table: _Table, asked: str | None) -> str:
     )
 
 
-def _likely(table: _Table) -> str | None:
+def _likely(table: Table) -> str | None:
     """The column of text that is most likely to name the images."""
     columns = zip(table.scalars.column_names, table.scalars.columns, strict=True)
     text = [name for name, column in columns if pa.types.is_string(column.type)]
@@ -208,13 +215,13 @@ def _holds_paths(column: pa.ChunkedArray) -> bool:
     return bool(present) and all(map(is_image_name, present[:LOOKED_AT]))
 
 
-def _encoded(table: _Table, column: str) -> _Images:
+def _encoded(table: Table, column: str) -> _Images:
     images = EncodedColumn(table.path, column)
     written = images.names or [None] * len(images)
     return _Images(lambda rows: EncodedImages(images, rows), written, images.absent())
 
 
-def _files(table: _Table, column: str, options: SourceOptions) -> _Images:
+def _files(table: Table, column: str, options: SourceOptions) -> _Images:
     cells = table.read.names(column)
     written = [cell.strip() if cell else None for cell in cells.to_pylist()]
     paths, note = find_files(table.path, written, options.image_root, options.image_suffix)
@@ -222,7 +229,7 @@ def _files(table: _Table, column: str, options: SourceOptions) -> _Images:
 
 
 def _ids(
-    table: _Table, asked: str | None, written: Sequence[str | None]
+    table: Table, asked: str | None, written: Sequence[str | None]
 ) -> tuple[list[str], str | None]:
     """One id a row, and the column they come from (None: paths or row numbers)."""
     chosen = _chosen(table, asked, "--id-column", table.read.names)
@@ -255,7 +262,7 @@ def _as_ids(column: pa.ChunkedArray) -> tuple[list[str], str | None]:
 
 
 def _chosen(
-    table: _Table, name: str | None, flag: str, read: Callable[[str], pa.ChunkedArray]
+    table: Table, name: str | None, flag: str, read: Callable[[str], pa.ChunkedArray]
 ) -> pa.ChunkedArray | None:
     """What `read` gives for a column, None without one. InputError for one that is not there."""
     if name is None:
