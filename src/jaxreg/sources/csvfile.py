@@ -120,7 +120,7 @@ class CsvFile:
 
 def _decoded(path: Path, data: bytes) -> str:
     encoding = next((name for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8")
-    if encoding == "utf-8" and b"\0" in data[:64]:  # UTF-16 without its mark
+    if encoding == "utf-8" and 4 * data[:64].count(0) > len(data[:64]):  # UTF-16 without its mark
         encoding = "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
     try:
         # a character that is cut off at the end is left out

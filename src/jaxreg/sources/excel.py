@@ -18,8 +18,9 @@ from jaxreg.sources.cell_values import CellColumn, as_text, together
 from jaxreg.sources.columns import scalar_columns
 from jaxreg.sources.csvfile import LARGEST
 from jaxreg.sources.examples import Examples
+from jaxreg.sources.image_column import Table
 from jaxreg.sources.naming import column_names, listed
-from jaxreg.sources.tables import Table, table_examples
+from jaxreg.sources.tables import table_examples
 
 MOST_UNPACKED = 10**9  # bytes of all members; some bytes of XML become many in memory
 MOST_PACKED = 200  # times; sheets of zeros are packed fewer than 100 times

@@ -1,23 +1,40 @@
-"""The paths in a table → files: as written, or in the one other way that finds them."""
+"""The paths in a table → files: as written, or the one file that a path can mean."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
 from jaxreg.errors import InputError, nearest
-from jaxreg.sources.naming import IMAGE_SUFFIXES, listed
+from jaxreg.sources.naming import is_image_name, listed
 
-LOOKED_FOR = 60  # names that decide how the files are found
-FOLDERS = 30  # folders beside the table that are searched
-_SUFFIXES = ("", *IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
+LOOKED_FOR = 60  # names that decide whether the files are found
+FOLDERS = 500  # folders beside the table that are searched
+COMPARED = 5000  # names among which the nearest one is looked for
+_OPTIONS = "--image-root FOLDER or --image-suffix .jpg says where the images are"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files of the rows of a table."""
+
+    files: list[Path]  # one a row; the path as written where no file is found
+    as_written: int  # rows whose path is a file
+    missing: int  # rows whose path means no file, or several
+    note: str = ""  # for the user; "" if every path is right as it is
 
 
 def find_files(
     table: Path, written: Sequence[str | None], root: str | None, suffix: str | None
-) -> tuple[list[Path], str]:
-    """The file of every row, and a sentence for the user ("" if the names are right as they are).
+) -> Found:
+    """The file of every row.
+
+    A path that is no file may mean another one: with slashes for backslashes, in another folder,
+    by its last parts, with another ending. A file is taken if a path can mean it alone, and if no
+    other path means it. At least half of a sample of the missing paths must mean a file.
 
     Args:
         table: paths are relative to its folder, or to `root`.
@@ -27,62 +44,169 @@ def find_files(
     Raises:
         InputError: `root` is no folder.
     """
-    folder = table.parent if root is None else Path(root).expanduser()
-    if not folder.is_dir():
+    folder = table.parent if root is None else Path(os.path.expanduser(root))
+    if not os.path.isdir(folder):  # Path's own raises for a name that is too long
         raise InputError(f"--image-root {root} is no folder", expected="the folder of the images")
     if suffix:
         written = [n if not n or n.endswith(suffix) else n + suffix for n in written]
-    as_written = [folder / (name or "") for name in written]
-    distinct = list(dict.fromkeys(name for name in written if name))
-    sample = distinct[:: -(-len(distinct) // LOOKED_FOR) or 1]
-    if not sample or any(os.path.isfile(folder / name) for name in sample):
-        return as_written, ""
-    roots = [folder] if root is not None else _roots(folder)
-    found: dict[tuple[str, ...], tuple[str, Callable[[str], str]]] = {}
-    for words, way in _ways(roots):
-        if not any(os.path.isfile(way(name)) for name in sample[:5]):
-            continue
-        files = [os.path.realpath(path) for path in map(way, sample) if os.path.isfile(path)]
-        if 2 * len(files) >= len(sample):
-            found.setdefault(tuple(files), (words, way))
-    most = max(map(len, found), default=0)
-    best = [value for files, value in found.items() if len(files) == most]
-    first = f"{sample[0]!r} of {table}"
-    options = "--image-root FOLDER or --image-suffix .jpg says where the images are"
-    if len(best) == 1:
-        words, way = best[0]
-        paths = [Path(way(name)) if name else folder for name in written]
-        return paths, f"{first} is no path of an image; {words} finds {way(sample[0])}"
-    if best:
-        several = listed(way(sample[0]) for _, way in best)
-        return as_written, f"{first} may be any of: {several}; {options}"
-    names = [name for place in roots for name in os.listdir(place)]
-    close = nearest(sample[0].replace("\\", "/").rsplit("/", 1)[-1], names)
+    files = [folder / (name or "") for name in written]
+    rows = Counter(name for name in written if name)
+    missed = [name for name in rows if not os.path.isfile(os.path.join(folder, name))]
+    if not missed:
+        return Found(files, rows.total(), 0)
+    meant = _meant(folder, missed, searched_above=root is None)
+    there = {name: os.path.join(folder, name) for name in rows.keys() - set(missed)}
+    used = _used_once(there, {name: found[0] for name, found in meant.items() if len(found) == 1})
+    files = [Path(used.get(name or "", path)) for name, path in zip(written, files, strict=True)]
+    left = [name for name in missed if name not in used]
+    notes = _on_used(table, used, rows), _on_left(table, left, meant, rows, folder, root is None)
+    return Found(
+        files,
+        sum(rows[name] for name in there),
+        sum(rows[name] for name in left),
+        "; ".join(filter(None, notes)),
+    )
+
+
+def some(names: Sequence[str]) -> Sequence[str]:
+    """LOOKED_FOR of the names, drawn the same way each time; all of them if they are fewer."""
+    return names if len(names) <= LOOKED_FOR else random.Random(0).sample(names, LOOKED_FOR)
+
+
+def _meant(folder: Path, names: Sequence[str], searched_above: bool) -> dict[str, list[str]]:
+    """The files that each name may mean, in the nearest folders in which most of a sample do."""
+    sample = some(names)
+    near = _near(folder, searched_above)
+    for roots in (near, _distinct([*near, *(sub for place in near[:1] for sub in _deep(place))])):
+        places = _Places(roots)
+        if 2 * sum(bool(places.meant(name)) for name in sample) >= len(sample):
+            places.inside = [root for root in roots if root in places.used]
+            return {name: places.meant(name) for name in names}
+    return {}
+
+
+class _Places:
+    """The files in some folders; every folder is listed once."""
+
+    def __init__(self, roots: Sequence[str]) -> None:
+        self._roots = roots
+        self._files: dict[str, dict[str, list[str]]] = {}
+        self.inside = roots  # the roots whose folders are searched too
+        self.used: set[str] = set()  # those that have a folder which was asked for
+
+    def files(self, inside: str) -> dict[str, list[str]]:
+        """The files in the folder `inside` of the roots, by their stem in lower case."""
+        if inside not in self._files:
+            found = self._files[inside] = {}
+            for root in self.inside if inside else self._roots:
+                for path in _file_paths(os.path.join(root, inside)):
+                    found.setdefault(_stem(os.path.basename(path)).lower(), []).append(path)
+                    self.used.add(root)
+        return self._files[inside]
+
+    def meant(self, name: str) -> list[str]:
+        """The files that have the most of a name: its ending first, then its last parts."""
+        folder, _, last = _plain(name).rpartition("/")
+        parts = [part for part in folder.split("/") if part]
+        tails = ["/".join(parts[-count:]) for count in range(min(len(parts), 3), 0, -1)]
+        inside = dict.fromkeys([folder or "/" * name.startswith("/"), *tails, ""])
+        for exact in (True, False):
+            for place in inside:
+                found = self.files(place).get(_stem(last).lower(), [])
+                if exact:
+                    found = [path for path in found if os.path.basename(path) == last]
+                if len(found) > 1:
+                    found = list({os.path.realpath(path): path for path in found}.values())
+                if found:
+                    return found
+        return []
+
+
+def _used_once(there: dict[str, str], found: dict[str, str]) -> dict[str, str]:
+    """The files that were found, without those that several names mean."""
+    owners: dict[str, set[str]] = {}
+    for name, path in (*there.items(), *found.items()):
+        owners.setdefault(os.path.abspath(path), set()).add(_plain(name))
+    return {n: path for n, path in found.items() if len(owners[os.path.abspath(path)]) == 1}
+
+
+def _on_used(table: Path, used: dict[str, str], rows: Counter[str]) -> str:
+    if not used:
+        return ""
+    name, path = next(iter(used.items()))
+    count = sum(rows[name] for name in used)
+    more = f", and in the same way the files of {count - 1} more rows" if count > 1 else ""
+    return f"{name!r} of {table} is no path of an image; its name finds {path}{more}"
+
+
+def _on_left(
+    table: Path,
+    left: Sequence[str],
+    meant: dict[str, list[str]],
+    rows: Counter[str],
+    folder: Path,
+    searched_above: bool,
+) -> str:
+    if not left:
+        return ""
+    name, roots = left[0], _near(folder, searched_above)
+    what = f"{sum(rows[name] for name in left)} rows of {table} have no file: {name!r}"
+    if len(found := meant.get(name, [])) == 1:
+        return f"{what} may be {found[0]}, which another row names too; {_OPTIONS}"
+    if found:
+        return f"{what} may be any of: {listed(found)}; {_OPTIONS}"
+    every = (os.path.basename(path) for root in roots for path in _file_paths(root))
+    names = [n for n, _ in zip(every, range(COMPARED), strict=False)]
+    close = nearest(_plain(name).rpartition("/")[2], names)
     near = f"; the nearest name is {close}" if close else ""
-    looked = listed(map(str, roots), 5)
-    return as_written, f"{first} is not there; looked in: {looked}{near}; {options}"
+    return f"{what} is not there; looked in: {listed(roots, 5)}{near}; {_OPTIONS}"
 
 
-def _roots(folder: Path) -> list[Path]:
-    """The table's folder, its folders, the one above and the current one."""
-    inside = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    places = [folder, *inside[:FOLDERS], folder.parent, Path()]
-    return list({os.path.realpath(place): place for place in reversed(places)}.values())[::-1]
+def _near(folder: Path, searched_above: bool) -> list[str]:
+    """The folder itself; also its folders, the one above and the current one."""
+    if not searched_above:
+        return [str(folder)]
+    return _distinct([str(folder), *_folders(str(folder)), str(folder.parent), "."])
 
 
-def _ways(roots: Sequence[Path]) -> Iterator[tuple[str, Callable[[str], str]]]:
-    """Each way in words, and what it makes of a name: a folder, the last parts, an ending."""
-    for root, parts, suffix in product(roots, (0, 1, 2, 3), _SUFFIXES):
+def _deep(folder: str) -> list[str]:
+    """The folders in a folder, and those in them."""
+    inside = _folders(folder)
+    return [*inside, *(sub for place in inside for sub in _folders(place))][:FOLDERS]
 
-        def way(name: str, root: Path = root, parts: int = parts, suffix: str = suffix) -> str:
-            path = name.replace("\\", "/")
-            if "://" in path:
-                path = unquote(path.partition("://")[2].split("?")[0])
-            if parts:
-                path = "/".join(path.split("/")[-parts:])
-            stem, ending = os.path.splitext(path)
-            is_image = ending.lower() in IMAGE_SUFFIXES
-            return os.path.join(root, (stem if suffix and is_image else path) + suffix)
 
-        tail = ("the path", "the file name", "the last 2 parts", "the last 3 parts")[parts]
-        yield f"{tail} in the folder {root}{f' with {suffix}' * bool(suffix)}", way
+def _folders(folder: str) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(e.path for e in entries if e.is_dir() and not e.name.startswith("."))
+    except OSError:
+        return []
+    return found[:FOLDERS]
+
+
+def _file_paths(folder: str) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.path for entry in entries if entry.is_file()]
+    except (OSError, ValueError):  # no folder, or a name that none can have
+        return []
+
+
+def _distinct(folders: Iterable[str]) -> list[str]:
+    """Each folder once, by the first of its names."""
+    first: dict[str, str] = {}
+    for folder in folders:
+        first.setdefault(os.path.realpath(folder), folder)
+    return list(first.values())
+
+
+def _plain(name: str) -> str:
+    """A path with slashes; of an address, the path in it."""
+    path = name.replace("\\", "/")
+    if "://" in path:
+        path = unquote(path.partition("://")[2].split("?")[0])
+    return path.removeprefix("./")
+
+
+def _stem(name: str) -> str:
+    return os.path.splitext(name)[0] if is_image_name(name) else name

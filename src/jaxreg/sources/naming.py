@@ -1,5 +1,6 @@
 """Names that sources share: image suffixes, ids that do not repeat, the nearest right word."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -40,10 +41,11 @@ def unique(names: Sequence[str]) -> list[str]:
     return result
 
 
-def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
+def natural_key(name: str) -> tuple[tuple[int, str], ...]:
     """A key to sort by: runs of digits count as numbers, so `frame_2` comes before `frame_10`."""
-    parts = re.split(r"(\d+)", name)
-    return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts)
+    parts = re.split(r"(\d+)", name)  # text and digits take turns; int() refuses long numbers
+    digits = [part.lstrip("0") if place % 2 else part for place, part in enumerate(parts)]
+    return tuple((len(part) * (n % 2), part) for n, part in enumerate(digits))
 
 
 def listed(names: Iterable[str], limit: int = 20) -> str:
@@ -55,7 +57,10 @@ def listed(names: Iterable[str], limit: int = 20) -> str:
 
 def neighbour(path: Path, *words: str) -> str:
     """One of `words` or the file beside `path`, as a path: the most similar name; "" for none."""
-    files = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    try:
+        files = os.listdir(path.parent)
+    except (OSError, ValueError):  # no folder, or a name that none can have
+        files = []
     close = nearest(path.name, [*words, *files]) or ""
     return close if close in ("", *words) else str(path.parent / close)
 

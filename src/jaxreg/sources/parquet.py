@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import overload
 
@@ -23,7 +23,10 @@ def is_encoded(kind: pa.DataType) -> bool:
     t = pa.types
     if t.is_struct(kind):
         names = {field.name for field in kind}
-        return {"bytes", "path"} <= names and is_encoded(kind.field("bytes").type)
+        if not {"bytes", "path"} <= names:
+            return False
+        content = kind.field("bytes").type
+        return t.is_null(content) or is_encoded(content)  # null: all images are files
     kinds = (t.is_binary, t.is_large_binary, t.is_binary_view, t.is_fixed_size_binary)
     return any(is_kind(kind) for is_kind in kinds)
 
@@ -78,30 +81,23 @@ class EncodedColumn:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    def image(self, row: int) -> bytes | Path:
-        """The bytes in a row or, where Hugging Face kept only the path, that file."""
+    def image(self, row: int) -> bytes:
+        """The bytes in a row; none where they are null."""
         group = int(np.searchsorted(self._starts, row, side="right")) - 1
         block, place = divmod(int(row - self._starts[group]), BLOCK_ROWS)
         with self._lock:
-            content = self._block(group, block)[place].as_py()
-        name = None if self.names is None else self.names[row]
-        if content is None and name:
-            return self._path.parent / name
-        return content or b""
+            return self._block(group, block)[place].as_py() or b""
 
-    def absent(self) -> list[bool]:
-        """(n,) whether a row has neither bytes nor a path; reads rows only if some may be null."""
+    def null(self) -> list[bool]:
+        """(n,) whether a row has no bytes; reads rows only if some may be null."""
         if self._never_null():
             return [False] * len(self)
-        null = [
+        return [
             value
             for group in range(self._file.num_row_groups)
             for block in self._read(group)
             for value in block.is_null().to_pylist()
         ]
-        if self.names is None:
-            return null
-        return [empty and not name for empty, name in zip(null, self.names, strict=True)]
 
     def _never_null(self) -> bool:
         metadata = self._file.metadata
@@ -150,8 +146,10 @@ class EncodedColumn:
 class EncodedImages(Sequence[bytes | Path]):
     """The images of some rows of a column."""
 
-    def __init__(self, column: EncodedColumn, rows: Sequence[int]) -> None:
-        self._column, self._rows = column, rows
+    def __init__(
+        self, column: EncodedColumn, files: Mapping[int, Path], rows: Sequence[int]
+    ) -> None:
+        self._column, self._files, self._rows = column, files, rows
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -162,5 +160,6 @@ class EncodedImages(Sequence[bytes | Path]):
     def __getitem__(self, index: slice) -> "EncodedImages": ...
     def __getitem__(self, index: int | slice) -> "bytes | Path | EncodedImages":
         if isinstance(index, slice):
-            return EncodedImages(self._column, self._rows[index])
-        return self._column.image(self._rows[index])
+            return EncodedImages(self._column, self._files, self._rows[index])
+        row = self._rows[index]
+        return self._files[row] if row in self._files else self._column.image(row)

@@ -1,6 +1,5 @@
 """Tables (CSV, Excel, Parquet) with a column of image paths or of encoded images."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from jaxreg.errors import InputError, nearest
+from jaxreg.errors import InputError
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.as_written import Columns
 from jaxreg.sources.columns import (
@@ -22,29 +21,11 @@ from jaxreg.sources.columns import (
 from jaxreg.sources.csvfile import CsvFile
 from jaxreg.sources.examples import Examples, Image, is_reserved
 from jaxreg.sources.found_files import find_files
-from jaxreg.sources.naming import is_image_name, listed, one_column, row_id, unique
+from jaxreg.sources.image_column import Table, find_image_column
+from jaxreg.sources.naming import one_column, row_id, unique
 from jaxreg.sources.parquet import EncodedColumn, EncodedImages, damaged, is_encoded, open_parquet
 
 ROLES = ("image_column", "id_column", "group_column", "order_column")
-LOOKED_AT = 300  # the first values of a column decide whether it holds images
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table that is read, but for the encoded images."""
-
-    path: Path
-    read: Columns
-    encoded: tuple[str, ...] = ()  # columns of encoded images, not read yet
-    dropped: tuple[str, ...] = ()  # columns that are neither
-
-    @property
-    def scalars(self) -> pa.Table:
-        return self.read.values
-
-    @property
-    def names(self) -> list[str]:
-        return [*self.scalars.column_names, *self.encoded]
 
 
 @dataclass(frozen=True)
@@ -54,7 +35,7 @@ class _Images:
     of: Callable[[Sequence[int]], Sequence[Image]]  # the images of some rows
     written: Sequence[str | None]  # paths as the table has them
     absent: Sequence[bool]
-    files: Sequence[Path] = ()  # none where the images are encoded
+    paths: Sequence[str]  # of the files, "" where there is none; for people
     note: str = ""  # on how the files were found
 
 
@@ -94,12 +75,9 @@ def table_examples(table: Table, location: str, options: SourceOptions) -> Examp
     options.refuse_all_but("a table", *ROLES, "image_root", "image_suffix")
     if not table.scalars.num_rows:
         raise InputError(f"{table.path} has columns and no rows", expected="one row per image")
-    image_column = _image_column(table, options.image_column)
-    if image_column in table.encoded:
-        options.refuse_all_but("encoded images", *ROLES)
-        images = _encoded(table, image_column)
-    else:
-        images = _files(table, image_column, options)
+    image_column, chosen = find_image_column(table, options)
+    read = _encoded if image_column in table.encoded else _files
+    images = read(table, image_column, options)
     ids, id_column = _ids(table, options.id_column, images.written)
     order = _chosen(table, options.order_column, "--order-column", table.read.order)
     group = _chosen(table, options.group_column, "--group-column", table.read.names)
@@ -125,12 +103,7 @@ def table_examples(table: Table, location: str, options: SourceOptions) -> Examp
         if renamed[name] in columns.column_names
     }
     dropped = [name for name in (*table.encoded, *table.dropped) if name != image_column]
-    named = [images.written[row] for row in keep]
-    folder = table.path.parent
-    paths = tuple(
-        (str(images.files[row]) if images.files else os.path.join(folder, name)) if name else ""
-        for row, name in zip(keep, named, strict=True)
-    )
+    paths = tuple(images.paths[row] for row in keep)
     serving = (id_column, options.group_column, options.order_column)
     return Examples(
         ids=tuple(ids[row] for row in keep),
@@ -151,7 +124,7 @@ def table_examples(table: Table, location: str, options: SourceOptions) -> Examp
         unusable=unusable,
         written=written,
         notes=(
-            *filter(None, [images.note]),
+            *filter(None, [chosen, images.note]),
             *table.read.notes,
             *table.read.notes_on_names((*serving, image_column)),
         ),
@@ -170,62 +143,39 @@ def _usable(
     return keep, tuple((ids[row], reason) for row, reason in sorted(reasons.items()))
 
 
-def _image_column(table: Table, asked: str | None) -> str:
-    if asked is not None:
-        name = one_column(asked, table.names, "--image-column", str(table.path))
-        if name in table.encoded:
-            return name
-        column = table.scalars[name]
-        kinds = (pa.types.is_string, pa.types.is_integer)
-        named = any(is_kind(column.type) for is_kind in kinds) or name in table.read.written
-        if named and not all(missing(column)):
-            return name
-        held = "no value" if all(missing(column)) else column.type
-        raise InputError(
-            f"--image-column {name} of {table.path} holds {held}",
-            expected="paths of image files, or their bytes",
-        )
-    columns = zip(table.scalars.column_names, table.scalars.columns, strict=True)
-    found = [name for name, column in columns if _holds_paths(column)] + list(table.encoded)
-    if len(found) == 1:
-        return found[0]
-    if found:
-        what = f"{len(found)} columns that may hold the images: {listed(found)}"
-    else:
-        what = "no column whose values all are names of image files"
-    like = found[0] if found else _likely(table)
-    raise InputError(
-        f"{table.path} has {what}",
-        expected=f"--image-column with one of its columns: {listed(table.names)}",
-        remedy=f"--image-column {like}" if like else "--image-column COLUMN --image-suffix .jpg",
-    )
-
-
-def _likely(table: Table) -> str | None:
-    """The column of text that is most likely to name the images."""
-    columns = zip(table.scalars.column_names, table.scalars.columns, strict=True)
-    text = [name for name, column in columns if pa.types.is_string(column.type)]
-    return nearest("image", text) or next(iter(text), None)
-
-
-def _holds_paths(column: pa.ChunkedArray) -> bool:
-    if not pa.types.is_string(column.type):
-        return False
-    present = [value for value in column.to_pylist() if value is not None and value.strip()]
-    return bool(present) and all(map(is_image_name, present[:LOOKED_AT]))
-
-
-def _encoded(table: Table, column: str) -> _Images:
+def _encoded(table: Table, column: str, options: SourceOptions) -> _Images:
+    """Bytes; where there are none and a path is beside them, that file."""
     images = EncodedColumn(table.path, column)
-    written = images.names or [None] * len(images)
-    return _Images(lambda rows: EncodedImages(images, rows), written, images.absent())
+    null = images.null()
+    names = images.names or [None] * len(images)
+    outside = [name if no_bytes else None for name, no_bytes in zip(names, null, strict=True)]
+    if not any(outside):
+        options.refuse_all_but("encoded images", *ROLES)
+    found = find_files(table.path, outside, options.image_root, options.image_suffix)
+    files = {row: path for row, path in enumerate(found.files) if outside[row]}
+    return _Images(
+        lambda rows: EncodedImages(images, files, rows),
+        names,
+        [no_bytes and not name for name, no_bytes in zip(names, null, strict=True)],
+        [
+            str(files.get(row, table.path.parent / name)) if name else ""
+            for row, name in enumerate(names)
+        ],
+        found.note,
+    )
 
 
 def _files(table: Table, column: str, options: SourceOptions) -> _Images:
     cells = table.read.names(column)
     written = [cell.strip() if cell else None for cell in cells.to_pylist()]
-    paths, note = find_files(table.path, written, options.image_root, options.image_suffix)
-    return _Images(lambda rows: [paths[row] for row in rows], written, missing(cells), paths, note)
+    found = find_files(table.path, written, options.image_root, options.image_suffix)
+    return _Images(
+        lambda rows: [found.files[row] for row in rows],
+        written,
+        missing(cells),
+        [str(path) if name else "" for name, path in zip(written, found.files, strict=True)],
+        found.note,
+    )
 
 
 def _ids(

@@ -1,6 +1,8 @@
 """Udacity's driving simulator: `driving_log.csv` and the folder `IMG` beside it."""
 
 import math
+import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from jaxreg.sources.as_written import Columns
 from jaxreg.sources.columns import bookkeeping, missing, scalar_columns, take, without_reserved
 from jaxreg.sources.csvfile import CsvFile
 from jaxreg.sources.examples import RESERVED, Examples
+from jaxreg.sources.found_files import find_files
 from jaxreg.sources.naming import is_image_name, unique
 
 LOG = "driving_log.csv"
@@ -47,7 +50,9 @@ def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Ex
     Raises:
         InputError: no rows, a steering that is no number, a correction that is not finite.
     """
-    options.refuse_all_but("a Udacity driving log", "steering_correction")
+    options.refuse_all_but(
+        "a Udacity driving log", "steering_correction", "image_root", "image_suffix"
+    )
     correction = options.steering_correction
     correction = CORRECTION if correction is None else correction
     if not math.isfinite(correction):
@@ -61,7 +66,7 @@ def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Ex
     absent = {camera: missing(read.text[camera]) for camera in CAMERAS}
     cameras = [camera for camera in CAMERAS if not all(absent[camera])]
     written = {camera: read.text[camera].to_pylist() for camera in cameras}
-    unusable, rows, used, paths = [], [], [], []
+    unusable, rows, used, names = [], [], [], []
     for row in range(read.values.num_rows):
         for camera in cameras:
             if absent[camera][row]:
@@ -69,9 +74,13 @@ def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Ex
                 continue
             rows.append(row)
             used.append(camera)
-            paths.append(_found(file.path.parent, written[camera][row]))
+            names.append(written[camera][row].replace("\\", "/"))
     if not rows:
         raise InputError(f"{file.path} names no image", expected="paths in center, left and right")
+    root = options.image_root
+    recorded = _recorded(names, file.path.parent if root is None else os.path.expanduser(root))
+    paths = [recorded.get(name, name) for name in names]
+    found = find_files(file.path, paths, root, options.image_suffix)
 
     left = read.values.drop_columns([*CAMERAS, "steering"])
     others, dropped = scalar_columns(Columns(left, read.text, read.notes))
@@ -80,18 +89,19 @@ def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Ex
     columns = columns.append_column("steering", pa.array(steering[rows] + correction * signs))
     columns = columns.append_column("camera", pa.array(used))
     return Examples(
-        ids=tuple(unique([path.name for path in paths])),
-        images=paths,
+        ids=tuple(unique([name.rpartition("/")[2] for name in names])),
+        images=found.files,
         columns=columns,
         description={
             "kind": "udacity",
             "location": location,
+            **{name: value for name, value in vars(options).items() if value is not None},
             "steering_correction": correction,
             "cameras": cameras,
             **({"dropped_columns": dropped} if dropped else {}),
         },
         order=np.array(rows, np.int64),
-        paths=tuple(map(str, paths)),
+        paths=tuple(map(str, found.files)),
         targets=("steering",),
         bookkeeping=bookkeeping(columns),
         sequential=True,
@@ -101,7 +111,7 @@ def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Ex
             for name, text in others.written.items()
             if name in columns.column_names
         },
-        notes=(*read.notes, *others.notes_on_names(())),
+        notes=(*filter(None, [found.note]), *read.notes, *others.notes_on_names(())),
     )
 
 
@@ -131,7 +141,12 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _found(folder: Path, written: str) -> Path:
-    """The path from the recording machine where it exists; else the file of that name in IMG."""
-    path = folder / written.strip().replace("\\", "/")
-    return path if path.is_file() else folder / "IMG" / path.name
+def _recorded(names: Sequence[str], folder: str | Path) -> dict[str, str]:
+    """The paths of the recording machine that are not here → the file of that name in IMG.
+
+    Paths of one file name are left out: IMG has one file for them.
+    """
+    gone = [name for name in dict.fromkeys(names) if not os.path.isfile(os.path.join(folder, name))]
+    in_img = {name: f"IMG/{name.rpartition('/')[2]}" for name in gone}
+    count = Counter(in_img.values())
+    return {name: path for name, path in in_img.items() if count[path] == 1}
