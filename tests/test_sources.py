@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxreg.backbone.weights import identify_weights
 from jaxreg.errors import InputError, UnavailableError
 from jaxreg.sources import SourceOptions, open_source
 from jaxreg.sources.dispatch import NO_OPTIONS
@@ -49,6 +50,15 @@ def test_a_mistyped_file_gets_its_neighbour(tmp_path):
     assert "try:" not in refusal(tmp_path / "zzz.csv")
     assert "try:" not in refusal(tmp_path / "no folder" / "labels.csv")
     assert "no such source: ''" in refusal("")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "y/" * 3000 + "z", "a\0b", "~nobody-here/x", "/x" * 3])
+@pytest.mark.parametrize("file", ["{}", "{}.csv", "{}/labels.csv", "*{}"])
+def test_a_name_that_no_file_can_have_is_one_message(name, file):
+    name = file.format(name)
+    assert name.replace("\0", "\\x00") in refusal(name)
+    with pytest.raises(InputError, match="no weights file"):
+        identify_weights(name)
 
 
 @pytest.mark.parametrize("spec", ["road:", "road:abc", "road:0", "road:-3", "road:1.5", "road:1e3"])

@@ -102,8 +102,8 @@ def random_kernels(shapes: Sequence[tuple[int, int, int, int]], seed: int) -> li
 
 
 def _weights_file(spec: str) -> Path:
-    path = Path(spec).expanduser()
-    if os.path.isdir(path):  # Path's own raises for a name that is too long
+    path = Path(os.path.expanduser(spec))
+    if os.path.isdir(path):  # Path's own raise for a name too long and for an unknown user
         raise InputError(f"{spec} is a folder", expected=f"a file: {', '.join(SUFFIXES)}")
     if not os.path.lexists(path):
         raise InputError(

@@ -71,7 +71,7 @@ def _open_road(location: str, options: SourceOptions) -> Examples:
 
 
 def _open_path(location: str, options: SourceOptions) -> Examples:
-    path = Path(location).expanduser()
+    path = Path(os.path.expanduser(location))  # Path's own raises for an unknown user
     if location and path.is_dir():
         return _open_folder(path, location, options)
     if location and path.exists():

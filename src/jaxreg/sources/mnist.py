@@ -29,7 +29,7 @@ def open_mnist(options: SourceOptions) -> Examples:
     """
     options.refuse_all_but("mnist")
     home = os.environ.get("KERAS_HOME") or "~/.keras"
-    path = Path(home).expanduser() / "datasets" / "mnist.npz"
+    path = Path(os.path.expanduser(home), "datasets", "mnist.npz")
     if not path.exists():
         _download(path)
     arrays = _load(path)
