@@ -202,13 +202,81 @@ def test_damaged_checkpoints_never_push_out_good_ones(planted: Path) -> None:
     ]
 
 
-def test_a_damaged_last_checkpoint_never_predicts_in_silence(planted: Path) -> None:
-    for _ in range(2):
+def _names(run: Path) -> list[str]:
+    return sorted(path.name for path in (run / "checkpoints").iterdir())
+
+
+def test_a_finished_run_keeps_its_last_checkpoint_and_a_stopped_run_two(planted: Path) -> None:
+    cut = planted.parent / "ckpts" / "cut"
+    for _ in range(3):
         with pytest.raises(Stopped):
-            run_quick(planted, run="one", resume=True, should_stop=lambda: True)
-    run = run_quick(planted, run="one", resume=True)
-    assert run.summary["best_epoch"] > 2
-    latest = max((run.path / "checkpoints").glob("*.json"))
-    latest.write_text("{}")
-    with pytest.raises(InputError, match="is damaged, and the one before"):
+            run_quick(planted, run="cut", resume=True, should_stop=lambda: True)
+    assert _names(cut) == ["000002", "000002.json", "000003", "000003.json"]
+    run_quick(planted, run="cut", resume=True)
+    assert _names(cut) == ["000012", "000012.json"]
+
+
+def test_resuming_a_finished_run_never_takes_its_only_checkpoint_away(
+    planted: Path, monkeypatch
+) -> None:
+    run = run_quick(planted, run="one")
+
+    def killed(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "_save", killed)
+    jaxreg.train_head(cache=planted, run=run.path, resume=True)
+    with pytest.raises(KeyboardInterrupt):
+        jaxreg.train_head(cache=planted, run=run.path, resume=True, epochs=14)
+    assert _names(run.path) == ["000012", "000012.json"]
+
+
+def test_a_checkpoint_that_is_not_the_last_never_predicts_in_silence(planted: Path) -> None:
+    """Put into the folder by hand: a finished run has only its last one."""
+    with pytest.raises(Stopped):
+        run_quick(planted, run="one", should_stop=lambda: True)
+    run = planted.parent / "ckpts" / "one"
+    shutil.copytree(run / "checkpoints", run.parent / "early")
+    assert run_quick(planted, run="one", resume=True).summary["best_epoch"] > 2
+    shutil.rmtree(run / "checkpoints")
+    shutil.copytree(run.parent / "early", run / "checkpoints")
+    with pytest.raises(InputError, match="is not the one that this run ended with"):
+        jaxreg.load_run(run)
+
+
+def test_predicting_reads_the_head_alone(planted: Path) -> None:
+    run = run_quick(planted, run="one")
+    features = np.random.default_rng(0).normal(size=(3, 12)).astype(np.float32)
+    expected = run.predict_features(features)
+    shutil.rmtree(run.path / "checkpoints" / "000012" / "training")
+    again = jaxreg.load_run(run.path)
+    np.testing.assert_array_equal(again.predict_features(features), expected)
+    assert checkpoint.Checkpoints(run.path / "checkpoints", {}).damaged()
+    block = next((run.path / "checkpoints" / "000012" / "head").rglob("d/*"))
+    block.write_bytes(block.read_bytes()[:-1])
+    with pytest.raises(InputError, match="has no whole checkpoint"):
         jaxreg.load_run(run.path)
+
+
+def test_a_save_takes_at_most_three_percent_of_the_time(tmp_path: Path, monkeypatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(checkpoint.time, "perf_counter", lambda: now[0])
+    checkpoints = checkpoint.Checkpoints(tmp_path, {"settings": {}})
+    state = {"kernel": np.zeros((1000, 1000), np.float32)}
+    now[0] = 2.0
+    assert not checkpoints.due(state)  # 0.03 s and 4 MB at 100 MB/s are 0.07 s: 2.33 s
+    now[0] = 2.4
+    assert checkpoints.due(state)
+    write = checkpoints._keep_only
+
+    def slow(kept: list[int]) -> None:
+        write(kept)
+        now[0] += 6.0
+
+    monkeypatch.setattr(checkpoints, "_keep_only", slow)
+    checkpoints.save(1, state)
+    checkpoints.wait()
+    now[0] = 2.4 + 199
+    assert not checkpoints.due(state)
+    now[0] = 2.4 + 201  # 6 s are 3% of 200 s
+    assert checkpoints.due(state)

@@ -191,9 +191,11 @@ class TrainedRun:
 
 
 def load_states(
-    directory: RunDirectory, warn: Callable[[str], None]
+    directory: RunDirectory, warn: Callable[[str], None], *, to_predict: bool = False
 ) -> tuple[tuple[State, ...], list[Row]]:
     """The states of a run's trainings as last saved, on the host or the device, and their history.
+
+    To predict, `params` and `opt_state`, which only a training needs, are not read; they are None.
 
     Raises:
         InputError: there is no whole checkpoint, or it is not this run's.
@@ -202,6 +204,8 @@ def load_states(
     empty = empty_state(settings, config["features"], len(settings.target))
     if (count := number_of_members(settings)) > 1:
         empty = stack([empty] * count)
+    if to_predict:
+        empty = empty._replace(params=None, opt_state=None)
     found = Checkpoints(directory.checkpoints, config).load(empty, warn)
     if found is None:
         raise InputError(f"{directory.path} has no whole checkpoint", remedy="train it again")
@@ -216,11 +220,11 @@ def load_run(path: str | Path) -> TrainedRun:
     if summary is None:
         raise InputError(f"{path} is not finished", remedy=f"jaxreg train --run {path} --resume")
     settings = directory.settings()
-    states, _ = load_states(directory, lambda text: None)
+    states, _ = load_states(directory, lambda text: None, to_predict=True)
     expected = [one["best_epoch"] or 0 for one in summary["members"] or [summary]]
     if [int(state.best_epoch) for state in states] != expected:
         raise InputError(
-            f"the last checkpoint of {path} is damaged, and the one before it is another head",
+            f"the checkpoint of {path} is not the one that this run ended with",
             remedy="train it again: --overwrite",
         )
     recipe = Recipe.from_json(config["recipe"], config["weights_tag"], settings.feature_set or "")

@@ -1,12 +1,14 @@
 """Checkpoints of a training's state: Orbax, in the background, each proved whole by its digests.
 
-`checkpoints/<epoch>/` is Orbax's. `<epoch>.json` beside it says of which run and which format the
-state is, and holds the SHA-256 of its files; it is written last, so a checkpoint without one, or
-with other bytes, is not whole.
+`checkpoints/<epoch>/` is Orbax's, with a folder for each part of a state: `head` is what predicts,
+`training` is what only a training that goes on needs. `<epoch>.json` beside it says of which run
+and which format the state is, and holds the SHA-256 of its files; it is written last, so a
+checkpoint without one, or with other bytes, is not whole.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -22,11 +24,16 @@ from jaxreg.common.json_files import read_json, write_json
 from jaxreg.errors import InputError
 from jaxreg.training.resume import Record, refuse_differences
 
-STATE_FORMAT = 4
+STATE_FORMAT = 5
 """Goes up with every change of what a state is or how training goes on from one. Releases that
 share it go on with each other's runs; another one's is refused, for its bits would be others."""
 
-KEPT = 2  # checkpoints; the one before the latest is what a damaged latest falls back to
+KEPT = 2  # checkpoints while a run trains: a damaged latest falls back to the one before it
+COST = 0.03  # a save takes at most so much of the time since the one before it
+FIRST_SAVE = 0.03, 1e-8  # seconds, and seconds per byte, that the first save is expected to take
+
+PARTS = ("head", "training")
+_TRAINING = (".params", ".opt_state")  # names of leaves; everything else is part of `head`
 
 
 class Saved(NamedTuple):
@@ -45,15 +52,36 @@ class Checkpoints:
         self.record = record
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._saving: Future[None] | None = None
+        self._began = time.perf_counter()
+        self._seconds = 0.0  # that the last save took; 0 before the first one
+        self._latest = -1  # the epoch of the state that was saved or loaded last
+
+    def due(self, state: Any) -> bool:
+        """Whether a save now takes at most `COST` of the time since the last one."""
+        if self._saving is not None and not self._saving.done():
+            return False
+        fixed, per_byte = FIRST_SAVE
+        expected = self._seconds or fixed + per_byte * sum(x.nbytes for x in jax.tree.leaves(state))
+        return expected <= COST * (time.perf_counter() - self._began)
 
     def save(self, epoch: int, state: Any, history: str = "") -> None:
         """Begin to save a pytree of arrays; it is copied first, so its buffers may be donated.
 
-        `history` is the text of history.csv up to this epoch.
+        `history` is the text of history.csv up to this epoch. The state that was saved or loaded
+        last is not saved again.
         """
         self.wait()
-        leaves = {name: np.array(leaf) for name, leaf in _named_leaves(state)}
-        self._saving = self._thread.submit(self._save, epoch, leaves, history)
+        if epoch == self._latest:
+            return
+        self._latest = epoch
+        self._began = time.perf_counter()
+        parts = _parts({name: np.array(leaf) for name, leaf in _named_leaves(state)})
+        self._saving = self._thread.submit(self._save, epoch, parts, history)
+
+    def keep_latest(self) -> None:
+        """Finish the save that is under way, then remove the checkpoints before it."""
+        self.wait()
+        self._keep_only([self._latest])
 
     def wait(self) -> None:
         """Finish the save that is under way.
@@ -65,14 +93,14 @@ class Checkpoints:
         if saving is not None:
             saving.result()
 
-    def _save(self, epoch: int, leaves: dict[str, np.ndarray], history: str) -> None:
+    def _save(self, epoch: int, parts: dict[str, dict[str, np.ndarray]], history: str) -> None:
         """In the background: Orbax, then the digests that make it count, then the old ones go."""
         self._drop(epoch)  # left behind by a run that was killed before its digests were written
         try:
             make_folder(self.folder)
             with _quiet():
-                ocp.save(str(self._path(epoch)), leaves)
-            digests = _digests(self._path(epoch))
+                ocp.save_checkpointables(str(self._path(epoch)), parts)
+            digests = _digests(self._path(epoch), PARTS)
         except (OSError, ValueError) as error:  # tensorstore reports a full disk as ValueError
             raise InputError(
                 f"cannot write the checkpoint {self._path(epoch)}: {str(error)[:80]}",
@@ -87,7 +115,10 @@ class Checkpoints:
         }
         write_json(self._proof(epoch), proof)
         # later ones are damaged: this run went on from before them
-        kept = [known for known in self.epochs() if known <= epoch][-KEPT:]
+        self._keep_only([known for known in self.epochs() if known <= epoch][-KEPT:])
+        self._seconds = time.perf_counter() - self._began
+
+    def _keep_only(self, kept: Sequence[int]) -> None:
         folders = {int(path.name) for path in self.folder.iterdir() if path.name.isdigit()}
         for old in {*folders, *self.epochs()} - {*kept}:
             self._drop(old)
@@ -105,40 +136,52 @@ class Checkpoints:
 
         Args:
             template: a pytree like the one saved; only its structure, shapes and dtypes matter.
+                Without `params` and `opt_state` nothing of the part `training` is read.
             warn: gets a line for each damaged checkpoint that is passed over.
 
         Raises:
             InputError: the checkpoint is of another format of state or of another run, or its
                 arrays are not those of the template; what differs is named.
         """
-        epochs = self.epochs()
+        epochs, wanted = self.epochs(), _parts(dict(_named_leaves(template)))
         for epoch in reversed(epochs):
             path = self._path(epoch)
-            proof = self._whole_proof(epoch)
+            proof = self._whole_proof(epoch, wanted)
             if proof is None:
                 use = "the one before it is used" if epoch > epochs[0] else "training starts again"
                 warn(f"checkpoint {path} is damaged; {use}")
                 continue
             _check_format(path, proof)
             refuse_differences(proof["run"], self.record, f"checkpoint {path}")
-            wanted = dict(_named_leaves(template))
-            _compare(path, ocp.metadata(str(path)).metadata, wanted)
-            abstract = {name: np.empty(np.shape(x), x.dtype) for name, x in wanted.items()}
-            leaves = ocp.load(str(path), abstract)
+            there = ocp.checkpointables_metadata(str(path)).metadata
+            for part, leaves in wanted.items():
+                _compare(path, there[part], leaves)
+            abstract = {
+                part: {name: np.empty(np.shape(x), x.dtype) for name, x in leaves.items()}
+                for part, leaves in wanted.items()
+            }
+            found = ocp.load_checkpointables(str(path), abstract)
+            leaves = {name: leaf for part in found.values() for name, leaf in part.items()}
             structure = jax.tree.structure(template)
-            state = jax.tree.unflatten(structure, [leaves[name] for name in wanted])
+            names = [name for name, _ in _named_leaves(template)]
+            state = jax.tree.unflatten(structure, [leaves[name] for name in names])
+            self._latest = epoch
             return Saved(epoch, state, proof["history"])
         return None
 
     def damaged(self) -> list[Path]:
         """The checkpoints that are not what was saved."""
-        return [self._path(epoch) for epoch in self.epochs() if self._whole_proof(epoch) is None]
+        return [
+            self._path(epoch) for epoch in self.epochs() if self._whole_proof(epoch, PARTS) is None
+        ]
 
-    def _whole_proof(self, epoch: int) -> dict[str, Any] | None:
-        """What stands beside a checkpoint, None if that or the checkpoint is damaged."""
+    def _whole_proof(self, epoch: int, parts: Container[str]) -> dict[str, Any] | None:
+        """What stands beside a checkpoint, None if that or one of these parts is damaged."""
         try:
             proof = read_json(self._proof(epoch), ("state", "run", "files"), expected="", again="")
-            return proof if proof["files"] == _digests(self._path(epoch)) else None
+            others = tuple(f"{part}/" for part in PARTS if part not in parts)
+            files = {n: digest for n, digest in proof["files"].items() if not n.startswith(others)}
+            return proof if files == _digests(self._path(epoch), parts) else None
         except (OSError, InputError):
             return None
 
@@ -167,9 +210,23 @@ def _named_leaves(state: Any) -> list[tuple[str, Any]]:
     return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree.leaves_with_path(state)]
 
 
-def _digests(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
+def _parts(leaves: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The parts of a state that have leaves."""
+    parts: dict[str, dict[str, Any]] = {}
+    for name, leaf in leaves.items():
+        part = "training" if name.startswith(_TRAINING) else "head"
+        parts.setdefault(part, {})[name] = leaf
+    return parts
+
+
+def _digests(folder: Path, parts: Container[str]) -> dict[str, str]:
+    """The SHA-256 of the files of some parts, and of those that stand beside the parts."""
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {
+        path.as_posix(): file_sha256(folder / path)
+        for path in files
+        if len(path.parts) == 1 or path.parts[0] in parts
+    }
 
 
 def _check_format(path: Path, proof: dict[str, Any]) -> None:

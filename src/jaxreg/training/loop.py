@@ -21,7 +21,6 @@ from jaxreg.training.resume import Record
 from jaxreg.training.run_directory import Row, RunDirectory, history_text, read_history
 from jaxreg.verdict.dead_head import Watch, next_look
 
-SAVE_SECONDS = 1.0  # at least so long between two checkpoints
 CHUNK_SECONDS = 0.5  # about so long between two looks at signals and the terminal
 
 Fit = Callable[[State, int], tuple[State, History]]
@@ -73,7 +72,7 @@ def train(
     jax.block_until_ready(state)
     compile_seconds = time.perf_counter() - begin
 
-    begin = saved = time.perf_counter()
+    begin = time.perf_counter()
     chunk, interrupted, dead = 1, False, ""
     watch = Watch(members, config.keep_going)
     if history:  # it may have been lost when it was stopped
@@ -92,15 +91,16 @@ def train(
             dead = watch.look(states_of(state), history, say)
         directory.write_history(history, labels)
         interrupted = should_stop()
-        if time.perf_counter() - saved >= SAVE_SECONDS and not interrupted:
+        if not interrupted and checkpoints.due(state):
             checkpoints.save(int(after.max()), state, history_text(history, labels))
-            saved = time.perf_counter()
         each = (time.perf_counter() - started) / (after.max() - before.max())
         chunk = max(1, int(CHUNK_SECONDS / each))
+    stopped = interrupted and not dead
     checkpoints.save(int(_epochs(state).max()), state, history_text(history, labels))
+    if not stopped:
+        checkpoints.keep_latest()
     checkpoints.wait()
     seconds = time.perf_counter() - begin
-    stopped = interrupted and not dead
     return Trained(states_of(state), history, compile_seconds, seconds, stopped, dead)
 
 
