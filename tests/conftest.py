@@ -107,7 +107,7 @@ def planted(tmp_path: Path) -> Path:
     digests = [hashlib.sha256(row.tobytes()).hexdigest() for row in features]
     cache.add(recipe.feature_set, column, digests, features)
     jpegs = [thumbnail(np.full((4, 6, 3), i, np.uint8)) for i in range(240)]
-    write_part(cache.thumbnails, pa.table({"digest": digests, "jpeg": pa.array(jpegs)}))
+    write_part(cache.thumbnails(), pa.table({"digest": digests, "jpeg": pa.array(jpegs)}))
     examples = Examples(
         ids=tuple(f"row-{i}" for i in range(240)),
         images=[b""] * 240,

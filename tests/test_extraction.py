@@ -286,7 +286,7 @@ def test_thumbnails_are_kept_once(tmp_path) -> None:
     images, cache = drawn(3), Cache(tmp_path)
     outcome, _ = run(images, cache)
     run(images, cache, columns=(MAX,))
-    assert len(list_parts(cache.thumbnails)) == 1
+    assert len(list_parts(cache.thumbnails())) == 1
     jpegs = cache.read_thumbnails(outcome.digests)
     assert set(jpegs) == set(outcome.digests)
     assert Image.open(io.BytesIO(jpegs[outcome.digests[0]])).size == (12, 8)

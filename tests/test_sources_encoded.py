@@ -1,4 +1,4 @@
-"""Files that decoders refuse or trust too much: flawed metadata, bombs, rare kinds, deep pixels."""
+"""Files that decoders refuse or trust too much: flawed metadata, bombs, rare kinds."""
 
 import io
 import os
@@ -10,14 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxreg.cache.recipe import Recipe
-from jaxreg.cache.store import Cache
-from jaxreg.errors import InputError
-from jaxreg.extract_config import ExtractConfig
-from jaxreg.extraction.feature_set import choose_feature_set
 from jaxreg.sources import open_source, pixels
-from jaxreg.sources.depth import Depth, mapped
 from jaxreg.sources.kinds import is_image, kind_of
+from tiffs import tiff
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
@@ -116,28 +111,12 @@ def test_truncated_pixels_stay_refused() -> None:
             pixels.decode(content)
 
 
-def tiff(values: np.ndarray, bits: int, form: int, compression: int = 1) -> bytes:
-    """A TIFF written by hand (TIFF 6.0), of any number of bands."""
-    height, width, bands = values.shape
-    wide = [(258, [bits] * bands), (339, [form] * bands)]
-    small = [(256, width), (257, height), (259, compression), (262, 2), (277, bands), (278, height)]
-    size = 8 + 2 + 12 * 10 + 4
-    lists, tags = b"", [(tag, 3, 1, struct.pack("<HH", v, 0)) for tag, v in small]
-    for tag, numbers in wide:
-        tags.append((tag, 3, bands, struct.pack("<I", size + len(lists))))
-        lists += struct.pack(f"<{bands}H", *numbers)
-    tags.append((273, 4, 1, struct.pack("<I", size + len(lists))))
-    tags.append((279, 4, 1, struct.pack("<I", values.nbytes)))
-    body = b"".join(struct.pack("<HHI", *tag[:3]) + tag[3] for tag in sorted(tags))
-    return b"II*\0\x08\0\0\0" + struct.pack("<H", 10) + body + bytes(4) + lists + values.tobytes()
-
-
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (tiff(np.repeat(PHOTO[..., :1], 5, axis=2), 8, 1), "5 bands of 8-bit integers"),
-        (tiff(PHOTO.astype("<f4"), 32, 3), "3 bands of 32-bit floats"),
-        (tiff(PHOTO, 8, 1, compression=34887), "3 bands of 8-bit integers with compression 34887"),
+        (tiff(np.repeat(PHOTO[..., :1], 5, axis=2)), "5 bands of 8-bit integers"),
+        (tiff(PHOTO.astype(np.float32), 3), "3 bands of 32-bit floats"),
+        (tiff(PHOTO, compression=34887), "3 bands of 8-bit integers with compression 34887"),
         (PNG[:12], "broken PNG: "),
         (b"\xff\xd8\xff" + bytes(40), "broken JPEG: its header cannot be read"),
         (b"\xff\x0a" + bytes(40), "JPEG XL is not read"),
@@ -192,32 +171,6 @@ def test_special_files_and_impossible_names_are_refused(tmp_path: Path) -> None:
             pixels.read(tmp_path / name)
 
 
-def test_a_range_maps_deep_pixels() -> None:
-    deep = np.array([[0, 100, 2050, 4095, 65535]], np.uint16)
-    by_hand = [[0, 0, 124, 255, 255]]  # (2050 - 100) / (4095 - 100) * 255 = 124.47
-    for content in (deep, encoded("PNG", deep), encoded("TIFF", deep)):
-        np.testing.assert_array_equal(pixels.decode(content, (100, 4095))[..., 1], by_hand)
-    for kind in (np.int32, np.float32):
-        content = encoded("TIFF", deep.astype(kind))
-        np.testing.assert_array_equal(pixels.decode(content, (100, 4095))[..., 1], by_hand)
-    assert mapped(np.array([np.nan, np.inf, -np.inf]), (0, 1)).tolist() == [0, 255, 0]
-    np.testing.assert_array_equal(pixels.decode(PNG, (0, 4095)), PHOTO)  # 8 bits have a scale
-
-
-def test_few_levels_are_named_with_the_range_seen() -> None:
-    twelve = np.arange(4096, dtype=np.uint16).reshape(64, 64)
-    depth = pixels.decode_deep(encoded("PNG", twelve))[1]
-    assert depth is not None
-    assert "from 0 to 4095; the network sees 16 of 256 levels" in (depth.note or "")
-    assert "--range 0 4095" in (depth.note or "")
-    whole = Depth.of_words(np.arange(65536, dtype=np.uint16))
-    assert whole.note is None
-    assert (depth + depth).images == 2
-    marked = twelve.copy()
-    marked[0, 0] = 65535  # one burnt-in pixel does not make 16 bits of 12
-    assert "--range LO HI" in (Depth.of_words(np.tile(marked, (4, 1))).note or "")
-
-
 def test_first_bytes_decide_where_the_suffix_says_nothing(tmp_path: Path) -> None:
     for name in ("a", "b.jfif", "c.bin", "d.unknown", "e.txt"):
         (tmp_path / name).write_bytes(JPEG)
@@ -242,16 +195,3 @@ def test_a_folder_counts_what_it_passes_over(tmp_path: Path) -> None:
     assert "linked folders: seen" in examples.notes[1]
     assert open_source(tmp_path / "b").ids == ("b",)
     assert open_source(str(tmp_path / "*")).ids == ("a.jpg", "b")
-
-
-def test_a_range_is_in_the_recipe_and_recipes_without_one_keep_their_names() -> None:
-    plain = Recipe(weights="random:0:v1", weights_tag="random0")
-    assert "range" not in plain.to_json()
-    ranged = Recipe(weights="random:0:v1", weights_tag="random0", range=(0.0, 4095.0))
-    assert ranged.feature_set != plain.feature_set
-    again = Recipe.from_json(ranged.to_json(), "random0", ranged.feature_set)
-    assert again == ranged
-    chosen, _ = choose_feature_set(ExtractConfig(weights="random", range=(0, 4095)), Cache(Path()))
-    assert chosen.range == (0.0, 4095.0)
-    with pytest.raises(InputError, match="--range"):
-        ExtractConfig(range=(5, 5))

@@ -74,7 +74,11 @@ def extract_features(
     asked = merge(preset=FEATURES_PRESETS.get(preset or ""), given=settings)
     chosen = from_json(ExtractConfig, asked)
     options = options or SourceOptions()
-    examples = source if isinstance(source, Examples) else open_source(source, options)
+    examples = (
+        source
+        if isinstance(source, Examples)
+        else open_source(source, options, ranged=chosen.range is not None)
+    )
     if not examples.ids:
         raise InputError(f"no images in {source}", expected="at least one")
     opened = examples.description["kind"] if isinstance(source, Examples) else str(source)

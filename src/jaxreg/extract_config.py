@@ -116,7 +116,7 @@ class ExtractConfig:
             require(sound, "size", self.size, f"height and width, from 1 to {MOST_SIDE} pixels")
         if self.range is not None:
             low, high = self.range
-            fits = -math.inf < low < high < math.inf
+            fits = low < high and math.isfinite(high - low) and math.isfinite(255 / (high - low))
             require(fits, "range", self.range, "two numbers, the lower one first")
         require(0 <= self.max_failed <= 1, "max_failed", self.max_failed, "from 0 to 1")
         for name in ("preprocess", "engine", "precision", "dtype"):

@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from jaxreg.training.run_directory import run_path
 
     run = load_run(run_path(own.run, Path(own.ckpts)))
-    examples = open_source(own.source, split_off(SourceOptions, settings))
+    options = split_off(SourceOptions, settings)
+    examples = open_source(own.source, options, ranged=run.recipe.range is not None)
     if not len(examples) and not examples.unusable:
         raise InputError(f"no images in {own.source}", expected="at least one")
     with cli.live_line(every=5) as show, cli.stop_signal() as stop:

@@ -1,5 +1,6 @@
 """A finished run, loaded: its scores, and predictions for new images."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,6 +90,8 @@ class TrainedRun:
         Returns:
             (images, targets) in target units, of the type that `predict_features` returns.
 
+        Notes on the images, which `jaxreg predict` prints, are warnings.
+
         Raises:
             InputError: an array of unclear shape, or images that cannot be used; the first few
                 are named with their reasons.
@@ -98,7 +101,7 @@ class TrainedRun:
         ids = tuple(f"{i}: {x}" if isinstance(x, Path) else str(i) for i, x in enumerate(items))
         nothing = pa.table({"": pa.nulls(len(ids))}).select([])
         examples = Examples(ids, items, nothing, {"kind": "images"})
-        table = self.predict_table(examples, cache=cache, weights=weights)
+        table = self.predict_table(examples, cache=cache, weights=weights, say=_warn)
         bad = [(i, why) for i, why in zip(ids, table["reason"].to_pylist(), strict=True) if why]
         if bad:
             raise InputError(
@@ -160,8 +163,8 @@ class TrainedRun:
         outcome = extract(task, engine, should_stop=should_stop, on_progress=on_progress)
         if outcome.stopped:
             raise Stopped("stopped; the features are kept, no predictions are written")
-        if self.recipe.range is None and outcome.depth and outcome.depth.note:
-            say(f"note: {outcome.depth.note}")
+        for note in outcome.notes:
+            say(f"note: {note}")
         usable = [i for i, digest in enumerate(outcome.digests) if digest is not None]
         predictions = np.full((len(outcome.digests), len(self.targets)), np.nan)
         if usable:
@@ -188,6 +191,11 @@ class TrainedRun:
                 columns[f"target.{name}"] = pa.array(values, from_pandas=True)
         columns["reason"] = pa.array([*why, *(reason for _, reason in left_out)], pa.string())
         return pa.table(columns)
+
+
+def _warn(text: str) -> None:
+    if text.startswith("note: "):
+        warnings.warn(text.removeprefix("note: "), stacklevel=4)  # of the caller of `predict`
 
 
 def load_states(

@@ -162,7 +162,8 @@ def out_of_range(cache) -> list[str]:
             digests = set().union(
                 *(cache.digests(feature_set, c) for c in cache.columns(feature_set))
             )
-            jpegs = cache.read_thumbnails(some(sorted(digests), VERIFIED))
+            some_digests = some(sorted(digests), VERIFIED)
+            jpegs = cache.read_thumbnails(some_digests, cache.recipe(feature_set).range)
             if warning := limits.warning(jpegs.values()):
                 found.append(f"{feature_set}: {warning}")
     return found

@@ -38,10 +38,14 @@ class Cache:
         """Where the parts of one column are."""
         return self.root / "features" / feature_set / column.name
 
-    @property
-    def thumbnails(self) -> Path:
-        """Where the parts with small JPEGs are."""
-        return self.root / "thumbnails"
+    def thumbnails(self, limits: tuple[float, float] | None = None) -> Path:
+        """Where the parts with small JPEGs are; those decoded with a range have their own folder.
+
+        Args:
+            limits: the range of the recipe.
+        """
+        folder = self.root / "thumbnails"
+        return folder if limits is None else folder / "range_{}_{}".format(*limits)
 
     def check_there(self) -> None:
         """Raise InputError if there is no such folder."""
@@ -246,10 +250,17 @@ class Cache:
             raise lacking_features(len(set(digests)), feature_set, column)
         return read_layout(parts[0])
 
-    def read_thumbnails(self, digests: Iterable[str]) -> dict[str, bytes]:
-        """Small JPEGs by digest, without the absent and damaged ones: no number needs them."""
+    def read_thumbnails(
+        self, digests: Iterable[str], limits: tuple[float, float] | None = None
+    ) -> dict[str, bytes]:
+        """Small JPEGs by digest, without the absent and damaged ones: no number needs them.
+
+        Args:
+            digests: of the images.
+            limits: the range of the recipe.
+        """
         wanted, found = set(digests), dict[str, bytes]()
-        for path in list_parts(self.thumbnails):
+        for path in list_parts(self.thumbnails(limits)):
             if not wanted - found.keys():
                 break
             try:

@@ -8,7 +8,6 @@ from jaxreg.backbone.norm_statistics import Mismatch, mismatches
 from jaxreg.diagnosis.subject import Subject
 from jaxreg.diagnosis.trials import Trial
 from jaxreg.errors import InputError
-from jaxreg.extract_config import SourceOptions
 from jaxreg.extraction.feature_set import find_weights, smallest_image
 from jaxreg.extraction.reader import Sample
 from jaxreg.sources import open_source
@@ -31,7 +30,7 @@ def preprocessing(
         UnavailableError: the weights are not to be found.
     """
     recipe = subject.experiment.recipe
-    examples = open_source(source, SourceOptions())
+    examples = open_source(source, ranged=recipe.range is not None)
     for note in examples.notes:
         say(f"note: {note}")
     images = list(Sample(examples.images, IMAGES, smallest_image(recipe), limits=recipe.range))

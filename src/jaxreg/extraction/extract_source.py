@@ -120,8 +120,8 @@ class ExtractionJob:
                 f"stopped after {outcome.computed} images; their features are kept",
                 remedy="the same command goes on from here",
             )
-        if recipe.range is None and outcome.depth and outcome.depth.note:
-            self.say(f"note: {outcome.depth.note}")
+        for note in outcome.notes:
+            self.say(f"note: {note}")
         if recipe.precision == "int8":
             self._warn_of_range(outcome)
         joined = outcome if self.shard.whole else join_shares(self.task, outcome)
@@ -146,7 +146,8 @@ class ExtractionJob:
         """Warn of images computed now that are unlike those that int8 was calibrated on."""
         limits = read_range(self.cache.calibration_path(self.task.feature_set))
         if limits and outcome.computed:
-            jpegs = self.cache.read_thumbnails(some(outcome.computed_digests))
+            shown = some(outcome.computed_digests)
+            jpegs = self.cache.read_thumbnails(shown, self.task.limits)
             if warning := limits.warning(jpegs.values()):
                 self.say(f"warning: {warning}")
 

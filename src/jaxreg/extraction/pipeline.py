@@ -73,7 +73,7 @@ class Outcome:
     reused: int  # distinct digests that the cache had
     seconds: Seconds
     stopped: bool  # by `should_stop`, before all were read
-    depth: Depth | None = None  # the values of the images of 16 bits that were decoded now
+    notes: list[str]  # sentences for the user on the depth of the images decoded now
 
     @property
     def computed(self) -> int:
@@ -115,18 +115,19 @@ class _Extraction:
     def __init__(self, task: Task, load_engine: Callable[[], Engine]) -> None:
         cache, name = task.cache, task.feature_set
         present = {c: cache.present(cache.folder(name, c), task.on_damage) for c in task.columns}
-        thumbnails = cache.present(cache.thumbnails, task.on_damage)
+        pictures = cache.thumbnails(task.limits)
+        thumbnails = cache.present(pictures, task.on_damage)
         self.task = task
         self.reader = Reader(present, thumbnails, task.smallest, task.shard, task.limits)
         self.progress = Progress(images=len(task.images))
         seconds = self.progress.seconds
         self.writers = {c: _PartWriter(_feature_writer(task, c), seconds) for c in task.columns}
-        self.pictures = _PartWriter(partial(_write_thumbnails, cache), seconds)
+        self.pictures = _PartWriter(partial(_write_thumbnails, pictures), seconds)
         self.queue = EngineQueue(load_engine, self._keep)
         self.pending: list[Shown] = []  # all views of an image, or none
         self.digests: list[str | None] = []
         self.failed: list[tuple[int, str]] = []
-        self.depth: Depth | None = None
+        self.depth = Depth()
         self.computed: list[str] = []
         self.reasons: dict[str, str] = {}  # by digest: a copy of a broken image is broken too
 
@@ -136,7 +137,7 @@ class _Extraction:
         self.progress.seen += 1
         self.progress.seconds.read += item.seconds
         if item.depth is not None:
-            self.depth = item.depth if self.depth is None else self.depth + item.depth
+            self.depth += item.depth
         self.digests.append(item.digest)
         if item.reason is not None:
             self.failed.append((row, item.reason))
@@ -206,8 +207,9 @@ class _Extraction:
         share = self.task.shard
         distinct = len({digest for digest in digests if digest is not None and share.has(digest)})
         reused = distinct - len(self.computed)
+        notes = self.depth.notes(self.task.limits)
         return Outcome(
-            digests, failed, self.computed, reused, self.progress.seconds, stopped, self.depth
+            digests, failed, self.computed, reused, self.progress.seconds, stopped, notes
         )
 
 
@@ -257,6 +259,6 @@ def _feature_writer(task: Task, column: Column) -> Callable[[list[str], list], P
     return write
 
 
-def _write_thumbnails(cache: Cache, digests: list[str], jpegs: list[bytes]) -> Path:
+def _write_thumbnails(folder: Path, digests: list[str], jpegs: list[bytes]) -> Path:
     table = pa.table({"digest": digests, "jpeg": pa.array(jpegs, pa.binary())})
-    return write_part(cache.thumbnails, table)
+    return write_part(folder, table)

@@ -31,7 +31,7 @@ class ReadImage:
     rgb: np.ndarray | None  # only where a column lacks it
     thumbnail: bytes | None  # only where it is missing
     reason: str | None  # why it cannot be used
-    depth: Depth | None  # the values of an image of 16 bits that was decoded now
+    depth: Depth | None  # of an image that was decoded now
     seconds: float
 
 

@@ -170,7 +170,7 @@ def _open_again(dataset: Dataset) -> _Source | str:
     if dataset.source["kind"] not in ("road", "mnist") and "location" not in dataset.source:
         return f"{dataset.name} was made from images in memory, which cannot be read again"
     try:
-        examples = open_source(dataset.opened, dataset.options)
+        examples = open_source(dataset.opened, dataset.options, ranged=True)
     except JaxregError as error:
         return f"the source of {dataset.name} cannot be opened: {error}".splitlines()[0]
     return examples.images, {name: place for place, name in enumerate(examples.ids)}

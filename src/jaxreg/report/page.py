@@ -197,7 +197,8 @@ def _worst_images(
     error = np.abs(predictions[rows].astype(np.float64) - y[rows])
     places = np.argsort(-np.nan_to_num(error, nan=np.inf), axis=0, kind="stable")[:WORST]
     ids, digests = experiment.dataset.ids, experiment.dataset.digests
-    jpegs = experiment.cache.read_thumbnails({digests[row] for row in rows[places].ravel()})
+    shown = {digests[row] for row in rows[places].ravel()}
+    jpegs = experiment.cache.read_thumbnails(shown, experiment.recipe.range)
     return {
         name: [
             (ids[row], jpegs.get(digests[row]), float(y[row, i]), float(predictions[row, i]))

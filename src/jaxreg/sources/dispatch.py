@@ -35,10 +35,15 @@ KINDS = (
 NO_OPTIONS = SourceOptions()
 
 
-def open_source(spec: str | os.PathLike[str], options: SourceOptions = NO_OPTIONS) -> Examples:
+def open_source(
+    spec: str | os.PathLike[str], options: SourceOptions = NO_OPTIONS, *, ranged: bool = False
+) -> Examples:
     """The examples of a source. Images are read only when needed, and nothing is decoded.
 
-    `spec` is `road[:N]`, `mnist` or a path; `./road` is a file or folder of that name.
+    Args:
+        spec: `road[:N]`, `mnist` or a path; `./road` is a file or folder of that name.
+        options: which columns a table has, and more.
+        ranged: whether a range gives pixels of any numbers a scale.
 
     Raises:
         InputError: no such source, or one that cannot be used, or options of another kind.
@@ -49,7 +54,7 @@ def open_source(spec: str | os.PathLike[str], options: SourceOptions = NO_OPTION
         open_word = open_mnist if location == "mnist" else partial(_open_road, location)
         return replace(open_word(options), notes=_hidden(location))
     try:
-        return _open_path(location, options)
+        return _open_path(location, options, ranged)
     except OSError as error:
         raise InputError(
             f"cannot read {error.filename or location}: {error.strerror or error}"
@@ -70,12 +75,12 @@ def _open_road(location: str, options: SourceOptions) -> Examples:
     return open_road(int(count))
 
 
-def _open_path(location: str, options: SourceOptions) -> Examples:
+def _open_path(location: str, options: SourceOptions, ranged: bool) -> Examples:
     path = Path(os.path.expanduser(location))  # Path's own raises for an unknown user
     if location and path.is_dir():
         return _open_folder(path, location, options)
     if location and path.exists():
-        return _open_file(path, location, options)
+        return _open_file(path, location, options, ranged)
     if glob.has_magic(location):
         return open_glob(str(path), location, options)
     head, colon, count = location.partition(":")
@@ -132,8 +137,10 @@ def _with_files(paths: Sequence[Path], open_them: Callable[[], Examples]) -> Exa
     return replace(open_them(), files=files)
 
 
-def _open_file(path: Path, location: str, options: SourceOptions) -> Examples:
+def _open_file(path: Path, location: str, options: SourceOptions, ranged: bool) -> Examples:
     kind = path.suffix.lower()
+    if kind == ".npz":
+        return _with_files([path], lambda: open_npz(path, location, options, ranged=ranged))
     if kind in TABLES:
         return _with_files([path], lambda: TABLES[kind](path, location, options))
     if is_image(path):

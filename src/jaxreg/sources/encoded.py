@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxreg.sources.deep_files import has_wide_colours, is_unsigned, low_bytes, mend_tiles
 from jaxreg.sources.kinds import HEAD, READ, kind_of
 from jaxreg.sources.metadata import orientation, with_less_metadata
 from jaxreg.sources.tiff import raw_photograph, unread_kind
@@ -41,8 +42,8 @@ class UnusableImage(Exception):
 class Decoded:
     """The upright pixels of an image before they have the scale 0..255."""
 
-    values: np.ndarray  # (h, w, 3) uint8, or (h, w) uint16, int32 or float32
-    high_bytes: bool = False  # uint8, of an image whose values have 16 bits
+    values: np.ndarray  # (h, w, 3) uint8 or uint16, or (h, w) uint16, int32, uint32 or float32
+    high_bytes: str = ""  # what has 16 bits, where only the high bytes are here as uint8
 
 
 def decode_bytes(content: bytes, wait: Wait) -> Decoded:
@@ -80,10 +81,31 @@ def upright(picture: Any) -> Decoded:
     Raises:
         UnusableImage: pixels of a mode that is not read.
     """
+    mend_tiles(picture)
+    wide = has_wide_colours(picture)
+    low = low_bytes(picture) if wide else None
+    picture.load()
+    picture = _turned(picture)
+    mode = picture.mode
+    if mode.startswith("I;16"):
+        return Decoded(np.asarray(picture).astype(np.uint16))
+    if mode in ("I", "F"):
+        values = np.array(picture)
+        return Decoded(values.view(np.uint32) if mode == "I" and is_unsigned(picture) else values)
+    if mode not in _PLAIN_MODES:
+        raise UnusableImage(f"pixels of mode {mode} have no fixed scale in 0..255")
+    # alpha is dropped, not blended, as `keras.utils.load_img` and torchvision do
+    values = np.array(picture.convert("RGB"))
+    if low is None:
+        return Decoded(values, f"{mode} colours" if wide else "")
+    low.load()
+    return Decoded(values.astype(np.uint16) << 8 | np.array(_turned(low).convert("RGB")))
+
+
+def _turned(picture: Any) -> Any:
+    """Pillow's image, turned as its EXIF orientation says."""
     from PIL import Image as pillow
 
-    high_bytes = ";16" in str(getattr(picture, "tile", ""))  # Pillow keeps these bytes of colours
-    picture.load()
     turn = {
         2: pillow.Transpose.FLIP_LEFT_RIGHT,
         3: pillow.Transpose.ROTATE_180,
@@ -93,17 +115,7 @@ def upright(picture: Any) -> Decoded:
         7: pillow.Transpose.TRANSVERSE,
         8: pillow.Transpose.ROTATE_90,
     }.get(orientation(picture))
-    if turn is not None:
-        picture = picture.transpose(turn)
-    mode = picture.mode
-    if mode.startswith("I;16"):
-        return Decoded(np.asarray(picture).astype(np.uint16))
-    if mode in ("I", "F"):
-        return Decoded(np.array(picture))
-    if mode not in _PLAIN_MODES:
-        raise UnusableImage(f"pixels of mode {mode} have no fixed scale in 0..255")
-    # alpha is dropped, not blended, as `keras.utils.load_img` and torchvision do
-    return Decoded(np.array(picture.convert("RGB")), high_bytes)
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _with_pillow(kind: str, content: bytes, wait: Wait) -> Decoded:

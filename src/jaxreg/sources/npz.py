@@ -43,17 +43,20 @@ _DAMAGE = (
 """What damaged members raise in zipfile, its decompressors and NumPy's reader of headers."""
 
 
-def open_npz(path: Path, location: str, options: SourceOptions) -> Examples:
+def open_npz(
+    path: Path, location: str, options: SourceOptions, *, ranged: bool = False
+) -> Examples:
     """`images` (N, H, W[, C]) uint8 or uint16, `targets` (N,) or (N, T) numbers, `ids` (N,).
 
-    An archive of images alone has no targets. Nothing is ever unpickled.
+    An archive of images alone has no targets. Nothing is ever unpickled. `ranged` allows images of
+    other numbers.
 
     Raises:
         InputError: not an npz, an array missing, of another length, shape or type.
     """
     options.refuse_all_but("an npz")
     arrays, others = _load(path)
-    images = _images(path, arrays)
+    images = _images(path, arrays, ranged)
     columns = _targets(path, arrays, len(images))
     return Examples(
         ids=_ids(path, arrays, len(images)),
@@ -149,17 +152,19 @@ def _load(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     return found, others
 
 
-def _images(path: Path, arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
+def _images(path: Path, arrays: dict[str, np.ndarray], ranged: bool) -> list[np.ndarray]:
     images = arrays["images"]
     if images.ndim not in (3, 4) or 0 in images.shape:
         raise InputError(
             f"images in {path} have shape {images.shape}",
             expected="(N, height, width) or (N, height, width, channels), with pixels",
         )
-    if images.dtype not in (np.uint8, np.uint16):
+    numbers = images.dtype.kind in "uif"
+    if images.dtype not in (np.uint8, np.uint16) and not (ranged and numbers):
+        others = "; other numbers with jaxreg extract --range LO HI" if numbers else ""
         raise InputError(
             f"images in {path} are {images.dtype}",
-            expected="uint8 (0..255) or uint16 (0..65535)",
+            expected=f"uint8 (0..255) or uint16 (0..65535){others}",
             remedy=as_uint8(images),
         )
     others = [len(arrays[name]) for name in ("targets", "ids") if np.ndim(arrays.get(name, 0))]

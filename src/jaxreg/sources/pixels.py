@@ -77,32 +77,45 @@ def decode(content: bytes | np.ndarray, limits: Range | None = None) -> np.ndarr
 
 def decode_deep(
     content: bytes | np.ndarray, limits: Range | None = None, wait: Wait = lambda pixels: None
-) -> tuple[np.ndarray, Depth | None]:
-    """`decode`, and the values of an image of 16 bits; `wait` is called before memory is taken."""
+) -> tuple[np.ndarray, Depth]:
+    """`decode`, and the values of a deep image; `wait` is called before memory is taken."""
     if isinstance(content, bytes):
         decoded = decode_bytes(content, wait)
     else:
         decoded = Decoded(_checked(content))
         wait(content.shape[0] * content.shape[1])
-    values, depth = decoded.values, None
-    if values.dtype == np.uint16:
-        depth = Depth.of_words(values)
+    values = decoded.values
+    values = values[..., None] if values.ndim == 2 else values
+    values = values[..., :3] if values.shape[2] == 4 else values
+    seen, depth = values, Depth(plain=1)
+    if values.dtype != np.uint8:
+        seen = _seen(values, limits, isinstance(content, bytes))
+        depth = Depth.of(values.min(), values.max(), seen)
     elif decoded.high_bytes:
-        depth = Depth.of_high_bytes(values)
         if limits is not None:
-            raise UnusableImage("colours of 16 bits in a file, which --range cannot map")
-    if values.dtype != np.uint8 and limits is not None:
-        values = mapped(values, limits)
-    elif values.dtype == np.uint16:
+            raise UnusableImage(f"{decoded.high_bytes} of 16 bits, which --range cannot map")
+        depth = Depth.of(256 * int(values.min()), 256 * int(values.max()) + 255, values)
+    seen = np.repeat(seen, 3, axis=2) if seen.shape[2] == 1 else seen
+    return np.ascontiguousarray(seen), depth
+
+
+def _seen(values: np.ndarray, limits: Range | None, from_file: bool) -> np.ndarray:
+    """uint8 of the same shape, by the range or, of uint16, by the high bytes."""
+    if values.dtype.kind == "f" and (missing := int(np.isnan(values).sum())):
+        raise UnusableImage(f"{missing} of {values.size} pixels are NaN; give them a value first")
+    if limits is not None:
+        return mapped(values, limits)
+    if values.dtype == np.uint16:
         # Pillow's own conversion clips at 255 and turns most pictures white
-        values = (values >> 8).astype(np.uint8)
-    elif values.dtype != np.uint8:
-        raise UnusableImage(_unscaled(values, isinstance(content, bytes)))
-    if values.ndim == 2:
-        values = values[..., None]
-    if values.shape[2] == 1:
-        return np.repeat(values, 3, axis=2), depth
-    return np.ascontiguousarray(values[..., :3]), depth
+        return (values >> 8).astype(np.uint8)
+    if not from_file:
+        raise UnusableImage(
+            f"an array of {values.dtype}; expected uint8 or uint16: {as_uint8(values)}"
+        )
+    raise UnusableImage(
+        f"pixels of {values.dtype} from {values.min():g} to {values.max():g} have no fixed scale "
+        "in 0..255; `jaxreg extract --range LO HI` gives one"
+    )
 
 
 def from_pillow(picture: Any) -> np.ndarray:
@@ -149,13 +162,3 @@ def _checked(array: np.ndarray) -> np.ndarray:
     if array.ndim not in (2, 3) or array.shape[2:] not in _CHANNELS or 0 in array.shape:
         raise UnusableImage(f"an array of shape {array.shape}; expected (height, width[, 1|3|4])")
     return array
-
-
-def _unscaled(values: np.ndarray, from_file: bool) -> str:
-    if not from_file:
-        return f"an array of {values.dtype}; expected uint8 or uint16: {as_uint8(values)}"
-    low, high = np.nanmin(values), np.nanmax(values)
-    return (
-        f"pixels of {values.dtype} from {low:g} to {high:g} have no fixed scale in 0..255; "
-        "`jaxreg extract --range LO HI` gives one"
-    )

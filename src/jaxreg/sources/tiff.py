@@ -4,7 +4,8 @@ import io
 from typing import Any
 
 _SUBFILE_TYPE, _SUB_DIRECTORIES = 254, 330
-_BITS, _COMPRESSION, _BANDS, _FORMAT = 258, 259, 277, 339
+_BITS, _COMPRESSION, _PHOTOMETRIC, _BANDS = 258, 259, 262, 277
+_PLANES, _EXTRA, _FORMAT, _INKS = 284, 338, 339, 5
 _FORMATS = {1: "integers", 2: "signed integers", 3: "floats", 5: "complex integers", 6: "complex"}
 
 
@@ -23,13 +24,20 @@ def unread_kind(content: bytes) -> str | None:
         numbers = " and ".join(_FORMATS.get(form, "values") for form in sorted(formats))
     except Exception:  # of a broken directory, Pillow's parser raises nearly anything
         return None
-    ordinary = bits <= {1, 2, 4, 8, 16} and formats == {1} and bands in (1, 3, 4)
+    apart = bits == {16} and tags.get(_PLANES, 1) == 2
+    apart = apart and (tags.get(_PHOTOMETRIC) == _INKS or 1 in tags.get(_EXTRA, ()))
+    ordinary = not apart and bits <= {1, 2, 4, 8, 16} and formats == {1} and bands in (1, 3, 4)
     if ordinary and compression in COMPRESSION_INFO:
         return None
     what = f"a TIFF of {bands} band{'s' if bands != 1 else ''} of {widths} {numbers}"
     if compression not in COMPRESSION_INFO:
         what += f" with compression {compression}"
-    return f"{what} is not read; expected 1, 3 or 4 bands of 8 or 16 bits, or one band of floats"
+    if apart:
+        what += " in separate planes"
+    return (
+        f"{what} is not read; expected 1, 3 or 4 bands of 8 or 16 bits, or one band of 32-bit "
+        "integers or floats"
+    )
 
 
 def raw_photograph(content: bytes, picture: Any) -> bool:
