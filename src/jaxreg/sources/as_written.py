@@ -1,25 +1,16 @@
 """The text of columns: names such as 007 and 7 stay two, though they are one number."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute
-
-from jaxreg.errors import InputError
-from jaxreg.sources.naming import natural_key
 
 pc: Any = pyarrow.compute  # its functions are made on import
 
 NAME_LIKE = r"^[+-]?(0\d+|\d+[eE]\+?\d+)$"  # 007, 1E2
 LONG = r"^[+-]?\d{16,}$"  # more digits than float64 holds
-_DATES = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y", "%d %B %Y")
-_CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
-_ENDINGS = ("", *(f" {clock}" for clock in _CLOCKS))
-_TIMES = (*_CLOCKS, *(date + ending for date in _DATES for ending in _ENDINGS))
 _COMMA = r"^[+-]?\d*,\d+([eE][+-]?\d+)?$"
 _WHOLE = r"^[+-]?\d+$"
 _THOUSANDS = r"^[+-]?[1-9]\d{0,2},\d{3}$"  # 1,234 may be 1234
@@ -128,34 +119,3 @@ def numbers_with_comma(
         for name in unclear
     ]
     return pa.table(columns), tuple(notes)
-
-
-def text_ranks(names: Sequence[str]) -> np.ndarray:
-    """int64 (n,): ranks from 0, by time if every name is one, else by `natural_key`.
-
-    Equal keys have equal ranks.
-
-    Raises:
-        InputError: dates may have the day or the month first, and the two give different orders.
-    """
-    distinct = sorted({name.strip() for name in names})
-    tried = [_read_times(distinct, form) for form in _TIMES]
-    readings = [found for found in tried if found]
-    orders = [sorted(distinct, key=lambda name, keys=keys: keys[name]) for keys in readings]
-    if any(order != orders[0] for order in orders):
-        raise InputError(
-            f"the dates may have the day or the month first: {', '.join(distinct[:3])}",
-            expected="dates of one meaning, such as 2024-12-31",
-            remedy="write them as year-month-day, or order by another column",
-        )
-    keys: dict[str, Any] = {name: natural_key(name) for name in distinct}
-    keys = readings[0] if readings else keys
-    rank = {key: place for place, key in enumerate(sorted(set(keys.values())))}
-    return np.array([rank[keys[name.strip()]] for name in names], np.int64)
-
-
-def _read_times(names: Sequence[str], form: str) -> dict[str, datetime] | None:
-    try:
-        return {name: datetime.strptime(name, form) for name in names}
-    except ValueError:
-        return None

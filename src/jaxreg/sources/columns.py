@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jaxreg.sources.as_written import Columns, text_ranks
+from jaxreg.sources.as_written import Columns
 from jaxreg.sources.examples import RESERVED, WRITTEN
 from jaxreg.sources.naming import unique
+from jaxreg.sources.text_order import text_ranks
 
 _BOOKKEEPING = re.compile(
     r"_*index(_level_\d+_*)?|.*_index|unnamed.*|frame([ _]?(id|no|number|index))?|row"
@@ -123,21 +124,20 @@ def without_reserved(
     return table.select(left).rename_columns(unique(renamed))
 
 
-def ranks(column: pa.ChunkedArray) -> np.ndarray:
+def ranks(column: pa.ChunkedArray, rows: Sequence[int]) -> tuple[np.ndarray, str]:
     """int64 (n,) in the order of the values: whole numbers as they are, others by rank from 0.
 
-    Text is in natural order (`frame_2` before `frame_10`), or in that of the times it holds.
-
-    Equal values have equal ranks. The column has no nulls.
+    Equal values have equal ranks. The column has no nulls. Of text (`text_ranks`), the sentence
+    names the first value that looks out of place; it is "" for all else.
     """
     if pa.types.is_integer(column.type) and column.type != pa.uint64():
-        return column.cast(pa.int64()).to_numpy()
+        return column.cast(pa.int64()).to_numpy(), ""
     if pa.types.is_string(column.type):
-        return text_ranks(column.to_pylist())
+        return text_ranks(column.to_pylist(), rows)
     if pa.types.is_temporal(column.type):
         column = column.cast(pa.int32() if column.type.bit_width == 32 else pa.int64())
     values = column.to_numpy()
-    return np.unique(values, return_inverse=True)[1].astype(np.int64)
+    return np.unique(values, return_inverse=True)[1].astype(np.int64), ""
 
 
 def missing(column: pa.ChunkedArray) -> list[bool]:

@@ -1,7 +1,6 @@
 """The paths in a table → files: as written, or the one file that a path can mean."""
 
 import os
-import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,9 +8,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from jaxreg.errors import InputError, nearest
-from jaxreg.sources.naming import is_image_name, listed
+from jaxreg.sources.naming import is_image_name, listed, some
 
-LOOKED_FOR = 60  # names that decide whether the files are found
 FOLDERS = 500  # folders beside the table that are searched
 COMPARED = 5000  # names among which the nearest one is looked for
 _OPTIONS = "--image-root FOLDER or --image-suffix .jpg says where the images are"
@@ -66,11 +64,6 @@ def find_files(
         sum(rows[name] for name in left),
         "; ".join(filter(None, notes)),
     )
-
-
-def some(names: Sequence[str]) -> Sequence[str]:
-    """LOOKED_FOR of the names, drawn the same way each time; all of them if they are fewer."""
-    return names if len(names) <= LOOKED_FOR else random.Random(0).sample(names, LOOKED_FOR)
 
 
 def _meant(folder: Path, names: Sequence[str], searched_above: bool) -> dict[str, list[str]]:

@@ -9,8 +9,8 @@ from jaxreg.errors import InputError, nearest
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.as_written import Columns, pc
 from jaxreg.sources.columns import missing
-from jaxreg.sources.found_files import Found, find_files, some
-from jaxreg.sources.naming import is_image_name, listed, one_column
+from jaxreg.sources.found_files import Found, find_files
+from jaxreg.sources.naming import is_image_name, listed, one_column, some
 
 LOOKED_AT = 300  # the first values of a column decide whether it holds images
 

@@ -13,14 +13,15 @@ from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.columns import no_columns
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.kinds import is_image
-from jaxreg.sources.naming import IMAGE_SUFFIXES, listed
+from jaxreg.sources.naming import IMAGE_SUFFIXES, listed, natural_key
 
 
 def open_directory(
     folder: Path, location: str, options: SourceOptions, tables: Sequence[Path] = ()
 ) -> Examples:
-    """Every image file below `folder`, sorted by its path in it, which is its id.
+    """Every image file below `folder`; its path in it is its id.
 
+    They are in natural order of the paths, so `frame_2` comes before `frame_10`.
     Hidden files and folders are left out, and so are the `._*` files of macOS. A note names the
     `tables` beside the images.
 
@@ -54,6 +55,8 @@ def open_directory(
 
 def open_glob(pattern: str, location: str, options: SourceOptions) -> Examples:
     """The image files that match; ids are paths below the pattern's part before any wildcard.
+
+    They are in natural order of the ids.
 
     Raises:
         InputError: no image file matches.
@@ -101,7 +104,8 @@ def _examples(
     kind: str, files: list[Path], root: Path, location: str, options: SourceOptions
 ) -> Examples:
     options.refuse_all_but("images without a table")
-    named = sorted((_text(file.relative_to(root).as_posix()), file) for file in set(files))
+    named = [(_text(file.relative_to(root).as_posix()), file) for file in set(files)]
+    named.sort(key=lambda pair: (natural_key(pair[0]), pair[0]))
     return Examples(
         ids=tuple(name for name, _ in named),
         images=[file for _, file in named],

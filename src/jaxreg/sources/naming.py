@@ -1,6 +1,7 @@
 """Names that sources share: image suffixes, ids that do not repeat, the nearest right word."""
 
 import os
+import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,6 +11,7 @@ from jaxreg.errors import InputError, nearest
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 IMAGE_SUFFIXES += (".jpe", ".jfif", ".avif", ".heic", ".heif", ".hif", ".jxl")
+SAMPLE = 60  # values of a column that decide what it holds
 
 
 def is_image_name(name: str) -> bool:
@@ -46,6 +48,11 @@ def natural_key(name: str) -> tuple[tuple[int, str], ...]:
     parts = re.split(r"(\d+)", name)  # text and digits take turns; int() refuses long numbers
     digits = [part.lstrip("0") if place % 2 else part for place, part in enumerate(parts)]
     return tuple((len(part) * (n % 2), part) for n, part in enumerate(digits))
+
+
+def some(names: Sequence[str]) -> Sequence[str]:
+    """SAMPLE of the names, drawn the same way each time; all of them if they are fewer."""
+    return names if len(names) <= SAMPLE else random.Random(0).sample(names, SAMPLE)
 
 
 def listed(names: Iterable[str], limit: int = 20) -> str:

@@ -88,6 +88,10 @@ def table_examples(table: Table, location: str, options: SourceOptions) -> Examp
     if not keep:
         raise InputError(f"{table.path} has no usable row; {unusable[0][0]}: {unusable[0][1]}")
 
+    places, in_order = None, ""
+    if order is not None:
+        places, odd = ranks(order.take(keep), keep)
+        in_order = f"--order-column {options.order_column}: {odd}" if odd else ""
     comes_from = {
         "id": id_column,
         "group": options.group_column,
@@ -116,7 +120,7 @@ def table_examples(table: Table, location: str, options: SourceOptions) -> Examp
             "image_column": image_column,
             **({"dropped_columns": dropped} if dropped else {}),
         },
-        order=None if order is None else ranks(order.take(keep)),
+        order=places,
         group=None if group is None else tuple(group.take(keep).to_pylist()),
         paths=paths if any(paths) else None,
         bookkeeping=bookkeeping(columns, serving),
@@ -124,7 +128,7 @@ def table_examples(table: Table, location: str, options: SourceOptions) -> Examp
         unusable=unusable,
         written=written,
         notes=(
-            *filter(None, [chosen, images.note]),
+            *filter(None, [chosen, images.note, in_order]),
             *table.read.notes,
             *table.read.notes_on_names((*serving, image_column)),
         ),
