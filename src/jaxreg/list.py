@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import humanize
 import tyro
 
 from jaxreg import cli
@@ -12,7 +13,7 @@ from jaxreg.arguments import POSITIONAL, parse
 from jaxreg.setting_field import setting
 
 if TYPE_CHECKING:
-    from jaxreg.cache.store import Cache
+    from jaxreg.usage import Usage
 
 Kind = Literal["datasets", "feature-sets", "backbones", "causes"]
 Row = dict[str, Any]
@@ -27,6 +28,7 @@ class ListArguments:
 
     kind: Kind = setting(tyro.MISSING, POSITIONAL, "datasets, feature-sets, backbones or causes")
     cache: str = setting("cache", "Data", "folder of datasets and features")
+    ckpts: str = setting("ckpts", "Data", "folder of runs, which use datasets and feature sets")
     json: bool = setting(False, "Output", "print one JSON object instead of the table")
 
 
@@ -34,44 +36,57 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse, read, print; returns the exit code."""
     own, _ = parse("list", ListArguments, argv=argv)
     from jaxreg.cache.store import Cache
+    from jaxreg.usage import Usage
 
     cache = Cache(Path(own.cache))
+    usage = Usage(cache, Path(own.ckpts))
     if own.kind in ("datasets", "feature-sets"):
         cache.check_there()
-    rows = _LISTS[own.kind](cache)
+    rows = _LISTS[own.kind](usage)
     if own.json:
         cli.print_json({own.kind: rows})
         return 0
     if not rows:
         cli.say(f"no {own.kind} in {own.cache}")
         return 0
-    cli.print_table(list(rows[0]), [[_text(value) for value in row.values()] for row in rows])
+    cli.print_table(list(rows[0]), [[_text(*cell) for cell in row.items()] for row in rows])
     return 0
 
 
-def _datasets(cache: "Cache") -> list[Row]:
+def _datasets(usage: "Usage") -> list[Row]:
     from jaxreg.cache.datasets import dataset_names, read_dataset
+
+    cache = usage.cache
 
     return [
         {
             "dataset": dataset.name,
             "rows": len(dataset),
+            "bytes": (cache.root / "datasets" / f"{dataset.name}.parquet").stat().st_size,
             "targets": list(dataset.targets),
             "numbers": dataset.numeric_columns,
             "columns": [column.name for column in dataset.columns],
             "feature_set": dataset.feature_set,
+            "runs": usage.runs_on(dataset=dataset.name),
         }
         for dataset in (read_dataset(cache, name) for name in dataset_names(cache))
     ]
 
 
-def _feature_sets(cache: "Cache") -> list[Row]:
+def _feature_sets(usage: "Usage") -> list[Row]:
+    from jaxreg.cache.parts import list_parts
+    from jaxreg.usage import size_of
+
+    cache = usage.cache
     return [
         {
             "feature_set": name,
             "column": column.name,
             "images": len(cache.digests(name, column)),
             "dtype": cache.dtype(name, column),
+            "bytes": size_of(list_parts(cache.folder(name, column))),
+            "datasets": usage.datasets_on(name),
+            "runs": usage.runs_on(feature_set=name),
         }
         for name in cache.feature_sets()
         for column in cache.columns(name)
@@ -95,7 +110,7 @@ def _causes(_: object) -> list[Row]:
     return [{n: getattr(cause, n) for n in names} for cause in (*CAUSES, PREPROCESSING)]
 
 
-_LISTS: dict[str, Callable[["Cache"], list[Row]]] = {
+_LISTS: dict[str, Callable[["Usage"], list[Row]]] = {
     "datasets": _datasets,
     "feature-sets": _feature_sets,
     "backbones": _backbones,
@@ -103,7 +118,9 @@ _LISTS: dict[str, Callable[["Cache"], list[Row]]] = {
 }
 
 
-def _text(value: Any) -> str:
+def _text(name: str, value: Any) -> str:
+    if name == "bytes":
+        return humanize.naturalsize(value)
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -44,16 +44,25 @@ def check_replaceable(folder: Path) -> None:
     if not is_run(folder):
         raise InputError(
             f"{folder} is not a run of jaxreg, or its config.json is damaged",
-            expected="a run, because --overwrite deletes its files",
+            expected="a run, because its files would be deleted",
             remedy="another --run, or delete the folder yourself",
         )
     if foreign := foreign_files(folder):
         more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
         raise InputError(
             f"{folder} holds files that jaxreg did not write: {', '.join(foreign[:3])}{more}",
-            expected="a run with only its own files, because --overwrite deletes them",
+            expected="a run with only its own files, because they would be deleted",
             remedy="move these files away, or another --run",
         )
+
+
+def run_files(folder: Path) -> list[Path]:
+    """The files of a run, config.json last. Raises InputError as `check_replaceable`."""
+    if folder.is_symlink():
+        raise InputError(f"{folder} is a link", remedy="delete the link, or name the run itself")
+    check_replaceable(folder)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return sorted(files, key=lambda path: path == folder / "config.json")
 
 
 def foreign_files(folder: Path) -> list[str]:

@@ -1,0 +1,122 @@
+"""`jaxreg remove`: delete a dataset, a feature set or a run."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import humanize
+import tyro
+
+from jaxreg import cli
+from jaxreg.arguments import POSITIONAL, parse
+from jaxreg.errors import InputError, nearest
+from jaxreg.setting_field import setting
+
+if TYPE_CHECKING:
+    from jaxreg.usage import Usage
+
+
+@dataclass(frozen=True)
+class RemoveArguments:
+    """Delete a dataset, a feature set or a run. Nothing that another dataset or run needs goes.
+
+    Example: jaxreg remove ckpts/photos-1
+    """
+
+    name: str = setting(
+        tyro.MISSING, POSITIONAL, "name of a dataset or a feature set; name or path of a run"
+    )
+    cache: str = setting("cache", "Data", "folder of datasets and features")
+    ckpts: str = setting("ckpts", "Data", "folder of runs; they need datasets and feature sets")
+    yes: bool = setting(False, "Run", "do not ask")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, say what goes, ask, delete; returns the exit code."""
+    own, _ = parse("remove", RemoveArguments, argv=argv)
+    from jaxreg.cache.store import Cache
+    from jaxreg.usage import Usage, size_of
+
+    what, paths = _find(Usage(Cache(Path(own.cache)), Path(own.ckpts)), own.name)
+    cli.say(f"{what}: {len(paths)} files, {humanize.naturalsize(size_of(paths))}")
+    for folder in dict.fromkeys(path.parent for path in paths):
+        inside = [path for path in paths if path.parent == folder]
+        names = inside[0] if len(inside) == 1 else f"{folder}/ ({len(inside)} files)"
+        cli.say(f"  {names}, {humanize.naturalsize(size_of(inside))}")
+    if not own.yes:
+        _ask(own.name)
+    _delete(paths)
+    cli.say(f"removed {what}")
+    return 0
+
+
+def _find(usage: "Usage", name: str) -> tuple[str, list[Path]]:
+    """What a name means, in words, and the files that go, in the order in which they go."""
+    from jaxreg.cache.datasets import dataset_names
+    from jaxreg.training.replace_run import is_run, run_files
+    from jaxreg.training.run_directory import run_path
+
+    datasets, feature_sets = dataset_names(usage.cache), usage.cache.feature_sets()
+    run = run_path(name, usage.ckpts)
+    found = {
+        f"the dataset {name}": name in datasets,
+        f"the feature set {name}": name in feature_sets,
+        f"the run {run}": is_run(run),
+    }
+    kinds = [text for text, there in found.items() if there]
+    if len(kinds) > 1:
+        raise InputError(
+            f"{name} is {' and '.join(kinds)}",
+            expected="one thing",
+            remedy=f"jaxreg remove {run} removes the run; then the name means the other thing",
+        )
+    if not kinds:
+        runs = [Path(path).name for path in usage.runs]
+        raise InputError(
+            f"no dataset or feature set {name!r} in {usage.cache.root}, and no run {run}",
+            expected="a name that jaxreg list datasets, list feature-sets or runs shows",
+            remedy=nearest(name, [*datasets, *feature_sets, *runs]) or "",
+        )
+    if is_run(run):
+        return kinds[0], run_files(run)
+    if name in datasets:
+        return kinds[0], usage.of_dataset(name)
+    return kinds[0], usage.of_feature_set(name)
+
+
+def _ask(name: str) -> None:
+    """Go on only if the answer is yes."""
+    if not sys.stdin.isatty():
+        raise InputError("nothing was removed", remedy=f"jaxreg remove {name} --yes")
+    print("Remove these files? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise InputError("nothing was removed", expected="y to remove the files")
+
+
+def _delete(paths: Sequence[Path]) -> None:
+    """Delete files in this order, and the folders that are empty then."""
+    try:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        for folder in sorted({path.parent for path in paths}, key=lambda p: -len(p.parts)):
+            _remove_empty(folder)
+    except OSError as error:
+        raise InputError(
+            f"cannot delete {error.filename}: {error.strerror}",
+            remedy="the same command again, when that is mended",
+        ) from error
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove a folder that holds nothing but empty folders."""
+    for inside in list(folder.iterdir()) if folder.is_dir() else []:
+        if inside.is_dir() and not inside.is_symlink():
+            _remove_empty(inside)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+if __name__ == "__main__":
+    cli.run_command(main)

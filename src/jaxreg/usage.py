@@ -1,0 +1,144 @@
+"""What the cache and the runs hold, how large it is, and what needs what."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jaxreg.cache.datasets import Dataset, dataset_names, read_dataset
+from jaxreg.cache.parts import DamagedPart, list_parts, read_part
+from jaxreg.cache.store import Cache
+from jaxreg.common.files import TEMPORARY
+from jaxreg.errors import InputError
+from jaxreg.training.replace_run import is_run
+from jaxreg.training.run_directory import RunDirectory
+
+_OWN = re.compile(
+    r"feature_set\.json|quantized\.zip|calibration\.json"
+    rf"|([^/]+/)?(part-[0-9a-f]+\.parquet(\.bad)?|{TEMPORARY.pattern})"
+)
+"""Every file in a feature set that jaxreg writes (docs/cache.md)."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """The datasets of a cache, and the runs in a folder that were trained on this cache."""
+
+    cache: Cache
+    ckpts: Path
+
+    @cached_property
+    def runs(self) -> dict[str, dict[str, Any]]:
+        """Path of a run → its config.json. A run whose config.json is damaged is left out."""
+        found = {}
+        for folder in sorted(self.ckpts.iterdir()) if self.ckpts.is_dir() else []:
+            if not is_run(folder):
+                continue
+            try:
+                directory = RunDirectory(folder)
+                if directory.cache() == self.cache.root.resolve():
+                    found[str(folder)] = directory.read_config()
+            except InputError:
+                continue
+        return found
+
+    def runs_on(self, *, dataset: str = "", feature_set: str = "") -> list[str]:
+        """The runs that were trained on a dataset, or on features of a feature set."""
+        return [
+            path
+            for path, config in self.runs.items()
+            if config["dataset"] == dataset or config["settings"]["feature_set"] == feature_set
+        ]
+
+    def datasets_on(self, feature_set: str) -> list[str]:
+        """The datasets whose last extraction was into a feature set; damaged ones are left out."""
+        return [name for name, one in self.datasets.items() if one.feature_set == feature_set]
+
+    @cached_property
+    def datasets(self) -> dict[str, Dataset]:
+        """The datasets that can be read."""
+        found = {}
+        for name in dataset_names(self.cache):
+            try:
+                found[name] = read_dataset(self.cache, name)
+            except InputError:
+                continue
+        return found
+
+    # ---- what goes when something is removed
+
+    def of_dataset(self, name: str) -> list[Path]:
+        """The files that only a dataset needs, its table last.
+
+        These are the table, the list of failed images, and the parts of features and thumbnails
+        that hold images of this dataset and none of another one. A feature set that nothing else
+        needs goes whole when all its parts go.
+
+        Raises:
+            InputError: a run needs the dataset, or another dataset is damaged, so what it needs is
+                not known.
+        """
+        if runs := self.runs_on(dataset=name):
+            raise _needed(f"the dataset {name}", runs)
+        folder = self.cache.root / "datasets"
+        files = [folder / f"{name}.failed.csv", folder / f"{name}.parquet"]
+        files = [path for path in files if path.exists()]
+        if name not in self.datasets:  # damaged: its images are not known
+            return files
+        others = [read_dataset(self.cache, n) for n in dataset_names(self.cache) if n != name]
+        kept = {digest for other in others for digest in other.digests}
+        own = set(self.datasets[name].digests)
+        parts: list[Path] = []
+        places = ("features/*/*", "thumbnails", "thumbnails/*")
+        folders = [folder for place in places for folder in sorted(self.cache.root.glob(place))]
+        for path in (path for folder in folders for path in list_parts(folder)):
+            try:
+                there = set(read_part(path, ["digest"])["digest"].to_pylist())
+            except DamagedPart:
+                continue
+            if there & own and not there & kept:
+                parts.append(path)
+        for feature_set in self.cache.feature_sets():
+            folder = self.cache.root / "features" / feature_set
+            left = {*folder.glob("*/part-*.parquet")} - {*parts}
+            users = [*self.datasets_on(feature_set), *self.runs_on(feature_set=feature_set)]
+            if not left and users in ([], [name]):
+                parts += [path for path in _files_of(folder) if path not in parts]
+        return [*parts, *files]
+
+    def of_feature_set(self, name: str) -> list[Path]:
+        """The files of a feature set, feature_set.json last.
+
+        Raises:
+            InputError: a dataset or a run needs it, or it holds files that jaxreg did not write.
+        """
+        if users := [*self.datasets_on(name), *self.runs_on(feature_set=name)]:
+            raise _needed(f"the feature set {name}", users)
+        return _files_of(self.cache.root / "features" / name)
+
+
+def _files_of(feature_set: Path) -> list[Path]:
+    """The files in the folder of a feature set. Raises InputError for one of somebody else."""
+    files = [path for path in sorted(feature_set.rglob("*")) if path.is_symlink() or path.is_file()]
+    for path in files:
+        if path.is_symlink() or not _OWN.fullmatch(path.relative_to(feature_set).as_posix()):
+            raise InputError(
+                f"{feature_set} holds a file that jaxreg did not write: {path}",
+                remedy="move that file away",
+            )
+    return sorted(files, key=lambda path: path.name == "feature_set.json")
+
+
+def size_of(paths: Iterable[Path]) -> int:
+    """The bytes of some files."""
+    return sum(path.lstat().st_size for path in paths)
+
+
+def _needed(what: str, users: list[str]) -> InputError:
+    more = f" and {len(users) - 5} more" if len(users) > 5 else ""
+    return InputError(
+        f"{what} is needed by {', '.join(users[:5])}{more}",
+        remedy=f"jaxreg remove {users[0]}, if you do not need it either",
+    )
