@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile, features
 
+from jaxreg.sources import encoded as encoded_module
 from jaxreg.sources import open_source, pixels
 from jaxreg.sources.kinds import is_image, kind_of
 from tiffs import tiff
@@ -149,9 +150,70 @@ def test_a_small_file_of_many_pixels_is_refused_before_it_is_opened(monkeypatch)
     side = 9400 - 1  # 88 megapixels; RFC 9649 for the bits
     packed = (side | side << 14).to_bytes(4, "little")
     bomb = b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f" + packed + bytes(8)
+    noise = np.random.default_rng(2).bytes(500_000)
     monkeypatch.setattr(Image, "open", lambda *args, **kwargs: pytest.fail("it was opened"))
-    with pytest.raises(pixels.UnusableImage, match=r"9400x9400 pixels in 33 bytes"):
-        pixels.decode(bomb)
+    for padding in (b"", bytes(10**7), b"any text" * 10**6, noise[:-400_000], 20 * noise[:1000]):
+        with pytest.raises(pixels.UnusableImage, match=r"9400x9400 pixels in \d+ bytes"):
+            pixels.decode(bomb + padding)
+
+
+def declared(kind: str, width: int, height: int) -> bytes:
+    """A file of 60x40 pixels whose header declares others."""
+    content = bytearray(tiff(PHOTO) if kind == "TIFF" else encoded(kind))
+    if kind == "PNG":
+        content[16:24] = struct.pack(">II", width, height)
+        content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    elif kind == "GIF":
+        content[6:10] = struct.pack("<HH", width, height)
+    elif kind == "BMP":
+        content[18:26] = struct.pack("<ii", width, height)
+    elif kind == "JPEG":
+        at = content.index(b"\xff\xc0") + 5
+        content[at : at + 4] = struct.pack(">HH", height, width)
+    elif kind == "AVIF":
+        at = content.index(b"ispe") + 8
+        content[at : at + 8] = struct.pack(">II", width, height)
+    else:
+        for tag, side in ((256, width), (257, height)):
+            at = content.index(struct.pack("<HHI", tag, 3, 1)) + 8
+            content[at : at + 2] = struct.pack("<H", side)
+    return bytes(content)
+
+
+KINDS = ["PNG", "GIF", "BMP", "JPEG", "TIFF", *(["AVIF"] if features.check("avif") else [])]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_declared_pixels_count_before_any_is_decoded(kind: str, monkeypatch) -> None:
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("it was decoded"))
+    for side, padding in ((12_000, 0), (12_000, 10**6), (60_000, 10**6)):
+        with pytest.raises(pixels.UnusableImage, match=r"are refused|header cannot be read"):
+            pixels.decode(declared(kind, side, side) + bytes(padding))
+
+
+def test_a_padded_avif_is_refused_before_it_is_decoded(monkeypatch) -> None:
+    if "AVIF" not in KINDS:
+        pytest.skip("this build of Pillow reads no AVIF")
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("it was decoded"))
+    with pytest.raises(pixels.UnusableImage, match=r"9400x9400 pixels in .* without repeats"):
+        pixels.decode(declared("AVIF", 9400, 9400) + bytes(10**7))
+
+
+def test_a_jpeg_of_many_scans_is_refused(monkeypatch) -> None:
+    content = encoded("JPEG", progressive=True)
+    last = content[content.rindex(b"\xff\xda") : -2]
+    assert pixels.decode(content[:-2] + 50 * last + content[-2:]).shape == PHOTO.shape
+    monkeypatch.setattr(encoded_module, "MOST_SCANNED", 50 * 60 * 40)
+    with pytest.raises(pixels.UnusableImage, match=r"60x40 pixels in 6\d scans"):
+        pixels.decode(content[:-2] + 50 * last + content[-2:])
+
+
+def test_a_large_photograph_passes() -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (600, 520, 3), dtype=np.uint8)
+    large = Image.fromarray(noise).resize((5200, 6000), Image.Resampling.BILINEAR)
+    buffer = io.BytesIO()
+    large.save(buffer, "WEBP", quality=1, method=0)  # smaller than any camera makes it
+    assert pixels.decode(buffer.getvalue()).shape == (6000, 5200, 3)
 
 
 def test_one_colour_passes_at_the_size_of_a_photograph() -> None:

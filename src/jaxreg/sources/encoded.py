@@ -4,6 +4,7 @@ import io
 import logging
 import re
 import warnings
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,12 @@ FREE_PIXELS = 25_000_000
 
 PIXELS_PER_BYTE = 10_000
 """A larger image needs a byte in its file for each so many further pixels."""
+
+DENSE = {"WEBP": 100, "AVIF": 100, "HEIC": 100}
+"""The same for kinds whose decoders take 20 bytes a pixel at once; repeated bytes do not count."""
+
+MOST_SCANNED = 4_000_000_000
+"""Pixels times scans of a JPEG: each scan of a progressive one goes through all pixels."""
 
 _PLAIN_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 
@@ -125,7 +132,7 @@ def _with_pillow(kind: str, content: bytes, wait: Wait) -> Decoded:
     if kind == "AVIF" and not features.check("avif"):
         raise UnusableImage("AVIF, which this build of Pillow does not read")
     if kind == "WEBP":  # its decoder takes the memory of all pixels when it opens the file
-        _take(*_webp_size(content), content, wait)
+        _take(kind, *_webp_size(content), content, wait)
     try:
         with pillow.open(io.BytesIO(content), formats=[kind]) as picture:
             if kind == "TIFF" and raw_photograph(content, picture):
@@ -133,7 +140,7 @@ def _with_pillow(kind: str, content: bytes, wait: Wait) -> Decoded:
                     "a camera's raw file, whose first picture is a preview; convert it to JPEG"
                 )
             if kind != "WEBP":
-                _take(picture.width, picture.height, content, wait)
+                _take(kind, picture.width, picture.height, content, wait)
             return upright(picture)
     except pillow.DecompressionBombError:
         raise UnusableImage(f"more than {MAX_PIXELS} pixels are refused") from None
@@ -148,21 +155,41 @@ def _heic(kind: str, content: bytes, wait: Wait) -> Decoded:
             f"{kind}, which jaxreg reads with the extra heif: pip install 'jaxreg[heif]'"
         ) from None
     file = pillow_heif.open_heif(io.BytesIO(content), convert_hdr_to_8bit=True)
-    _take(*file.size, content, wait)
+    _take(kind, *file.size, content, wait)
     return Decoded(np.array(file.to_pillow().convert("RGB")))
 
 
-def _take(width: int, height: int, content: bytes, wait: Wait) -> None:
+def _take(kind: str, width: int, height: int, content: bytes, wait: Wait) -> None:
     """Refuse an image that is too large, or too large for its file; else wait for memory."""
     pixels = width * height
     if pixels > MAX_PIXELS:
         raise UnusableImage(f"{width}x{height} pixels; more than {MAX_PIXELS} are refused")
-    most = FREE_PIXELS + PIXELS_PER_BYTE * len(content)
-    if pixels > most:
-        raise UnusableImage(
-            f"{width}x{height} pixels in {len(content)} bytes; more than {most} are refused there"
-        )
+    if pixels > FREE_PIXELS:
+        each = DENSE.get(kind, PIXELS_PER_BYTE)
+        size = f"{len(content)} bytes"
+        held, wanted = len(content), (pixels - FREE_PIXELS) / each
+        if kind in DENSE and held >= wanted:
+            held = _unrepeated(content, wanted)
+            size += f", {held} of them without repeats"
+        if held < wanted:
+            most = FREE_PIXELS + each * held
+            raise UnusableImage(
+                f"{width}x{height} pixels in {size}; more than {most} are refused there"
+            )
+    scans = content.count(b"\xff\xda") if kind == "JPEG" else 1
+    if scans * pixels > MOST_SCANNED:
+        raise UnusableImage(f"{width}x{height} pixels in {scans} scans, which would take too long")
     wait(pixels)
+
+
+def _unrepeated(content: bytes, enough: float) -> int:
+    """The bytes that are left when repeats are packed, counted until there are enough."""
+    packer, count = zlib.compressobj(1), 0
+    for at in range(0, len(content), 2**20):
+        count += len(packer.compress(content[at : at + 2**20]))
+        if count >= enough:
+            return count
+    return count + len(packer.flush())
 
 
 def _webp_size(content: bytes) -> tuple[int, int]:

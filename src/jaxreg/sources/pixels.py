@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxreg.common.files import open_regular
 from jaxreg.sources.depth import Depth, Range, as_uint8, mapped
-from jaxreg.sources.encoded import Decoded, UnusableImage, Wait, decode_bytes, upright
+from jaxreg.sources.encoded import MAX_PIXELS, Decoded, UnusableImage, Wait, decode_bytes, upright
 from jaxreg.sources.examples import Image
 
 __all__ = ["UnusableImage", "decode", "decode_deep", "digest", "read", "thumbnail", "viewed"]
@@ -122,8 +122,10 @@ def from_pillow(picture: Any) -> np.ndarray:
     """The upright pixels of an image that Pillow has open, as `decode` takes them.
 
     Raises:
-        UnusableImage: pixels that cannot be decoded.
+        UnusableImage: too many pixels, or pixels that cannot be decoded.
     """
+    if picture.width * picture.height > MAX_PIXELS:
+        raise UnusableImage(f"{picture.width}x{picture.height} pixels; more than {MAX_PIXELS}")
     try:
         return upright(picture).values
     except UnusableImage:
