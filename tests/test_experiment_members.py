@@ -202,7 +202,7 @@ def test_the_command_tells_the_spread_and_the_report_every_training(planted: Pat
     assert f"{summary['members_mean']['mae']:.3g}" not in err
     assert summary["epochs"] is None
     assert "epoch 1/8 (mean of 3): loss" in err
-    assert "each is scored by a head that neither trained on it" in err
+    assert "It is scored on the rows of its own fold." in err
     page = (planted.parent / "ckpts" / "folds" / "report.html").read_text()
     texts = ("Folds and seeds", "fold 2, seed 0", "pool the predictions", "mean of these",
              "3 trainings of 8 epochs")  # fmt: skip

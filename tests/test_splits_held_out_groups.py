@@ -32,6 +32,14 @@ def training(kind: str, told: dict[str, Any]) -> np.ndarray:
     return np.flatnonzero(split.labels == "train")
 
 
+@pytest.mark.parametrize(("rows", "groups"), [(2, None), (3, None), (4, 4), (9, 9)])
+def test_no_group_leaves_nothing_to_fit_on(rows: int, groups: int | None) -> None:
+    """A frame with one beside it on each side is all of 3 frames, and 3 of 4."""
+    told = {"order": np.arange(rows), "group": None, "columns": pa.table({}), "gap": 0.01}
+    found = training_groups("tail", np.arange(rows), **told, sequential=True)
+    assert (found if found is None else len(found)) == groups
+
+
 def test_groups_are_the_blocks_that_the_split_did_not_hold_out() -> None:
     told = rows_of()
     rows = training("blocks:10", told)

@@ -75,8 +75,8 @@ BAD = Compared(mae=60.0, median_mae=50.0, ridge_mae=52.0, gain=-10.0, gain_error
 CLOSE = Compared(mae=4.9, median_mae=5.0, ridge_mae=None, gain=0.1, gain_error=0.2)
 
 
-def headline_of(both: Observed, compared: dict[str, Compared], *findings: Finding, folds=None):
-    return conclude(compared, findings, "", replace(both.config, folds=folds)).headline
+def headline_of(both: Observed, compared: dict[str, Compared], *findings: Finding, **settings):
+    return conclude(compared, findings, "", replace(both.config, **settings)).headline
 
 
 def test_the_headline_names_every_target_that_is_not_healthy(both: Observed) -> None:
@@ -103,6 +103,9 @@ def test_chance_asks_for_folds_only_where_there_are_none(both: Observed) -> None
     assert headline_of(both, {"a": CLOSE}) == asked
     folded = headline_of(both, {"a": CLOSE}, folds=3)
     assert folded == f"{chance}more rows would show whether it learns"
+    # `train` refuses folds of a tail, and folds beside test rows
+    tail = headline_of(both, {"a": CLOSE}, split="tail", test=0.1)
+    assert tail == asked.replace("--folds 5", "--split blocks --test 0 --folds 5")
 
 
 def test_a_finding_about_one_target_leaves_the_others_healthy(both: Observed) -> None:

@@ -11,9 +11,10 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxreg.errors import InputError
-from jaxreg.target_numbers import check_range, mean_and_std
+from jaxreg.target_numbers import LARGEST, check_exact, check_range, mean_and_std
 from jaxreg.train_config import HeadConfig
 
+FEATURES = (np.float64, np.float32, np.float16)  # the first is what whole numbers become
 _FEWEST_TO_SPLIT = 5  # rows; below this the validation rows are the training rows
 
 
@@ -29,7 +30,8 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
     a video, where random rows flatter, use `jaxreg train`, which splits by blocks.
 
     The offset and the unit of y do not matter: y stays float64 until its mean is subtracted, and
-    `huber_delta` and `min_delta` follow its std unless they are given.
+    `huber_delta` and `min_delta` follow its std unless they are given. The offset of X does not
+    matter either, with `scale_features`.
 
     Feature scaling is meant for columns of one unit, as a network's features: quiet columns stay
     quieter than loud ones. Put a StandardScaler before it where columns differ in unit.
@@ -74,17 +76,21 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         from jaxreg.head.state import Data, init_state, prepare
 
         X, y = validate_data(
-            self, X, y, dtype=(np.float32, np.float16), multi_output=True, y_numeric=True,
+            self, X, y, dtype=FEATURES, multi_output=True, y_numeric=True,
             ensure_min_samples=2 if self.head == "blend" else 1,  # one row varies in no direction
         )  # fmt: skip
         random = check_random_state(self.random_state)
         config = self._config(seed=int(random.randint(2**31)))
         self._one_target = y.ndim == 1
-        targets = y.reshape(len(y), -1).astype(np.float64)
+        given = y.reshape(len(y), -1)
+        targets = given.astype(np.float64)
+        names = ["y"] if self._one_target else [f"y[:, {i}]" for i in range(targets.shape[1])]
+        for name, own, values in zip(names, given.T, targets.T, strict=True):
+            check_exact(name, values, lambda own=own: len(np.unique(own)))
         rows, validation = self._split(len(y), random)
+        X, center = self._as_float32(X, rows)
         data = Data.of(X[rows], targets[rows], X[validation], targets[validation])
         mean, std = mean_and_std(targets[rows])
-        names = ["y"] if self._one_target else [f"y[:, {i}]" for i in range(len(std))]
         check_range(names, targets, mean, std, scaled=config.scale_target)
         config = config.with_thresholds(std.tolist())
         config = replace(config, components=config.components_of(len(rows), X.shape[1]))
@@ -101,7 +107,9 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
             raise FloatingPointError(
                 f"the loss is not finite at epoch {self.n_iter_}; try a lower learning_rate"
             )
-        self.params_, self.scalers_ = jax.device_get((state.best_params, state.scalers))
+        self.params_, scalers = jax.device_get((state.best_params, state.scalers))
+        of_given = scalers.features._replace(mean=scalers.features.mean + center)
+        self.scalers_ = scalers._replace(features=of_given)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -111,12 +119,28 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
 
         from jaxreg.head.apply import predict_rows
 
-        X = validate_data(self, X, dtype=(np.float32, np.float16), reset=False)
+        X = validate_data(self, X, dtype=FEATURES, reset=False)
         # In float64 on the host a row's prediction does not depend, to 1e-7, on the rows beside it.
         with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
             params, scalers = jax.tree.map(np.float64, (self.params_, self.scalers_))
             predictions = predict_rows(params, scalers, self._config(seed=0), X)
         return predictions[:, 0] if self._one_target else predictions
+
+    def _as_float32(self, X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """X for the head, and what was subtracted from its columns before float32 rounds them.
+
+        Only the scaling of features lets the head do without their means.
+        """
+        center = np.zeros(X.shape[1])
+        if X.dtype != np.float64:
+            return X, center
+        if self.scale_features:
+            center = X[rows].mean(axis=0)
+        with np.errstate(over="ignore"):
+            X = (X - center[None, :]).astype(np.float32)
+        if not np.isfinite(X).all():
+            raise InputError("X holds numbers beyond float32", expected=f"at most {LARGEST:g}")
+        return X, center
 
     def _config(self, seed: int) -> HeadConfig:
         if self.head == "ridge":

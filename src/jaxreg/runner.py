@@ -93,7 +93,7 @@ def execute(
     reporting = time.perf_counter()
     predictions = predict_all(experiment, members, trained)
     sink = pa.BufferOutputStream()
-    table = predictions_table(experiment, predictions.predictions)
+    table = predictions_table(experiment, predictions)
     pq.write_table(table, sink, write_page_checksum=True)
     write_whole(directory.path / "predictions.parquet", sink.getvalue().to_pybytes())
     seconds = {

@@ -1,13 +1,14 @@
 """Targets as float64 numbers: mean and std, and what float32 can hold of them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from jaxreg.errors import InputError
 
 ROUNDED = 1e-4  # of a target's std: float32 may round by so much, and no more
+EXACT = 2**53  # float64 holds every whole number up to it
 LEAST_STD, LARGEST = 1e-30, 1e30  # float32 holds the std and its reciprocal
 LARGEST_SCALED = 1e18  # its square fits in float32
 
@@ -31,6 +32,11 @@ def mean_and_std(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return y[0].astype(np.float64) + mean, np.where(varies, np.maximum(std, least), 0.0)
 
 
+def std_of(y: np.ndarray) -> float:
+    """The population std of one target (rows,); 0 only if all rows are equal, as for no rows."""
+    return float(mean_and_std(y[:, None])[1][0]) if len(y) else 0.0
+
+
 def number_type(largest: float, std: float) -> type[np.floating]:
     """float64 if float32 may round numbers up to `largest` by more than ROUNDED std, else float32.
 
@@ -47,6 +53,25 @@ def number_text(value: float, std: float) -> str:
     if value and 0 < std < math.inf and math.isfinite(value):
         digits = max(digits, math.floor(math.log10(abs(value))) - math.floor(math.log10(std)) + 3)
     return f"{value:.{min(digits, 17)}g}"
+
+
+def check_exact(name: str, values: np.ndarray, distinct: Callable[[], int]) -> None:
+    """Raise InputError if float64 rounds the differences of a target away.
+
+    Args:
+        name: of the target.
+        values: (rows,) the target as float64, NaN where it is missing.
+        distinct: counts the different numbers that there were before; asked only if it matters.
+    """
+    known = values[~np.isnan(values)]
+    largest, std = float(np.abs(known).max(initial=0.0)), std_of(known)
+    if largest / EXACT > ROUNDED * std and distinct() > 1:
+        raise InputError(
+            f"the target {name} reaches {largest:.4g}, and float64 rounds its differences"
+            + (f" (their std is {std:.2g})" if std else ""),
+            expected=f"a std of at least {largest / EXACT / ROUNDED:.2g}",
+            remedy="subtract a constant from the numbers in the source",
+        )
 
 
 def check_range(

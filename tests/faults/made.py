@@ -159,6 +159,8 @@ def train(made: Made) -> Observed:
         asked=to_json(made.config),
         words=("made",),
         extract="jaxreg extract made.csv",
+        extract_trained="jaxreg extract made.csv --weights imagenet",
+        diagnose="jaxreg diagnose made",
         y=y,
         predictions=pred,
         labels=made.labels,

@@ -2,6 +2,8 @@
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import suppress
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -10,10 +12,9 @@ from jaxreg.cache.datasets import Dataset, dataset_names
 from jaxreg.cache.recipe import Column, layer_meant
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, nearest
-from jaxreg.target_numbers import ROUNDED
+from jaxreg.sources.examples import WRITTEN
+from jaxreg.target_numbers import check_exact
 from jaxreg.train_config import TrainConfig
-
-EXACT = 2**53  # float64 holds every whole number up to it
 
 
 def choose_targets(cache: Cache, dataset: Dataset, config: TrainConfig) -> tuple[str, ...]:
@@ -114,25 +115,18 @@ def numbers(dataset: Dataset, name: str) -> np.ndarray:
     if np.isinf(values).any():
         row = int(np.flatnonzero(np.isinf(values))[0])
         raise InputError(f"the target {name} is infinite in {dataset.ids[row]}")
-    _check_whole_numbers(name, column, values)
+    check_exact(name, values, lambda: _distinct(dataset, name))
     return values
 
 
-def _check_whole_numbers(name: str, column: pa.ChunkedArray, values: np.ndarray) -> None:
-    """Raise InputError if float64 rounds away the differences of large whole numbers."""
-    largest = float(np.nanmax(np.abs(values), initial=0.0))
-    if not pa.types.is_integer(column.type) or largest <= EXACT:
-        return
-    known = column.drop_null()
-    if len(known.unique()) == 1:
-        return
-    spread = float(np.nanstd(values - np.nanmin(values)))
-    if largest / EXACT > ROUNDED * spread:
-        raise InputError(
-            f"the target {name} holds whole numbers up to {largest:.4g} with a std of "
-            f"{spread:.2g}, and float64 holds whole numbers up to {EXACT}",
-            remedy="subtract a constant from the column in the table, then extract again",
-        )
+def _distinct(dataset: Dataset, name: str) -> int:
+    """How many different numbers a column of the source held."""
+    column = dataset.table[name]
+    if WRITTEN + name in dataset.table.column_names:  # float64 may not hold what is written
+        written = dataset.table[WRITTEN + name].drop_null().unique().to_pylist()
+        with suppress(ArithmeticError):
+            return len({Decimal(text.strip()) for text in written})
+    return len(column.drop_null().unique())
 
 
 def _first_text(dataset: Dataset, column: pa.ChunkedArray) -> str:

@@ -223,8 +223,8 @@ def _split(dataset: Dataset, y: np.ndarray, config: TrainConfig) -> tuple[Split,
     folds = split_folds(config.folds, kind, **common)
     sizes = [int((fold.labels == "test").sum()) for fold in folds]
     note = (
-        f"{len(folds)} folds of {min(sizes)} to {max(sizes)} rows: each is scored by a head that "
-        "neither trained on it nor was stopped by it."
+        f"{len(folds)} folds of {min(sizes)} to {max(sizes)} rows. The head of a fold trains and "
+        "stops on rows of the other folds. It is scored on the rows of its own fold."
     )
     of_all = [one for one in folds[0].notes if all(one in fold.notes for fold in folds)]
     whole = replace(folds[0], labels=np.full(len(kept), "validation"), notes=(note, *of_all))

@@ -20,10 +20,12 @@ from jaxreg.training.loop import Trained
 class RunPredictions:
     """Predictions for every row of the dataset: (rows, targets) float64, in target units.
 
-    With folds, a row's prediction comes from the heads of the fold that held the row out. The
-    predictions of several seeds are averaged. The same holds for the baselines.
+    Targets and predictions are rounded as predictions.parquet holds them, so that its scores are
+    those of the run. With folds, a row's prediction comes from the heads of the fold that held the
+    row out. The predictions of several seeds are averaged. The same holds for the baselines.
     """
 
+    y: np.ndarray
     predictions: np.ndarray
     by_member: tuple[np.ndarray, ...]
     baselines: Mapping[str, np.ndarray | None]  # mean, median, ridge
@@ -60,7 +62,7 @@ def score_side(
     loss = experiment.loss if target is None else experiment.loss.of_target(target)
     predictors = {"run": predictions.predictions, **predictions.baselines}
     own = {name: None if a is None else a[:, column] for name, a in predictors.items()}
-    return score_each(own, experiment.y[:, column], rows, loss)
+    return score_each(own, predictions.y[:, column], rows, loss)
 
 
 def predict_all(
@@ -68,6 +70,7 @@ def predict_all(
 ) -> RunPredictions:
     """Predict every row with the best weights of every member, and with the baselines."""
     heads = [(state.best_params, state.scalers) for state in trained.states]
+    types = _types(experiment)
     by_member = tuple(np.empty(experiment.y.shape) for _ in heads)
     for rows, x in read_pieces(experiment.x, np.arange(len(experiment.y))):
         for predictions, (params, scalers) in zip(by_member, heads, strict=True):
@@ -78,7 +81,24 @@ def predict_all(
         known = [values for one in each if (values := one[name]) is not None]
         complete = len(known) == len(members)
         baselines[name] = _combine(experiment, members, known) if complete else None
-    return RunPredictions(_combine(experiment, members, by_member), by_member, baselines)
+    combined = _rounded(_combine(experiment, members, by_member), types)
+    by_member = tuple(_rounded(one, types) for one in by_member)
+    return RunPredictions(_rounded(experiment.y, types), combined, by_member, baselines)
+
+
+def _types(experiment: Experiment) -> list[type[np.floating]]:
+    """The type of each target in predictions.parquet, as `TrainedRun` has it for a constant."""
+    known = experiment.y[experiment.usable]
+    _, std = mean_and_std(known)
+    units = np.where(std == 0, 1.0, std)
+    return [number_type(*both) for both in zip(np.abs(known).max(axis=0), units, strict=True)]
+
+
+def _rounded(values: np.ndarray, types: Sequence[type[np.floating]]) -> np.ndarray:
+    """Numbers (rows, targets) as these types hold them, as float64."""
+    with np.errstate(over="ignore"):  # a diverged head
+        columns = [one.astype(kind) for one, kind in zip(values.T, types, strict=True)]
+    return np.stack(columns, axis=1).astype(np.float64)
 
 
 def member_baselines(member: Member) -> dict[str, np.ndarray | None]:
@@ -104,7 +124,7 @@ def _combine(
     return combined
 
 
-def predictions_table(experiment: Experiment, predictions: np.ndarray) -> pa.Table:
+def predictions_table(experiment: Experiment, predictions: RunPredictions) -> pa.Table:
     """The table of predictions.parquet."""
     columns: dict[str, Any] = {
         "id": experiment.dataset.table["id"],
@@ -113,12 +133,9 @@ def predictions_table(experiment: Experiment, predictions: np.ndarray) -> pa.Tab
     if experiment.folds:
         folds = [None if fold < 0 else fold for fold in experiment.fold_of_row.tolist()]
         columns["fold"] = pa.array(folds, pa.int32())
-    known = experiment.y[experiment.usable]
-    _, std = mean_and_std(known)
-    kinds = [number_type(*both) for both in zip(np.abs(known).max(axis=0), std, strict=True)]
-    for kind, values in [("target", experiment.y), ("prediction", predictions)]:
-        for name, column, dtype in zip(experiment.targets, values.T, kinds, strict=True):
-            with np.errstate(over="ignore"):  # a diverged head
-                numbers = column.astype(dtype)
+    types = _types(experiment)
+    for kind, values in [("target", predictions.y), ("prediction", predictions.predictions)]:
+        for name, column, dtype in zip(experiment.targets, values.T, types, strict=True):
+            numbers = column.astype(dtype)
             columns[f"{kind}.{name}"] = pa.array(numbers, from_pandas=kind == "target")
     return pa.table(columns)

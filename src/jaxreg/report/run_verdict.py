@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxreg import metrics
 from jaxreg.cache.lazy_features import read_rows
+from jaxreg.config_io import command_line
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.members import Member
 from jaxreg.head.state import State
@@ -43,13 +44,16 @@ def observe(
         labels = np.array([swapped.get(label, label) for label in labels], dtype=object)
     sequence, order = experiment.places
     sampled = choose_rows(labels, sequence, order)
+    words = (dataset.name, "--cache", str(experiment.cache.root))
     names = ("loss", "val_loss", "val_mae", "learning_rate")
     return Observed(
         targets=experiment.targets,
         config=config,
         asked=experiment.asked,
-        words=(dataset.name, "--cache", str(experiment.cache.root)),
+        words=words,
         extract=dataset.extract_command(),
+        extract_trained=f"{dataset.extract_command(weights=None)} --weights imagenet",
+        diagnose=command_line("jaxreg diagnose", words),
         y=y,
         predictions=predictions,
         labels=labels,
@@ -121,7 +125,7 @@ def _compare(
     compared = {}
     for number, name in enumerate(experiment.targets):
         column = slice(number, number + 1)
-        y, pooled = experiment.y[rows, column], predictions.predictions[rows, column]
+        y, pooled = predictions.y[rows, column], predictions.predictions[rows, column]
         usual = median[rows, column]
         gain, gain_error = metrics.bootstrap_gain(y, pooled, usual, blocks)
         compared[name] = Compared(

@@ -105,7 +105,7 @@ def summarize(
     pooled = baselines.pop("run")
     assert pooled is not None
     each = [
-        _summarize_member(member, state, own, experiment.loss)
+        _summarize_member(member, state, predictions.y, own, experiment.loss)
         for member, state, own in zip(members, trained.states, predictions.by_member, strict=True)
     ]
     several, first = len(each) > 1, each[0]
@@ -167,14 +167,14 @@ def _member_scores(
     column, each = slice(target, target + 1), []
     for member, own in zip(members, predictions.by_member, strict=True):
         rows = member.scored
-        each.append(metrics.scores(member.experiment.y[rows, column], own[rows, column], loss))
+        each.append(metrics.scores(predictions.y[rows, column], own[rows, column], loss))
     return each
 
 
 def _summarize_member(
-    member: Member, state: State, predictions: np.ndarray, loss: Loss
+    member: Member, state: State, y: np.ndarray, predictions: np.ndarray, loss: Loss
 ) -> MemberSummary:
-    y, scored = member.experiment.y, member.scored
+    scored = member.scored
     test = member.experiment.rows("test") if member.fold is None else scored[:0]
     blend = state.best_params.get("blend")
     return MemberSummary(

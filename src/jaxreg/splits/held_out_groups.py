@@ -38,7 +38,7 @@ def training_groups(
     gap: float,
     sequential: bool,
 ) -> list[HeldOutGroup] | None:
-    """The units of the training rows; None where each row is one of its own.
+    """The units of the training rows; None where each row is one of its own, or one holds all.
 
     Args:
         kind: of the split, resolved: tail, hash, blocks:N or group:COLUMN.
@@ -54,7 +54,9 @@ def training_groups(
         return [HeldOutGroup(some, np.ones(len(some), bool)) for some in pieces]
     if name == "blocks" or (name == "tail" and sequential):
         cut = cut_runs(int(argument or DEFAULT_RUNS), order, group, len(order), 0)
-        return list(_of_blocks(cut, rows, gap))
+        groups = list(_of_blocks(cut, rows, gap))
+        # of very few frames a block and its gap may be all: nothing would be left to fit on
+        return None if any(len(group.rows) == len(rows) for group in groups) else groups
     return None
 
 

@@ -71,8 +71,16 @@ def _without_error(
     text = ". ".join([parts[0], *map(_capital, parts[1:])])
     if CHANCE not in kinds:
         return text
-    more = "more rows would show" if config.folds else "--folds 5 scores every row and would show"
-    return f"{text}; {more} whether it learns"
+    return f"{text}; {_more(config)} would show whether it learns"
+
+
+def _more(config: TrainConfig) -> str:
+    """What tells more: folds that this run can have, else more rows."""
+    if config.folds is not None:
+        return "more rows"
+    split = "--split blocks " if config.split == "tail" else ""  # a tail has only one end
+    test = "--test 0 " if config.test else ""  # each fold is held out until the end already
+    return f"{split}{test}--folds 5 scores every row and"
 
 
 def _bad(entry: tuple[str, list[str]]) -> int:

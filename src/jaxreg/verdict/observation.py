@@ -12,6 +12,7 @@ from jaxreg.head import scaling
 from jaxreg.head.apply import Activations, activations
 from jaxreg.head.scaling import TargetScaler
 from jaxreg.head.state import State
+from jaxreg.target_numbers import mean_and_std
 from jaxreg.train_config import TrainConfig
 from jaxreg.verdict.finding import Compared
 from jaxreg.verdict.shared_property import shared
@@ -34,6 +35,8 @@ class Observed:
     asked: Mapping[str, Any]  # the settings that somebody said, which a remedy repeats
     words: tuple[str, ...]  # of the command that trains: the dataset's name, --cache and its folder
     extract: str  # the command that made the features
+    extract_trained: str  # the same with ImageNet's weights
+    diagnose: str  # the command that tests the dataset
     y: np.ndarray  # (rows, targets) float64, NaN where there is none
     predictions: np.ndarray  # (rows, targets), with the best weights
     labels: np.ndarray  # (rows,) train, validation, test or left-out
@@ -64,8 +67,7 @@ class Observed:
         scaler = self.state.scalers.target
         own = TargetScaler(*(part[column] for part in scaler))
         delta = self.config.huber_delta
-        if isinstance(delta, tuple):
-            delta = delta[number]
+        delta = delta[number] if isinstance(delta, tuple) else delta
         return replace(
             self,
             whole=self,
@@ -151,7 +153,7 @@ class Observed:
     @cached_property
     def std(self) -> np.ndarray:
         """(targets,) of the training rows; 1 where they are constant."""
-        std = self.y[self.train].astype(np.float64).std(axis=0)
+        _, std = mean_and_std(self.y[self.trained])
         return np.where(std == 0, 1.0, std)
 
     @cached_property

@@ -21,6 +21,7 @@ from jaxreg.head.losses import huber
 from jaxreg.head.rates import Rates, loss_unit
 from jaxreg.head.scaling import Scalers, mean_and_std_of, scale_rows, scale_targets
 from jaxreg.head.state import first_params, static_config
+from jaxreg.target_numbers import mean_and_std
 from jaxreg.train_config import HeadConfig
 from jaxreg.verdict.dead_head import dead_share
 
@@ -83,7 +84,7 @@ class Bench:
         _, std = mean_and_std_of(self.scalers.target)
         if len(std) == 1:
             return std
-        own = self.y.astype(np.float64).std(axis=0)  # of unscaled targets
+        _, own = mean_and_std(self.y)  # of unscaled targets
         return 1 / np.where(own == 0, 1.0, own)
 
     def run(

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from jaxreg import metrics
-from jaxreg.target_numbers import number_text
+from jaxreg.target_numbers import number_text, std_of
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
 
@@ -30,7 +30,7 @@ def linear_is_better(obs: Observed) -> Evidence | None:
     y, head = obs.y[rows], obs.predictions[rows]
     gain, error = metrics.bootstrap_gain(y, ridge, head, obs.runs)
     over_median = metrics.bootstrap_gain(y, ridge, obs.median_for(rows), obs.runs)
-    if obs.ridge_mae > LINEAR * obs.mae or gain < 2 * error or over_median[0] < 2 * over_median[1]:
+    if obs.ridge_mae > LINEAR * obs.mae or gain < 2 * error or over_median[0] <= 2 * over_median[1]:
         return None
     share = gain / obs.mae
     sentence = (
@@ -77,7 +77,8 @@ def targets_at_both_ends(obs: Observed) -> Evidence | None:
     farthest = min(error[first].max(), -error[last].min())
     if min(too_high, too_low) < BIAS or farthest < FAR or at_ends < STEEP * next_to_them:
         return None
-    of = lambda value: number_text(float(value), trained.std())  # noqa: E731
+    std = std_of(trained)
+    of = lambda value: number_text(float(value), std)  # noqa: E731
     sentence = (
         f"predictions are {too_high * span:.3g} too high for targets up to {of(y[first].max())} "
         f"and {too_low * span:.3g} too low from {of(y[last].min())} on, on average; a little "
@@ -94,7 +95,7 @@ def predictions_out_of_range(obs: Observed) -> Evidence | None:
     rows = np.flatnonzero(np.isin(obs.labels, ("validation", "test")))
     predictions = obs.predictions[rows, 0].astype(np.float64)
     trained = obs.y[obs.trained, 0].astype(np.float64)
-    low, high, std = float(trained.min()), float(trained.max()), float(trained.std())
+    low, high, std = float(trained.min()), float(trained.max()), std_of(trained)
     beyond = np.maximum(low - predictions, predictions - high)
     if not np.isfinite(predictions).all() or not std or not (beyond > std).any():
         return None

@@ -76,7 +76,7 @@ def columns_constant(obs: Observed) -> Evidence | None:
     if not CONSTANT_SHARE <= constant < 1:
         return None
     sentence = f"{constant:.0%} of the {rows.shape[1]} columns are the same for every training row"
-    return Evidence(sentence, f"jaxreg diagnose {obs.words[0]}", {"share": constant})
+    return Evidence(sentence, obs.diagnose, {"share": constant})
 
 
 def random_weights(obs: Observed) -> Evidence | None:
@@ -86,4 +86,4 @@ def random_weights(obs: Observed) -> Evidence | None:
     sentence = (
         f"the features come from random weights (seed {obs.random_seed}), which were never trained"
     )
-    return Evidence(sentence, "jaxreg extract … --weights imagenet")
+    return Evidence(sentence, obs.extract_trained)

@@ -1,5 +1,7 @@
 """Looks for targets that the features tell nothing about."""
 
+import math
+
 import numpy as np
 
 from jaxreg.metrics import ranks
@@ -23,7 +25,7 @@ def labels_unrelated(obs: Observed) -> Evidence | None:
     if obs.learns and (obs.gain > MUCH * obs.median_mae or not _at_chance(obs)):
         return None
     y = obs.y[rows].astype(np.float64)
-    if np.ptp(y) == 0:
+    if np.ptp(y) == 0 or not _can_tell(len(y), in_time=obs.sequential):
         return None
     ridge = float(np.abs(pred - y).mean())
     median = float(np.abs(obs.median - y).mean())
@@ -38,8 +40,13 @@ def labels_unrelated(obs: Observed) -> Evidence | None:
         f"rank correlation with the target is {rank:.2f}, and {chance:.0%} of {within} reach that "
         "too: these features do not tell these targets"
     )
-    remedy = f"check that each image has its own target, then: jaxreg diagnose {obs.words[0]}"
+    remedy = f"check that each image has its own target, then: {obs.diagnose}"
     return Evidence(sentence, remedy, {"rank": rank, "chance": chance, "ridge": ridge})
+
+
+def _can_tell(rows: int, *, in_time: bool) -> bool:
+    """Whether so few shuffles reach the best order of so many rows that it is no chance."""
+    return 1 / (rows - 1 if in_time else math.factorial(min(rows, 20))) <= CHANCE
 
 
 def _at_chance(obs: Observed) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxreg.target_numbers import mean_and_std
 from jaxreg.verdict.finding import Evidence, Severity
 from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.sampling import nearest_in_time
@@ -18,6 +19,7 @@ BESIDE_BY = 1  # places in the order: a split in blocks leaves at least that man
 BESIDE, ALIKE = 0.3, 0.6  # share of rows with a neighbour; its distance over a stranger's
 GROWS = 1.2  # times: the error where neighbours are held out together, over that on this split
 FOLDS, EDGE = 5, 10  # of the sampled rows; rows beside a fold that are left out, at least
+FEWEST = FOLDS * EDGE  # sampled rows: with fewer, none would be left to fit a ridge on
 SHIFT, UNUSUAL = 0.5, 3.0  # std; times the shift between parts of the training rows
 TARGET_SHIFT, OUTSIDE = 1.0, 0.2  # std; share of validation targets out of range
 UNLIKE = 0.8  # training over validation error
@@ -52,7 +54,7 @@ def _neighbours(obs: Observed) -> Evidence | None:
     near = beside >= 0
     near[near] = np.abs(obs.order[rows[near]] - obs.order[beside[near]]) <= BESIDE_BY
     share = float(near.mean())
-    if share < BESIDE or obs.mae is None:
+    if share < BESIDE or obs.mae is None or len(rows) + len(obs.sample_train) < FEWEST:
         return None
     standard = np.clip(obs.standard, -4, 4)
     here = standard[obs.sample_validation][near]
@@ -103,8 +105,9 @@ def validation_shift(obs: Observed) -> Evidence | None:
     if obs.learns and obs.train_mae > UNLIKE * obs.mae:
         return None
     y, validation = obs.y[obs.train].astype(np.float64), obs.y[obs.validation].astype(np.float64)
-    std = np.where(y.std(axis=0) > 0, y.std(axis=0), 1.0)
-    moved = float((np.abs(validation.mean(axis=0) - y.mean(axis=0)) / std).max())
+    mean, std = mean_and_std(y)
+    apart = np.abs((validation - mean[None, :]).mean(axis=0))
+    moved = float((apart / np.where(std == 0, np.inf, std)).max())
     outside = float(((validation < y.min(axis=0)) | (validation > y.max(axis=0))).mean())
     if moved > TARGET_SHIFT or outside > OUTSIDE:
         sentence = (

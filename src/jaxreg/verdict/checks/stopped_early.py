@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxreg.head import early_stopping
-from jaxreg.target_numbers import number_text
+from jaxreg.target_numbers import number_text, std_of
 from jaxreg.verdict.checks.learning_rate import has_decayed
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
@@ -57,9 +57,11 @@ def stuck_at_median(obs: Observed) -> Evidence | None:
     """The predictions are one constant, no better than the median."""
     if obs.learns or obs.mae is None:
         return None
-    pred, y = obs.predictions[obs.validation], obs.y[obs.validation]
-    std = float(y.std())
-    share = float(pred.std() / (std or 1.0))
+    pred, y = obs.predictions[obs.validation, 0], obs.y[obs.validation, 0]
+    std = std_of(y)
+    if not std:  # no prediction can vary as such targets do
+        return None
+    share = std_of(pred) / std
     if share > CONSTANT:
         return None
     sentence = (
@@ -67,7 +69,7 @@ def stuck_at_median(obs: Observed) -> Evidence | None:
         f"{number_text(float(pred.mean()), std)}, and the training median is "
         f"{number_text(float(obs.median[0]), std)}"
     )
-    return Evidence(sentence, f"jaxreg diagnose {obs.words[0]}", {"share": share})
+    return Evidence(sentence, obs.diagnose, {"share": share})
 
 
 def _stops(values: np.ndarray, patience: int) -> bool:

@@ -4,7 +4,7 @@ import numpy as np
 
 from jaxreg.head.scaling import scale_targets
 from jaxreg.metrics import huber
-from jaxreg.target_numbers import mean_and_std, number_text
+from jaxreg.target_numbers import number_text, std_of
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
 
@@ -54,13 +54,16 @@ def targets_outliers(obs: Observed) -> Evidence | None:
     y = obs.y[obs.train, 0].astype(np.float64)
     center, usual = float(np.median(y)), _usual_std(y)
     far = np.abs(y - center) > OUTLYING * usual
-    if not usual or not far.any() or y.std() < SHRINKS * y[~far].std():
+    if not usual or not far.any():
+        return None
+    std, without = std_of(y), std_of(y[~far])
+    if std < SHRINKS * without:
         return None
     worst = y[np.argmax(np.abs(y - center))]
     sentence = (
         f"{far.sum()} of {len(y)} training targets lie more than {OUTLYING:g} usual std "
         f"out (up to {worst:.4g}; usual is {number_text(center, usual)} ± {usual:.2g}): "
-        f"without them the std falls from {y.std():.3g} to {y[~far].std():.3g}"
+        f"without them the std falls from {std:.3g} to {without:.3g}"
     )
     first = int(obs.train[np.flatnonzero(far)[0]])
     remedy = f"mend or take out such targets (first: row {first}), then: {obs.extract}"
@@ -82,7 +85,7 @@ def target_scale(obs: Observed) -> Evidence | None:
     deltas, least = config.thresholds
     delta = float(np.max(deltas))  # there is one: that of this target
     to_lose = float(huber(error / unit, delta / unit).mean())
-    std = float(mean_and_std(obs.y[obs.train])[1][0])
+    std = std_of(obs.y[obs.train, 0])
     small = std < SMALL * delta
     if not (small and obs.state.stopped and to_lose < UNSEEN * least):
         return None
@@ -100,6 +103,6 @@ def _usual_std(values: np.ndarray) -> float:
     ordered = np.sort(values)
     for trim in TRIMS:
         cut = round(trim * len(ordered))
-        if (std := float(ordered[cut : len(ordered) - cut].std())) > 0:
+        if (std := std_of(ordered[cut : len(ordered) - cut])) > 0:
             return std
     return 0.0
