@@ -124,7 +124,10 @@ def test_directory(tmp_path):
 def test_directory_without_images_names_the_table_in_it(tmp_path):
     assert "holds no image file" in refusal(tmp_path)
     (tmp_path / "labels.csv").write_text("image,y\n")
-    assert refusal(tmp_path).endswith(f"try: name the file itself: {tmp_path / 'labels.csv'}")
+    named = f"try: name the file itself: {tmp_path / 'labels.csv'}"
+    assert refusal(tmp_path).endswith(named)
+    picture(tmp_path / "a.png")
+    assert refusal(tmp_path, SourceOptions(order_column="y")).endswith(named)
 
 
 def test_glob(tmp_path):

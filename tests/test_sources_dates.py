@@ -1,5 +1,7 @@
 """What orders rows: numbers, dates and clock times; a note where the text decides."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -123,3 +125,17 @@ def test_folders_and_globs_are_in_natural_order(tmp_path, spec: str) -> None:
     for name in names:
         (tmp_path / name).write_bytes(png(1))
     assert list(open_source(str(tmp_path / spec)).ids) == names
+
+
+def test_rows_that_are_not_in_the_order_of_their_frames_are_a_note(tmp_path) -> None:
+    def said(text: str, **options: Any) -> list[str]:
+        table = csv(tmp_path, "image,drive,frame\n" + text)
+        return [n for n in open_source(table, SourceOptions(**options)).notes if "order" in n]
+
+    shuffled = "a.png,x,1\nb.png,x,10\n,x,11\nd.png,x,9\n"
+    assert "row 3 (from 0) has 9 after 10" in said(shuffled)[0]
+    assert said(shuffled, order_column="frame") == []
+    drives = "a.png,x,1\nb.png,x,2\nc.png,y,1\nd.png,y,2\n"
+    assert said(drives, group_column="drive") == []
+    assert "--group-column" in said(drives)[0]
+    assert said("a.png,x,01/02/2024\nb.png,x,02/01/2024\n") == []  # nobody asked for an order

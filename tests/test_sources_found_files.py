@@ -63,7 +63,7 @@ def test_rows_that_miss_among_rows_that_hit_are_found(tmp_path):
     found = ["a.png", "b.png", "pics/c.png", "pics/d.PNG", "pics/c.png"]
     assert names_of(examples, tmp_path) == found
     assert examples.ids[2] == "c.png"  # the id stays as written
-    assert "and in the same way the files of 2 more rows" in examples.notes[0]
+    assert "and in the same way the files of 3 rows in all" in examples.notes[0]
 
 
 def test_names_that_stand_in_several_folders_are_found_in_each(tmp_path):
@@ -101,7 +101,7 @@ def test_a_file_that_is_gone_stays_missing_and_the_nearest_name_is_said(tmp_path
     table = csv(tmp_path, "image,y\nframe_0.png,1\nframe_33.png,2\n")
     examples = open_source(table)
     assert list(examples.images)[1] == tmp_path / "frame_33.png"
-    assert "1 rows of" in examples.notes[0]
+    assert "no file for 1 of the 2 paths" in examples.notes[0]
     assert "the nearest name is frame_3.png" in examples.notes[0]
 
 
@@ -111,7 +111,7 @@ def test_names_that_no_file_can_have_cost_their_row_alone(tmp_path, name):
     file = parquet(tmp_path, {"image": ["a.png", name], "y": [1, 2]})
     examples = open_source(file)
     assert (examples.images[0], len(examples)) == (tmp_path / "a.png", 2)
-    assert "1 rows of" in examples.notes[0]
+    assert "no file for 1 of the 2 paths" in examples.notes[0]
     log = tmp_path / "driving_log.csv"
     log.write_text(f"center,left,right,steering\nIMG/b.png,,,0.1\n{name},,,0.2\n")
     assert len(open_source(log)) == 2

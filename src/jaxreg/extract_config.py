@@ -27,13 +27,14 @@ class SourceOptions:
         None, "Data", "number added to the steering of the left camera (Udacity logs)"
     )
 
-    def refuse_all_but(self, kind: str, *allowed: str) -> None:
+    def refuse_all_but(self, kind: str, *allowed: str, remedy: str = "") -> None:
         """Raise InputError for an option that a source of this kind does not have."""
         for name, value in vars(self).items():
             if value is not None and name not in allowed:
                 flag = "--" + name.replace("_", "-")
                 raise InputError(
-                    f"{flag} was given, but it means nothing for {kind}", remedy=f"leave {flag} out"
+                    f"{flag} was given, but it means nothing for {kind}",
+                    remedy=remedy or f"leave {flag} out",
                 )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from jaxreg.errors import InputError
 from jaxreg.sources.as_written import Columns
 from jaxreg.sources.examples import RESERVED, WRITTEN
 from jaxreg.sources.naming import unique
@@ -16,6 +17,9 @@ _BOOKKEEPING = re.compile(
     r"_*index(_level_\d+_*)?|.*_index|unnamed.*|frame([ _]?(id|no|number|index))?|row"
     r"|time|date|.*timestamp.*|.*_ms",
     re.IGNORECASE,
+)
+_FRAME_OR_TIME = re.compile(
+    r"frame([ _]?(id|no|number|index))?|time|.*timestamp.*|.*_ms", re.IGNORECASE
 )
 
 
@@ -138,6 +142,34 @@ def ranks(column: pa.ChunkedArray, rows: Sequence[int]) -> tuple[np.ndarray, str
         column = column.cast(pa.int32() if column.type.bit_width == 32 else pa.int64())
     values = column.to_numpy()
     return np.unique(values, return_inverse=True)[1].astype(np.int64), ""
+
+
+def unlike_row_order(table: pa.Table, rows: Sequence[int], group: Sequence[str] | None) -> str:
+    """A sentence on the first column of frames or times that is not in the order of the rows.
+
+    Args:
+        table: the columns of a source whose rows have no other order.
+        rows: the number of each row, for the sentence.
+        group: the sequence of each row; the order counts within it.
+    """
+    sequence = np.unique(group or [""] * len(table), return_inverse=True)[1]
+    for name in filter(_FRAME_OR_TIME.fullmatch, table.column_names):
+        there = np.flatnonzero(~np.array(missing(table[name]), bool))
+        there = there[np.argsort(sequence[there], kind="stable")]
+        try:
+            rank = ranks(table[name].take(there), there.tolist())[0]
+        except InputError:  # dates of two meanings
+            continue
+        back = np.flatnonzero((np.diff(rank) < 0) & (np.diff(sequence[there]) == 0))
+        if len(back):
+            before, after = there[back[0] : back[0] + 2].tolist()
+            first, second = (table[name][place].as_py() for place in (before, after))
+            return (
+                f"the rows are not in the order of column {name!r}: row {rows[after]} (from 0) "
+                f"has {second} after {first}; if the images follow one another, "
+                f"--order-column {name} says so, and --group-column names their sequences"
+            )
+    return ""
 
 
 def missing(column: pa.ChunkedArray) -> list[bool]:

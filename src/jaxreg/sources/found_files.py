@@ -128,7 +128,7 @@ def _on_used(table: Path, used: dict[str, str], rows: Counter[str]) -> str:
         return ""
     name, path = next(iter(used.items()))
     count = sum(rows[name] for name in used)
-    more = f", and in the same way the files of {count - 1} more rows" if count > 1 else ""
+    more = f", and in the same way the files of {count} rows in all" if count > 1 else ""
     return f"{name!r} of {table} is no path of an image; its name finds {path}{more}"
 
 
@@ -143,7 +143,8 @@ def _on_left(
     if not left:
         return ""
     name, roots = left[0], _near(folder, searched_above)
-    what = f"{sum(rows[name] for name in left)} rows of {table} have no file: {name!r}"
+    count = sum(rows[name] for name in left)
+    what = f"no file for {count} of the {rows.total()} paths of {table}: {name!r}"
     if len(found := meant.get(name, [])) == 1:
         return f"{what} may be {found[0]}, which another row names too; {_OPTIONS}"
     if found:

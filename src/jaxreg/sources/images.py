@@ -26,8 +26,10 @@ def open_directory(
     `tables` beside the images.
 
     Raises:
-        InputError: there is no image file.
+        InputError: there is no image file, or an option is for a table.
     """
+    named = f"name the file itself: {tables[0]}" if tables else ""
+    options.refuse_all_but("images without a table", remedy=named)
     files: list[Path] = []
     linked: list[str] = []  # os.walk does not follow them
     for root, folders, names in os.walk(folder):
@@ -39,7 +41,7 @@ def open_directory(
         raise InputError(
             f"{folder} holds no image file",
             expected=f"files that end in {listed(IMAGE_SUFFIXES)}",
-            remedy=f"name the file itself: {tables[0]}" if tables else "",
+            remedy=named,
         )
     links = [name for name in linked if not name.startswith(".")]
     notes = [*_said(passed_over)]

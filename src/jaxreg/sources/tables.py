@@ -16,6 +16,7 @@ from jaxreg.sources.columns import (
     ranks,
     scalar_columns,
     take,
+    unlike_row_order,
     without_reserved,
 )
 from jaxreg.sources.csvfile import CsvFile
@@ -88,8 +89,10 @@ def table_examples(table: Table, location: str, options: SourceOptions) -> Examp
     if not keep:
         raise InputError(f"{table.path} has no usable row; {unusable[0][0]}: {unusable[0][1]}")
 
-    places, in_order = None, ""
-    if order is not None:
+    group = None if group is None else tuple(group.take(keep).to_pylist())
+    if order is None:
+        places, in_order = None, unlike_row_order(take(table.scalars, keep), keep, group)
+    else:
         places, odd = ranks(order.take(keep), keep)
         in_order = f"--order-column {options.order_column}: {odd}" if odd else ""
     comes_from = {
@@ -121,7 +124,7 @@ def table_examples(table: Table, location: str, options: SourceOptions) -> Examp
             **({"dropped_columns": dropped} if dropped else {}),
         },
         order=places,
-        group=None if group is None else tuple(group.take(keep).to_pylist()),
+        group=group,
         paths=paths if any(paths) else None,
         bookkeeping=bookkeeping(columns, serving),
         sequential=order is not None,
