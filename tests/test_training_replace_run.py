@@ -1,13 +1,16 @@
 """--overwrite: whose folder it is, which files are deleted, and what a kill leaves."""
 
 import errno
+import itertools
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 import jaxreg
+from jaxreg.common.json_files import load_json, write_json
 from jaxreg.errors import InputError
 from jaxreg.training import replace_run
 from jaxreg.training.replace_run import foreign_files, is_run
@@ -27,8 +30,13 @@ def test_a_folder_with_a_config_of_somebody_else_is_never_overwritten(planted: P
 
 
 @pytest.mark.parametrize(
-    "name", ["notes.txt", "plots/mine.txt", "plots/x.png", "sub/a", "checkpoints/mine", "empty/"]
-)
+    "name",
+    [
+        "notes.txt", "plots/mine.txt", "plots/x.png", "plots/predicted-mine.png", "sub/a",
+        "checkpoints/mine", "checkpoints/000001/mine.txt", "checkpoints/000001/state/d/mine",
+        "checkpoints/000001-mine", "checkpoints/000001/mine/", ".hidden", "empty/",
+    ],
+)  # fmt: skip
 def test_a_users_own_file_in_a_run_stops_overwriting_by_name(planted: Path, name: str) -> None:
     run = run_quick(planted, run="one", epochs=1)
     assert foreign_files(run.path) == []
@@ -88,6 +96,82 @@ def test_a_kill_while_replacing_leaves_a_run_to_go_on_from(planted: Path, monkey
         again = run_quick(planted, run="one", epochs=2, overwrite=True)
         assert predictions_of(again.path) == predictions_of(resumed.path)
         assert sorted(path.name for path in folder.parent.iterdir()) == ["one"]
+
+
+def test_a_kill_at_each_step_of_replacing_loses_neither_run(tmp_path: Path, monkeypatch) -> None:
+    """Each call that changes the disk may be the last one; from then on nothing is changed."""
+
+    class Killed(BaseException):
+        pass
+
+    folder = tmp_path / "one"
+
+    def make(path: Path, name: str) -> None:
+        write_json(path / "config.json", {"kind": "run", "name": name})
+
+    def replace(new: Path) -> None:
+        make(new, "new")
+
+    for steps in range(1000):
+        shutil.rmtree(folder, ignore_errors=True)
+        for name in ("plots/curves.png", "checkpoints/000001/state/d/" + "0" * 32, "history.csv"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("old")
+        make(folder, "old")
+        done, calls = False, itertools.count()
+
+        def dying(real, calls=calls, steps=steps):
+            def call(*paths, **options):
+                if next(calls) >= steps:
+                    raise Killed
+                return real(*paths, **options)
+
+            return call
+
+        with monkeypatch.context() as patched:
+            for name in ("rename", "replace", "unlink", "remove", "rmdir", "mkdir"):
+                patched.setattr(os, name, dying(getattr(os, name)))
+            try:
+                replace_run.replace_run(folder, replace)
+                done = True
+            except Killed:
+                pass
+        replace_run.restore(folder)
+        assert is_run(folder)
+        if load_json(folder / "config.json")["name"] == "old":
+            assert (folder / "history.csv").read_text() == "old"
+            assert (folder / "plots" / "curves.png").read_text() == "old"
+        replace_run.check_replaceable(folder)
+        replace_run.replace_run(folder, replace)
+        assert load_json(folder / "config.json")["name"] == "new"
+        assert [path.name for path in tmp_path.iterdir()] == ["one"]
+        if done:
+            break
+    assert steps > 8
+
+
+@pytest.mark.parametrize("name", [".one.new", ".one.old"])
+@pytest.mark.parametrize("file", ["config.json", "mine.txt", "summary.json"])
+def test_a_users_folder_with_a_name_that_replacing_needs_stops_it(
+    tmp_path: Path, name: str, file: str
+) -> None:
+    write_json(tmp_path / "one" / "config.json", {"kind": "run"})
+    (tmp_path / name).mkdir()
+    (tmp_path / name / file).write_text('{"theirs": 1}')
+    with pytest.raises(InputError, match=f"{name} holds {file}"):
+        replace_run.replace_run(tmp_path / "one", lambda new: None)
+    assert (tmp_path / name / file).read_text() == '{"theirs": 1}'
+    assert is_run(tmp_path / "one")
+
+
+def test_the_folder_that_the_command_runs_in_is_not_replaced(tmp_path: Path, monkeypatch) -> None:
+    run = tmp_path / "one"
+    write_json(run / "config.json", {"kind": "run"})
+    (run / "checkpoints").mkdir()
+    for folder, place in ((run, Path()), (run / "checkpoints", Path(".."))):
+        monkeypatch.chdir(folder)
+        with pytest.raises(InputError, match="this command runs in"):
+            replace_run.check_replaceable(place)
 
 
 def _write_config(run: Path, folder: Path) -> None:

@@ -71,8 +71,8 @@ def execute(
     except InputError:
         directory.release()
         raise
-    directory.write_config(record)
     directory.forget_summary()  # of fewer epochs: until the new one is written it is not finished
+    directory.write_config(record)
     if config.head == "ridge":
         trained = solve_ridge(directory, members, record)
     else:

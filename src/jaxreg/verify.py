@@ -1,9 +1,10 @@
 """`jaxreg verify`: read the whole cache, and name the damage."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
@@ -123,27 +124,55 @@ def _recompute(cache, count: int, wrong: list[str]) -> dict[str, object]:
 
 def check(cache) -> tuple[int, list[Path], list[str]]:
     """The number of sound parts, the damaged ones, and a sentence for each other fault."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     from jaxreg.cache.datasets import dataset_names, read_dataset
+    from jaxreg.cache.failed_list import check_failed
     from jaxreg.cache.parts import DamagedPart, read_part
     from jaxreg.common.json_files import read_json
 
     sound, damaged, wrong = 0, [], []
+    there: dict[Path, list[pa.Array]] = {}  # the digests of each folder
     for path in sorted(cache.root.rglob("part-*.parquet")):
         try:
-            read_part(path, ["digest"])
+            digests = read_part(path, ["digest"])["digest"]
+            there.setdefault(path.parent, []).append(digests.combine_chunks())
             sound += 1
         except DamagedPart:
             damaged.append(path)
-    checks = [
-        (lambda feature_set: cache.quantized_model(cache.recipe(feature_set)), name)
-        for name in cache.feature_sets()
+        except InputError as error:
+            wrong.append(str(error))
+    names = cache.feature_sets()
+    wrong += [
+        f"{folder} has parts and no feature_set.json; try: extract again, which writes it"
+        for folder in sorted({path.parents[1] for path in cache.root.glob("features/*/*/part-*")})
+        if folder.name not in names
     ]
-    checks += [(lambda name: read_dataset(cache, name), name) for name in dataset_names(cache)]
+    checks: list[tuple[Callable[[Any], object], Any]] = [
+        (lambda feature_set: cache.quantized_model(cache.recipe(feature_set)), name)
+        for name in names
+    ]
     lost = "delete it: only the warning of images unlike the calibration is lost"
     checks += [
         (lambda path: read_json(path, (), expected="", again=lost), path)
         for path in sorted(cache.root.glob("features/*/calibration.json"))
     ]
+
+    def check_dataset(name: str) -> None:
+        dataset = read_dataset(cache, name)
+        check_failed(cache, dataset)
+        for column in () if damaged else dataset.columns:
+            digests = there.get(cache.folder(dataset.feature_set, column), [])
+            has = pc.is_in(dataset.table["digest"], pa.chunked_array(digests, pa.string()))
+            if lacking := len(dataset) - (pc.sum(has).as_py() or 0):
+                raise InputError(
+                    f"{lacking} of {len(dataset)} rows of {name} have no {column.name} features "
+                    f"in {dataset.feature_set}",
+                    remedy=dataset.extract_command(),
+                )
+
+    checks += [(check_dataset, name) for name in dataset_names(cache)]
     for read, name in checks:
         try:
             read(name)

@@ -1,8 +1,6 @@
 """Datasets: the named table of a source's examples, `cache/datasets/<name>.parquet`."""
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +14,7 @@ import pyarrow.parquet as pq
 
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
-from jaxreg.common.files import open_regular, remove, write_whole
+from jaxreg.common.files import open_regular, write_whole
 from jaxreg.common.json_files import FORMAT, check_format, content_digest, parse_json
 from jaxreg.config_io import command_line, from_json, to_json
 from jaxreg.errors import InputError, nearest
@@ -24,7 +22,7 @@ from jaxreg.extract_config import ExtractConfig, SourceOptions
 from jaxreg.sources.examples import WRITTEN, Examples, is_reserved
 from jaxreg.sources.source_file import SourceFile
 
-_PLAIN = ("source", "feature_set", "sequential", "opened")
+_PLAIN = ("name", "source", "feature_set", "sequential", "opened", "failed_sha256")
 _TUPLES = ("targets", "bookkeeping")
 """Fields that the file's metadata has as they are."""
 
@@ -45,6 +43,7 @@ class Dataset:
     options: SourceOptions
     settings: ExtractConfig  # of the last extract, without its shard
     files: tuple[SourceFile, ...]  # that the numbers came from
+    failed_sha256: str | None  # of <name>.failed.csv; None: every example could be used
     cache_root: Path = field(default=Path("cache"), compare=False)
 
     def __len__(self) -> int:
@@ -125,6 +124,7 @@ def make_dataset(
     opened: str,
     options: SourceOptions,
     settings: ExtractConfig,
+    failed_sha256: str | None = None,
 ) -> Dataset:
     """The dataset of the examples that have a digest; one without could not be used."""
     count = len(examples)
@@ -154,6 +154,7 @@ def make_dataset(
         options=options,
         settings=replace(settings, shard=None),  # the command makes all that is missing
         files=examples.files,
+        failed_sha256=failed_sha256,
     )
 
 
@@ -196,18 +197,6 @@ def _to_parquet(table: pa.Table) -> pa.Buffer:
     return sink.getvalue()
 
 
-def write_failed(cache: Cache, name: str, failed: Sequence[tuple[str, str]]) -> Path | None:
-    """Write `<name>.failed.csv` (id, reason), or remove an old one when nothing failed."""
-    path = cache.root / "datasets" / f"{name}.failed.csv"
-    if not failed:
-        remove(path)
-        return None
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("id", "reason"), *failed])
-    write_whole(path, text.getvalue().encode())
-    return path
-
-
 def read_dataset(cache: Cache, name: str) -> Dataset:
     """The dataset of that name.
 
@@ -235,7 +224,6 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
         plain: dict[str, Any] = {name: metadata[name] for name in _PLAIN}
         plain |= {name: tuple(metadata[name]) for name in _TUPLES}
         dataset = Dataset(
-            name=name,
             table=table.replace_schema_metadata(None),
             **plain,
             columns=tuple(Column.parse(column) for column in metadata["columns"]),
@@ -246,6 +234,12 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
         )
         if metadata["sha256"] != _sha256(dataset, metadata):
             raise ValueError("its SHA-256 is not that of its content")
+        if dataset.name != name:
+            raise InputError(
+                f"{path} holds the dataset {dataset.name!r}",
+                expected="the dataset that the file is named after",
+                remedy=f"give it back its name, {dataset.name}.parquet, or: {again}",
+            )
         return dataset
     except InputError:
         raise

@@ -1,7 +1,8 @@
 """Parts: small immutable Parquet files, each named by the hash of its own bytes.
 
 A part is written whole or not at all, so any number of processes may add parts to one folder.
-Every read checks the bytes against the name, which finds any damage.
+Every read checks the bytes against the name, which finds any damage. A part holds the name of its
+folder, so a part in another column's folder is noticed.
 """
 
 import hashlib
@@ -13,17 +14,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxreg.common.files import write_whole
+from jaxreg.common.files import open_regular, write_whole
 from jaxreg.errors import InputError
+
+_FOLDER = b"jaxreg.folder"
+"""The key of a part's Parquet metadata that holds the name of its folder."""
 
 
 class DamagedPart(InputError):
-    """A part whose bytes do not match the hash in its name."""
+    """A part whose bytes do not match the hash in its name, or that is in another folder."""
 
 
 def write_part(folder: Path, table: pa.Table) -> Path:
     """Add `table` to `folder` as one part; the same table twice is one file."""
     sink = pa.BufferOutputStream()
+    table = table.replace_schema_metadata({_FOLDER: _own_name(folder)})
     # features are noise to a compressor: it would cost time and save nothing
     pq.write_table(table, sink, compression="none", use_dictionary=False, write_page_checksum=True)
     content = sink.getvalue().to_pybytes()
@@ -41,26 +46,33 @@ def list_parts(folder: Path) -> list[Path]:
 def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
     """The table of a part.
 
+    It is read, not mapped: a file that shrinks under a map kills the process.
+
     Raises:
-        DamagedPart: the bytes do not match the name.
+        DamagedPart: the bytes do not match the name, or it is the part of another folder.
         FileNotFoundError: another process has set it aside in the meantime.
-        InputError: it cannot be read at all.
+        InputError: it may not be read.
     """
+    why = "its bytes do not match the hash in its name, or are no features"
     try:
-        content = b""
-        if path.stat().st_size:  # an empty file cannot be mapped
-            with pa.memory_map(str(path)) as file:
-                content = file.read_buffer()
+        with open_regular(path) as file:
+            content = file.read()
     except FileNotFoundError:
         raise
-    except OSError as error:
+    except PermissionError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    except OSError as error:
+        content, why = b"", error.strerror or str(error)
     if _name(content) == path.stem.removeprefix("part-"):
         with suppress(pa.ArrowException):  # the name of other bytes than a part's
             # read_table would import pyarrow.dataset, and that pandas where it is installed
-            return pq.ParquetFile(pa.BufferReader(content)).read(columns)
+            table = pq.ParquetFile(pa.BufferReader(content)).read(columns)
+            its = (table.schema.metadata or {}).get(_FOLDER, b"no folder").decode(errors="replace")
+            if its == _own_name(path.parent):
+                return table
+            why = f"it is a part of {its}"
     raise DamagedPart(
-        f"{path} is damaged: its bytes do not match the hash in its name, or are no features",
+        f"{path} is damaged: {why}",
         remedy="jaxreg verify --repair, then extract again: only that part is computed",
     )
 
@@ -116,6 +128,12 @@ def set_aside(path: Path) -> Path:
 
 def _name(content: bytes | pa.Buffer) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _own_name(folder: Path) -> str:
+    """The name of a folder of parts: that of a column comes with its feature set."""
+    column = folder.parent.parent.name == "features"
+    return f"{folder.parent.name}/{folder.name}" if column else folder.name
 
 
 def _to_numpy(lists: pa.ChunkedArray) -> np.ndarray:

@@ -3,13 +3,15 @@
 import dataclasses
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jaxreg.backbone.engine import choose_engine, load_engine
 from jaxreg.backbone.int8 import CALIBRATION_IMAGES, read_range, some
-from jaxreg.cache.datasets import make_dataset, write_dataset, write_failed
+from jaxreg.cache.datasets import make_dataset, read_dataset, write_dataset
+from jaxreg.cache.failed_list import failed_path, write_failed
 from jaxreg.cache.recipe import Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import safe_name
@@ -156,7 +158,8 @@ class ExtractionJob:
         failed = self._failed(joined or own)
         listed, change = None, "not written: the share that ends last writes it"
         if joined is not None:
-            listed = write_failed(self.cache, self.name, failed)
+            failed_sha256 = write_failed(self.cache, self.name, failed)
+            listed = failed_path(self.cache, self.name) if failed else None
             dataset = make_dataset(
                 self.name,
                 self.examples,
@@ -166,10 +169,17 @@ class ExtractionJob:
                 opened=self.opened,
                 options=self.options,
                 settings=self.settings,
+                failed_sha256=failed_sha256,
             )
-            change = "not written, no image is usable"
             if len(dataset):
                 change = write_dataset(self.cache, dataset)
+            else:
+                change = "not written, no image is usable"
+                with suppress(InputError):  # there is no older one, or it is damaged
+                    older = read_dataset(self.cache, self.name)
+                    write_dataset(
+                        self.cache, dataclasses.replace(older, failed_sha256=failed_sha256)
+                    )
         everything = len(self.examples) + len(self.examples.unusable)
         if len(failed) > self.settings.max_failed * everything:
             first = "; ".join(f"{name}: {reason}" for name, reason in failed[:3])

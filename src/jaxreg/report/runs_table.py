@@ -39,7 +39,7 @@ def runs_table(
     if not folder.is_dir():
         raise InputError(f"no folder {folder}", expected="a folder of runs")
     rows, groups = [], dict[str, int]()
-    for path in sorted(file.parent for file in folder.glob("*/config.json")):
+    for path in sorted(file.parent for file in folder.glob("[!.]*/config.json")):
         try:
             directory = RunDirectory(path)
             config, summary = directory.read_config(), directory.read_summary()

@@ -119,7 +119,7 @@ class Checkpoints:
         self._seconds = time.perf_counter() - self._began
 
     def _keep_only(self, kept: Sequence[int]) -> None:
-        folders = {int(path.name) for path in self.folder.iterdir() if path.name.isdigit()}
+        folders = {int(path.name) for path in self.folder.iterdir() if path.name.isdecimal()}
         for old in {*folders, *self.epochs()} - {*kept}:
             self._drop(old)
 
@@ -129,7 +129,7 @@ class Checkpoints:
 
     def epochs(self) -> list[int]:
         """The epochs after which there is a finished checkpoint, whole or damaged, in order."""
-        return sorted(int(path.stem) for path in self.folder.glob("*.json") if path.stem.isdigit())
+        return sorted(int(path.stem) for path in self.folder.glob("*.json") if path.stem.isdecimal())
 
     def load(self, template: Any, warn: Callable[[str], None]) -> Saved | None:
         """The latest whole checkpoint, None if there is none.

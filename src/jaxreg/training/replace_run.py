@@ -7,7 +7,7 @@ The new run is made in `.<name>.new` beside the old one. Then the old one is ren
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from jaxreg.common.files import TEMPORARY, make_folder
@@ -17,13 +17,19 @@ from jaxreg.errors import InputError
 KIND = "run"
 """The `kind` of a run's config.json. With an integer `format` it proves that jaxreg made it."""
 
-_OWN = re.compile(
-    r"(config|summary)\.json|history\.csv|predictions\.parquet|(report|diagnosis)\.html"
-    r"|plots|plots/(curves|predicted-[^/]+|residuals-[^/]+)\.png"
-    r"|checkpoints|checkpoints/\d{6,}[^/]*(/.*)?"
-    rf"|(.+/)?{TEMPORARY.pattern}"
+_TEMPORARY_STEP = r"(\.orbax-checkpoint-tmp[^/]*)?"
+_ORBAX_FOLDERS = rf"state{_TEMPORARY_STEP}|d|ocdbt\.process_\d+|array_metadatas"
+_FOLDERS = re.compile(
+    rf"plots|checkpoints|checkpoints/\d{{6,}}{_TEMPORARY_STEP}(/({_ORBAX_FOLDERS}))*"
 )
-"""Every path in a run that jaxreg writes (docs/runs.md)."""
+_FILES = re.compile(
+    r"(config|summary)\.json|history\.csv|predictions\.parquet|(report|diagnosis)\.html"
+    r"|plots/(curves|predicted-[^/]+|residuals-[^/]+)\.png|checkpoints/\d{6,}\.json"
+    rf"|checkpoints/\d{{6,}}{_TEMPORARY_STEP}(/({_ORBAX_FOLDERS}))*/(_CHECKPOINT_METADATA|_METADATA"
+    r"|_sharding|orbax\.checkpoint|commit_success\.txt|manifest\.ocdbt|[0-9a-f]{32}|[^/]+\.__lock)"
+    rf"|(plots/|checkpoints/)?{TEMPORARY.pattern}"
+)
+"""Every path in a run that jaxreg writes (docs/runs.md), also where it was killed."""
 
 
 def is_run(folder: Path) -> bool:
@@ -40,7 +46,10 @@ def is_run(folder: Path) -> bool:
 
 
 def check_replaceable(folder: Path) -> None:
-    """Raise InputError if the folder is not a run, or holds anything that jaxreg did not write."""
+    """Raise InputError if the folder is not a run, or holds anything that jaxreg did not write.
+
+    A folder that the process runs in cannot be replaced either: its relative paths would be lost.
+    """
     if not is_run(folder):
         raise InputError(
             f"{folder} is not a run of jaxreg, or its config.json is damaged",
@@ -54,6 +63,8 @@ def check_replaceable(folder: Path) -> None:
             expected="a run with only its own files, because they would be deleted",
             remedy="move these files away, or another --run",
         )
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise InputError(f"this command runs in {folder}", remedy="cd to another folder first")
 
 
 def run_files(folder: Path) -> list[Path]:
@@ -67,13 +78,24 @@ def run_files(folder: Path) -> list[Path]:
 
 def foreign_files(folder: Path) -> list[str]:
     """The paths below a run, relative to it, that jaxreg does not write. It writes no links."""
+    drawn = _drawn(folder)
     found = []
     for root, folders, files in os.walk(folder):
-        for path in (Path(root, name) for name in (*folders, *files)):
-            name = path.relative_to(folder).as_posix()
-            if path.is_symlink() or not _OWN.fullmatch(name):
-                found.append(name)
+        for kind, names in ((_FOLDERS, folders), (_FILES, files)):
+            for path in (Path(root, name) for name in names):
+                name = path.relative_to(folder).as_posix()
+                not_drawn = drawn is not None and path.suffix == ".png" and name not in drawn
+                if path.is_symlink() or not_drawn or not kind.fullmatch(name):
+                    found.append(name)
     return sorted(found)
+
+
+def _drawn(folder: Path) -> Collection[str] | None:
+    """The files that the summary of a run names; None if it has none yet, or a damaged one."""
+    try:
+        return load_json(folder / "summary.json")["files"].keys()
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def replace_run(folder: Path, fill: Callable[[Path], None]) -> None:
@@ -88,7 +110,8 @@ def replace_run(folder: Path, fill: Callable[[Path], None]) -> None:
     """
     folder = folder.resolve()
     new, old = _beside(folder)
-    _delete(old)
+    for left_behind in (old, new):
+        _delete(left_behind)
     make_folder(new)
     fill(new)
     try:
@@ -115,11 +138,21 @@ def _beside(folder: Path) -> tuple[Path, Path]:
 
 
 def _delete(folder: Path) -> None:
+    """Delete a run, its config.json last: so what a kill leaves is still known to be a run."""
     if not folder.exists():
         return
-    if foreign := foreign_files(folder):
-        raise InputError(f"{folder} holds {foreign[0]}", remedy="move that folder away")
+    left = foreign_files(folder)
+    if not left and not is_run(folder):  # it may hold what a kill leaves of a first file, no more
+        left = [path.name for path in folder.iterdir() if not TEMPORARY.fullmatch(path.name)]
+    if left:
+        what = f"{folder} holds {left[0]}, which no killed command has left"
+        raise InputError(what, remedy="move that folder away")
     try:
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != "config.json":
+                path.unlink()
         shutil.rmtree(folder)
     except OSError as error:
         raise InputError(

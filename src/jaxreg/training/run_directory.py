@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxreg.common.files import file_sha256, make_folder, safe_name, write_whole
+from jaxreg.common.files import file_sha256, make_folder, open_regular, safe_name, write_whole
 from jaxreg.common.json_files import load_json, read_json, write_json
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
@@ -84,13 +84,13 @@ class RunDirectory:
             InputError: there is none in any of these places.
         """
         named = self.path / self.read_config()["cache"]
-        above = self.path.resolve().parents[:2]
+        above = self.path.resolve().parents[:2] if named.name not in ("", "..") else ()
         for folder in (named, *(place / named.name for place in above)):
             if any((folder / kind).is_dir() for kind in ("features", "datasets")):
                 return folder.resolve()
         raise InputError(
             f"the cache of {self.path} is not in {os.path.normpath(named)}",
-            expected=f"it there, or as {' or '.join(str(place / named.name) for place in above)}",
+            expected=" or ".join(["it there", *(str(place / named.name) for place in above)]),
             remedy="--cache FOLDER",
         )
 
@@ -102,29 +102,40 @@ class RunDirectory:
         (self.path / "summary.json").unlink(missing_ok=True)
 
     def read_summary(self) -> dict[str, Any] | None:
-        """None if the run is not finished."""
-        if not (self.path / "summary.json").exists():
+        """None if the run is not finished. Raises InputError if it is damaged, or another run's."""
+        if not os.path.lexists(self.path / "summary.json"):
             return None
-        return self._read_json("summary.json", ("metrics", "files"))
+        summary = self._read_json("summary.json", ("metrics", "files"))
+        with suppress(OSError):
+            if summary["files"].get("config.json") == file_sha256(self.path / "config.json"):
+                return summary
+        raise InputError(
+            f"{self.path / 'summary.json'} is not of the run in config.json", remedy=self._again()
+        )
 
     def write_history(self, rows: Sequence[Row], labels: Sequence[str] = ()) -> None:
         """Write history.csv, for people: a run that goes on reads the lines in its checkpoint."""
         write_whole(self.path / "history.csv", history_text(rows, labels).encode())
 
     def digests(self) -> dict[str, str]:
-        """The SHA-256 of every file of a finished run but JSON files and checkpoints, by name."""
-        paths = [self.path / "history.csv", self.path / "predictions.parquet"]
-        paths += [self.path / "report.html", *sorted((self.path / "plots").glob("*.png"))]
+        """The SHA-256 of every file of a finished run, by name, but of its summary.json.
+
+        Of a checkpoint it is that of the JSON file beside it, which has those of its files.
+        """
+        names = ("config.json", "history.csv", "predictions.parquet", "report.html")
+        paths = [self.path / name for name in names]
+        paths += [*self.checkpoints.glob("*.json"), *(self.path / "plots").glob("*.png")]
         return {
             path.relative_to(self.path).as_posix(): file_sha256(path)
-            for path in paths
+            for path in sorted(paths)
             if path.is_file()
         }
 
     def read_predictions(self, summary: Mapping[str, Any]) -> pa.Table:
         """predictions.parquet. Raises InputError if it is not the file that `summary` names."""
-        path = self.path / "predictions.parquet"
-        content = path.read_bytes() if path.is_file() else b""
+        path, content = self.path / "predictions.parquet", b""
+        with suppress(OSError), open_regular(path) as file:
+            content = file.read()
         if hashlib.sha256(content).hexdigest() != summary["files"][path.name]:
             raise InputError(
                 f"{path} is {'damaged' if content else 'absent'}", remedy=self._again()
@@ -134,7 +145,8 @@ class RunDirectory:
     def faults(self) -> list[str]:
         """A sentence for each file that is not what was written. Raises InputError as the readers.
 
-        Checkpoints are not looked at.
+        The files within checkpoints are not looked at. A run that is not finished has no record of
+        its other files.
         """
         self.read_config()
         summary = self.read_summary()
