@@ -74,6 +74,11 @@ def planted(tmp_path: Path) -> Path:
 
     Made through the cache's own functions, so that no network has to run.
     """
+    return make_planted(tmp_path)
+
+
+def make_planted(folder: Path) -> Path:
+    """What the fixture `planted` gives, in `folder`."""
     import hashlib
 
     import numpy as np
@@ -101,7 +106,7 @@ def planted(tmp_path: Path) -> Path:
         "mixed": ["0.5"] * 17 + ["fast"] + ["1"] * 222,
         "frame": range(240),
     }
-    cache, column = Cache(tmp_path / "cache"), Column()
+    cache, column = Cache(folder / "cache"), Column()
     recipe = Recipe(weights="random:0:v1", weights_tag="random0")
     cache.make_feature_set(recipe, None)
     digests = [hashlib.sha256(row.tobytes()).hexdigest() for row in features]

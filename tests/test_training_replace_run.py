@@ -112,13 +112,14 @@ def test_a_kill_at_each_step_of_replacing_loses_neither_run(tmp_path: Path, monk
     def replace(new: Path) -> None:
         make(new, "new")
 
-    for steps in range(1000):
+    steps, done = 0, False
+    while not done:
         shutil.rmtree(folder, ignore_errors=True)
         for name in ("plots/curves.png", "checkpoints/000001/state/d/" + "0" * 32, "history.csv"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text("old")
         make(folder, "old")
-        done, calls = False, itertools.count()
+        calls = itertools.count()
 
         def dying(real, calls=calls, steps=steps):
             def call(*paths, **options):
@@ -145,8 +146,7 @@ def test_a_kill_at_each_step_of_replacing_loses_neither_run(tmp_path: Path, monk
         replace_run.replace_run(folder, replace)
         assert load_json(folder / "config.json")["name"] == "new"
         assert [path.name for path in tmp_path.iterdir()] == ["one"]
-        if done:
-            break
+        steps += 1
     assert steps > 8
 
 

@@ -129,7 +129,9 @@ class Checkpoints:
 
     def epochs(self) -> list[int]:
         """The epochs after which there is a finished checkpoint, whole or damaged, in order."""
-        return sorted(int(path.stem) for path in self.folder.glob("*.json") if path.stem.isdecimal())
+        return sorted(
+            int(path.stem) for path in self.folder.glob("*.json") if path.stem.isdecimal()
+        )
 
     def load(self, template: Any, warn: Callable[[str], None]) -> Saved | None:
         """The latest whole checkpoint, None if there is none.
