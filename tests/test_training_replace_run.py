@@ -33,7 +33,7 @@ def test_a_folder_with_a_config_of_somebody_else_is_never_overwritten(planted: P
     "name",
     [
         "notes.txt", "plots/mine.txt", "plots/x.png", "plots/predicted-mine.png", "sub/a",
-        "checkpoints/mine", "checkpoints/000001/mine.txt", "checkpoints/000001/state/d/mine",
+        "checkpoints/mine", "checkpoints/000001/mine.txt", "checkpoints/000001/head/d/mine",
         "checkpoints/000001-mine", "checkpoints/000001/mine/", ".hidden", "empty/",
     ],
 )  # fmt: skip
@@ -115,7 +115,7 @@ def test_a_kill_at_each_step_of_replacing_loses_neither_run(tmp_path: Path, monk
     steps, done = 0, False
     while not done:
         shutil.rmtree(folder, ignore_errors=True)
-        for name in ("plots/curves.png", "checkpoints/000001/state/d/" + "0" * 32, "history.csv"):
+        for name in ("plots/curves.png", "checkpoints/000001/head/d/" + "0" * 32, "history.csv"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text("old")
         make(folder, "old")

@@ -18,7 +18,7 @@ KIND = "run"
 """The `kind` of a run's config.json. With an integer `format` it proves that jaxreg made it."""
 
 _TEMPORARY_STEP = r"(\.orbax-checkpoint-tmp[^/]*)?"
-_ORBAX_FOLDERS = rf"state{_TEMPORARY_STEP}|d|ocdbt\.process_\d+|array_metadatas"
+_ORBAX_FOLDERS = rf"(head|training){_TEMPORARY_STEP}|d|ocdbt\.process_\d+|array_metadatas"
 _FOLDERS = re.compile(
     rf"plots|checkpoints|checkpoints/\d{{6,}}{_TEMPORARY_STEP}(/({_ORBAX_FOLDERS}))*"
 )
