@@ -15,6 +15,7 @@ COMMANDS = {
     "runs": "compare the runs of a folder",
     "diagnose": "test a run or a dataset, and say why it does not learn",
     "list": "list datasets, feature sets, backbones or causes",
+    "bundle": "write a run to one file for a colleague",
     "remove": "delete a dataset, a feature set or a run",
     "verify": "check the cache for damage",
     "demo": "extract, train and report on drawn images",

@@ -175,6 +175,11 @@ def train_head(
 def load_run(path: StrPath) -> "TrainedRun":
     """Load a finished run: `.summary`, `.predict(images or paths)`, `.predict_features(array)`.
 
+    Args:
+        path: the directory of the run, or its bundle (`jaxreg bundle`), a name that ends in .zip.
+            A bundle keeps the features of new images in the folder `cache`, unless `predict` is
+            told another.
+
     Raises:
         InputError: no such run, not finished, damaged, or of another format.
     """

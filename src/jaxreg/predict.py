@@ -28,7 +28,7 @@ class PredictArguments:
     Example: jaxreg predict ckpts/track-1 photos/ --out predictions.csv
     """
 
-    run: str = setting(tyro.MISSING, POSITIONAL, "name or path of the run")
+    run: str = setting(tyro.MISSING, POSITIONAL, "name or path of the run, or its bundle")
     source: str = setting(tyro.MISSING, POSITIONAL, "where the images are")
     out: str = setting(tyro.MISSING, "Output", "file to write: .csv, .parquet or .jsonl")
     json: bool = setting(False, "Output", "print one JSON object at the end")

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from jaxreg.sources.examples import Examples
 from jaxreg.sources.in_memory import images_of
 from jaxreg.target_numbers import number_type
 from jaxreg.train_config import TrainConfig
+from jaxreg.training.bundle_file import NETWORK, SUFFIX, unpacked
 from jaxreg.training.checkpoint import Checkpoints
 from jaxreg.training.loop import states_of
 from jaxreg.training.run_directory import Row, RunDirectory, read_history
@@ -50,6 +51,7 @@ class TrainedRun:
     targets: tuple[str, ...]
     params: tuple[mlp.Params, ...] = field(repr=False)  # of the lowest validation loss
     scalers: tuple[Scalers, ...] = field(repr=False)
+    network: bytes | None = field(default=None, repr=False)  # of an int8 bundle
 
     def predict_features(self, features: np.ndarray) -> np.ndarray:
         """Predictions (rows, targets) in target units for features as the cache holds them.
@@ -139,6 +141,8 @@ class TrainedRun:
         for note in examples.notes:
             say(f"note: {note}")
         store = Cache(folder)
+        if self.network is not None:
+            store.keep_quantized(self.recipe, self.network)
         known = self.config["weights_path"]
 
         def engine() -> Engine:
@@ -221,8 +225,18 @@ def load_states(
 
 
 def load_run(path: str | Path) -> TrainedRun:
-    """Load a run from its directory; errors as of `jaxreg.load_run`."""
-    directory = RunDirectory(Path(path))
+    """Load a run from its directory or its bundle; errors as of `jaxreg.load_run`."""
+    path = Path(path)
+    if path.suffix == SUFFIX and not path.is_dir():
+        with unpacked(path) as folder:
+            run = _load(RunDirectory(folder), path)
+            network = folder / NETWORK
+            network = network.read_bytes() if network.exists() else None
+        return replace(run, cache=Path("cache"), network=network)
+    return _load(RunDirectory(path), path)
+
+
+def _load(directory: RunDirectory, path: Path) -> TrainedRun:
     config = directory.read_config()
     summary = directory.read_summary()
     if summary is None:
@@ -241,7 +255,7 @@ def load_run(path: str | Path) -> TrainedRun:
     except InputError:
         cache = None  # `predict` names the places, or gets another cache
     return TrainedRun(
-        path=Path(path),
+        path=path,
         cache=cache,
         config=config,
         summary=summary,

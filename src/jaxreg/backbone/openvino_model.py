@@ -1,12 +1,10 @@
 """The Keras network as an OpenVINO model: converted once, kept, cut to the layers read, pooled."""
 
 import hashlib
-import io
 import json
 import re
 import sys
 import tempfile
-import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import metadata
@@ -21,6 +19,7 @@ from jaxreg.backbone.pooling import grid_cells
 from jaxreg.backbone.preprocess import preprocessing
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.common import stored_zip
 from jaxreg.common.files import open_regular, write_whole
 from jaxreg.common.user_cache import user_cache
 from jaxreg.errors import InputError
@@ -69,7 +68,7 @@ def converted_network(backbone: str, weights: WeightsSource, size: Size = None) 
     try:
         with open_regular(path) as file:
             content = file.read()
-        _unpack(content)  # checks it against its own checksums
+        stored_zip.unpack(content)  # checks it against its own checksums
         return content
     except (OSError, ValueError):
         pass  # absent or damaged: converted anew
@@ -93,12 +92,9 @@ def _convert(backbone: str, weights: WeightsSource, size: Size) -> Any:
 def pack(model: Any) -> bytes:
     """An OpenVINO model as one uncompressed zip, with the same bytes each time."""
     ov = import_openvino()
-    packed = io.BytesIO()
-    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(packed, "w") as archive:
+    with tempfile.TemporaryDirectory() as folder:
         ov.save_model(model, str(Path(folder, _FILES[0])), compress_to_fp16=False)
-        for name in _FILES:
-            archive.writestr(zipfile.ZipInfo(name), Path(folder, name).read_bytes())
-    return packed.getvalue()
+        return stored_zip.pack({name: Path(folder, name).read_bytes() for name in _FILES})
 
 
 def unpack(core: Any, content: bytes) -> Any:
@@ -108,24 +104,13 @@ def unpack(core: Any, content: bytes) -> Any:
         InputError: `pack` did not make it.
     """
     try:
-        return core.read_model(*_unpack(content))
-    except (ValueError, RuntimeError) as error:
+        files = stored_zip.unpack(content)
+        return core.read_model(*(files[name] for name in _FILES))
+    except (KeyError, ValueError, RuntimeError) as error:
         raise InputError(
             f"the packed network of OpenVINO cannot be read: {' '.join(str(error).split())[:200]}",
             remedy="another --cache: extract then makes it anew",
         ) from error
-
-
-def _unpack(content: bytes) -> list[bytes]:
-    """The members; ValueError if it is damaged, or packed in another way than `pack` does it."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = [archive.getinfo(name) for name in _FILES]
-            if any(m.compress_type != zipfile.ZIP_STORED or m.flag_bits & 1 for m in members):
-                raise ValueError("its members are compressed or encrypted")
-            return [archive.read(member) for member in members]
-    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError) as error:
-        raise ValueError(str(error)) from error
 
 
 def layer_outputs(model: Any, layers: Sequence[str]) -> dict[str, Any]:

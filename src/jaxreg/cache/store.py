@@ -21,7 +21,7 @@ from jaxreg.cache.parts import (
     write_part,
 )
 from jaxreg.cache.recipe import Column, Recipe
-from jaxreg.common.files import open_regular
+from jaxreg.common.files import open_regular, write_whole
 from jaxreg.common.json_files import read_json, write_json
 from jaxreg.errors import InputError, nearest
 
@@ -136,6 +136,11 @@ class Cache:
                 "away: extract then calibrates a new one",
             )
         return content
+
+    def keep_quantized(self, recipe: Recipe, content: bytes) -> None:
+        """Write the quantized network of an int8 recipe, if it is absent."""
+        if not self.quantized_path(recipe).exists():
+            write_whole(self.quantized_path(recipe), content)
 
     def quantized_path(self, recipe: Recipe) -> Path:
         """Where an int8 feature set keeps its quantized network."""

@@ -190,8 +190,9 @@ def read_history(text: str) -> list[Row]:
 
 
 def run_path(run: str | os.PathLike[str], ckpts: Path) -> Path:
-    """A bare name is a run in `ckpts`; anything with a folder in it, as `./here`, is a path."""
-    return Path(run) if os.path.dirname(run) else ckpts / run
+    """A bare name is a run in `ckpts`; a path, as `./here`, and a bundle are where they say."""
+    is_path = os.path.dirname(run) or os.fspath(run).endswith(".zip")
+    return Path(run) if is_path else ckpts / run
 
 
 def new_run(dataset: str, ckpts: Path) -> Path:

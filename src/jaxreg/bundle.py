@@ -1,0 +1,66 @@
+"""`jaxreg bundle`: a run as one file for a colleague."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import humanize
+import tyro
+
+from jaxreg import cli
+from jaxreg.arguments import POSITIONAL, parse
+from jaxreg.errors import InputError
+from jaxreg.setting_field import setting
+
+if TYPE_CHECKING:
+    from jaxreg.cache.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class BundleArguments:
+    """Write the head, the scores and the report of a finished RUN to one file.
+
+    jaxreg predict and jaxreg.load_run take the file in place of a run.
+    Example: jaxreg bundle ckpts/track-1 --out track.zip
+    """
+
+    run: str = setting(tyro.MISSING, POSITIONAL, "name or path of the run")
+    out: str = setting(tyro.MISSING, "Output", "file to write: .zip")
+    ckpts: str = setting("ckpts", "Run", "folder of runs, for a RUN given by its name")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, pack, write; returns the exit code."""
+    own, _ = parse("bundle", BundleArguments, argv=argv)
+    from jaxreg.api import load_run
+    from jaxreg.common.files import write_whole
+    from jaxreg.training.bundle_file import SUFFIX, pack_run
+    from jaxreg.training.run_directory import RunDirectory, run_path
+
+    out = Path(own.out)
+    if out.suffix != SUFFIX:
+        raise InputError(f"--out {out}", expected=f"a name that ends in {SUFFIX}")
+    path = run_path(own.run, Path(own.ckpts))
+    run = load_run(path)  # a damaged run is no gift
+    content = pack_run(RunDirectory(path))
+    write_whole(out, content)
+    cli.say(f"{out}: {humanize.naturalsize(len(content))}")
+    cli.say(_needs(run.recipe, run.config["weights_path"]))
+    return 0
+
+
+def _needs(recipe: "Recipe", weights_path: str | None) -> str:
+    """What predicting needs beside the bundle."""
+    if recipe.quantized is not None or recipe.random_seed is not None:
+        return "predicting needs no other file"
+    if recipe.weights_tag == "imagenet":
+        return "predicting needs the imagenet weights, which Keras downloads"
+    return (
+        f"predicting needs the weights file too ({weights_path}, SHA-256 {recipe.weights}): "
+        "jaxreg predict … --weights FILE"
+    )
+
+
+if __name__ == "__main__":
+    cli.run_command(main)
