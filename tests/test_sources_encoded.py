@@ -242,6 +242,35 @@ def test_first_bytes_decide_where_the_suffix_says_nothing(tmp_path: Path) -> Non
     assert found == ["a", "b.jfif", "c.bin", "d.unknown"]
 
 
+PREVIEW = {254: ("I", [1]), 330: ("I", [8])}
+RAWS = {
+    "a.nef": tiff(PHOTO, tags=PREVIEW),
+    "b.arw": tiff(PHOTO, order=">", tags=PREVIEW),
+    "c.dng": tiff(PHOTO, tags={50706: ("B", [1, 4, 0, 0])}),  # its preview has no other mark
+    "d.tif": tiff(PHOTO, tags={**PREVIEW, 50706: ("B", [1, 4, 0, 0])}),
+    "e.pef": tiff(PHOTO[..., :1].astype(np.uint16), photometric=32803),
+    "f.dng": tiff(PHOTO.astype(np.uint16), photometric=34892),
+    "g.cr2": b"II*\0\x10\0\0\0CR\2\0" + bytes(99),
+    "h.cr3": b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(99),
+    "i.raf": b"FUJIFILMCCD-RAW 0201FF383501" + bytes(99),
+    "j.orf": b"IIRO\x08\0\0\0" + bytes(99),
+    "k.rw2": b"IIU\0\x18\0\0\0" + bytes(99),
+}
+
+
+def test_raw_files_of_cameras_are_named_and_counted(tmp_path: Path) -> None:
+    for name, content in RAWS.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "z.jpg").write_bytes(JPEG)
+    examples = open_source(tmp_path)
+    assert examples.ids == (*RAWS, "z.jpg")
+    for image in examples.images[:-1]:
+        with pytest.raises(pixels.UnusableImage, match="a camera's raw file"):
+            pixels.decode(pixels.read(image))
+    pyramid = tiff(PHOTO, tags={254: ("I", [0]), 330: ("I", [8])})  # smaller pictures beside it
+    np.testing.assert_array_equal(pixels.decode(pyramid), PHOTO)
+
+
 def test_a_folder_counts_what_it_passes_over(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     (tmp_path / "seen").symlink_to(tmp_path / "more")

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from jaxreg.sources.deep_files import has_wide_colours, is_unsigned, low_bytes, mend_tiles
-from jaxreg.sources.kinds import HEAD, READ, kind_of
+from jaxreg.sources.kinds import HEAD, RAW, READ, kind_of
 from jaxreg.sources.metadata import orientation, with_less_metadata
-from jaxreg.sources.tiff import raw_photograph, unread_kind
+from jaxreg.sources.tiff import is_raw_photograph, unread_kind
 
 MAX_PIXELS = 89_478_485
 """Pillow's own limit for one image (a quarter gigabyte of RGB); more counts as a bomb."""
@@ -59,13 +59,15 @@ def decode_bytes(content: bytes, wait: Wait) -> Decoded:
     Raises:
         UnusableImage: unknown kind, broken file, a bomb, or a mode that is not read.
     """
+    _silence_pillow()
     kind = kind_of(content[:HEAD])
     if kind is None:
         raise UnusableImage(f"not a {READ}")
     if kind == "JPEG XL":
         raise UnusableImage(f"JPEG XL is not read; convert it to a {READ}")
+    if kind == RAW or (kind == "TIFF" and is_raw_photograph(content)):
+        raise UnusableImage("a camera's raw file, which is not read; convert it to JPEG")
     read = _heic if kind == "HEIC" else _with_pillow
-    _silence_pillow()
     try:
         return read(kind, content, wait)
     except UnusableImage:
@@ -135,10 +137,6 @@ def _with_pillow(kind: str, content: bytes, wait: Wait) -> Decoded:
         _take(kind, *_webp_size(content), content, wait)
     try:
         with pillow.open(io.BytesIO(content), formats=[kind]) as picture:
-            if kind == "TIFF" and raw_photograph(content, picture):
-                raise UnusableImage(
-                    "a camera's raw file, whose first picture is a preview; convert it to JPEG"
-                )
             if kind != "WEBP":
                 _take(kind, picture.width, picture.height, content, wait)
             return upright(picture)

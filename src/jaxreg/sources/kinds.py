@@ -11,6 +11,8 @@ HEAD = 64  # bytes that decide
 
 READ = "JPEG, PNG, WebP, AVIF, HEIC, BMP, GIF or TIFF"
 
+RAW = "camera raw"
+
 _MAGIC = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -22,6 +24,13 @@ _MAGIC = (
     (b"MM\x00+", "TIFF"),
     (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL"),
     (b"\xff\x0a", "JPEG XL"),
+    (b"FUJIFILMCCD-RAW", RAW),
+    (b"IIRO", RAW),  # of Olympus, as the next two
+    (b"IIRS", RAW),
+    (b"MMOR", RAW),
+    (b"IIU\x00", RAW),  # of Panasonic and Leica
+    (b"\x00MRM", RAW),  # of Minolta
+    (b"FOVb", RAW),  # of Sigma
 )
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # bytes of the headers that a BMP may have
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
@@ -36,6 +45,8 @@ def kind_of(head: bytes) -> str | None:
     if head[4:8] == b"ftyp":
         end = min(int.from_bytes(head[:4], "big"), HEAD)
         brands = {head[8:12], *(head[at : at + 4] for at in range(16, end, 4))}
+        if b"crx " in brands:  # of Canon
+            return RAW
         if brands & {b"avif", b"avis"}:
             return "AVIF"
         return "HEIC" if brands & _HEIC_BRANDS else None
