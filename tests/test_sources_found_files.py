@@ -182,3 +182,11 @@ def test_a_log_of_two_sessions_never_takes_one_image_for_two(tmp_path):
     examples = open_source(log)
     assert not any(Path(path).is_file() for path in examples.paths or ())
     assert "which another row names too" in examples.notes[0]
+
+
+@pytest.mark.parametrize("suffix", [".png", "png", ".PNG"])
+def test_a_suffix_is_added_where_a_name_lacks_it(tmp_path, suffix):
+    pictures(tmp_path, "7.png", "7.jpg", "8.png", "8.jpg")
+    table = csv(tmp_path, "image,y\n7,1\n8.png,2\n")
+    examples = open_source(table, SourceOptions(image_column="image", image_suffix=suffix))
+    assert names_of(examples, tmp_path) == ["7.png", "8.png"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from jaxreg.errors import InputError, nearest
-from jaxreg.sources.naming import is_image_name, listed, some
+from jaxreg.sources.naming import IMAGE_SUFFIXES, is_image_name, listed, some
 
 FOLDERS = 500  # folders beside the table that are searched
 COMPARED = 5000  # names among which the nearest one is looked for
@@ -46,7 +46,9 @@ def find_files(
     if not os.path.isdir(folder):  # Path's own raises for a name that is too long
         raise InputError(f"--image-root {root} is no folder", expected="the folder of the images")
     if suffix:
-        written = [n if not n or n.endswith(suffix) else n + suffix for n in written]
+        suffix = "." * (f".{suffix.lower()}" in IMAGE_SUFFIXES) + suffix  # jpg for .jpg
+        has = suffix.lower()
+        written = [n if not n or n.lower().endswith(has) else n + suffix for n in written]
     files = [folder / (name or "") for name in written]
     rows = Counter(name for name in written if name)
     missed = [name for name in rows if not os.path.isfile(os.path.join(folder, name))]
@@ -98,16 +100,15 @@ class _Places:
         return self._files[inside]
 
     def meant(self, name: str) -> list[str]:
-        """The files that have the most of a name: its ending first, then its last parts."""
+        """The files that have the most of a name: its ending and its case, then its last parts."""
         folder, _, last = _plain(name).rpartition("/")
         parts = [part for part in folder.split("/") if part]
         tails = ["/".join(parts[-count:]) for count in range(min(len(parts), 3), 0, -1)]
         inside = dict.fromkeys([folder or "/" * name.startswith("/"), *tails, ""])
-        for exact in (True, False):
+        for alike in (str, str.lower, _any):
             for place in inside:
                 found = self.files(place).get(_stem(last).lower(), [])
-                if exact:
-                    found = [path for path in found if os.path.basename(path) == last]
+                found = [path for path in found if alike(os.path.basename(path)) == alike(last)]
                 if len(found) > 1:
                     found = list({os.path.realpath(path): path for path in found}.values())
                 if found:
@@ -192,6 +193,10 @@ def _distinct(folders: Iterable[str]) -> list[str]:
     for folder in folders:
         first.setdefault(os.path.realpath(folder), folder)
     return list(first.values())
+
+
+def _any(_name: str) -> str:
+    return ""
 
 
 def _plain(name: str) -> str:

@@ -26,7 +26,7 @@ def recordings_in(folder: Path, is_recording: Callable[[Path], bool]) -> tuple[l
         else:
             outside += sum(map(is_image_name, files))
         folders[:] = [name for name in folders if not name.startswith(".")]
-    return sorted(found, key=lambda path: natural_key(str(path))), outside
+    return sorted(found, key=lambda path: (natural_key(str(path)), path)), outside
 
 
 def open_recordings(
