@@ -142,6 +142,9 @@ def test_two_columns_of_which_one_finds_files(tmp_path):
 def test_whole_numbers_that_repeat_name_no_files(tmp_path):
     pictures(tmp_path, "1.png", "2.png")
     assert "no column whose values all" in refusal(csv(tmp_path, "y,z\n1,0.5\n2,0.5\n1,0.5\n"))
+    text = refusal(csv(tmp_path, "y,z\n1,2\n2,1\n"))
+    assert "2 columns that may hold the images: y, z" in text
+    assert text.endswith("try: --image-column y")
 
 
 @pytest.mark.parametrize("content", [pa.binary(), pa.null()])

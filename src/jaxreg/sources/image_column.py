@@ -58,7 +58,7 @@ def find_image_column(table: Table, options: SourceOptions) -> tuple[str, str]:
     finding = finding or [n for n, one in sampled.items() if one.missing < len(one.files) / 2]
     if len(finding) == 1:
         return finding[0], f"the images of {table.path} are those of its column {finding[0]!r}"
-    if found:
+    if found := found or finding:
         what = f"{len(found)} columns that may hold the images: {listed(found)}"
     else:
         what = "no column whose values all are names of image files"
