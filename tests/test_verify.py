@@ -199,3 +199,21 @@ def test_a_run_whose_cache_was_above_it_looks_nowhere_else(pair: tuple[Path, Pat
     (pair[0].parents[2] / "features").mkdir()
     with pytest.raises(InputError, match=r"(?s)is not in .*--cache FOLDER"):
         directory.cache()
+
+
+def test_a_copied_run_takes_the_cache_with_its_features_not_one_of_another_project(
+    runs: Path, tmp_path: Path
+) -> None:
+    """The run stands where `../../cache` is a stranger's; its own cache was copied beside it."""
+    strange, own = tmp_path / "cache", tmp_path / "ckpts" / "cache"
+    (strange / "features" / "another").mkdir(parents=True)
+    (strange / "datasets").mkdir()
+    shutil.copytree(runs / "one", tmp_path / "ckpts" / "one")
+    directory = RunDirectory(tmp_path / "ckpts" / "one")
+    with pytest.raises(InputError, match=r"(?s)is not in .*--cache FOLDER"):
+        directory.cache()
+    assert jaxreg.load_run(directory.path).cache is None
+    shutil.copytree(runs.parent / "cache", own)
+    assert directory.cache() == own.resolve()
+    shutil.rmtree(own / "features")  # deleted, as it may be: `predict` computes them again there
+    assert directory.cache() == own.resolve()

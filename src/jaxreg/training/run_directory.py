@@ -75,19 +75,23 @@ class RunDirectory:
         return from_json(TrainConfig, self.read_config()["settings"])
 
     def cache(self) -> Path:
-        """The folder of datasets and features.
+        """The folder with the features of the run, or at least with its dataset.
 
-        config.json names it relative to the run. If it is not there, a folder of its name beside
+        config.json names it relative to the run. If neither is there, a folder of its name beside
         the run, or beside the folder of runs, is taken.
 
         Raises:
             InputError: there is none in any of these places.
         """
-        named = self.path / self.read_config()["cache"]
+        record = self.read_config()
+        named = self.path / record["cache"]
         above = self.path.resolve().parents[:2] if named.name not in ("", "..") else ()
-        for folder in (named, *(place / named.name for place in above)):
-            if any((folder / kind).is_dir() for kind in ("features", "datasets")):
-                return folder.resolve()
+        places = [named, *(place / named.name for place in above)]
+        features = Path("features", str(record["settings"]["feature_set"]))
+        for inside in (features, Path("datasets", f"{record['dataset']}.parquet")):
+            for folder in places:
+                if (folder / inside).exists():
+                    return folder.resolve()
         raise InputError(
             f"the cache of {self.path} is not in {os.path.normpath(named)}",
             expected=" or ".join(["it there", *(str(place / named.name) for place in above)]),
