@@ -72,6 +72,26 @@ def test_a_blend_is_offered_where_head_and_ridge_err_apart(good: Observed) -> No
     assert found.remedy == held_out.AS_BASELINE
 
 
+def test_the_better_ridge_has_no_relu_where_targets_lie_below_0(good: Observed) -> None:
+    head = 0.2 * np.random.default_rng(0).normal(size=len(good.y))
+    config = dataclasses.replace(good.config, output_activation="relu")
+    obs = dataclasses.replace(with_errors(good, head, 0.5 * head), config=config)
+    assert (good.y[good.train] < 0).any()
+    found = held_out.linear_is_better(obs)
+    assert found is not None
+    assert isinstance(found.remedy, dict)
+    assert found.remedy["output_activation"] == "linear"
+
+
+def test_a_constant_target_is_no_matter_for_a_ridge(good: Observed) -> None:
+    """The ridge and the median are perfect: the difference says nothing of the features."""
+    error = 0.01 * np.random.default_rng(0).normal(size=(len(good.y), 1))
+    y = np.full(good.y.shape, 0.1)
+    obs = dataclasses.replace(good, y=y, predictions=y + error, ridge=y)
+    assert held_out.linear_is_better(obs) is None
+    assert held_out.predictions_out_of_range(obs) is None
+
+
 def test_a_ridge_that_may_be_better_by_chance_is_not_found(good: Observed) -> None:
     head = 0.2 * np.random.default_rng(0).normal(size=len(good.y))
     apart = 0.92 * elsewhere(good, head)  # 8% below, and unrelated

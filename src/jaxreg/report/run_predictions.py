@@ -102,10 +102,15 @@ def _rounded(values: np.ndarray, types: Sequence[type[np.floating]]) -> np.ndarr
 
 
 def member_baselines(member: Member) -> dict[str, np.ndarray | None]:
-    """Predictions (rows, targets) of what one training is compared with: mean, median, ridge."""
-    y = member.experiment.y
+    """Predictions (rows, targets) of what one training is compared with: mean, median, ridge.
+
+    They are rounded as those of the run are.
+    """
+    y, types = member.experiment.y, _types(member.experiment)
     constants = constant_baselines(y[member.experiment.rows("train")], len(y))
-    return {**constants, "ridge": None if member.baseline is None else member.baseline.predictions}
+    ridge = None if member.baseline is None else member.baseline.predictions
+    each = {**constants, "ridge": ridge}
+    return {name: None if one is None else _rounded(one, types) for name, one in each.items()}
 
 
 def _combine(

@@ -156,7 +156,8 @@ CAUSES: tuple[Cause, ...] = (
         f"{label_signal.CHANCE:.0%} of {label_signal.SHUFFLES} shuffles reach the correlation, or "
         f"it is below {label_signal.RELATED:g} and the ridge's error above {label_signal.HELPS:g} "
         f"of the median's. Never where the ridge's error is below {label_signal.LITTLE:g} of the "
-        f"median's, nor where the head learns and its own lies {label_signal.MUCH:.0%} below it",
+        f"median's, nor where the head learns and its own lies {label_signal.MUCH:.0%} below it. "
+        "Never with so few rows that the best order of them may be chance",
         "the usual level of a test", "check that each image has its own target",
         label_signal.labels_unrelated, "linear", per_target=True,
     ),

@@ -43,6 +43,8 @@ def linear_is_better(obs: Observed) -> Evidence | None:
     if obs.config.head != "blend" and (mixed < MIXED * obs.ridge_mae or not for_all):
         # a blend has a share for each target
         remedy = {"head": "blend", "scale_features": True, "scale_target": True}
+    if obs.bounded:  # the ridge that was measured has no such bound
+        remedy = remedy | {"output_activation": "linear"}
     numbers = {"ridge": obs.ridge_mae, "head": obs.mae, "gain": gain, "gain_error": error}
     return Evidence(sentence, remedy, numbers)
 
