@@ -206,3 +206,15 @@ def test_every_source_of_numbers_records_its_files(tmp_path: Path) -> None:
     assert [file.has_changed for file in stamps] == [True, True, False, False]
     shutil.rmtree(tub)
     assert [file.has_changed for file in stamps] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("name", ["annotations.json", "labels.jsonl", "a.XML", "y.npy"])
+def test_a_file_that_may_hold_numbers_and_is_not_read_is_named(tmp_path: Path, name: str) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    assert open_source(tmp_path).notes == ()
+    (tmp_path / name).write_text("{}")
+    _, note = open_source(tmp_path).notes
+    suffix = Path(name).suffix
+    assert note.startswith(f"{tmp_path / name} may hold numbers of the images, but jaxreg reads no")
+    assert suffix in note
+    assert ".csv" in note

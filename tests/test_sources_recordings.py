@@ -231,3 +231,16 @@ def test_driving_log_of_one_camera(log):
 def test_driving_logs_that_cannot_be_used(log, text, options, message):
     log.write_text(text)
     assert message in refusal(log, **options)
+
+
+def test_the_images_of_a_recording_alone_name_the_recording(tmp_path: Path) -> None:
+    tub, drive = tmp_path / "tub", tmp_path / "drive"
+    make_tub(tub, [record(0)])
+    (drive / "IMG").mkdir(parents=True)
+    (drive / "driving_log.csv").write_text("IMG/c.jpg,IMG/c.jpg,IMG/c.jpg,0.1,0.2,0,30\n")
+    for folder in (tub / "images", drive / "IMG"):
+        folder.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(folder / "c.jpg")
+        [note] = open_source(folder).notes
+        above = folder.parent.resolve()
+        assert note == f"{above} is a recording; its numbers are used by: jaxreg extract {above}"

@@ -112,7 +112,12 @@ def _open_folder(folder: Path, location: str, options: SourceOptions) -> Example
         note = f"{outside} images outside of the recordings are not read"
         return replace(examples, notes=(*examples.notes, *([note] if outside else [])))
     tables = sorted(path for path in folder.iterdir() if _is_table(path))
-    return open_directory(folder, location, options, tables)
+    examples = open_directory(folder, location, options, tables)
+    above = folder.resolve().parent
+    if not _is_recording(above):
+        return examples
+    note = f"{above} is a recording; its numbers are used by: jaxreg extract {above}"
+    return replace(examples, notes=(*examples.notes, note))
 
 
 def _is_table(path: Path) -> bool:

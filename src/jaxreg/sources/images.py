@@ -15,6 +15,9 @@ from jaxreg.sources.examples import Examples
 from jaxreg.sources.kinds import is_image
 from jaxreg.sources.naming import IMAGE_SUFFIXES, listed, natural_key
 
+UNREAD = (".json", ".jsonl", ".xml", ".npy", ".mat", ".feather")
+"""Suffixes of files that often hold the numbers of images, and that jaxreg does not read."""
+
 
 def open_directory(
     folder: Path, location: str, options: SourceOptions, tables: Sequence[Path] = ()
@@ -23,7 +26,7 @@ def open_directory(
 
     They are in natural order of the paths, so `frame_2` comes before `frame_10`.
     Hidden files and folders are left out, and so are the `._*` files of macOS. A note names the
-    `tables` beside the images.
+    `tables` beside the images, and a file that may hold numbers but is not read.
 
     Raises:
         InputError: there is no image file, or an option is for a table.
@@ -51,6 +54,11 @@ def open_directory(
         f"{path} is a table beside the images; its numbers are used by: jaxreg extract {path}"
         for path in tables[:3]
     ]
+    if unread := sorted(path for path in passed_over if path.suffix.lower() in UNREAD):
+        notes.append(
+            f"{unread[0]} may hold numbers of the images, but jaxreg reads no {unread[0].suffix}; "
+            "to use them, write a .csv table of image names and numbers"
+        )
     examples = _examples("directory", images, folder, location, options)
     return replace(examples, notes=tuple(notes))
 
