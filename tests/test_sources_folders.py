@@ -188,7 +188,15 @@ def test_labels_that_changed_since_are_a_note_with_the_command(planted: Path) ->
     [note] = notes()
     assert note.startswith(f"{table} has changed, and this dataset has the numbers from before")
     assert f"jaxreg extract {table} --name planted" in note
+    other = table.with_name("more.csv")
+    other.write_text("image,y\n")
+    edit_dataset(planted, files=(SourceFile.of(table), SourceFile.of(other)), opened=str(table))
+    table.write_text("")
+    other.write_text("")
+    [note] = notes()
+    assert note.startswith(f"{table}, {other} have changed, and this dataset")
     table.unlink()
+    other.unlink()
     assert notes() == []
 
 

@@ -20,6 +20,7 @@ from jaxreg.config_io import command_line, from_json, to_json
 from jaxreg.errors import InputError, nearest
 from jaxreg.extract_config import ExtractConfig, SourceOptions
 from jaxreg.sources.examples import WRITTEN, Examples, is_reserved
+from jaxreg.sources.naming import listed
 from jaxreg.sources.source_file import SourceFile
 
 _PLAIN = ("name", "source", "feature_set", "sequential", "opened", "failed_sha256")
@@ -96,12 +97,14 @@ class Dataset:
 
     @property
     def stale(self) -> list[str]:
-        """A sentence for each file of the source that has changed since, with the command."""
+        """A sentence on the files of the source that have changed since, with the command."""
+        changed = [file.path for file in self.files if file.has_changed]
+        if not changed:
+            return []
+        what = f"{listed(changed, 3)} {'has' if len(changed) == 1 else 'have'} changed"
         return [
-            f"{file.path} has changed, and this dataset has the numbers from before. To use the "
-            f"new ones: {self.extract_command()}"
-            for file in self.files
-            if file.has_changed
+            f"{what}, and this dataset has the numbers from before. To use the new ones: "
+            f"{self.extract_command()}"
         ]
 
     def rows(self, keep: np.ndarray) -> "Dataset":

@@ -218,9 +218,15 @@ class ExtractionJob:
 
 
 def default_name(examples: Examples) -> str:
-    """`road` for road:5000, the folder's or file's own name for the rest."""
+    """`road` for road:5000, the folder's or file's own name for the rest.
+
+    For a glob such as `photos/*.jpg` it is the folder's name.
+    """
     location = str(examples.description.get("location", examples.description["kind"]))
     path = Path(location)
     if path.name == "driving_log.csv":
         path = path.resolve().parent
-    return safe_name(path.resolve().name if path.is_dir() else path.stem.split(":")[0])
+    if path.is_dir() or not path.stem.strip("*"):
+        path = path.resolve()
+        return safe_name(path.name if path.is_dir() else path.parent.name)
+    return safe_name(path.stem.split(":")[0])

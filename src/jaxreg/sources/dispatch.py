@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,14 +14,15 @@ from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.csvfile import CsvFile
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.excel import open_excel_table
-from jaxreg.sources.images import open_directory, open_glob, open_image
+from jaxreg.sources.images import find_in_folder, find_matches, open_image
 from jaxreg.sources.kinds import is_image
 from jaxreg.sources.mnist import open_mnist
-from jaxreg.sources.naming import neighbour
+from jaxreg.sources.naming import IMAGE_SUFFIXES, listed, natural_key, neighbour
 from jaxreg.sources.npz import open_npz
+from jaxreg.sources.parquet_shards import open_parquet_shards, open_parquet_table
 from jaxreg.sources.recordings import open_recordings, recordings_in
 from jaxreg.sources.source_file import SourceFile
-from jaxreg.sources.tables import open_csv_table, open_parquet_table
+from jaxreg.sources.tables import open_csv_table
 from jaxreg.sources.tub import is_tub, open_tub, tub_files
 from jaxreg.sources.udacity import LOG, is_driving_log, open_driving_log
 
@@ -29,7 +31,8 @@ SPREADSHEETS = (".xls", ".xlsm", ".xlsb", ".ods", ".fods", ".numbers")  # that a
 
 KINDS = (
     "road[:N], mnist, a .csv, .tsv, .xlsx or .parquet table, a .npz, a DonkeyCar tub, a Udacity "
-    "driving_log.csv, a folder of tubs or logs, a folder of images, a glob, one image"
+    "driving_log.csv, a folder of tubs or logs, a folder or glob of images or of "
+    ".parquet files, one image"
 )
 
 NO_OPTIONS = SourceOptions()
@@ -82,7 +85,7 @@ def _open_path(location: str, options: SourceOptions, ranged: bool) -> Examples:
     if location and path.exists():
         return _open_file(path, location, options, ranged)
     if glob.has_magic(location):
-        return open_glob(str(path), location, options)
+        return _open_matches(str(path), location, options)
     head, colon, count = location.partition(":")
     if kind := nearest(head, ("road", "mnist")):
         meant = kind + colon + count if kind == "road" else kind
@@ -111,13 +114,68 @@ def _open_folder(folder: Path, location: str, options: SourceOptions) -> Example
         )
         note = f"{outside} images outside of the recordings are not read"
         return replace(examples, notes=(*examples.notes, *([note] if outside else [])))
-    tables = sorted(path for path in folder.iterdir() if _is_table(path))
-    examples = open_directory(folder, location, options, tables)
-    above = folder.resolve().parent
-    if not _is_recording(above):
-        return examples
-    note = f"{above} is a recording; its numbers are used by: jaxreg extract {above}"
-    return replace(examples, notes=(*examples.notes, note))
+    found = find_in_folder(folder)
+    beside = [path for path in folder.iterdir() if _is_table(path) and not path.is_dir()]
+    tables = sorted(beside, key=lambda path: natural_key(path.name))
+    below = tables or sorted(path for path in found.others if _is_table(path))
+    remedy = f"name the file itself: {_named(below)[0][1]}" if below else ""
+    if found.images:
+        examples = found.open("directory", location, options, remedy)
+        notes = [
+            f"{what} beside the images; the numbers are used by: jaxreg extract {shlex.quote(how)}"
+            for what, how in _named(tables)
+        ]
+        if _is_recording(above := folder.resolve().parent):
+            notes.append(f"{above} is a recording; its numbers are used by: jaxreg extract {above}")
+        return replace(examples, notes=(*examples.notes, *notes))
+    if tables and all(path.suffix.lower() == ".parquet" for path in tables):
+        return _open_shards(tables, "*.parquet", location, options)
+    raise InputError(
+        f"{folder} holds no image file",
+        expected=f"files that end in {listed(IMAGE_SUFFIXES)}",
+        remedy=remedy,
+    )
+
+
+def _named(tables: Sequence[Path]) -> list[tuple[str, str]]:
+    """At most three tables in words, and the source that each is."""
+    shards = [path for path in tables if path.suffix.lower() == ".parquet"]
+    if len(shards) > 1 and len({path.parent for path in shards}) == 1:
+        source = str(shards[0].parent / "*.parquet")
+        one = [(f"{source} are {len(shards)} tables", source)]
+    else:
+        one, shards = [], []
+    others = [path for path in tables if path not in shards]
+    return one + [(f"{path} is a table", str(path)) for path in others[:3]]
+
+
+def _open_matches(pattern: str, location: str, options: SourceOptions) -> Examples:
+    """The images that match a glob or, where there are none, the Parquet files as one table."""
+    found = find_matches(pattern)
+    tables = sorted(filter(_is_table, found.others), key=lambda path: natural_key(str(path)))
+    if found.images:
+        return found.open("glob", location, options)
+    if not tables:
+        kind = "table" if Path(pattern).suffix.lower() in TABLES else "image file"
+        raise InputError(
+            f"no {kind} matches {pattern!r}", expected=f"files that end in {listed(IMAGE_SUFFIXES)}"
+        )
+    other = [path for path in tables if path.suffix.lower() != ".parquet"]
+    if other:
+        several = ", or a file with the rows of all" if len(tables) > 1 else ""
+        raise InputError(
+            f"{location!r} is no glob of images; it matches {listed(map(str, tables), 3)}",
+            expected="images, or the .parquet files of one table",
+            remedy=f"name the file itself: {other[0]}{several}",
+        )
+    name = Path(pattern).with_suffix(".parquet").name
+    return _open_shards(tables, name, location, options)
+
+
+def _open_shards(
+    tables: Sequence[Path], name: str, location: str, options: SourceOptions
+) -> Examples:
+    return _with_files(tables, lambda: open_parquet_shards(tables, name, location, options))
 
 
 def _is_table(path: Path) -> bool:
@@ -138,7 +196,7 @@ def _open_recording(folder: Path, location: str, options: SourceOptions) -> Exam
 
 def _with_files(paths: Sequence[Path], open_them: Callable[[], Examples]) -> Examples:
     """The examples, with the state of their files before they were opened."""
-    files = tuple(map(SourceFile.of, paths))
+    files = SourceFile.of_all(paths)
     return replace(open_them(), files=files)
 
 

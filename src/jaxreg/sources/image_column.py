@@ -1,6 +1,7 @@
 """Which column of a table holds the images: by its values, or by the files that they name."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from jaxreg.sources.as_written import Columns, pc
 from jaxreg.sources.columns import missing
 from jaxreg.sources.found_files import Found, find_files
 from jaxreg.sources.naming import is_image_name, listed, one_column, some
+from jaxreg.sources.parquet import ShardedColumn
 
 LOOKED_AT = 300  # the first values of a column decide whether it holds images
 
@@ -19,10 +21,12 @@ LOOKED_AT = 300  # the first values of a column decide whether it holds images
 class Table:
     """A table that is read, but for the encoded images."""
 
-    path: Path
+    path: Path  # the file; of several, what they are called in their folder
     read: Columns
-    encoded: tuple[str, ...] = ()  # columns of encoded images, not read yet
+    encoded: Mapping[str, ShardedColumn] = field(default_factory=dict)  # encoded images
     dropped: tuple[str, ...] = ()  # columns that are neither
+    parts: Mapping[str, int] = field(default_factory=dict)  # files, if several → their rows
+    notes: tuple[str, ...] = ()
 
     @property
     def scalars(self) -> pa.Table:

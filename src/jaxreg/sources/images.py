@@ -1,86 +1,73 @@
-"""Images without numbers: a directory, a glob, one file. For prediction."""
+"""The files in a folder or of a glob, and images without numbers, for prediction."""
 
 import glob
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jaxreg.errors import InputError
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.columns import no_columns
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.kinds import is_image
-from jaxreg.sources.naming import IMAGE_SUFFIXES, listed, natural_key
+from jaxreg.sources.naming import listed, natural_key
+
 
 UNREAD = (".json", ".jsonl", ".xml", ".npy", ".mat", ".feather")
 """Suffixes of files that often hold the numbers of images, and that jaxreg does not read."""
 
 
-def open_directory(
-    folder: Path, location: str, options: SourceOptions, tables: Sequence[Path] = ()
-) -> Examples:
-    """Every image file below `folder`; its path in it is its id.
+@dataclass(frozen=True)
+class Found:
+    """The files in a folder, or those that match a pattern."""
 
-    They are in natural order of the paths, so `frame_2` comes before `frame_10`.
-    Hidden files and folders are left out, and so are the `._*` files of macOS. A note names the
-    `tables` beside the images, and a file that may hold numbers but is not read.
+    root: Path  # ids are paths below it
+    images: list[Path]
+    others: list[Path]
+    links: list[str]  # folders that are links; they are passed over
 
-    Raises:
-        InputError: there is no image file, or an option is for a table.
-    """
-    named = f"name the file itself: {tables[0]}" if tables else ""
-    options.refuse_all_but("images without a table", remedy=named)
+    def open(self, kind: str, location: str, options: SourceOptions, remedy: str = "") -> Examples:
+        """The images in natural order of their ids, with notes on all that is passed over.
+
+        Raises:
+            InputError: an option is for a table; `remedy` names one.
+        """
+        options.refuse_all_but("images without a table", remedy=remedy)
+        examples = _examples(kind, self.images, self.root, location, options)
+        return replace(examples, notes=(*_said(self.others), *self._on_links(), *self._on_unread()))
+
+    def _on_links(self) -> list[str]:
+        if not self.links:
+            return []
+        return [f"passed over {len(self.links)} linked folders: {listed(sorted(self.links))}"]
+
+    def _on_unread(self) -> list[str]:
+        unread = sorted(path for path in self.others if path.suffix.lower() in UNREAD)
+        return [
+            f"{path} may hold numbers of the images, but jaxreg reads no {path.suffix}; "
+            "to use them, write a .csv table of image names and numbers"
+            for path in unread[:1]
+        ]
+
+
+def find_in_folder(folder: Path) -> Found:
+    """Every file below `folder`. Hidden files and folders and macOS's `._*` files are left out."""
     files: list[Path] = []
     linked: list[str] = []  # os.walk does not follow them
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]  # os.walk reads it
         linked += [name for name in folders if Path(root, name).is_symlink()]
         files += [Path(root, name) for name in names]
-    images, passed_over = _sorted_out(files)
-    if not images:
-        raise InputError(
-            f"{folder} holds no image file",
-            expected=f"files that end in {listed(IMAGE_SUFFIXES)}",
-            remedy=named,
-        )
-    links = [name for name in linked if not name.startswith(".")]
-    notes = [*_said(passed_over)]
-    if links:
-        notes.append(f"passed over {len(links)} linked folders: {listed(sorted(links))}")
-    notes += [
-        f"{path} is a table beside the images; its numbers are used by: jaxreg extract {path}"
-        for path in tables[:3]
-    ]
-    if unread := sorted(path for path in passed_over if path.suffix.lower() in UNREAD):
-        notes.append(
-            f"{unread[0]} may hold numbers of the images, but jaxreg reads no {unread[0].suffix}; "
-            "to use them, write a .csv table of image names and numbers"
-        )
-    examples = _examples("directory", images, folder, location, options)
-    return replace(examples, notes=tuple(notes))
+    return Found(folder, *_sorted_out(files), linked)
 
 
-def open_glob(pattern: str, location: str, options: SourceOptions) -> Examples:
-    """The image files that match; ids are paths below the pattern's part before any wildcard.
-
-    They are in natural order of the ids.
-
-    Raises:
-        InputError: no image file matches.
-    """
+def find_matches(pattern: str) -> Found:
+    """The files that match; ids are paths below the pattern's part before any wildcard."""
     found = [path for path in map(Path, glob.iglob(pattern, recursive=True)) if not path.is_dir()]
-    images, passed_over = _sorted_out(found)
-    if not images:
-        raise InputError(
-            f"no image file matches {pattern!r}",
-            expected=f"files that end in {listed(IMAGE_SUFFIXES)}",
-        )
     fixed = itertools.takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts[:-1])
-    examples = _examples("glob", images, Path(*fixed), location, options)
-    return replace(examples, notes=_said(passed_over))
+    return Found(Path(*fixed), *_sorted_out(found), [])
 
 
 def open_image(file: Path, location: str, options: SourceOptions) -> Examples:

@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
@@ -15,6 +16,7 @@ from jaxreg.errors import InputError
 
 BLOCK_ROWS = 64  # rows read at once
 BUFFER = 2**20  # bytes read at once, for each column
+KEPT_OPEN = 4  # files; a system allows some hundred
 KEPT_BLOCKS = 8  # in memory; reading threads are never so many blocks apart
 
 
@@ -112,21 +114,7 @@ class EncodedColumn:
         return [cell and cell["path"] for cell in cells]
 
     def _read(self, group: int) -> Iterator[pa.Array]:
-        """The blocks of a row group, one after another."""
-        left = self._file.metadata.row_group(group).num_rows
-        try:
-            for batch in self._file.iter_batches(
-                BLOCK_ROWS, row_groups=[group], columns=[self._leaf], use_threads=False
-            ):
-                if len(batch) != min(BLOCK_ROWS, left):  # a row would get another row's image
-                    raise damaged(self._path, f"{len(batch)} rows where {left} are left")
-                left -= len(batch)
-                column = batch.column(0)
-                yield column.flatten()[0] if self._nested else column
-            if left:  # the file has shrunk
-                raise damaged(self._path, f"{left} rows are missing")
-        except (pa.ArrowException, OSError) as error:
-            raise damaged(self._path, error) from error
+        return _blocks(self._file, self._path, group, self._leaf, self._nested)
 
     def _block(self, group: int, block: int) -> pa.Array:
         key = (group, block)
@@ -143,11 +131,107 @@ class EncodedColumn:
         return self._blocks[key]
 
 
+def _blocks(
+    file: pq.ParquetFile, path: Path, group: int, leaf: str, nested: bool
+) -> Iterator[pa.Array]:
+    """The blocks of a row group, one after another.
+
+    It knows nothing of the column that keeps it: the two would be a circle, and the file of a
+    column that nobody needs would stay open.
+    """
+    left = file.metadata.row_group(group).num_rows
+    try:
+        for batch in file.iter_batches(
+            BLOCK_ROWS, row_groups=[group], columns=[leaf], use_threads=False
+        ):
+            if len(batch) != min(BLOCK_ROWS, left):  # a row would get another row's image
+                raise damaged(path, f"{len(batch)} rows where {left} are left")
+            left -= len(batch)
+            column = batch.column(0)
+            yield column.flatten()[0] if nested else column
+        if left:  # the file has shrunk
+            raise damaged(path, f"{left} rows are missing")
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(path, error) from error
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file, of which all but the encoded images is read."""
+
+    path: Path
+    state: tuple[int, int]  # its size and the time of its last change
+    schema: pa.Schema
+    rows: int
+    scalars: pa.Table
+
+    @classmethod
+    def read(cls, path: Path) -> "Shard":
+        """Raises InputError for a file that is damaged."""
+        state = _state(path)
+        file = open_parquet(path)
+        others = [field.name for field in file.schema_arrow if not is_encoded(field.type)]
+        try:
+            scalars = file.read(columns=others)
+        except (pa.ArrowException, OSError) as error:
+            raise damaged(path, error) from error
+        return cls(path, state, file.schema_arrow, scalars.num_rows, scalars)
+
+    def images(self, column: str) -> EncodedColumn:
+        """A column of images. Raises InputError if the file has changed since it was read."""
+        images = EncodedColumn(self.path, column)
+        if _state(self.path) != self.state:  # a row would get another row's image
+            raise InputError(f"{self.path} has changed while it was read", remedy="extract again")
+        return images
+
+
+def _state(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+class ShardedColumn:
+    """A column of images over all shards, as `EncodedColumn`; few files are open at a time."""
+
+    def __init__(self, shards: Sequence[Shard], column: str) -> None:
+        self._shards, self._column = shards, column
+        self._starts = np.cumsum([0, *(shard.rows for shard in shards)])
+        self._lock = threading.Lock()
+        self._open: OrderedDict[int, EncodedColumn] = OrderedDict()
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def names(self) -> list[str | None] | None:
+        """(n,) paths as written, as `EncodedColumn.names`."""
+        every = [self._images(number).names for number in range(len(self._shards))]
+        return None if every[0] is None else [name for names in every for name in names or []]
+
+    def null(self) -> list[bool]:
+        """(n,) whether a row has no bytes, as `EncodedColumn.null`."""
+        numbers = range(len(self._shards))
+        return [null for number in numbers for null in self._images(number).null()]
+
+    def image(self, row: int) -> bytes:
+        """The image of a row of the whole table, as `EncodedColumn.image`."""
+        number = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return self._images(number).image(row - int(self._starts[number]))
+
+    def _images(self, number: int) -> EncodedColumn:
+        with self._lock:
+            if number not in self._open:
+                self._open[number] = self._shards[number].images(self._column)
+                if len(self._open) > KEPT_OPEN:
+                    self._open.popitem(last=False)
+            self._open.move_to_end(number)
+            return self._open[number]
+
+
 class EncodedImages(Sequence[bytes | Path]):
     """The images of some rows of a column."""
 
     def __init__(
-        self, column: EncodedColumn, files: Mapping[int, Path], rows: Sequence[int]
+        self, column: ShardedColumn, files: Mapping[int, Path], rows: Sequence[int]
     ) -> None:
         self._column, self._files, self._rows = column, files, rows
 

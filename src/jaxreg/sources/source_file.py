@@ -4,7 +4,9 @@ Imports nothing but the standard library, since `train` asks it of every dataset
 """
 
 import hashlib
+import itertools
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -12,7 +14,7 @@ from typing import Self
 from jaxreg.common.files import open_regular
 
 HASHED = 2**28
-"""Bytes: a larger file, which holds images too, is known by its size and time alone."""
+"""Bytes: files with more in all, which hold images too, are known by size and time alone."""
 
 
 @dataclass(frozen=True)
@@ -22,16 +24,23 @@ class SourceFile:
     path: str  # absolute
     size: int  # bytes
     mtime_ns: int  # of the last change
-    sha256: str | None  # of the bytes; None for a large file
+    sha256: str | None  # of the bytes; None for large files
 
     @classmethod
     def of(cls, path: Path) -> Self:
         """The state now. Raises OSError if the file cannot be read or is no regular file."""
-        files = _files(path)
-        stats = [file.stat() for file in files]
-        size = sum(stat.st_size for stat in stats)
-        time = max((stat.st_mtime_ns for stat in stats), default=0)
-        return cls(os.path.abspath(path), size, time, _sha256(files) if size <= HASHED else None)
+        return cls.of_all([path])[0]
+
+    @classmethod
+    def of_all(cls, paths: Sequence[Path]) -> tuple[Self, ...]:
+        """The states of the files of one source, as `of`."""
+        files = [_files(path) for path in paths]
+        stats = [[file.stat() for file in record] for record in files]
+        sizes = [sum(stat.st_size for stat in record) for record in stats]
+        times = [max((stat.st_mtime_ns for stat in record), default=0) for record in stats]
+        hashes = [_sha256(record) if sum(sizes) <= HASHED else None for record in files]
+        names = map(os.path.abspath, paths)
+        return tuple(itertools.starmap(cls, zip(names, sizes, times, hashes, strict=True)))
 
     @property
     def has_changed(self) -> bool:

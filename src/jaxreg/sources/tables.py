@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from jaxreg.errors import InputError
 from jaxreg.extract_config import SourceOptions
-from jaxreg.sources.as_written import Columns
 from jaxreg.sources.columns import (
     bookkeeping,
     missing,
@@ -24,7 +22,7 @@ from jaxreg.sources.examples import Examples, Image, is_reserved
 from jaxreg.sources.found_files import find_files
 from jaxreg.sources.image_column import Table, find_image_column
 from jaxreg.sources.naming import one_column, row_id, unique
-from jaxreg.sources.parquet import EncodedColumn, EncodedImages, damaged, is_encoded, open_parquet
+from jaxreg.sources.parquet import EncodedImages
 
 ROLES = ("image_column", "id_column", "group_column", "order_column")
 
@@ -48,23 +46,6 @@ def open_csv_table(file: CsvFile, location: str, options: SourceOptions) -> Exam
     """
     read = file.table(file.header())
     return table_examples(Table(file.path, scalar_columns(read)[0]), location, options)
-
-
-def open_parquet_table(path: Path, location: str, options: SourceOptions) -> Examples:
-    """A Parquet table; paths in it are relative to its folder.
-
-    Raises:
-        InputError: as `open_csv_table`, or the file is damaged.
-    """
-    file = open_parquet(path)
-    encoded = tuple(field.name for field in file.schema_arrow if is_encoded(field.type))
-    others = [name for name in file.schema_arrow.names if name not in encoded]
-    try:
-        table = file.read(columns=others)
-    except (pa.ArrowException, OSError) as error:
-        raise damaged(path, error) from error
-    read, dropped = scalar_columns(Columns(table))
-    return table_examples(Table(path, read, encoded, tuple(dropped)), location, options)
 
 
 def table_examples(table: Table, location: str, options: SourceOptions) -> Examples:
@@ -131,6 +112,7 @@ def table_examples(table: Table, location: str, options: SourceOptions) -> Examp
         unusable=unusable,
         written=written,
         notes=(
+            *table.notes,
             *filter(None, [chosen, images.note, in_order]),
             *table.read.notes,
             *table.read.notes_on_names((*serving, image_column)),
@@ -152,9 +134,9 @@ def _usable(
 
 def _encoded(table: Table, column: str, options: SourceOptions) -> _Images:
     """Bytes; where there are none and a path is beside them, that file."""
-    images = EncodedColumn(table.path, column)
+    images = table.encoded[column]
     null = images.null()
-    names = images.names or [None] * len(images)
+    names = images.names() or [None] * len(images)
     outside = [name if no_bytes else None for name, no_bytes in zip(names, null, strict=True)]
     if not any(outside):
         options.refuse_all_but("encoded images", *ROLES)
@@ -191,7 +173,7 @@ def _ids(
     """One id a row, and the column they come from (None: paths or row numbers)."""
     chosen = _chosen(table, asked, "--id-column", table.read.names)
     if chosen is not None:
-        ids, flaw = _as_ids(chosen)
+        ids, flaw = _as_ids(table, chosen)
         if flaw:
             raise InputError(
                 f"--id-column {asked} of {table.path} {flaw}",
@@ -199,23 +181,36 @@ def _ids(
             )
         return ids, asked
     if "id" in table.scalars.column_names:
-        ids, flaw = _as_ids(table.read.names("id"))
+        ids, flaw = _as_ids(table, table.read.names("id"))
         if not flaw:
             return ids, "id"
     return unique([name or row_id(row) for row, name in enumerate(written)]), None
 
 
-def _as_ids(column: pa.ChunkedArray) -> tuple[list[str], str | None]:
+def _as_ids(table: Table, column: pa.ChunkedArray) -> tuple[list[str], str | None]:
     """The values as text, and the reason why they cannot be ids, if there is one."""
     absent = missing(column)
     if any(absent):
-        return [], f"has no value in row {absent.index(True)} (from 0)"
+        return [], f"has no value in {_at(table, absent.index(True))}"
     ids = column.to_pylist()
     rows: dict[str, int] = {}
     for row, name in enumerate(ids):
         if rows.setdefault(name, row) != row:
-            return [], f"holds {name!r} in rows {rows[name]} and {row} (from 0)"
+            return [], f"holds {name!r} in {_at(table, rows[name], row)}"
     return ids, None
+
+
+def _at(table: Table, *rows: int) -> str:
+    """The rows in words; with several files, the row in its file."""
+    if len(table.parts) < 2:
+        return f"row{'s' * (len(rows) > 1)} {' and '.join(map(str, rows))} (from 0)"
+    starts = np.cumsum([0, *table.parts.values()])
+    parts = [int(np.searchsorted(starts, row, side="right")) - 1 for row in rows]
+    where = [
+        f"row {row - starts[part]} of {list(table.parts)[part]}"
+        for row, part in zip(rows, parts, strict=True)
+    ]
+    return f"{' and '.join(where)} (from 0)"
 
 
 def _chosen(
