@@ -179,7 +179,7 @@ def test_labels_that_changed_since_are_a_note_with_the_command(planted: Path) ->
 
     def notes() -> list[str]:
         summary = run_quick(planted, run="one", head="ridge", overwrite=True).summary
-        return [note for note in summary["notes"] if "has changed" in note]
+        return [note for note in summary["notes"] if " changed, and" in note]
 
     assert notes() == []
     os.utime(table, (0, 0))  # copied: another time, the same bytes
