@@ -14,7 +14,6 @@ from jaxreg.sources.examples import Examples
 from jaxreg.sources.kinds import is_image
 from jaxreg.sources.naming import listed, natural_key
 
-
 UNREAD = (".json", ".jsonl", ".xml", ".npy", ".mat", ".feather")
 """Suffixes of files that often hold the numbers of images, and that jaxreg does not read."""
 
