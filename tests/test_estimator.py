@@ -100,3 +100,20 @@ def test_bad_settings_and_dead_trainings_say_so() -> None:
         HeadRegressor(dropout=1).fit(X, Y)
     with pytest.raises(FloatingPointError, match="not finite at epoch 1"):
         clone(SMALL).set_params(learning_rate=1e38).fit(X, Y)
+
+
+@pytest.mark.parametrize("settings", [{}, {"head": "blend"}, {"components": 6}])
+def test_an_offset_of_x_changes_nothing(settings: dict) -> None:
+    rows = np.random.default_rng(0).normal(size=(150, 6))
+    y = rows[:, 0] - 0.5 * rows[:, 1]
+    model = clone(SMALL).set_params(**settings)
+    base = clone(model).fit(rows[:100], y[:100]).score(rows[100:], y[100:])
+    assert base > 0.9
+    for far in (1e3, -1e6, 1e6 * np.arange(6)):  # std, for all columns or one for each
+        moved = rows + far
+        found = clone(model).fit(moved[:100], y[:100])
+        assert found.score(moved[100:], y[100:]) == pytest.approx(base, abs=1e-3)
+        first = StandardScaler().fit(moved[:100])  # as scikit-learn scales them
+        theirs = clone(model).fit(first.transform(moved[:100]), y[:100])
+        score = theirs.score(first.transform(moved[100:]), y[100:])
+        assert score == pytest.approx(base, abs=0.02)  # another std for each column

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn.base import clone
+from sklearn.model_selection import train_test_split
 
 import jaxreg
 from jaxreg.cache.datasets import read_dataset
@@ -103,6 +104,26 @@ def test_targets_of_different_units_are_learned_together() -> None:
     each = [r2(y[200:, i], pred[:, i]) for i in range(3)]
     assert min(each) > 0.9
     assert max(each) - min(each) < 0.05
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_the_loss_of_several_targets_divides_each_by_its_std(scaled: bool) -> None:
+    y = np.stack([Y, X[:, 3] + 0.2 * X[:, 4]], axis=1)
+    model = clone(MODEL).set_params(scale_target=scaled, huber_delta=(0.7, 0.3), epochs=20)
+    base = clone(model).fit(X[:200], y[:200])
+    large = clone(model).set_params(huber_delta=(0.7, 300.0))
+    large.fit(X[:200], y[:200] * np.array([1.0, 1000.0]))
+    for name in ("loss", "val_loss", "val_mae"):
+        np.testing.assert_allclose(large.history_[name], base.history_[name], rtol=0.01)
+    # the validation loss of the best epoch, by hand
+    random = np.random.RandomState(0)
+    random.randint(2**31)  # the estimator draws the seed of its head first
+    rows, others = train_test_split(np.arange(200), test_size=0.2, random_state=random)
+    std = y[rows].std(axis=0)
+    error = np.abs(base.predict(X[others]) - y[others]) / std
+    delta = np.array([0.7, 0.3]) / std
+    huber = np.where(error <= delta, error**2 / 2, delta * error - delta**2 / 2).mean()
+    assert huber == pytest.approx(base.history_["val_loss"][base.best_epoch_ - 1], rel=1e-3)
 
 
 def test_the_history_is_in_the_unit_of_y() -> None:
@@ -237,7 +258,7 @@ def test_a_std_of_one_has_the_thresholds_of_the_original() -> None:
     given = HeadConfig(huber_delta=2.0, min_delta=0.0).with_thresholds([1e6])
     assert given.thresholds == (2.0, 0.0)
     several = HeadConfig(scale_target=False).with_thresholds([1.0, 3.0])
-    assert several.thresholds == ((0.5, 1.5), pytest.approx(3e-4 * 5))
+    assert several.thresholds == ((0.5, 1.5), 3e-4)
     with pytest.raises(ValueError, match="without numbers"):
         _ = HeadConfig().thresholds
 

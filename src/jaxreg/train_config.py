@@ -100,7 +100,7 @@ class HeadConfig:
         """The same with numbers for `huber_delta` and `min_delta`; with several targets, for each.
 
         What is given stays. The defaults fit the scale of the targets: DELTA std, and MIN_DELTA
-        times the loss of an error of a std. With several scaled targets that loss has no unit.
+        times the loss of an error of a std. With several targets that loss has no unit.
 
         Args:
             std: of each target, by the training rows; 0 for a constant one.
@@ -117,9 +117,7 @@ class HeadConfig:
             require(len(delta) == len(units), "huber_delta", shown, f"1 or {len(units)} numbers")
             delta = delta if len(units) > 1 else sum(delta)
         if least is None:
-            without_unit = len(units) > 1 and self.scale_target
-            squares = [1.0 if without_unit else unit**2 for unit in units]
-            least = _rounded(MIN_DELTA * sum(squares) / len(squares))
+            least = _rounded(MIN_DELTA * (units[0] ** 2 if len(units) == 1 else 1.0))
         return replace(self, huber_delta=delta, min_delta=least)
 
     @property

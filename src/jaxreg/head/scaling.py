@@ -100,6 +100,13 @@ def unscaled_targets(targets: int) -> TargetScaler:
     return TargetScaler(zeros, np.ones(targets, np.float32), zeros)
 
 
+def uncentred_targets(y: Float[np.ndarray, "rows targets"]) -> TargetScaler:
+    """The std of each target alone: targets that keep their mean get a common unit."""
+    scaler = target_scaler(y)
+    zeros = np.zeros_like(scaler.mean)
+    return scaler._replace(mean=zeros, rest=zeros)
+
+
 def scale_targets(
     scaler: TargetScaler, y: Float[np.ndarray, "rows targets"]
 ) -> Float[np.ndarray, "rows targets"]:

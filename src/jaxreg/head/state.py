@@ -171,9 +171,12 @@ def first_state(
 
     With `components` and nothing solved, x must be an array.
     """
-    target = scaling.unscaled_targets(y.shape[1])
     if config.scale_target:
         target = scaling.target_scaler(np.asarray(y))
+    elif y.shape[1] == 1:
+        target = scaling.unscaled_targets(1)
+    else:  # one loss of several targets needs a common unit
+        target = scaling.uncentred_targets(np.asarray(y))
     scaler = scaling.identity_scaler(features)
     if config.scale_features:
         scaler = scaling.feature_scaler(x) if solved is None else solved.eigen.scaler
