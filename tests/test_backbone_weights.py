@@ -14,7 +14,9 @@ import pytest
 from jaxreg.backbone.download import download_imagenet
 from jaxreg.backbone.registry import KerasFile
 from jaxreg.backbone.weights import IMAGENET, identify_weights, keras_weights_file, random_kernels
+from jaxreg.cache.recipe import Recipe
 from jaxreg.errors import InputError, UnavailableError
+from jaxreg.extraction.feature_set import find_weights
 
 
 def test_a_file_is_known_by_its_bytes(tmp_path):
@@ -189,3 +191,19 @@ def test_keras_still_publishes_what_we_say():
     assert file.url == inception_v3.WEIGHTS_PATH_NO_TOP
     assert f'"{file.name}"' in (source := inspect.getsource(inception_v3.InceptionV3))
     assert f'file_hash="{file.hash}"' in source
+
+
+def test_weights_are_found_behind_records_that_name_other_files(tmp_path: Path) -> None:
+    content = b"any bytes"
+    right = tmp_path / "mine.h5"
+    wrong = [tmp_path / "notes.txt", tmp_path / "empty.h5", tmp_path / ("x" * 300)]
+    right.write_bytes(content)
+    wrong[0].write_bytes(content)
+    wrong[1].touch()
+    recipe = Recipe(weights=hashlib.sha256(content).hexdigest(), weights_tag="mine")
+    found = find_weights(recipe, None, [*map(str, wrong), str(right)])
+    assert found.path == right
+    with pytest.raises(UnavailableError, match="are not to be found"):
+        find_weights(recipe, None, list(map(str, wrong)))
+    with pytest.raises(InputError, match="unknown suffix"):
+        find_weights(recipe, str(wrong[0]), [str(right)])

@@ -1,9 +1,9 @@
 """Choosing a feature set: from settings to a recipe and its weights."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -116,9 +116,14 @@ def find_weights(recipe: Recipe, asked: str | None, places: Sequence[str | None]
     if recipe.random_seed is not None:
         return WeightsSource(recipe.weights, recipe.weights_tag, None, recipe.random_seed)
     known = [*places, str(keras_weights_file(recipe.backbone))]
-    found = [place for place in known if place is not None and Path(place).is_file()]
+    found = [place for place in known if isinstance(place, str) and os.path.isfile(place)]
     for place in found if asked is None else [asked]:
-        weights = identify_weights(place, recipe.backbone)
+        try:
+            weights = identify_weights(place, recipe.backbone)
+        except InputError:
+            if asked is not None:
+                raise
+            continue  # a record names another kind of file; the weights may be in the next place
         if weights is not None and weights.identity == recipe.weights:
             return weights
     if asked is not None:
