@@ -5,15 +5,17 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import sklearn
 from sklearn.base import clone
 from sklearn.datasets import make_regression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 from jaxreg.errors import InputError
 from jaxreg.estimator import HeadRegressor
+from jaxreg.head.state import Data
 
 SMALL = HeadRegressor(hidden=(8,), epochs=60, learning_rate=0.03, random_state=0)
 X, Y = make_regression(120, 6, n_targets=2, noise=1.0, random_state=0)
@@ -117,3 +119,64 @@ def test_an_offset_of_x_changes_nothing(settings: dict) -> None:
         theirs = clone(model).fit(first.transform(moved[:100]), y[:100])
         score = theirs.score(first.transform(moved[100:]), y[100:])
         assert score == pytest.approx(base, abs=0.02)  # another std for each column
+
+
+def test_rows_of_a_group_never_both_train_and_validate(monkeypatch) -> None:
+    groups = np.repeat(np.arange(12), 10)
+    seen: list[tuple[set, set]] = []
+    of = Data.of
+
+    def watched(x, y, validation_x, validation_y):
+        place = {row.tobytes(): group for row, group in zip(np.float32(X), groups, strict=True)}
+        both = np.float32(x), np.float32(validation_x)
+        seen.append(tuple({place.get(row.tobytes()) for row in rows} for rows in both))
+        return of(x, y, validation_x, validation_y)
+
+    monkeypatch.setattr(Data, "of", watched)
+    model = clone(SMALL).set_params(scale_features=False)
+    model.fit(X, Y, groups=groups)
+    train, validation = seen[0]
+    assert None not in train | validation
+    assert not train & validation
+    assert len(validation) == 3  # GroupShuffleSplit rounds 0.2 of 12 groups up
+    with pytest.raises(InputError, match="groups has one value"):
+        model.fit(X, Y, groups=np.zeros(120))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.fit(X, Y, groups=groups[:-1])
+
+
+def test_a_search_routes_the_groups() -> None:
+    groups = np.repeat(np.arange(12), 10)
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = clone(SMALL).set_fit_request(groups=True)
+        splitter = GroupKFold(3).set_split_request(groups=True)
+        found = cross_val_score(model, X, Y[:, 0], cv=splitter, params={"groups": groups})
+    assert len(found) == 3
+
+
+def test_validation_rows_of_choice() -> None:
+    """Early stopping follows their loss, which far below delta is half the squared error."""
+    model = clone(SMALL).set_params(patience=1000, huber_delta=1e9)
+    model.fit(X[:80], Y[:80], X_val=X[80:], y_val=Y[80:])
+    std = Y[:80].std(axis=0)
+    error = (model.predict(X[80:]) - Y[80:]) / std
+    best = model.history_["val_loss"][model.best_epoch_ - 1]
+    assert best == pytest.approx(0.5 * np.mean(error**2), rel=1e-3)
+    for wrong in (
+        {"X_val": X[80:]},
+        {"y_val": Y[80:]},
+        {"X_val": X[80:], "y_val": Y[80:, 0]},
+        {"X_val": X[80:], "y_val": Y[80:], "groups": np.arange(80)},
+        {"X_val": X[80:, :3], "y_val": Y[80:]},
+        {"X_val": X[80:], "y_val": Y[81:]},
+    ):
+        with pytest.raises(ValueError, match=r"X_val|y_val|X has 3 features|reshape|inconsistent"):
+            clone(SMALL).fit(X[:80], Y[:80], **wrong)
+
+
+def test_text_is_no_target_and_one_number_is_one_layer() -> None:
+    for y in (Y[:, 0].astype(str), Y[:, 0].astype(str).astype(object), Y[:, 0].astype("S9")):
+        with pytest.raises(InputError, match="y holds text, as "):
+            clone(SMALL).fit(X, y)
+    one, other = (clone(SMALL).set_params(hidden=h).fit(X, Y) for h in (8, (8,)))
+    np.testing.assert_array_equal(one.predict(X), other.predict(X))

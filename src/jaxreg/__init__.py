@@ -8,16 +8,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jaxreg.api import extract_features, load_run, train_head
+    from jaxreg.api import extract_features, load_features, load_run, train_head
     from jaxreg.estimator import HeadRegressor
 
     __version__: str
 
-__all__ = ["HeadRegressor", "__version__", "extract_features", "load_run", "train_head"]
+__all__ = [
+    "HeadRegressor",
+    "__version__",
+    "extract_features",
+    "load_features",
+    "load_run",
+    "train_head",
+]
 
 _HOMES = {
     "HeadRegressor": "jaxreg.estimator",
     "extract_features": "jaxreg.api",
+    "load_features": "jaxreg.api",
     "load_run": "jaxreg.api",
     "train_head": "jaxreg.api",
 }

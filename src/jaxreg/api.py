@@ -12,13 +12,14 @@ from jaxreg.common.files import safe_name
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
 from jaxreg.extract_config import FEATURES_PRESETS, ExtractConfig, FeaturesPreset, SourceOptions
-from jaxreg.keywords import ExtractKeywords, TrainKeywords
+from jaxreg.keywords import ExtractKeywords, Names, TrainKeywords
 from jaxreg.merge_settings import check_preset, merge, preset_settings, read_settings
 from jaxreg.sources import open_source
 from jaxreg.sources.examples import Examples
 from jaxreg.train_config import Preset
 
 if TYPE_CHECKING:
+    from jaxreg.experiment.loaded_features import LoadedFeatures
     from jaxreg.extraction.extract_source import Extraction
     from jaxreg.extraction.pipeline import Progress
     from jaxreg.trained_run import TrainedRun
@@ -172,6 +173,46 @@ def train_head(
     return load_run(directory.path)
 
 
+def load_features(
+    name: str | None = None,
+    *,
+    cache: StrPath = "cache",
+    target: Names = (),
+    feature_set: str | None = None,
+    layers: Names = (),
+    pool: str | None = None,
+    columns: Names = (),
+    group: str | None = None,
+) -> "LoadedFeatures":
+    """The cached features of a dataset as arrays: `X, y, ids, groups = load_features("photos")`.
+
+    Args:
+        name: of the dataset; not needed if the cache has only one.
+        cache: the folder of datasets and features.
+        target: columns of the dataset; by default those that `train_head` takes.
+        feature_set, layers, pool, columns: as for `train_head`.
+        group: a column whose equal values are one group. By default the groups are the blocks of
+            `--split blocks` where rows follow each other in time, else the groups of the source.
+
+    Returns:
+        X (rows, features) float32 or float16. y float64 in target units, (rows,) or with several
+        targets (rows, targets); NaN where the source has no number; None if it has no numbers at
+        all. ids (rows,) text. groups (rows,) int64, as scikit-learn's GroupKFold takes them, or
+        None.
+
+    Raises:
+        InputError: no such dataset, column or feature set; a damaged part.
+    """
+    from jaxreg.experiment.loaded_features import load_arrays
+    from jaxreg.train_config import TrainConfig
+
+    store = Cache(Path(cache))
+    dataset = read_dataset(store, _only_dataset(store) if name is None else name)
+    asked = {"target": target, "feature_set": feature_set, "layers": layers, "pool": pool}
+    config = from_json(TrainConfig, {**asked, "columns": columns})
+    return load_arrays(store, dataset, config, group)
+
+
 def load_run(path: StrPath) -> "TrainedRun":
     """Load a finished run: `.summary`, `.predict(images or paths)`, `.predict_features(array)`.
 
@@ -183,9 +224,9 @@ def load_run(path: StrPath) -> "TrainedRun":
     Raises:
         InputError: no such run, not finished, damaged, or of another format.
     """
-    from jaxreg import trained_run
+    from jaxreg import run_loading
 
-    return trained_run.load_run(Path(path))
+    return run_loading.load_run(Path(path))
 
 
 def _only_dataset(cache: Cache) -> str:

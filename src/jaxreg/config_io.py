@@ -36,8 +36,9 @@ def from_json(kind: type[T], said: Mapping[str, Any]) -> T:
             raise InputError(f"no setting {name!r}", expected=expected, remedy=remedy)
     values = {n: tuple(v) if isinstance(v, list) else v for n, v in said.items()}
     for name, hint in get_type_hints(kind).items():
-        if hint == tuple[str, ...] and isinstance(values.get(name), str):
-            values[name] = (values[name],)  # target="angle" is target=("angle",)
+        for one in (str, int):
+            if hint == tuple[one, ...] and type(values.get(name)) is one:
+                values[name] = (values[name],)  # target="angle" is target=("angle",)
         if get_origin(hint) is Literal:
             continue  # the words allowed are named when the settings are made
         if name in values and not _has_type(values[name], hint):

@@ -6,8 +6,14 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.model_selection import train_test_split
-from sklearn.utils import Tags, check_random_state
+from sklearn.model_selection import GroupShuffleSplit, train_test_split
+from sklearn.utils import (
+    Tags,
+    check_array,
+    check_consistent_length,
+    check_random_state,
+    column_or_1d,
+)
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxreg.errors import InputError
@@ -25,9 +31,10 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
     The settings are those of `HeadConfig`, with `random_state` for its seed; `head` is mlp or blend
     (a ridge and the MLP, weighted): for a ridge alone there is scikit-learn's own. The settings of
     `--preset best` are `head="blend", learning_rate=1e-3, min_delta=0.0`. Early stopping and the
-    choice of the best epoch watch a random `validation_fraction` of the rows (rounded up); with
-    fewer than 5 rows, too few to spare any, they watch the training rows themselves. For frames of
-    a video, where random rows flatter, use `jaxreg train`, which splits by blocks.
+    choice of the best epoch use validation rows: those that `fit` gets, else a random
+    `validation_fraction` of the groups that it gets, else of the rows (rounded up). With fewer than
+    5 rows, too few to spare any, they use the training rows themselves. Random frames of a video
+    are copies of their neighbours, so give `fit` groups there.
 
     The offset and the unit of y do not matter: y stays float64 until its mean is subtracted, and
     `huber_delta` and `min_delta` follow its std unless they are given. The offset of X does not
@@ -45,7 +52,7 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         scalers_: what scales features and un-scales predictions.
     """
 
-    hidden: tuple[int, ...] = HeadConfig.hidden
+    hidden: int | Sequence[int] = HeadConfig.hidden
     dropout: float = HeadConfig.dropout
     output_activation: str = HeadConfig.output_activation
     scale_features: bool = HeadConfig.scale_features
@@ -63,11 +70,19 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
     validation_fraction: float = 0.2
     random_state: int | np.random.RandomState | None = None
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(
+        self, X: Any, y: Any, *, groups: Any = None, X_val: Any = None, y_val: Any = None
+    ) -> Self:
         """Train on X (rows, features) and y (rows,) or (rows, targets).
 
+        Args:
+            groups: (rows,) values; rows of one value never both train and validate. In a search,
+                `set_fit_request(groups=True)` routes them.
+            X_val, y_val: the validation rows; then all rows of X train.
+
         Raises:
-            InputError: a setting out of range (it is a ValueError).
+            InputError: a setting out of range, text in y, one group only, or X_val without y_val
+                (it is a ValueError).
             FloatingPointError: a loss became NaN or infinite.
         """
         import jax
@@ -75,6 +90,7 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         from jaxreg.head import fit
         from jaxreg.head.state import Data, init_state, prepare
 
+        _refuse_text(y)
         X, y = validate_data(
             self, X, y, dtype=FEATURES, multi_output=True, y_numeric=True,
             ensure_min_samples=2 if self.head == "blend" else 1,  # one row varies in no direction
@@ -87,7 +103,10 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         names = ["y"] if self._one_target else [f"y[:, {i}]" for i in range(targets.shape[1])]
         for name, own, values in zip(names, given.T, targets.T, strict=True):
             check_exact(name, values, lambda own=own: len(np.unique(own)))
-        rows, validation = self._split(len(y), random)
+        if X_val is not None or y_val is not None:
+            X, targets, rows, validation = self._with_validation(X, targets, groups, X_val, y_val)
+        else:
+            rows, validation = self._split(len(y), groups, random)
         X, center = self._as_float32(X, rows)
         data = Data.of(X[rows], targets[rows], X[validation], targets[validation])
         mean, std = mean_and_std(targets[rows])
@@ -149,19 +168,55 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
             )
         settings: dict[str, Any] = self.get_params()
         del settings["validation_fraction"], settings["random_state"]
-        settings["hidden"] = tuple(self.hidden)
+        hidden = self.hidden
+        settings["hidden"] = tuple(hidden) if isinstance(hidden, Sequence) else (hidden,)
         if isinstance(self.huber_delta, Sequence):
             settings["huber_delta"] = tuple(self.huber_delta)
         return HeadConfig(**settings, seed=seed)
 
-    def _split(self, rows: int, random: np.random.RandomState) -> tuple[Any, Any]:
+    def _split(self, rows: int, groups: Any, random: np.random.RandomState) -> tuple[Any, Any]:
+        share = float(self.validation_fraction)
+        if groups is not None:
+            groups = column_or_1d(groups)
+            check_consistent_length(np.arange(rows), groups)
+            if len(np.unique(groups)) < 2:
+                raise InputError("groups has one value", expected="two groups or more")
+            drawing = GroupShuffleSplit(1, test_size=share, random_state=random)
+            return next(drawing.split(np.arange(rows), groups=groups))
         if rows < _FEWEST_TO_SPLIT:
             return np.arange(rows), np.arange(rows)
-        share = float(self.validation_fraction)
         kept, validation = train_test_split(np.arange(rows), test_size=share, random_state=random)
         return kept, validation
+
+    def _with_validation(
+        self, X: np.ndarray, y: np.ndarray, groups: Any, X_val: Any, y_val: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """All rows one after another, and the numbers of those that train and that validate."""
+        if X_val is None or y_val is None or groups is not None:
+            raise InputError("X_val, y_val or groups alone", expected="X_val and y_val, or groups")
+        _refuse_text(y_val)
+        X_val = validate_data(self, X_val, dtype=FEATURES, reset=False)
+        y_val = (
+            check_array(y_val, dtype="numeric", ensure_2d=False)
+            .astype(np.float64)
+            .reshape(len(X_val), -1)
+        )
+        if y_val.shape[1] != y.shape[1]:
+            raise InputError(f"y_val of {y_val.shape[1]} targets", expected=f"{y.shape[1]}, as y")
+        rows = np.arange(len(X) + len(X_val))
+        both = np.concatenate([X, X_val]), np.concatenate([y, y_val])
+        return *both, rows[: len(X)], rows[len(X) :]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _refuse_text(y: Any) -> None:
+    """Raise InputError for text in y: scikit-learn reads "1.5" as a number."""
+    values = np.asarray(y)
+    words = values.ravel() if values.dtype.kind in "OUST" else ()
+    text = next((value for value in words if isinstance(value, str | bytes)), None)
+    if text is not None:
+        raise InputError(f"y holds text, as {str(text)!r}", expected="numbers")

@@ -46,7 +46,7 @@ class TrainKeywords(TypedDict, total=False):
     seeds: int
     head: Literal["mlp", "ridge", "blend"]
     components: int | None
-    hidden: Sequence[int]
+    hidden: int | Sequence[int]
     dropout: float
     output_activation: Literal["linear", "relu"]
     scale_features: bool

@@ -2,38 +2,34 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pyarrow import csv
 
 from jaxreg.backbone.engine import Engine, load_engine
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, Stopped
-from jaxreg.experiment.members import number_of_members
 from jaxreg.extraction.feature_set import find_weights, smallest_image
 from jaxreg.extraction.pipeline import Progress, Task, extract
 from jaxreg.head import mlp
 from jaxreg.head.apply import predict_rows
-from jaxreg.head.fit_many import stack
 from jaxreg.head.scaling import Scalers, mean_and_std_of
-from jaxreg.head.state import State, empty_state
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.in_memory import images_of
 from jaxreg.target_numbers import number_type
 from jaxreg.train_config import TrainConfig
-from jaxreg.training.bundle_file import NETWORK, SUFFIX, unpacked
-from jaxreg.training.checkpoint import Checkpoints
-from jaxreg.training.loop import states_of
-from jaxreg.training.run_directory import Row, RunDirectory, read_history
+from jaxreg.training.run_directory import RunDirectory
 
 USUAL = 4.0  # std: so far from their mean targets lie
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainedRun:
     """A run on disk with its head in memory; of several folds and seeds, all of their heads.
 
@@ -43,15 +39,65 @@ class TrainedRun:
 
     path: Path
     cache: Path | None  # the folder of datasets and features; None if it is not to be found
-    config: dict[str, Any] = field(repr=False)
-    summary: dict[str, Any] = field(repr=False)
+    config: dict[str, Any]
+    summary: dict[str, Any]
     settings: TrainConfig
     recipe: Recipe
     columns: tuple[Column, ...]
     targets: tuple[str, ...]
-    params: tuple[mlp.Params, ...] = field(repr=False)  # of the lowest validation loss
-    scalers: tuple[Scalers, ...] = field(repr=False)
-    network: bytes | None = field(default=None, repr=False)  # of an int8 bundle
+    params: tuple[mlp.Params, ...]  # of the lowest validation loss
+    scalers: tuple[Scalers, ...]
+    network: bytes | None = None  # of an int8 bundle
+
+    def __repr__(self) -> str:
+        scores = "".join(f", {n}={_short(self.metrics[n])}" for n in ("mae", "r2"))
+        healthy = self.summary["verdict"]["healthy"]
+        head = self.settings.head
+        return (
+            f"TrainedRun({str(self.path)!r}, {head=}, targets={self.targets}{scores}, {healthy=})"
+        )
+
+    def _repr_html_(self) -> str:
+        """The headline and the scores of each target, for a notebook."""
+        names = ("mae", "r2", "spearman")
+        cells: list[tuple[str, ...]] = [("target", *names, "median's mae")]
+        for target, scores in self.summary["by_target"].items():
+            median = scores.get("baselines", self.summary["baselines"])["median"]["mae"]
+            cells.append((target, *map(_short, [*(scores[name] for name in names), median])))
+        lines = ("".join(f"<td>{escape(text)}</td>" for text in row) for row in cells)
+        table = "".join(f"<tr>{line}</tr>" for line in lines)
+        headline = escape(self.summary["verdict"]["headline"])
+        return f"<p><b>{escape(str(self.path))}</b> {headline}</p><table>{table}</table>"
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """The scores of the held-out rows: mae, rmse, r2, spearman, huber."""
+        return self.summary["metrics"]
+
+    @property
+    def predictions(self) -> pa.Table:
+        """predictions.parquet. Raises InputError if it is damaged, or the run is a bundle."""
+        return self._directory("predictions.parquet").read_predictions(self.summary)
+
+    @property
+    def history(self) -> pa.Table:
+        """history.csv, one row per epoch and member. Raises InputError as `predictions`."""
+        content = self._directory("history.csv").read_checked("history.csv", self.summary)
+        return csv.read_csv(pa.BufferReader(content))
+
+    @property
+    def report(self) -> Path:
+        """report.html. Raises InputError if the run is a bundle."""
+        return self._directory("report.html").path / "report.html"
+
+    def _directory(self, name: str) -> RunDirectory:
+        if self.path.is_dir():
+            return RunDirectory(self.path)
+        raise InputError(
+            f"{self.path} is a bundle, which is no folder with {name}",
+            expected="the directory of the run",
+            remedy=f"unzip {self.path} report.html, for the report",
+        )
 
     def predict_features(self, features: np.ndarray) -> np.ndarray:
         """Predictions (rows, targets) in target units for features as the cache holds them.
@@ -202,67 +248,5 @@ def _warn(text: str) -> None:
         warnings.warn(text.removeprefix("note: "), stacklevel=4)  # of the caller of `predict`
 
 
-def load_states(
-    directory: RunDirectory, warn: Callable[[str], None], *, to_predict: bool = False
-) -> tuple[tuple[State, ...], list[Row]]:
-    """The states of a run's trainings as last saved, on the host or the device, and their history.
-
-    To predict, `params` and `opt_state`, which only a training needs, are not read; they are None.
-
-    Raises:
-        InputError: there is no whole checkpoint, or it is not this run's.
-    """
-    config, settings = directory.read_config(), directory.settings()
-    empty = empty_state(settings, config["features"], len(settings.target))
-    if (count := number_of_members(settings)) > 1:
-        empty = stack([empty] * count)
-    if to_predict:
-        empty = empty._replace(params=None, opt_state=None)
-    found = Checkpoints(directory.checkpoints, config).load(empty, warn)
-    if found is None:
-        raise InputError(f"{directory.path} has no whole checkpoint", remedy="train it again")
-    return states_of(found.state), read_history(found.history)
-
-
-def load_run(path: str | Path) -> TrainedRun:
-    """Load a run from its directory or its bundle; errors as of `jaxreg.load_run`."""
-    path = Path(path)
-    if path.suffix == SUFFIX and not path.is_dir():
-        with unpacked(path) as folder:
-            run = _load(RunDirectory(folder), path)
-            network = folder / NETWORK
-            network = network.read_bytes() if network.exists() else None
-        return replace(run, cache=Path("cache"), network=network)
-    return _load(RunDirectory(path), path)
-
-
-def _load(directory: RunDirectory, path: Path) -> TrainedRun:
-    config = directory.read_config()
-    summary = directory.read_summary()
-    if summary is None:
-        raise InputError(f"{path} is not finished", remedy=f"jaxreg train --run {path} --resume")
-    settings = directory.settings()
-    states, _ = load_states(directory, lambda text: None, to_predict=True)
-    expected = [one["best_epoch"] or 0 for one in summary["members"] or [summary]]
-    if [int(state.best_epoch) for state in states] != expected:
-        raise InputError(
-            f"the checkpoint of {path} is not the one that this run ended with",
-            remedy="train it again: --overwrite",
-        )
-    recipe = Recipe.from_json(config["recipe"], config["weights_tag"], settings.feature_set or "")
-    try:
-        cache = directory.cache()
-    except InputError:
-        cache = None  # `predict` names the places, or gets another cache
-    return TrainedRun(
-        path=path,
-        cache=cache,
-        config=config,
-        summary=summary,
-        settings=settings,
-        recipe=recipe,
-        columns=tuple(map(Column.parse, settings.columns)),
-        targets=settings.target,
-        params=tuple(state.best_params for state in states),
-        scalers=tuple(state.scalers for state in states),
-    )
+def _short(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}"

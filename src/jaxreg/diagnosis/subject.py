@@ -18,7 +18,7 @@ from jaxreg.head.fit import make_fit
 from jaxreg.head.state import Data, History, init_state, prepare
 from jaxreg.report.run_predictions import predict_all
 from jaxreg.report.run_verdict import observe
-from jaxreg.trained_run import load_states
+from jaxreg.run_loading import load_states
 from jaxreg.training.loop import Trained
 from jaxreg.training.run_directory import RunDirectory
 from jaxreg.verdict.observation import Observed

@@ -69,6 +69,13 @@ def cut_runs(
     return Runs(runs, moment_of_row, of, turned, parts, count, start, names)
 
 
+def block_numbers(runs: int, order: np.ndarray, group: Sequence[str] | None) -> np.ndarray:
+    """(rows,) int64: the block of each row, counted over all groups."""
+    cut = cut_runs(runs, order, group, len(order), seed=0)
+    first = np.cumsum(cut.parts) - cut.parts
+    return (first[cut.of] + cut.turned)[cut.moment_of_row]
+
+
 def by_blocks(cut: Runs, validation: float, test: float, gap: float) -> Split:
     """Hold out whole runs of consecutive moments; what lies beside them does not train."""
     tests = share_of(test, cut.parts)

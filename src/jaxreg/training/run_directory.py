@@ -137,14 +137,19 @@ class RunDirectory:
 
     def read_predictions(self, summary: Mapping[str, Any]) -> pa.Table:
         """predictions.parquet. Raises InputError if it is not the file that `summary` names."""
-        path, content = self.path / "predictions.parquet", b""
+        content = self.read_checked("predictions.parquet", summary)
+        return pq.ParquetFile(pa.BufferReader(content)).read()
+
+    def read_checked(self, name: str, summary: Mapping[str, Any]) -> bytes:
+        """The content of a file of a finished run. Raises InputError as `read_predictions`."""
+        path, content = self.path / name, b""
         with suppress(OSError), open_regular(path) as file:
             content = file.read()
-        if hashlib.sha256(content).hexdigest() != summary["files"][path.name]:
+        if hashlib.sha256(content).hexdigest() != summary["files"][name]:
             raise InputError(
                 f"{path} is {'damaged' if content else 'absent'}", remedy=self._again()
             )
-        return pq.ParquetFile(pa.BufferReader(content)).read()
+        return content
 
     def faults(self) -> list[str]:
         """A sentence for each file that is not what was written. Raises InputError as the readers.

@@ -1,0 +1,48 @@
+"""A dataset as arrays for scikit-learn, pandas or a program of your own."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxreg.cache.datasets import Dataset
+from jaxreg.cache.store import Cache
+from jaxreg.experiment.choose import choose_features, choose_targets, numbers
+from jaxreg.experiment.resolve import places, remedies
+from jaxreg.splits.blocks import DEFAULT_RUNS, block_numbers
+from jaxreg.splits.split import group_values
+from jaxreg.train_config import TrainConfig
+
+
+class LoadedFeatures(NamedTuple):
+    """The rows of a dataset."""
+
+    X: np.ndarray  # (rows, features) float32 or float16, as the cache holds them
+    y: np.ndarray | None  # (rows,) or (rows, targets) float64, NaN where there is no number
+    ids: np.ndarray  # (rows,) text
+    groups: np.ndarray | None  # (rows,) int64; rows of one number belong together
+
+
+def load_arrays(
+    cache: Cache, dataset: Dataset, config: TrainConfig, group: str | None
+) -> LoadedFeatures:
+    """The features and targets that `config` names; errors as of `jaxreg.load_features`."""
+    possible = config.target or dataset.targets or dataset.numeric_columns
+    targets = choose_targets(cache, dataset, config) if possible else ()
+    y = np.stack([numbers(dataset, name) for name in targets], axis=1) if targets else None
+    feature_set, columns = choose_features(cache, dataset, config)
+    with remedies(dataset):
+        x = cache.read(feature_set, columns, dataset.digests)
+    y = y[:, 0] if y is not None and y.shape[1] == 1 else y
+    return LoadedFeatures(x, y, np.array(dataset.ids), _groups(dataset, group))
+
+
+def _groups(dataset: Dataset, group: str | None) -> np.ndarray | None:
+    """Of a column; else of blocks in time; else of the source's own groups; else none."""
+    where = places(dataset)
+    if group is not None:
+        return group_values(group, where["columns"], where["group"])
+    if dataset.sequential:
+        return block_numbers(DEFAULT_RUNS, where["order"], where["group"])
+    if where["group"] is not None:
+        return group_values("group", where["columns"], where["group"])
+    return None

@@ -1,0 +1,85 @@
+"""Reading a run from disk: the states of its trainings, and all that predicts."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.errors import InputError
+from jaxreg.experiment.members import number_of_members
+from jaxreg.head.fit_many import stack
+from jaxreg.head.state import State, empty_state
+from jaxreg.trained_run import TrainedRun
+from jaxreg.training.bundle_file import NETWORK, SUFFIX, unpacked
+from jaxreg.training.checkpoint import Checkpoints
+from jaxreg.training.loop import states_of
+from jaxreg.training.run_directory import Row, RunDirectory, read_history
+
+
+def load_states(
+    directory: RunDirectory, warn: Callable[[str], None], *, to_predict: bool = False
+) -> tuple[tuple[State, ...], list[Row]]:
+    """The states of a run's trainings as last saved, on the host or the device, and their history.
+
+    To predict, `params` and `opt_state`, which only a training needs, are not read; they are None.
+
+    Raises:
+        InputError: there is no whole checkpoint, or it is not this run's.
+    """
+    config, settings = directory.read_config(), directory.settings()
+    empty = empty_state(settings, config["features"], len(settings.target))
+    if (count := number_of_members(settings)) > 1:
+        empty = stack([empty] * count)
+    if to_predict:
+        empty = empty._replace(params=None, opt_state=None)
+    found = Checkpoints(directory.checkpoints, config).load(empty, warn)
+    if found is None:
+        raise InputError(f"{directory.path} has no whole checkpoint", remedy="train it again")
+    return states_of(found.state), read_history(found.history)
+
+
+def load_run(path: Path) -> TrainedRun:
+    """Load a run from its directory or its bundle; errors as of `jaxreg.load_run`."""
+    if path.suffix == SUFFIX and not path.is_dir():
+        with unpacked(path) as folder:
+            try:
+                run = _load(RunDirectory(folder), path)
+            except InputError as error:
+                found = error.found.replace(str(folder), str(path))
+                raise InputError(found, remedy="bundle the run again") from error
+            network = folder / NETWORK
+            network = network.read_bytes() if network.exists() else None
+        return replace(run, cache=Path("cache"), network=network)
+    return _load(RunDirectory(path), path)
+
+
+def _load(directory: RunDirectory, path: Path) -> TrainedRun:
+    config = directory.read_config()
+    summary = directory.read_summary()
+    if summary is None:
+        raise InputError(f"{path} is not finished", remedy=f"jaxreg train --run {path} --resume")
+    settings = directory.settings()
+    states, _ = load_states(directory, lambda text: None, to_predict=True)
+    expected = [one["best_epoch"] or 0 for one in summary["members"] or [summary]]
+    if [int(state.best_epoch) for state in states] != expected:
+        raise InputError(
+            f"the checkpoint of {path} is not the one that this run ended with",
+            remedy="train it again: --overwrite",
+        )
+    recipe = Recipe.from_json(config["recipe"], config["weights_tag"], settings.feature_set or "")
+    try:
+        cache = directory.cache()
+    except InputError:
+        cache = None  # `predict` names the places, or gets another cache
+    return TrainedRun(
+        path=path,
+        cache=cache,
+        config=config,
+        summary=summary,
+        settings=settings,
+        recipe=recipe,
+        columns=tuple(map(Column.parse, settings.columns)),
+        targets=settings.target,
+        params=tuple(state.best_params for state in states),
+        scalers=tuple(state.scalers for state in states),
+    )
