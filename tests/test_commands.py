@@ -305,7 +305,10 @@ def test_a_new_image_whose_weights_are_gone_is_exit_3(
     loaded = jaxreg.load_run(run)
     gone = dataclasses.replace(loaded.recipe, weights="0" * 64, weights_tag="00000000")
     other = dataclasses.replace(loaded, recipe=gone)
-    with pytest.raises(UnavailableError, match=r"are not to be found[\s\S]*--weights FILE"):
+    with (
+        pytest.warns(UserWarning, match="a new cache is made in "),
+        pytest.raises(UnavailableError, match=r"are not to be found[\s\S]*--weights FILE"),
+    ):
         other.predict([photos / "3.png"], cache=tmp_path / "cache")
     assert UnavailableError.exit_code == 3
 
