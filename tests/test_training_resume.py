@@ -252,6 +252,10 @@ def test_predicting_reads_the_head_alone(planted: Path) -> None:
     again = jaxreg.load_run(run.path)
     np.testing.assert_array_equal(again.predict_features(features), expected)
     assert checkpoint.Checkpoints(run.path / "checkpoints", {}).damaged()
+    for folder in ("", "000012", "000012/head"):
+        (run.path / "checkpoints" / folder / ".DS_Store").write_bytes(b"a file manager's")
+    once_more = jaxreg.load_run(run.path)
+    np.testing.assert_array_equal(once_more.predict_features(features), expected)
     block = next((run.path / "checkpoints" / "000012" / "head").rglob("d/*"))
     block.write_bytes(block.read_bytes()[:-1])
     with pytest.raises(InputError, match="has no whole checkpoint"):
