@@ -87,7 +87,7 @@ def _by_group(
     """Whole values of a column in one fold, of about equal rows: scikit-learn's GroupKFold."""
     from sklearn.model_selection import GroupKFold, GroupShuffleSplit
 
-    values = group_values(name, columns, group)
+    values = group_values(name, columns, group, to_split=True)
     distinct = int(values.max()) + 1
     # outside the largest fold two values must be left, one to train on and one to watch
     if distinct < folds or distinct - -(-distinct // folds) < 2:

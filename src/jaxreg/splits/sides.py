@@ -1,13 +1,24 @@
 """What all kinds of split share: the sides, and numbers drawn from names."""
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+
+from jaxreg.errors import InputError
 
 TRAIN, VALIDATION, TEST, LEFT_OUT = "train", "validation", "test", "left-out"
 LABEL = "<U10"  # NumPy text that holds the longest of them
+
+_SIDE = (
+    r"train(ing)?|trn|val(id(ation)?)?|dev(elopment)?|test(ing)?|tst|eval(uation)?|hold[ _-]?out"
+    r"|held[ _-]?out"
+)
+_SIDE_NAME = re.compile(_SIDE, re.IGNORECASE)
+_SIDE_FLAG = re.compile(rf"(is|in)[ _]?({_SIDE})([ _]?set)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -18,6 +29,26 @@ class Split:
     kind: str  # resolved, as blocks:10
     units: int  # how many parts of the rows it can hold out: blocks, groups, images or rows
     notes: tuple[str, ...] = ()  # whole sentences
+
+
+def refuse_sides(name: str, values: pa.Array | pa.ChunkedArray) -> None:
+    """Raise InputError if a column says on which side each row is, as a column of groups does not.
+
+    Such a column has values like train, val and test, or is a flag like `is_valid`. As groups, a
+    draw would decide which of the values trains.
+    """
+    shown = sorted({str(value).strip() for value in values.to_pylist() if value is not None})
+    sides = all(map(_SIDE_NAME.fullmatch, shown))
+    if len(shown) < 2 or not (sides or (len(shown) == 2 and _SIDE_FLAG.fullmatch(name))):
+        return
+    raise InputError(
+        f"column {name!r} says on which side each row is ({', '.join(shown)}). As groups, a draw "
+        "would decide which of these trains",
+        expected="a column that is equal for rows that belong together, such as photographs, "
+        "drives or patients",
+        remedy="extract a table of the training rows alone, train on it, and let jaxreg predict "
+        "score the other rows",
+    )
 
 
 def places_of(texts: Iterable[str]) -> np.ndarray:

@@ -10,7 +10,17 @@ import pyarrow.compute as pc
 from jaxreg.errors import InputError, nearest
 from jaxreg.sources.examples import WRITTEN, is_reserved
 from jaxreg.splits.blocks import by_blocks, cut_runs, number_of_runs
-from jaxreg.splits.sides import LABEL, LEFT_OUT, TEST, TRAIN, VALIDATION, Split, places_of, share_of
+from jaxreg.splits.sides import (
+    LABEL,
+    LEFT_OUT,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Split,
+    places_of,
+    refuse_sides,
+    share_of,
+)
 
 KINDS = ("tail", "hash", "blocks[:N]", "group:COLUMN")
 """What `--split` takes."""
@@ -136,7 +146,7 @@ def _by_group(
     """Whole values of a column on one side, drawn by scikit-learn's GroupShuffleSplit."""
     from sklearn.model_selection import GroupShuffleSplit
 
-    values = group_values(name, columns, group)
+    values = group_values(name, columns, group, to_split=True)
     distinct = int(values.max()) + 1
     wanted = 3 if test else 2
     if distinct < wanted:
@@ -164,20 +174,31 @@ def _by_group(
     return Split(labels, f"group:{name}", distinct, (note,))
 
 
-def group_values(name: str, columns: pa.Table, group: Sequence[str] | None) -> np.ndarray:
+def group_values(
+    name: str, columns: pa.Table, group: Sequence[str] | None, *, to_split: bool = False
+) -> np.ndarray:
     """The group of each row as a number from 0, in the order of the values.
 
     Values of any type are names; the text that numbers do not keep counts, so 007 and 7 are two.
     Missing values and NaN are one value, the last.
 
+    Args:
+        to_split: whether the groups decide the sides of the rows.
+
     Raises:
-        InputError: there is no such column.
+        InputError: there is no such column, or the sides are to follow from a column that names
+            sides itself.
     """
+    values = None
     if name == "group" and group is not None:
-        return _dense_ranks(pa.array(group, pa.string()))
-    if name in columns.column_names:
+        values = pa.array(group, pa.string())
+    elif name in columns.column_names:
         text = WRITTEN + name
-        return _dense_ranks(columns[text if text in columns.column_names else name])
+        values = columns[text if text in columns.column_names else name]
+    if values is not None:
+        if to_split:
+            refuse_sides(name, values)
+        return _dense_ranks(values)
     candidates = [column for column in columns.column_names if not is_reserved(column)]
     if group is not None:
         candidates.append("group")
@@ -187,7 +208,7 @@ def group_values(name: str, columns: pa.Table, group: Sequence[str] | None) -> n
     raise InputError(
         f"--split group:{name}: {problem}",
         expected=f"a column of the dataset: {', '.join(candidates) or 'it has none'}",
-        remedy=f"group:{near}" if near else again,
+        remedy=f"--split group:{near}" if near else again,
     )
 
 
@@ -206,11 +227,16 @@ def _dense_ranks(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
 def unknown_kind(kind: str, name: str, columns: pa.Table) -> InputError:
     words = {known.partition("[")[0].partition(":")[0]: known for known in KINDS}
     near = nearest(name, words)
-    column = f"group:{kind}" if kind in columns.column_names else ""
+    column = kind.rpartition(":")[2]
+    if column in columns.column_names:
+        refuse_sides(column, columns[column])
+        return InputError(
+            f"no split {kind!r}", expected=", ".join(KINDS), remedy=f"--split group:{column}"
+        )
     return InputError(
         f"no split {kind!r}",
         expected=", ".join(KINDS),
-        remedy=column or (words[near] if near else ""),
+        remedy=f"--split {words[near]}" if near else "",
     )
 
 
