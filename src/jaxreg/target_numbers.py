@@ -20,7 +20,7 @@ def mean_and_std(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     summed, because a sum of large numbers loses their small differences. Squares are of numbers
     near 1, so that they neither overflow nor underflow.
     """
-    with np.errstate(invalid="ignore"):  # an infinite value shows as a loss that is not finite
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite shows in the loss
         apart = y.astype(np.float64) - y[:1].astype(np.float64)
         mean = apart.mean(axis=0)
         around = apart - mean[None, :]

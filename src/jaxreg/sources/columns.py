@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxreg.errors import InputError
-from jaxreg.sources.as_written import Columns
+from jaxreg.sources.as_written import Columns, pc
 from jaxreg.sources.examples import RESERVED, WRITTEN
 from jaxreg.sources.naming import unique
 from jaxreg.sources.text_order import text_ranks
@@ -27,21 +27,26 @@ def scalar_columns(read: Columns) -> tuple[Columns, list[str]]:
     """The columns of numbers, booleans, strings and times, and the names of the others.
 
     Dictionaries become their values. Decimals become float64 and keep their text; columns without
-    any value become float64. All kinds of string become plain string.
+    any value become float64. All kinds of string become plain string. Times of a zone that this
+    machine does not know become those of UTC, which are the same moments.
     """
     table = read.values
-    kept, text, dropped = {}, dict(read.text), []
+    kept, text, dropped, notes = {}, dict(read.text), [], list(read.notes)
     for name, column in zip(table.column_names, table.columns, strict=True):
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         if (kind := _plain(column.type)) is None:
             dropped.append(name)
         else:
+            if unknown := _unknown_zone(kind):
+                notes.append(f"column {name!r} has the time zone {unknown!r}, which is not known "
+                             "here; its times are kept as those of UTC")  # fmt: skip
+                kind = pa.timestamp(kind.unit, "UTC")
             kept[name] = column.cast(kind)
             if pa.types.is_decimal(column.type):
                 text[name] = column.cast(pa.string())
     values = pa.table(kept) if kept else no_columns(table.num_rows)
-    return Columns(values, text, read.notes), dropped
+    return Columns(values, text, tuple(notes)), dropped
 
 
 def no_columns(count: int) -> pa.Table:
@@ -65,6 +70,17 @@ def _plain(kind: pa.DataType) -> pa.DataType | None:
         return pa.float32()
     simple = (t.is_integer, t.is_floating, t.is_boolean, t.is_temporal)
     return kind if any(is_kind(kind) for is_kind in simple) else None
+
+
+def _unknown_zone(kind: pa.DataType) -> str:
+    """The zone of a type of times, "" for one that is known or none."""
+    if not pa.types.is_timestamp(kind) or kind.tz is None:
+        return ""
+    try:
+        pa.array([0], kind).cast(pa.string())
+    except pa.ArrowException:
+        return kind.tz
+    return ""
 
 
 def from_rows(rows: Sequence[dict[str, Any]]) -> pa.Table:
@@ -163,7 +179,7 @@ def unlike_row_order(table: pa.Table, rows: Sequence[int], group: Sequence[str] 
         back = np.flatnonzero((np.diff(rank) < 0) & (np.diff(sequence[there]) == 0))
         if len(back):
             before, after = there[back[0] : back[0] + 2].tolist()
-            first, second = (table[name][place].as_py() for place in (before, after))
+            first, second = table[name].take([before, after]).cast(pa.string()).to_pylist()
             return (
                 f"the rows are not in the order of column {name!r}: row {rows[after]} (from 0) "
                 f"has {second} after {first}; if the images follow one another, "
@@ -174,7 +190,7 @@ def unlike_row_order(table: pa.Table, rows: Sequence[int], group: Sequence[str] 
 
 def missing(column: pa.ChunkedArray) -> list[bool]:
     """(n,) whether a row has no value: null, NaN or text of blanks."""
-    return [
-        not value.strip() if isinstance(value, str) else value is None or value != value
-        for value in column.to_pylist()
-    ]
+    if pa.types.is_string(column.type):
+        return [value is None or not value.strip() for value in column.to_pylist()]
+    # Python has no times as early, as late or as exact as Arrow
+    return pc.is_null(column, nan_is_null=pa.types.is_floating(column.type)).to_pylist()

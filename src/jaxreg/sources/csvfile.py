@@ -20,6 +20,8 @@ from jaxreg.sources.naming import column_names
 LARGEST = 2 * 10**9  # bytes of a CSV file; its text, rows and columns are in memory together
 SEPARATORS = ",;\t|"
 LOOKED_AT = 20  # rows that decide what separates the columns
+csv.field_size_limit(LARGEST)  # of Python's reader, which looks at the first rows
+
 _BYTE_ORDER_MARKS = (  # UTF-32 first: its mark begins as that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -99,7 +101,9 @@ class CsvFile:
             return arrow_csv.read_csv(
                 pa.BufferReader(self.data),
                 read_options=arrow_csv.ReadOptions(
-                    column_names=list(names), skip_rows=self.first_lines if header else 0
+                    column_names=list(names),
+                    skip_rows=self.first_lines if header else 0,
+                    block_size=len(self.data) + 1,  # a cell may be of any length
                 ),
                 parse_options=arrow_csv.ParseOptions(
                     delimiter=self.separator, newlines_in_values=True

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from jaxreg.errors import InputError, nearest
+from jaxreg.errors import InputError, JaxregError, nearest
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.csvfile import CsvFile
 from jaxreg.sources.examples import Examples
@@ -61,6 +61,19 @@ def open_source(
     except OSError as error:
         raise InputError(
             f"cannot read {error.filename or location}: {error.strerror or error}"
+        ) from error
+    except MemoryError as error:
+        raise InputError(
+            f"cannot read {location}: it needs more memory than is free",
+            remedy="a part of it at a time, each as a source of its own",
+        ) from error
+    except JaxregError:
+        raise
+    except Exception as error:  # of libraries that read what others wrote
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"cannot read {location}: {type(error).__name__}: {reason}",
+            expected=f"SOURCE: {KINDS}, whole and as its own program writes it",
         ) from error
 
 

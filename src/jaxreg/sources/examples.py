@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from jaxreg.sources.naming import as_unicode
 from jaxreg.sources.source_file import SourceFile
 
 Image = Path | bytes | np.ndarray
@@ -24,7 +25,8 @@ WRITTEN = "written."
 class Examples:
     """Examples in the source's own order; nothing is decoded yet.
 
-    `images[i]` may read or draw on access, so that memory stays bounded.
+    `images[i]` may read or draw on access, so that memory stays bounded. In ids, groups and paths
+    all that is no Unicode, as in names of files, becomes text (`as_unicode`).
     """
 
     ids: tuple[str, ...]  # unique and stable: the same example has the same id next time
@@ -44,6 +46,10 @@ class Examples:
     notes: tuple[str, ...] = ()  # sentences for the user, without a full stop: `note: …`
 
     def __post_init__(self) -> None:
+        for name in ("ids", "group", "paths"):
+            values = getattr(self, name)
+            if values and not _is_unicode(values):
+                object.__setattr__(self, name, tuple(map(as_unicode, values)))
         count = len(self.ids)
         for name in ("images", "columns", "order", "group", "paths"):
             values = getattr(self, name)
@@ -58,6 +64,15 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+def _is_unicode(names: Sequence[str]) -> bool:
+    """Whether a column of text can hold the names."""
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_reserved(name: str) -> bool:

@@ -100,17 +100,12 @@ def _examples(
     kind: str, files: list[Path], root: Path, location: str, options: SourceOptions
 ) -> Examples:
     options.refuse_all_but("images without a table")
-    named = [(_text(file.relative_to(root).as_posix()), file) for file in set(files)]
+    named = [(file.relative_to(root).as_posix(), file) for file in set(files)]
     named.sort(key=lambda pair: (natural_key(pair[0]), pair[0]))
     return Examples(
         ids=tuple(name for name, _ in named),
         images=[file for _, file in named],
         columns=no_columns(len(named)),
         description={"kind": kind, "location": location},
-        paths=tuple(_text(str(file)) for _, file in named),
+        paths=tuple(str(file) for _, file in named),
     )
-
-
-def _text(name: str) -> str:
-    """A file name in UTF-8, though Unix allows any bytes."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")

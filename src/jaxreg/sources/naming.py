@@ -19,6 +19,14 @@ def is_image_name(name: str) -> bool:
     return name.strip().lower().endswith(IMAGE_SUFFIXES)
 
 
+def as_unicode(text: str) -> str:
+    """Text of any bytes, as names of files are, with all that is no Unicode as `\\xff`."""
+    try:
+        return os.fsencode(text).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character, which JSON and NumPy may hold
+        return text.encode("utf-8", "backslashreplace").decode()
+
+
 def row_id(row: int) -> str:
     """The id of a row (from 0) that has no name of its own: `row-000012`."""
     return f"row-{row:06d}"
@@ -84,9 +92,14 @@ def column_names(path: Path, cells: Sequence[str], separator: str = ",") -> list
             expected="the columns' names in the first line, as image,target",
         )
     names = [name or f"unnamed_{place}" for place, name in enumerate(cells)]
+    refuse_repeated(path, names)
+    return names
+
+
+def refuse_repeated(path: Path, names: Iterable[str]) -> None:
+    """Raise InputError for two columns of one name."""
     if repeated := next((name for name, count in Counter(names).items() if count > 1), None):
         raise InputError(f"{path} has two columns named {repeated!r}", expected="names that differ")
-    return names
 
 
 def one_column(name: str, choices: Sequence[str], flag: str, where: str) -> str:

@@ -165,7 +165,7 @@ def _images(path: Path, arrays: dict[str, np.ndarray], ranged: bool) -> list[np.
         raise InputError(
             f"images in {path} are {images.dtype}",
             expected=f"uint8 (0..255) or uint16 (0..65535){others}",
-            remedy=as_uint8(images),
+            remedy=as_uint8(images) if numbers else "",
         )
     others = [len(arrays[name]) for name in ("targets", "ids") if np.ndim(arrays.get(name, 0))]
     return split_array(images, f"images in {path} have shape", others[0] if others else None)
@@ -177,16 +177,33 @@ def _targets(path: Path, arrays: dict[str, np.ndarray], count: int) -> dict[str,
     targets = arrays["targets"]
     if targets.dtype.kind not in "biuf":
         raise InputError(f"targets in {path} are {targets.dtype}", expected="numbers")
-    if targets.dtype == np.float16:
-        targets = targets.astype(np.float32)
     if targets.ndim not in (1, 2) or len(targets) != count or 0 in targets.shape:
         raise InputError(
             f"targets in {path} have shape {targets.shape} for {count} images",
             expected=f"({count},) or ({count}, T)",
         )
+    if targets.dtype == np.float16:
+        targets = targets.astype(np.float32)
+    elif targets.dtype.kind == "f" and targets.dtype.itemsize > 8:
+        targets = _as_float64(path, targets)
+    targets = targets.astype(targets.dtype.newbyteorder("="))
     if targets.ndim == 1:
         return {"target": targets}
     return {f"target_{number}": column for number, column in enumerate(targets.T)}
+
+
+def _as_float64(path: Path, targets: np.ndarray) -> np.ndarray:
+    """Long floats as float64. Raises InputError for values that it would merge."""
+    with np.errstate(over="ignore"):
+        values = targets.astype(np.float64)
+    lost = len(np.unique(targets)) - len(np.unique(values))
+    if lost:
+        raise InputError(
+            f"targets in {path} are {targets.dtype}, and float64 merges {lost} of their values",
+            expected="numbers that float64 tells apart",
+            remedy="subtract what all of them share before you save them",
+        )
+    return values
 
 
 def _ids(path: Path, arrays: dict[str, np.ndarray], count: int) -> tuple[str, ...]:

@@ -13,11 +13,15 @@ import pyarrow.parquet as pq
 
 from jaxreg.common.files import open_regular
 from jaxreg.errors import InputError
+from jaxreg.sources.naming import refuse_repeated
 
 BLOCK_ROWS = 64  # rows read at once
 BUFFER = 2**20  # bytes read at once, for each column
 KEPT_OPEN = 4  # files; a system allows some hundred
 KEPT_BLOCKS = 8  # in memory; reading threads are never so many blocks apart
+
+
+_PATHS = (pa.types.is_null, pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 
 
 def is_encoded(kind: pa.DataType) -> bool:
@@ -27,8 +31,10 @@ def is_encoded(kind: pa.DataType) -> bool:
         names = {field.name for field in kind}
         if not {"bytes", "path"} <= names:
             return False
-        content = kind.field("bytes").type
-        return t.is_null(content) or is_encoded(content)  # null: all images are files
+        content, path = kind.field("bytes").type, kind.field("path").type
+        # null: all images are files, or none is
+        encoded = t.is_null(content) or (is_encoded(content) and not t.is_struct(content))
+        return encoded and any(is_kind(path) for is_kind in _PATHS)
     kinds = (t.is_binary, t.is_large_binary, t.is_binary_view, t.is_fixed_size_binary)
     return any(is_kind(kind) for is_kind in kinds)
 
@@ -51,7 +57,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
             pre_buffer=False,
             page_checksum_verification=True,
         )
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} is not a Parquet file, or is damaged: {error}") from None
 
 
@@ -69,7 +75,7 @@ class EncodedColumn:
     def __init__(self, path: Path, column: str) -> None:
         self._path, self._file = path, open_parquet(path)
         kind = self._file.schema_arrow.field(column).type
-        self._nested = pa.types.is_struct(kind)
+        self._name, self._nested = column, pa.types.is_struct(kind)
         self._leaf = f"{column}.bytes" if self._nested else column
         #: (n,) paths as written, None where there is none; None for a plain binary column
         self.names: list[str | None] | None = self._names(column) if self._nested else None
@@ -114,7 +120,7 @@ class EncodedColumn:
         return [cell and cell["path"] for cell in cells]
 
     def _read(self, group: int) -> Iterator[pa.Array]:
-        return _blocks(self._file, self._path, group, self._leaf, self._nested)
+        return _blocks(self._file, self._path, group, self._name, self._leaf)
 
     def _block(self, group: int, block: int) -> pa.Array:
         key = (group, block)
@@ -132,7 +138,7 @@ class EncodedColumn:
 
 
 def _blocks(
-    file: pq.ParquetFile, path: Path, group: int, leaf: str, nested: bool
+    file: pq.ParquetFile, path: Path, group: int, name: str, leaf: str
 ) -> Iterator[pa.Array]:
     """The blocks of a row group, one after another.
 
@@ -147,8 +153,8 @@ def _blocks(
             if len(batch) != min(BLOCK_ROWS, left):  # a row would get another row's image
                 raise damaged(path, f"{len(batch)} rows where {left} are left")
             left -= len(batch)
-            column = batch.column(0)
-            yield column.flatten()[0] if nested else column
+            column = batch.column(name)  # another one may have the name of the leaf
+            yield column if leaf == name else column.flatten()[0]
         if left:  # the file has shrunk
             raise damaged(path, f"{left} rows are missing")
     except (pa.ArrowException, OSError) as error:
@@ -170,9 +176,10 @@ class Shard:
         """Raises InputError for a file that is damaged."""
         state = _state(path)
         file = open_parquet(path)
+        refuse_repeated(path, file.schema_arrow.names)
         others = [field.name for field in file.schema_arrow if not is_encoded(field.type)]
         try:
-            scalars = file.read(columns=others)
+            scalars = file.read(columns=others).select(others)
         except (pa.ArrowException, OSError) as error:
             raise damaged(path, error) from error
         return cls(path, state, file.schema_arrow, scalars.num_rows, scalars)

@@ -71,7 +71,9 @@ def text_ranks(names: Sequence[str], rows: Sequence[int] = ()) -> tuple[np.ndarr
     keys = readings[0] if readings else keys
     rank = {key: place for place, key in enumerate(sorted(set(keys.values())))}
     ranks = np.array([rank[keys[name.strip()]] for name in names], np.int64)
-    return ranks, "" if readings else _out_of_place(names, rows or range(len(names)), ways)
+    if readings or not distinct:
+        return ranks, ""
+    return ranks, _out_of_place(names, rows or range(len(names)), ways)
 
 
 def _read_all(read: Read, names: Sequence[str]) -> dict[str, Any] | None:

@@ -138,8 +138,11 @@ def _lines(path: Path) -> list[bytes]:
 
 def _flaw(record: dict[str, Any] | None) -> str:
     """Why a record cannot be kept in a table; "" if it can."""
-    if record is not None and not 0 <= record["_index"] < LARGEST_INDEX:
-        return "its _index is too large" if record["_index"] > 0 else "its _index is below 0"
+    index = None if record is None else record.get("_index")
+    if type(index) is not int:
+        return "the record has no _index"
+    if not 0 <= index < LARGEST_INDEX:
+        return "its _index is too large" if index > 0 else "its _index is below 0"
     try:
         json.dumps(record, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -176,7 +179,7 @@ def _records(folder: Path, catalogs: list[str]) -> Iterator[tuple[str, dict[str,
             except ValueError:  # bytes that are not UTF-8, too
                 yield place, None, "the line is not JSON"
                 continue
-            if not isinstance(record, dict) or type(record.get("_index")) is not int:
-                yield place, None, "the record has no _index"
-            else:
+            if isinstance(record, dict):
                 yield place, record, ""
+            else:
+                yield place, None, "the record has no _index"

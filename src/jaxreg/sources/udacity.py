@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from jaxreg.sources.naming import is_image_name, unique
 LOG = "driving_log.csv"
 COLUMNS = ("center", "left", "right", "steering", "throttle", "brake", "speed")
 CAMERAS = {"center": 0, "left": 1, "right": -1}  # in units of the correction
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 CORRECTION = 0.2  # steering units, as most solutions of the course add
 
 
@@ -125,20 +127,17 @@ def _steering(path: Path, table: pa.Table) -> np.ndarray:
             f"steering in {path} holds {column.type}", expected="a number in every row"
         )
     if pa.types.is_string(column.type):
-        row, value = next((r, v) for r, v in enumerate(column.to_pylist()) if not _is_number(v))
+        values = column.to_pylist()
+        row = next((row for row, value in enumerate(values) if not _is_number(value)), 0)
         raise InputError(
-            f"steering in {path} is {value!r} in row {row} (from 0)",
+            f"steering in {path} is {values[row]!r} in row {row} (from 0)",
             expected="a number in every row",
         )
     return column.cast(pa.float64()).to_numpy()
 
 
 def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return _NUMBER.fullmatch(text.strip()) is not None
 
 
 def _recorded(names: Sequence[str], folder: str | Path) -> dict[str, str]:
