@@ -1,6 +1,7 @@
 """What cannot be trained says why, before anything is computed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 import jaxreg
-from jaxreg.cache.datasets import read_dataset
+from jaxreg.cache.datasets import read_dataset, write_dataset
 from jaxreg.cache.parts import list_parts
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
@@ -83,8 +84,8 @@ def test_no_row_with_every_target_names_the_counts(planted: Path) -> None:
 def test_an_unknown_dataset_and_none_named(planted: Path) -> None:
     with pytest.raises(InputError, match=r"no dataset 'plnted'[\s\S]*try: planted"):
         jaxreg.train_head("plnted", cache=planted)
-    table = planted / "datasets" / "planted.parquet"
-    (planted / "datasets" / "other.parquet").write_bytes(table.read_bytes())
+    cache = Cache(planted)
+    write_dataset(cache, replace(read_dataset(cache, "planted"), name="other"))
     with pytest.raises(InputError, match=r"which dataset of .*\?\n    other: 240 rows\n"):
         jaxreg.train_head(cache=planted)
     with pytest.raises(InputError, match="no dataset in"):

@@ -159,3 +159,52 @@ def test_order_is_natural_or_by_time(tmp_path, in_order):
 def test_a_tsv_file(tmp_path):
     (tmp_path / "x.tsv").write_text("image\ty\na.png\t0.5\n")
     assert open_source(tmp_path / "x.tsv").columns["y"].to_pylist() == [0.5]
+
+
+CELLS = ["1", "2.5", "-3e2", "NA", "oops", "4"]
+WHY = "column 'y' is text: 'oops' in {} is no number; 4 cells are numbers"
+
+
+def test_the_cell_that_makes_numbers_text_is_named(tmp_path):
+    rows = list(enumerate(CELLS))
+    file = csv(tmp_path, "image,y\n" + "".join(f"{n}.png,{cell}\n" for n, cell in rows))
+    assert WHY.format("row 4 (from 0)") in open_source(file).notes
+    file = file.rename(tmp_path / "labels.tsv")
+    file.write_text("image\ty\n" + "".join(f"{n}.png\t{cell}\n" for n, cell in rows))
+    assert WHY.format("row 4 (from 0)") in open_source(file).notes
+    images = [f"{n}.png" for n, _ in rows]
+    assert (
+        WHY.format("row 4 (from 0)")
+        in open_source(parquet(tmp_path, {"image": images, "y": CELLS})).notes
+    )
+
+
+def test_the_cell_is_named_in_its_shard(tmp_path):
+    for part in range(2):
+        images = [f"{part}-{n}.png" for n in range(len(CELLS))]
+        cells = CELLS if part else [cell.replace("oops", "7") for cell in CELLS]
+        table = {"image": images, "y": cells}
+        parquet(tmp_path, table).rename(tmp_path / f"t-0000{part}-of-00002.parquet")
+    [why] = [note for note in open_source(tmp_path / "*.parquet").notes if "is text" in note]
+    assert "'oops' in row 4 of t-00001-of-00002.parquet (from 0) is no number; 9 cells" in why
+
+
+def test_the_cell_is_named_as_a_spreadsheet_does(tmp_path):
+    book = pytest.importorskip("openpyxl").Workbook()
+    for row in [
+        ["image", "y"],
+        *([f"{n}.png", cell] for n, cell in enumerate([1, "NA", "x", 2, 3])),
+    ]:
+        book.active.append(row)
+    book.save(tmp_path / "labels.xlsx")
+    notes = [note for note in open_source(tmp_path / "labels.xlsx").notes if "is text" in note]
+    said = "column 'y' is text: 'x' in B4 is no number; 3 cells are numbers"
+    assert notes == [f"{tmp_path / 'labels.xlsx'}: {said}"]
+
+
+def test_names_with_few_numbers_and_ids_need_no_word(tmp_path):
+    file = csv(tmp_path, "id,image,kind\n1,a.png,left\n2,b.png,3\nx,c.png,right\n")
+    assert not [note for note in open_source(file).notes if "is text" in note]
+    file = csv(tmp_path, "image,y\na.png,1\nb.png,x\nc.png,y\nd.png,2\ne.png,2\n")
+    [why] = [note for note in open_source(file).notes if "is text" in note]
+    assert "'x' in row 1 (from 0) and 1 more cell are no number; 3 cells" in why

@@ -244,3 +244,10 @@ def test_the_images_of_a_recording_alone_name_the_recording(tmp_path: Path) -> N
         [note] = open_source(folder).notes
         above = folder.parent.resolve()
         assert note == f"{above} is a recording; its numbers are used by: jaxreg extract {above}"
+
+
+def test_text_among_the_numbers_of_a_tub_is_named(tmp_path):
+    records = [record(n, **{"user/angle": "left" if n == 3 else n / 10}) for n in range(6)]
+    examples = open_source(make_tub(tmp_path / "tub", records))
+    said = "column 'user/angle' is text: 'left' in record 3 is no number; 5 cells are numbers"
+    assert said in examples.notes

@@ -13,7 +13,7 @@ from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
-from jaxreg.experiment.choose import choose_features, choose_targets, numbers
+from jaxreg.experiment.choose import as_kept, choose_features, choose_targets, numbers, passed_over
 from jaxreg.experiment.placement import Placement, measure, place
 from jaxreg.merge_settings import merge
 from jaxreg.metrics import Loss
@@ -63,7 +63,14 @@ class ResolvedRun:
     @property
     def notes(self) -> list[str]:
         """Sentences about the rows: changed sources, what the split did, missing targets."""
-        return [*self.dataset.stale, *self.split.notes, *self._missing()]
+        default = not self.asked.get("target") and not self.dataset.targets
+        others = passed_over(self.dataset) if default else []
+        passed = [
+            f"the target is {self.targets[0]}. {name} has numbers too, but it is named like an "
+            f"index, an order or a time: --target {name} uses it"
+            for name in others
+        ]
+        return [*self.dataset.stale, *passed, *self.split.notes, *self._missing()]
 
     def _missing(self) -> list[str]:
         """How many rows lack each target, and which rows are left out for that."""
@@ -112,7 +119,8 @@ def resolve(
     before = resumed or {}
     config = from_json(TrainConfig, merge(resumed=before.get("settings"), given=asked))
     targets = choose_targets(cache, dataset, config)
-    config = replace(config, target=targets)
+    mirrored = tuple(as_kept(dataset, name) for name in config.mirror_targets)
+    config = replace(config, target=targets, mirror_targets=mirrored)
     y = np.stack([numbers(dataset, name) for name in targets], axis=1)
     feature_set, columns = choose_features(cache, dataset, config)
     split, folds = _split(dataset, y, config)

@@ -1,17 +1,22 @@
 """The text of columns: names such as 007 and 7 stay two, though they are one number."""
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute
+from pyarrow import csv as arrow_csv
 
 pc: Any = pyarrow.compute  # its functions are made on import
 
 NAME_LIKE = r"^[+-]?(0\d+|\d+[eE]\+?\d+)$"  # 007, 1E2
 LONG = r"^[+-]?\d{16,}$"  # more digits than float64 holds
 _COMMA = r"^[+-]?\d*,\d+([eE][+-]?\d+)?$"
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+NO_VALUE = frozenset(arrow_csv.ConvertOptions().null_values)
+"""Words that stand for no value among numbers: NA, n/a, NaN …"""
 _WHOLE = r"^[+-]?\d+$"
 _THOUSANDS = r"^[+-]?[1-9]\d{0,2},\d{3}$"  # 1,234 may be 1234
 _POINTS = r"^[+-]?\d{1,3}(\.\d{3})+$"  # beside decimal commas, 1.234 may be 1234
@@ -25,6 +30,7 @@ class Columns:
     #: columns of text as written, without blanks around it
     text: Mapping[str, pa.ChunkedArray] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    explained: frozenset[str] = frozenset()  # columns of which a note says why they are text
     #: columns that the values would merge or change → (n,) text as written, null for no value
     written: Mapping[str, pa.ChunkedArray] = field(init=False)
 
@@ -49,8 +55,17 @@ class Columns:
         )
         return self.written[column] if long and long.as_py() else self.values[column]
 
-    def notes_on_names(self, serving: Collection[str | None]) -> list[str]:
-        """A sentence on each column of numbers that look like names, but those `serving`."""
+    def notes_on_names(
+        self,
+        serving: Collection[str | None],
+        place: Callable[[int], str] = lambda row: f"row {row} (from 0)",
+    ) -> list[str]:
+        """A sentence on each column whose cells are numbers and names, but those `serving`.
+
+        Args:
+            serving: columns that hold the ids, groups, order or images.
+            place: a row in words.
+        """
         notes = []
         for name, text in self.written.items():
             like = text.filter(pc.match_substring_regex(text, f"{NAME_LIKE}|{LONG}"))
@@ -59,7 +74,48 @@ class Columns:
                     f"column {name!r} has text that is a name or a number, as {like[0].as_py()!r}: "
                     f"--target {name} uses the number, --split group:{name} the text"
                 )
+        for name in self.values.column_names:
+            found = among_numbers(self.values[name])
+            if found and name not in serving and name not in self.explained:
+                notes.append(f"column {name!r} is text: {found.sentence(place(found.row))}")
         return notes
+
+
+@dataclass(frozen=True)
+class AmongNumbers:
+    """The cells that make a column of numbers a column of text."""
+
+    row: int  # of the first
+    cell: str  # the first
+    others: int  # how many more there are
+    numbers: int
+
+    def sentence(self, place: str) -> str:
+        """What they are and how many cells are numbers; `place` is that of the first."""
+        cells = "cell" if self.others == 1 else "cells"
+        more = f" and {self.others} more {cells} are" if self.others else " is"
+        return f"{self.cell[:80]!r} in {place}{more} no number; {self.numbers} cells are numbers"
+
+
+def is_no_number(text: str) -> bool:
+    """Whether a cell of text has a value that is no number."""
+    text = text.strip()
+    return bool(text) and text not in NO_VALUE and not re.search(_NUMBER, text)
+
+
+def among_numbers(column: pa.ChunkedArray) -> AmongNumbers | None:
+    """The cells of a column of text that are no numbers, if most of its cells are numbers."""
+    if not pa.types.is_string(column.type):
+        return None
+    text = pc.fill_null(pc.utf8_trim_whitespace(column), "")
+    empty = pc.is_in(text, pa.array(["", *NO_VALUE]))
+    number = pc.match_substring_regex(text, _NUMBER)
+    other = pc.invert(pc.or_(number, empty))
+    numbers, others = (pc.sum(which).as_py() or 0 for which in (number, other))
+    if not 0 < others < numbers:
+        return None
+    row = pc.index(other, True).as_py()
+    return AmongNumbers(row, text[row].as_py(), others - 1, numbers)
 
 
 def _loses(values: pa.ChunkedArray, text: pa.ChunkedArray) -> bool:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pyarrow import csv as arrow_csv
 
-from jaxreg.sources.as_written import Columns
+from jaxreg.sources.as_written import NO_VALUE, Columns, among_numbers, is_no_number
 from jaxreg.sources.columns import no_columns
 
 _KINDS = {
@@ -23,8 +22,6 @@ _KINDS = {
     time: "times",
     timedelta: "durations",
 }
-_NO_VALUE = frozenset(arrow_csv.ConvertOptions().null_values)
-"""Words that stand for no value among numbers, as in a CSV file: NA, n/a, NaN …"""
 
 
 @dataclass
@@ -34,6 +31,7 @@ class CellColumn:
     values: dict[int, Any] = field(default_factory=dict)  # by row
     shown: dict[int, str] = field(default_factory=dict)  # whole numbers shown as 007, by row
     first: dict[str, str] = field(default_factory=dict)  # kind → where it is first, as `B7`
+    no_number: str = ""  # where the first text is that is no number
 
     def __len__(self) -> int:
         return len(self.values)
@@ -44,6 +42,8 @@ class CellColumn:
         kind = _KINDS[type(value)]
         if kind not in self.first:
             self.first[kind] = cell.coordinate
+        if kind == "text" and not self.no_number and is_no_number(value):
+            self.no_number = cell.coordinate
         if type(value) is int and re.fullmatch("00+", cell.number_format or ""):
             self.shown[row] = str(value).zfill(len(cell.number_format))
 
@@ -51,15 +51,19 @@ class CellColumn:
         """The cells of `count` rows in one type, and a sentence if kinds are mixed ("" if not)."""
         values, kinds = self.values, set(self.first)
         if len(kinds) > 1 and "text" in kinds:
-            values = {row: value for row, value in values.items() if value not in _NO_VALUE}
+            values = {row: value for row, value in values.items() if value not in NO_VALUE}
             if not any(isinstance(value, str) for value in values.values()):
                 kinds.remove("text")
         cells = [values.get(row) for row in range(count)]
         if len(kinds) <= 1:
             return _of_one_kind(cells, next(iter(kinds), "")), ""
+        array = pa.array(self.text(count), pa.string())
+        found = among_numbers(pa.chunked_array([array])) if "text" in self.first else None
+        if found and kinds == {"numbers", "text"}:
+            return array, f"column {name!r} is text: {found.sentence(self.no_number)}"
         held = ", ".join(f"{kind} (first in {place})" for kind, place in self.first.items())
         note = f"column {name!r} is text, because its cells are of several kinds: {held}"
-        return pa.array(self.text(count), pa.string()), note
+        return array, note
 
     def text(self, count: int) -> list[str | None]:
         """The cells of `count` rows as they are written or shown."""
@@ -71,14 +75,16 @@ def together(
     path: Path, columns: Mapping[str, CellColumn], count: int, notes: Sequence[str]
 ) -> Columns:
     """The columns of a sheet with `count` rows; `notes` come first among its own."""
-    values, text, every = {}, {}, list(notes)
+    values, text, every, explained = {}, {}, list(notes), set()
     for name, column in columns.items():
         values[name], note = column.array(name, count)
         if note:
             every.append(f"{path}: {note}")
+            explained.add(name)
         if column.shown:
             text[name] = pa.chunked_array([pa.array(column.text(count), pa.string())])
-    return Columns(pa.table(values) if values else no_columns(count), text, tuple(every))
+    table = pa.table(values) if values else no_columns(count)
+    return Columns(table, text, tuple(every), frozenset(explained))
 
 
 def as_text(value: Any) -> str:

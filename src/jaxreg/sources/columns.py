@@ -46,7 +46,7 @@ def scalar_columns(read: Columns) -> tuple[Columns, list[str]]:
             if pa.types.is_decimal(column.type):
                 text[name] = column.cast(pa.string())
     values = pa.table(kept) if kept else no_columns(table.num_rows)
-    return Columns(values, text, tuple(notes)), dropped
+    return Columns(values, text, tuple(notes), read.explained), dropped
 
 
 def no_columns(count: int) -> pa.Table:

@@ -115,7 +115,7 @@ def table_examples(table: Table, location: str, options: SourceOptions) -> Examp
             *table.notes,
             *filter(None, [chosen, images.note, in_order]),
             *table.read.notes,
-            *table.read.notes_on_names((*serving, image_column)),
+            *table.read.notes_on_names((*serving, image_column), lambda row: _at(table, row)),
         ),
     )
 

@@ -86,6 +86,7 @@ def open_tub(folder: Path, location: str, options: SourceOptions) -> Examples:
         bookkeeping=bookkeeping(columns, BOOKKEEPING),
         sequential=True,
         unusable=tuple(unusable),
+        notes=tuple(read.notes_on_names((image_column,), lambda row: f"record {index[row]}")),
     )
 
 
