@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import jax
+
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.errors import InputError
 from jaxreg.experiment.members import number_of_members
@@ -27,12 +29,16 @@ def load_states(
         InputError: there is no whole checkpoint, or it is not this run's.
     """
     config, settings = directory.read_config(), directory.settings()
-    empty = empty_state(settings, config["features"], len(settings.target))
-    if (count := number_of_members(settings)) > 1:
-        empty = stack([empty] * count)
+    count = number_of_members(settings)
+
+    def empty() -> State:
+        one = empty_state(settings, config["features"], len(settings.target))
+        return one if count == 1 else stack([one] * count)
+
+    template = jax.eval_shape(empty)  # shapes alone: nothing is compiled
     if to_predict:
-        empty = empty._replace(params=None, opt_state=None)
-    found = Checkpoints(directory.checkpoints, config).load(empty, warn)
+        template = template._replace(params=None, opt_state=None)
+    found = Checkpoints(directory.checkpoints, config).load(template, warn)
     if found is None:
         raise InputError(f"{directory.path} has no whole checkpoint", remedy="train it again")
     return states_of(found.state), read_history(found.history)
