@@ -1,5 +1,6 @@
 """`jaxreg remove`: delete a dataset, a feature set or a run."""
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,8 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     what, paths = _find(Usage(Cache(Path(own.cache)), Path(own.ckpts)), own.name)
     cli.say(f"{what}: {len(paths)} files, {humanize.naturalsize(size_of(paths))}")
-    for folder in dict.fromkeys(path.parent for path in paths):
-        inside = [path for path in paths if path.parent == folder]
+    whole = Path(os.path.commonpath([path.parent for path in paths]))
+    folders = [whole.joinpath(*p.parent.relative_to(whole).parts[:2]) for p in paths]
+    for folder in dict.fromkeys(folders):
+        inside = [path for path, of in zip(paths, folders, strict=True) if of == folder]
         names = inside[0] if len(inside) == 1 else f"{folder}/ ({len(inside)} files)"
         cli.say(f"  {names}, {humanize.naturalsize(size_of(inside))}")
     if not own.yes:
