@@ -176,7 +176,7 @@ def test_a_run_gets_a_page_in_its_directory(planted: Path, capsys) -> None:
     assert printed["page"] == str(run / "diagnosis.html")
     assert set(printed["tests"]) == NAMES
     assert printed["verdict"]["findings"][0]["code"] == "output-bounded"
-    assert err.splitlines()[-2].startswith(("not learning: the output relu", "learning, but held"))
+    assert err.splitlines()[-2].startswith(("not learning: MAE ", "learning, but held back: MAE "))
     page = Tags((run / "diagnosis.html").read_text())
     assert printed["verdict"]["findings"][0]["remedy"] in page.words
     sources = [attrs.get("src") or "" for tag, attrs in page.tags if tag == "img"]
@@ -217,13 +217,15 @@ def _page(tmp_path: Path) -> Path:
     trial = trials.Trial("overfit", "Can it <learn>?", "it can", {}, {"loss": np.ones(9)})
     finding = {"code": "output-bounded", "severity": "error", "evidence": "a <b> & c " * 20,
                "remedy": "jaxreg train " + "x" * 300, "numbers": {}}  # fmt: skip
-    verdict = {"healthy": False, "headline": "not learning: " + "w" * 200, "findings": [finding]}
+    words = dict.fromkeys(("headline", "title", "text"), "not learning: " + "w" * 200)
+    verdict = {"healthy": False, **words, "remedy": "", "findings": [finding]}
     picture = pictures.of_trial(trial)
     assert picture is not None
     write_page(
         tmp_path / "diagnosis.html", "diagnosis/diagnosis.html.jinja", title="run",
         subtitle="diagnosis of <data>", about="about it", verdict=verdict,
-        findings=[(finding, picture)], trials=[(trial, picture)], seconds=1.0,
+        findings=[(finding, False, picture)], trials=[(trial, picture)], seconds=1.0,
+        lead_picture=picture, report=True,
     )  # fmt: skip
     return tmp_path / "diagnosis.html"
 

@@ -16,13 +16,16 @@ import pytest
 from PIL import Image
 
 from jaxreg.report import plots
-from jaxreg.report.page import write_page
+from jaxreg.report.page import _steps, others, write_page
+from jaxreg.report.run_content import GroupTable, WorstRow
 from jaxreg.report.summary import MemberSummary, Summary
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
 
 
 TARGETS = ("user/angle", "user/throttle")
+
+LABELS = ("training", "validation")
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ def pictures(rng) -> dict[str, bytes]:
     split = rng.choice(["train", "validation", "left-out"], 400, p=[0.7, 0.25, 0.05])
     data = ("user/angle", true, predicted, split)
     return {
-        "curves": plots.curves([history(60)], 48),
+        "curves": plots.curves([history(60)], 48, LABELS),
         "predicted": plots.predicted_against_true(*data),
         "residuals": plots.residuals(*data),
     }
@@ -96,6 +99,9 @@ SUMMARY = Summary(
     verdict={
         "healthy": True,
         "headline": "learning: MAE 0.113, 63% below the median predictor (0.302)",
+        "title": "learning: MAE 0.113, 63% below the median predictor (0.302)",
+        "text": "",
+        "remedy": "",
         "findings": [
             {
                 "code": "inputs-unscaled",
@@ -117,7 +123,8 @@ def report(pictures) -> dict[str, Any]:
         "subtitle": "tub",
         "verdict": SUMMARY.verdict,
         "summary": SUMMARY,
-        "random_weights": False,
+        "findings": others(SUMMARY.verdict),
+        "untrained": None,
         "scores": [
             ("user/angle, validation rows (200)", LINES),
             ("user/throttle, validation rows (200)", {"this model": MEDIAN}),
@@ -125,6 +132,17 @@ def report(pictures) -> dict[str, Any]:
         ],
         "members": [],
         "trainings": "",
+        "groups": [
+            GroupTable(
+                "validation rows: the MAE of 2 groups",
+                "place",
+                ["this model", "ridge"],
+                [("brick", 26, [0.59, 0.6]), ("chelsea", 1_020, [0.19, None])],
+            )
+        ],
+        "diagnose": "jaxreg diagnose ckpts/tub-3",
+        "provenance": SUMMARY.provenance,
+        "curves_caption": "Grey: training",
         "run_facts": {
             "dataset": "tub",
             "source": {"kind": "tub", "where": "data/tub", "rows": 1000},
@@ -139,18 +157,22 @@ def report(pictures) -> dict[str, Any]:
         },
         "command": "jaxreg train tub --target user/angle user/throttle",
         "stds": dict.fromkeys(("user/angle", "user/throttle"), 0.2),
-        "worst": {
-            name: [
-                (
-                    f"{i}_cam_image_array_.jpg",
-                    None if i == 3 else jpeg((20 * i, 120, 250 - 20 * i)),
-                    0.5,
-                    0.123456 + i,
-                )
-                for i in range(6)
-            ]
-            for name in TARGETS
-        },
+        "worst": [
+            (
+                f"{name}, {side} rows",
+                name,
+                [
+                    WorstRow(
+                        f"{i}_cam_image_array_.jpg",
+                        None if i == 3 else jpeg((20 * i, 120, 250 - 20 * i)),
+                        0.5,
+                        0.123456 + i,
+                    )
+                    for i in range(6)
+                ],
+            )
+            for name, side in zip(TARGETS, ("validation", "test"), strict=True)
+        ],
         "curves": pictures["curves"],
         "plots": [(name, pictures["predicted"], pictures["residuals"]) for name in TARGETS],
     }
@@ -220,7 +242,7 @@ def read(report: dict[str, Any], folder: Path) -> Page:
 def test_page_says_everything(report, tmp_path):
     text = read(report, tmp_path).text
     for part in [
-        "learning: MAE 0.113, 63% below the median predictor (0.302)",
+        "Learning: MAE 0.113, 63% below the median predictor (0.302).",
         "60 epochs, stopped early; scored with the weights of epoch 48.",
         "this model 0.1128 0.17 0.7654 0.8812 0.0143",
         "training median 0.3022 0.41 \N{MINUS SIGN}0.04 \N{EN DASH} 0.0711",
@@ -232,7 +254,9 @@ def test_page_says_everything(report, tmp_path):
         "head MLP 512-256-128-64",
         "40 of 1000 rows lie beside",
         "warning: inputs-unscaled The features deviate by 0.0009. What to do: --scale-features",
-        "user/throttle true 0.5, predicted 0.1235",
+        "user/throttle, test rows true 0.5, predicted 0.1235",
+        "place rows this model ridge brick 26 0.59 0.6 chelsea 1,020 0.19 \N{EN DASH}",
+        "diagnosis.html , which this command writes: jaxreg diagnose ckpts/tub-3",
         "5_cam_image_array_.jpg",
         "hidden 512 256",
         "learning_rate 0.0001",
@@ -244,7 +268,7 @@ def test_page_says_everything(report, tmp_path):
         assert part in text
     assert "tub-3 · tub" in text
     assert "Random weights." not in text
-    assert text.count("ridge") == 1  # only where it is scored
+    assert text.count("ridge") == 2  # only where it is scored
 
 
 def test_best_of_each_metric_is_marked(report, tmp_path):
@@ -284,8 +308,10 @@ def test_names_are_text_and_never_markup(report, tmp_path):
         provenance={attack: {attack: [attack]}},
         verdict={
             "healthy": True,
-            "headline": attack,
-            "findings": [dict.fromkeys(("code", "severity", "evidence", "remedy"), attack)],
+            **dict.fromkeys(("headline", "title", "text", "remedy"), attack),
+            "findings": [
+                {**dict.fromkeys(("code", "severity", "evidence"), attack), "remedy": f"1 {attack}"}
+            ],
         },
     )
     hostile = report | {
@@ -293,28 +319,44 @@ def test_names_are_text_and_never_markup(report, tmp_path):
         "subtitle": attack,
         "summary": summary,
         "verdict": summary.verdict,
+        "findings": others(summary.verdict),
+        "provenance": summary.provenance,
+        "groups": [GroupTable(attack, attack, [attack], [(attack, 1, [1.0])])],
+        "curves_caption": attack,
+        "diagnose": attack,
         "run_facts": {attack: attack},
         "settings": {attack: attack},
         "command": attack,
         "plots": [(attack, *report["plots"][0][1:])],
         "scores": [(attack, {attack: MODEL})],
         "stds": {attack: 1.0},
-        "worst": {attack: [(attack, jpeg((1, 2, 3)), 0.0, 1.0), ("\udcff.jpg", None, 0.0, 1.0)]},
+        "worst": [
+            (
+                attack,
+                attack,
+                [
+                    WorstRow(attack, jpeg((1, 2, 3)), 0.0, 1.0),
+                    WorstRow("\udcff.jpg", None, 0.0, 1.0),
+                ],
+            )
+        ],
     }
     page = read(hostile, tmp_path)
     assert page.all("script") == []
-    # By hand: 2 title, subtitle, headline, 2 of the scores, note, id, 4 of the finding, 2 of the
-    # fact, 2 of the setting, 3 of the provenance, command.
-    assert page.text.count(attack) == 20
+    # By hand: 2 title, subtitle, 3 of the headline, 2 of the scores, note, 4 of the finding, 2 of
+    # the fact, 2 of the setting, 3 of the provenance, command, 4 of the groups, caption, 2 of the
+    # worst rows, diagnose.
+    assert page.text.count(attack) == 29
     attributes = {name for _, some in page.elements for name in some}
     assert attributes <= {"lang", "charset", "name", "content", "http-equiv", "class", "role",
-                          "scope", "src", "alt"}  # fmt: skip
+                          "scope", "src", "alt", "href", "tabindex", "aria-label"}  # fmt: skip
 
 
 def test_random_weights_and_bad_health_show(report, tmp_path):
     verdict = {**SUMMARY.verdict, "healthy": False}
-    page = read(report | {"random_weights": True, "verdict": verdict}, tmp_path)
-    assert "Random weights." in page.text
+    untrained = {"evidence": "they are random", "remedy": "jaxreg extract x"}
+    page = read(report | {"untrained": untrained, "verdict": verdict}, tmp_path)
+    assert "Random weights. They are random." in page.text
     assert page.all("header") == [{"class": "bad"}]
 
 
@@ -324,15 +366,53 @@ def test_page_of_a_head_without_epochs_and_pictures(report, tmp_path):
             SUMMARY, epochs=0, best_epoch=None, stopped_early=False, by_target={"square": MODEL}
         ),
         "verdict": {**SUMMARY.verdict, "findings": []},
+        "findings": [],
+        "groups": [],
         "scores": [("validation rows (200)", {"this model": MODEL})],
         "curves": None,
         "plots": [],
-        "worst": {},
+        "worst": [],
     }
     page = read(bare, tmp_path)
     assert page.all("img") == []
-    for absent in ("epoch", "Findings", "Several targets", "largest errors"):
+    for absent in ("epoch", "Findings", "Several targets", "largest errors", "by group"):
         assert absent not in page.text
+
+
+def test_the_first_error_stands_in_the_head_alone_and_its_command_once(report, tmp_path):
+    """A title, a paragraph, a command: and no word of these again below."""
+    command = "jaxreg train tub --output-activation linear"
+    error = {"severity": "error", "remedy": command}
+    verdict = {
+        "healthy": False,
+        "headline": "not learning: MAE 0.5",
+        "title": "not learning: MAE 0.5",
+        "text": "the output relu cannot go below 0",
+        "remedy": command,
+        "findings": [
+            {**error, "code": "output-bounded", "evidence": "the output relu cannot go below 0"},
+            {**error, "code": "dead-output", "evidence": "the output is 0"},
+            {
+                "severity": "note",
+                "code": "random-weights",
+                "evidence": "random",
+                "remedy": "mixed4.x",
+            },
+        ],
+    }
+    page = read(report | {"verdict": verdict, "findings": others(verdict)}, tmp_path)
+    for once in ("cannot go below 0", command, "error: output-bounded", "error: dead-output"):
+        assert page.text.count(once) == 1, once
+    assert "Not learning: MAE 0.5. error: output-bounded The output relu" in page.text
+    assert "The output is 0. The command above is for this too." in page.text
+    assert "Other findings" in page.text
+
+
+def test_words_of_a_remedy_are_no_command():
+    then = "check that each image has its own target, then: jaxreg diagnose tub"
+    assert _steps(then) == ("check that each image has its own target", "jaxreg diagnose tub")
+    assert _steps("jaxreg train tub") == ("", "jaxreg train tub")
+    assert _steps("look at the image of row 3") == ("look at the image of row 3", "")
 
 
 def chromium() -> str:
@@ -374,5 +454,5 @@ def test_page_opens_in_a_browser_and_fits_its_width(report, tmp_path, width):
 
 
 def test_plots_are_the_same_bytes_for_the_same_numbers(pictures):
-    assert plots.curves([history(60)], 48) == pictures["curves"]
-    assert plots.curves([history(60)], 47) != pictures["curves"]
+    assert plots.curves([history(60)], 48, LABELS) == pictures["curves"]
+    assert plots.curves([history(60)], 47, LABELS) != pictures["curves"]

@@ -8,6 +8,9 @@ from PIL import Image
 
 from jaxreg.common.files import safe_name
 from jaxreg.report import plots
+from jaxreg.train_config import HeadConfig
+
+LABELS = ("training", "validation")
 
 
 @pytest.fixture
@@ -33,8 +36,8 @@ def ink(picture: bytes, colour: str) -> int:
 
 
 def test_curves_mark_the_best_epoch_only_when_there_is_one():
-    unmarked = plots.curves([history(60)], None)
-    assert ink(plots.curves([history(60)], 48), plots.VERMILLION) > 200
+    unmarked = plots.curves([history(60)], None, LABELS)
+    assert ink(plots.curves([history(60)], 48, LABELS), plots.VERMILLION) > 200
     assert ink(unmarked, plots.VERMILLION) == 0
     assert ink(unmarked, plots.BLUE) > 1000
 
@@ -42,8 +45,29 @@ def test_curves_mark_the_best_epoch_only_when_there_is_one():
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_curves_of_losses_that_are_not_finite(epochs):
     broken = {**history(epochs), "val_loss": np.full(epochs, np.nan), "loss": [np.inf] * epochs}
-    whole = plots.curves([history(epochs)], None)
-    assert ink(plots.curves([broken], None), plots.BLUE) < ink(whole, plots.BLUE)
+    whole = plots.curves([history(epochs)], None, LABELS)
+    assert ink(plots.curves([broken], None, LABELS), plots.BLUE) < ink(whole, plots.BLUE)
+
+
+@pytest.mark.parametrize(
+    ("last", "panels"),
+    [(1e-4, 1), (0.995e-4, 1), (0.98e-4, 2), (1e-7, 2), (np.nan, 1)],
+)  # fmt: skip
+def test_a_rate_is_drawn_only_where_it_moves_by_a_hundredth(last: float, panels: int):
+    """The panel of a rate that stays shows nothing but rounding."""
+    moving = {**history(30), "learning_rate": np.linspace(1e-4, last, 30)}
+    still = {**history(30), "learning_rate": np.full(30, 1e-4)}
+    drawn = Image.open(io.BytesIO(plots.curves([moving], None, LABELS)))
+    without = Image.open(io.BytesIO(plots.curves([still], None, LABELS)))
+    assert (drawn.height > without.height) == (panels == 2)
+
+
+def test_the_lines_of_a_blend_are_named_as_two_heads():
+    assert plots.curve_labels(HeadConfig()) == ("training (dropout on)", "validation")
+    assert plots.curve_labels(HeadConfig(dropout=0.0)) == ("training", "validation")
+    assert plots.curve_labels(HeadConfig(hidden=())) == ("training", "validation")
+    blend = plots.curve_labels(HeadConfig(head="blend"))
+    assert blend == ("training, MLP alone (dropout on)", "validation, blend")
 
 
 @pytest.mark.parametrize("draw", [plots.predicted_against_true, plots.residuals])

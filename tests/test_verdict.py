@@ -66,12 +66,13 @@ def test_a_bounded_output_is_an_error_even_where_it_learns(good: Observed) -> No
     verdict = verdict_with(good, config=relu)
     assert not verdict["healthy"]
     below = (good.y[good.train] < 0).mean()
-    assert verdict["headline"] == (
-        "learning, but held back: the output relu cannot go below 0, and "
-        f"{below:.0%} of the training targets do. Try --output-activation linear "
-        "(MAE 0.11, 63% below the median predictor (0.3))"
+    short = "learning, but held back: MAE 0.11, 63% below the median predictor (0.3)"
+    assert verdict["headline"] == verdict["title"] == short
+    assert verdict["text"] == (
+        f"the output relu cannot go below 0, and {below:.0%} of the training targets do"
     )
     remedy = verdict["findings"][0]["remedy"]
+    assert verdict["remedy"] == remedy
     assert remedy.startswith("jaxreg train made ")
     assert "relu" not in remedy
     assert "--learning-rate 0.001" in remedy  # the run's own settings are kept
@@ -90,8 +91,9 @@ def test_a_loss_that_was_not_finite_comes_first(good: Observed) -> None:
     assert [finding["code"] for finding in verdict["findings"]][:2] == [
         "non-finite", "output-bounded",
     ]  # fmt: skip
-    start = f"not learning: the loss was not finite in epoch {good.epochs}, at a learning rate of"
-    assert verdict["headline"].startswith(start)
+    assert verdict["headline"] == verdict["title"] == "not learning"  # it has no MAE
+    start = f"the loss was not finite in epoch {good.epochs}, at a learning rate of"
+    assert verdict["text"].startswith(start)
 
 
 def test_random_weights_are_a_note_and_no_fault(good: Observed) -> None:
@@ -124,7 +126,7 @@ def test_what_the_errors_ask_for_is_asked_for_at_once(good: Observed) -> None:
     verdict = verdict_with(good, config=both, state=_unscaled(good), x=good.x * 1e4, gain=0.0)
     codes = [f["code"] for f in verdict["findings"] if f["severity"] == "error"]
     assert codes[:2] == ["output-bounded", "inputs-unscaled"]
-    assert "Try --output-activation linear --scale-features" in verdict["headline"]
+    assert verdict["remedy"] == verdict["findings"][0]["remedy"]
     for finding in verdict["findings"][:2]:
         assert "--output-activation relu" not in finding["remedy"]
         assert "--no-scale-features" not in finding["remedy"]

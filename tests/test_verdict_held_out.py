@@ -212,10 +212,10 @@ def test_each_target_has_its_own_ridge_and_a_blend_serves_both(good: Observed) -
         state=good.state._replace(scalers=good.state.scalers._replace(target=two)),
     )
     both = [cause for cause in CAUSES if cause.code == "linear-is-better"]
-    [found] = find(obs, both)[0]
+    [found] = find(obs, both)
     assert found.targets == ("angle",)
     assert "--head blend" in found.remedy
     blend = dataclasses.replace(obs, config=dataclasses.replace(obs.config, head="blend"))
-    [found] = find(blend, both)[0]
+    [found] = find(blend, both)
     assert "--head ridge" in found.remedy
     assert "--target angle" in found.remedy

@@ -1,5 +1,6 @@
 """The verdict of a run with several targets: each has its own errors, units and findings."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,14 +28,15 @@ def test_a_target_that_is_not_learned_does_not_hide_behind_one_that_is(both: Obs
     verdict = verdict_of_one(both)
     assert verdict.healthy == {"angle": True, "noise": False}
     assert not verdict.to_json()["healthy"]
-    assert verdict.headline.startswith("not learning noise: ")
+    assert verdict.headline.line.startswith("not learning noise: ")
+    assert verdict.headline.title == "not learning noise"
     rows = both.validation
     for number, name in enumerate(both.targets):
         y, predictions = both.y[rows, number], both.predictions[rows, number]
         usual = np.full(len(rows), np.median(both.y[both.train, number]))
         mae, median = mean_absolute_error(y, predictions), mean_absolute_error(y, usual)
-        assert f"{name} MAE {mae:.3g}, " in verdict.headline
-        assert f"the median predictor ({median:.3g})" in verdict.headline
+        assert f"{name} MAE {mae:.3g}, " in verdict.headline.line
+        assert f"the median predictor ({median:.3g})" in verdict.headline.line
     [error] = [finding for finding in verdict.findings if finding.severity == "error"]
     assert (error.code, error.targets) == ("labels-unrelated", ("noise",))
     assert error.evidence.startswith("for noise, a ridge reaches")
@@ -76,7 +78,11 @@ CLOSE = Compared(mae=4.9, median_mae=5.0, ridge_mae=None, gain=0.1, gain_error=0
 
 
 def headline_of(both: Observed, compared: dict[str, Compared], *findings: Finding, **settings):
-    return conclude(compared, findings, "", replace(both.config, **settings)).headline
+    return _conclude(both, compared, findings, **settings).headline.line
+
+
+def _conclude(both: Observed, compared: dict[str, Compared], findings: Sequence[Finding], **s):
+    return conclude(compared, findings, replace(both, config=replace(both.config, **s)))
 
 
 def test_the_headline_names_every_target_that_is_not_healthy(both: Observed) -> None:
@@ -95,36 +101,63 @@ def test_the_headline_names_every_target_that_is_not_healthy(both: Observed) -> 
 
 
 def test_chance_asks_for_folds_only_where_there_are_none(both: Observed) -> None:
-    chance = (
+    found = _conclude(both, {"a": CLOSE}, [])
+    assert found.headline.line == (
         "not clearly learning: MAE 4.9, 2% below the median predictor (5); this difference may be "
-        "chance (0.1 ± 0.2); "
+        "chance (0.1 ± 0.2)"
     )
-    asked = f"{chance}--folds 5 scores every row and would show whether it learns"
-    assert headline_of(both, {"a": CLOSE}) == asked
-    folded = headline_of(both, {"a": CLOSE}, folds=3)
-    assert folded == f"{chance}more rows would show whether it learns"
+    assert (
+        found.headline.title == "not clearly learning: MAE 4.9, 2% below the median predictor (5)"
+    )
+    assert "may be chance (0.1 ± 0.2)" in found.headline.text
+    assert found.remedy.startswith("jaxreg train made ")
+    assert "--folds 5" in found.remedy
+    folded = _conclude(both, {"a": CLOSE}, [], folds=3).remedy
+    assert folded == f"more images, then: {both.extract}"
     # `train` refuses folds of a tail, and folds beside test rows
-    tail = headline_of(both, {"a": CLOSE}, split="tail", test=0.1)
-    assert tail == asked.replace("--folds 5", "--split blocks --test 0 --folds 5")
+    tail = _conclude(both, {"a": CLOSE}, [], split="tail", test=0.1).remedy
+    assert "--split blocks" in tail
+    assert "--folds 5" in tail
+    # and more folds than units, or fewer than 3: one part trains and one is watched
+    few = replace(both, units=4)
+    assert "--folds 4" in conclude({"a": CLOSE}, [], few).remedy
+    assert "--folds" not in conclude({"a": CLOSE}, [], replace(both, units=2)).remedy
+    assert _conclude(both, {"a": GOOD}, []).remedy == ""
+
+
+def test_the_title_is_short_and_says_what_learns(both: Observed) -> None:
+    found = _conclude(both, {"a": GOOD, "b": BAD, "c": CLOSE, "d": GOOD}, []).headline
+    assert found.title == "not learning b; not clearly learning c; learning a, d"
+    # by hand: 0.1 of 0.4, 60 of 50, 4.9 of 5
+    assert found.text == (
+        "the MAE of each target: b 20% above the median predictor; c 2% below the median "
+        "predictor; a 75% below the median predictor; d 75% below the median predictor. "
+        "The difference to the median predictor may be chance (c 0.1 ± 0.2)"
+    )
+    many = {f"good{i}": GOOD for i in range(9)}
+    title = _conclude(both, many, []).headline.title
+    assert title == f"learning {', '.join(f'good{i}' for i in range(6))} and 3 more"
 
 
 def test_a_finding_about_one_target_leaves_the_others_healthy(both: Observed) -> None:
     about_a = Finding("output-bounded", "error", "the output relu is 0", "", targets=("a",))
-    found = conclude({"a": GOOD, "b": GOOD}, [about_a], "", both.config)
+    found = _conclude(both, {"a": GOOD, "b": GOOD}, [about_a])
     assert found.healthy == {"a": False, "b": True}
-    assert found.headline.startswith("learning, but held back in a: the output relu is 0 (a MAE")
+    assert found.headline.title == "learning, but held back in a"
+    assert found.headline.line.startswith("learning, but held back in a: a MAE 0.1")
+    assert found.headline.text == "the output relu is 0"
     about_all = replace(about_a, targets=())
-    found = conclude({"a": GOOD, "b": BAD}, [about_all], "", both.config)
+    found = _conclude(both, {"a": GOOD, "b": BAD}, [about_all])
     assert found.healthy == {"a": False, "b": False}
-    assert found.headline.startswith("not learning b, held back in a: the output relu is 0 (a")
+    assert found.headline.title == "not learning b, held back in a"
 
 
 def test_what_is_the_same_for_all_targets_is_said_once(both: Observed) -> None:
     each = [Finding("overfit", "note", "the loss rises", "", targets=(name,)) for name in "ab"]
-    [finding] = conclude({"a": GOOD, "b": GOOD}, each, "", both.config).findings
+    [finding] = _conclude(both, {"a": GOOD, "b": GOOD}, each).findings
     assert (finding.evidence, finding.targets) == ("the loss rises", ())
     three = {"a": GOOD, "b": GOOD, "c": GOOD}
-    [finding] = conclude(three, each, "", both.config).findings
+    [finding] = _conclude(both, three, each).findings
     assert finding.evidence == "for a, b, the loss rises"
 
 
@@ -150,8 +183,9 @@ def test_a_constant_target_is_left_out_by_the_remedy(both: Observed) -> None:
         f"for noise, the target is 3 for all {len(obs.train)} training rows"
     )
     assert found["target-constant"]["remedy"].endswith(" --target angle")
-    assert verdict["headline"].startswith("not learning noise: the target is 3 for all")
-    assert ". Try --target angle" in verdict["headline"]
+    assert verdict["title"] == "not learning noise"
+    assert verdict["text"].startswith("the target is 3 for all")
+    assert verdict["remedy"] == found["target-constant"]["remedy"]
     y[:, 0] = 0
     found = {finding["code"]: finding for finding in judge(replace(obs, y=y))["findings"]}
     assert found["target-constant"]["remedy"] == "jaxreg train made --target COLUMN"
@@ -169,6 +203,6 @@ def test_a_rate_is_no_error_of_a_target_that_it_does_not_help(both: Observed) ->
         obs.__dict__["probe"] = probe
         for one in obs.each:
             one.__dict__["compared"] = GOOD if one.targets[0] in learned else BAD
-        found = {finding.code: finding for finding in find(obs)[0]}
+        found = {finding.code: finding for finding in find(obs)}
         severities[name] = found["learning-rate-low"].severity, found["learning-rate-low"].targets
     assert severities == {"angle": ("error", ("angle",)), "noise": ("warning", ())}

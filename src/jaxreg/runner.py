@@ -44,8 +44,9 @@ def execute(
         with ThreadPoolExecutor(1) as thread:
             reading = thread.submit(load_experiment, resolved)
             from jaxreg.experiment.members import make_members, ridge_text
-            from jaxreg.report.page import write_report
+            from jaxreg.report.page import write_plots, write_report
             from jaxreg.report.run_predictions import predict_all, predictions_table
+            from jaxreg.report.run_verdict import verdict_of
             from jaxreg.report.summary import summarize
             from jaxreg.training.loop import solve_ridge, train
 
@@ -96,25 +97,26 @@ def execute(
     table = predictions_table(experiment, predictions)
     pq.write_table(table, sink, write_page_checksum=True)
     write_whole(directory.path / "predictions.parquet", sink.getvalue().to_pybytes())
+    judging = time.perf_counter()
+    verdict = verdict_of(experiment, members, trained, predictions)
+    judged = time.perf_counter()
+    summary = summarize(experiment, members, trained, predictions, verdict, device=device)
+    plots = directory.path / "plots"
+    drawn = write_plots(plots, experiment, trained, predictions, summary.best_epoch)
+    now = time.perf_counter()
     seconds = {
         "load": loaded - begin,
         "ridge": solved - loaded,
         "compile": trained.compile_seconds,
         "train": trained.train_seconds,
+        "verdict": judged - judging,
+        "report": now - judged + judging - reporting,
+        "total": now - begin,
     }
-    summary = summarize(
-        experiment,
-        members,
-        trained,
-        predictions,
-        device=device,
-        seconds={part: round(value, 3) for part, value in seconds.items()},
-    )
-    write_report(directory.path, experiment, trained, predictions, summary)
-    now = time.perf_counter()
-    total = {"report": round(now - reporting, 3), "total": round(now - begin, 3)}
-    seconds = summary.seconds | total
-    summary = replace(summary, seconds=seconds, files=directory.digests())
+    seconds = {part: round(value, 3) for part, value in seconds.items()}
+    summary = replace(summary, seconds=seconds)
+    write_report(directory.path, experiment, predictions, summary, drawn)
+    summary = replace(summary, files=directory.digests())
     directory.write_summary(summary.to_json())  # last: a run with a summary is finished
     if should_stop():
         raise Stopped(f"stopped, but the run was already finished: {directory.path}")

@@ -73,12 +73,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         cli.say(head_text(run.settings, summary, run.targets))
     if own.preset == "best" and (note := _other_features(run.settings.columns)):
         cli.say(note)
+    told = set()
     for finding in summary.verdict["findings"]:
-        if finding["severity"] != "error":  # the headline has the errors
-            cli.say(_finding_text(finding))
+        cli.say(_finding_text(finding, told))
+    cli.say(_scores_text("validation", summary, run.targets))
     if summary.test is not None:
-        cli.say(_test_text(summary, run.targets))
+        cli.say(_scores_text("test", summary, run.targets))
     cli.say(summary.verdict["headline"])
+    if (remedy := summary.verdict.get("remedy")) and remedy not in told:
+        cli.say(f"try: {remedy}")
     cli.say(f"report: {run.path / 'report.html'}")
     if own.json:
         cli.print_json({**run.summary, "run": str(run.path)})
@@ -87,9 +90,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return DEAD if dead and run.summary != before else 0  # the same again: nothing was trained
 
 
-def _finding_text(finding: Mapping[str, str]) -> str:
-    remedy = f" (try: {finding['remedy']})" if finding["remedy"] else ""
-    return f"{finding['severity']}: {finding['evidence']}{remedy}"
+def _finding_text(finding: Mapping[str, str], told: set[str]) -> str:
+    """A finding with its remedy, unless that is `told` already."""
+    text, remedy = f"{finding['severity']}: {finding['evidence']}", finding["remedy"]
+    if not remedy or remedy in told:
+        return text
+    told.add(remedy)
+    return f"{text} (try: {remedy})"
 
 
 def _other_features(columns: Sequence[str]) -> str | None:
@@ -124,17 +131,18 @@ def _members_text(summary: "Summary") -> str:
     return f"{text}; std of their scores: {'; '.join(known)}"
 
 
-def _test_text(summary: "Summary", targets: Sequence[str]) -> str:
-    """The scores of each target on the test rows."""
-    each = {"": summary.test or {}}
+def _scores_text(side: str, summary: "Summary", targets: Sequence[str]) -> str:
+    """The scores of each target on the validation rows, or on the test rows."""
+    each = {"": summary.metrics if side == "validation" else summary.test or {}}
     if len(targets) > 1:
-        each = {f"{name} ": summary.by_target[name]["test"] for name in targets}
+        of = {name: summary.by_target[name] for name in targets}
+        each = {f"{n} ": its if side == "validation" else its["test"] for n, its in of.items()}
     lines = []
     for name, scores in each.items():
         pairs = ("MAE", scores["mae"]), ("R²", scores["r2"])
         known = [f"{word} {value:.3g}" for word, value in pairs if value is not None]
         lines.append(name + (", ".join(known) or "not scored"))
-    return f"test ({summary.rows['test']} rows): {'; '.join(lines)}"
+    return f"{side} ({summary.rows[side]} rows): {'; '.join(lines)}"
 
 
 def _epoch_text(row: dict[str, Any]) -> str:

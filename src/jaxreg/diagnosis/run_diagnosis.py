@@ -13,7 +13,7 @@ from jaxreg.diagnosis.subject import Say, Subject, of_dataset, of_run
 from jaxreg.diagnosis.trials import Trial
 from jaxreg.errors import InputError, nearest
 from jaxreg.experiment.members import number_of_members
-from jaxreg.report.page import write_page
+from jaxreg.report.page import others, write_page
 from jaxreg.training.run_directory import RunDirectory, run_path
 from jaxreg.verdict.finding import ORDER
 from jaxreg.verdict.judge import judge
@@ -68,7 +68,7 @@ def diagnose(
         if finding is not None:
             verdict = _with(verdict, finding)
     page = subject.folder / "diagnosis.html"
-    write_diagnosis(page, subject, verdict, done, time.perf_counter() - begin)
+    write_diagnosis(page, subject, verdict, done, begin)
     return {
         "name": subject.name,
         "verdict": verdict,
@@ -118,30 +118,39 @@ def _with(verdict: dict[str, Any], finding: dict[str, Any]) -> dict[str, Any]:
     findings.sort(key=lambda one: ORDER.index(one["severity"]))
     if finding["severity"] != "error":
         return {**verdict, "findings": findings}
-    headline = f"not to be believed: {finding['evidence']}. Try {finding['remedy']}"
-    return {"healthy": False, "headline": headline, "findings": findings}
+    words = "not to be believed"
+    head = {"headline": words, "title": words, "text": finding["evidence"]}
+    head["remedy"] = finding["remedy"]
+    return {"healthy": False, **head, "findings": findings}
 
 
 def write_diagnosis(
-    path: Path, subject: Subject, verdict: dict[str, Any], done: Sequence[Trial], seconds: float
+    path: Path, subject: Subject, verdict: dict[str, Any], done: Sequence[Trial], begin: float
 ) -> None:
-    """Write the page of a diagnosis to `path`."""
+    """Write the page of a diagnosis, which began at `begin`, to `path`."""
     from jaxreg.diagnosis import pictures
 
     obs, experiment = subject.obs, subject.experiment
     columns = ", ".join(column.name for column in experiment.columns)
     trainings = number_of_members(experiment.config)
     first = f"the first of {trainings} trainings, with " if trainings > 1 else ""
+    drawn = [pictures.of_finding(one, obs) for one in verdict["findings"]]
+    rest = others(verdict)
     write_page(
         path,
         "diagnosis/diagnosis.html.jinja",
         title=subject.name,
         subtitle=f"diagnosis of {experiment.dataset.name}",
         verdict=verdict,
+        lead_picture=drawn[0] if len(rest) < len(drawn) else None,
         about=f"{first}{len(obs.train)} training and {len(obs.validation)} validation rows, split "
         f"{obs.split}; target {', '.join(experiment.targets)}; features {columns} of "
         f"{experiment.recipe.feature_set}; {obs.epochs} epochs",
-        findings=[(one, pictures.of_finding(one, obs)) for one in verdict["findings"]],
+        report=(subject.folder / "report.html").exists(),
+        findings=[
+            (*pair, picture)
+            for pair, picture in zip(rest, drawn[len(drawn) - len(rest) :], strict=True)
+        ],
         trials=[(trial, pictures.of_trial(trial)) for trial in done],
-        seconds=seconds,
+        seconds=time.perf_counter() - begin,
     )

@@ -11,6 +11,7 @@ from jaxreg.errors import InputError
 from jaxreg.experiment.resolve import ResolvedRun, places, remedies
 from jaxreg.metrics import runs_of_rows
 from jaxreg.splits.held_out_groups import HeldOutGroup, training_groups
+from jaxreg.splits.split import group_names
 from jaxreg.target_numbers import mean_and_std
 from jaxreg.train_config import THRESHOLDS
 
@@ -52,6 +53,19 @@ class Experiment(ResolvedRun):
             return np.zeros(len(order), np.int64), order
         groups = table["group"].combine_chunks().dictionary_encode("encode")
         return groups.indices.to_numpy().astype(np.int64), order
+
+    @property
+    def group_column(self) -> str | None:
+        """The column whose values are groups: that of the split, else the dataset's groups."""
+        kind, _, column = self.split.kind.partition(":")
+        if kind == "group":
+            return column
+        return "group" if "group" in self.dataset.table.column_names else None
+
+    def group_names(self, column: str) -> list[str]:
+        """The value of such a column in each row, as text."""
+        where = places(self.dataset)
+        return group_names(column, where["columns"], where["group"])
 
     def runs_of(self, rows: np.ndarray) -> np.ndarray | None:
         """Which of these rows are neighbours in time, as numbers of runs; None: none are."""

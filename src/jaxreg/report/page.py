@@ -4,17 +4,15 @@ import base64
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxreg.common.files import write_whole
-from jaxreg.config_io import command_line, from_json, to_json
+from jaxreg.config_io import command_line, from_json
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.metrics import METRICS, Scores
-from jaxreg.report import plots
-from jaxreg.report.run_predictions import RunPredictions, score_side
-from jaxreg.report.summary import Summary, head_text, trainings_text
+from jaxreg.report import plots, run_content
+from jaxreg.report.run_predictions import RunPredictions
+from jaxreg.report.summary import Summary, trainings_text
 from jaxreg.target_numbers import number_text
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.loop import Trained
@@ -25,24 +23,32 @@ if TYPE_CHECKING:
 
 UNDEFINED = "\N{EN DASH}"
 HIGHER_IS_BETTER = ("r2", "spearman")
-WORST = 12  # images shown for each target
-PREDICTORS = {
-    "run": "this model",
-    "ridge": "ridge",
-    "median": "training median",
-    "mean": "training mean",
-}
-"""The lines of a score table, in their order."""
+UNTRAINED = "random-weights"  # the finding that stands above the scores
 
 
 def write_page(path: Path, template: str, **content: Any) -> None:
     """Fill a template, named by its path in the package, and write the page over `path`.
 
     Every template extends report/base.html.jinja, which needs `title`, `subtitle` and `verdict`.
+    The first error is `lead`: the head of the page tells it.
     """
-    page = _environment().get_template(template).render(content)
+    verdict = content["verdict"]
+    lead = verdict["findings"][0] if len(others(verdict)) < len(verdict["findings"]) else None
+    page = _environment().get_template(template).render({"lead": lead, **content})
     # a file name may hold bytes that are not text in any encoding
     write_whole(path, page.encode(errors="replace"))
+
+
+def others(verdict: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], bool]]:
+    """The findings that the head of a page does not tell; whether their remedy stands before."""
+    found, told = verdict["findings"], {verdict["remedy"]}
+    rest = found[1:] if found and found[0]["severity"] == "error" else found
+    pairs = []
+    for finding in rest:
+        remedy = finding["remedy"]
+        pairs.append((finding, bool(remedy) and remedy in told))
+        told.add(remedy)
+    return pairs
 
 
 @cache
@@ -61,6 +67,7 @@ def _environment() -> "Environment":
         "number": _number,
         "value": _value,
         "sentence": _sentence,
+        "steps": _steps,
         "png": lambda picture: _data_uri(picture, "png"),
         "jpeg": lambda picture: _data_uri(picture, "jpeg"),
         "best": _best,
@@ -69,143 +76,72 @@ def _environment() -> "Environment":
     return environment
 
 
-def write_report(
+class Drawn(NamedTuple):
+    """The plots of a run as PNGs."""
+
+    curves: bytes | None  # None without epochs
+    by_target: list[tuple[str, bytes, bytes]]  # the target, predictions, errors
+
+
+def write_plots(
     folder: Path,
     experiment: Experiment,
     trained: Trained,
     predictions: RunPredictions,
-    summary: Summary,
-) -> None:
-    """Write plots/*.png and report.html into the folder of a run."""
-    config, dataset, recipe = experiment.config, experiment.dataset, experiment.recipe
-    words = dataset.name, "--cache", experiment.cache.root
-    stds = dict(zip(experiment.targets, experiment.loss.std.tolist(), strict=True))
-    write_page(
-        folder / "report.html",
-        "report/run.html.jinja",
-        title=folder.name,
-        subtitle=dataset.name,
-        verdict=summary.verdict,
-        summary=summary,
-        random_weights=recipe.random_seed is not None,
-        scores=_score_tables(experiment, predictions),
-        members=_member_tables(summary),
-        trainings=trainings_text(summary),
-        run_facts={
-            "dataset": dataset.name,
-            "source": dataset.source,
-            "rows": ", ".join(f"{n:,} {split}" for split, n in summary.rows.items() if n),
-            "split": experiment.split.kind,
-            **{
-                f"target {name}": f"from {_number(float(np.nanmin(y)), stds[name])} "
-                f"to {_number(float(np.nanmax(y)), stds[name])}"
-                for name, y in zip(experiment.targets, experiment.y.T, strict=True)
-            },
-            "columns": ", ".join(column.name for column in experiment.columns),
-            "feature set": recipe.feature_set,
-            "weights": f"{recipe.weights_tag} ({recipe.weights[:16]})",
-            "head": head_text(config, summary, experiment.targets),
-        },
-        settings=to_json(config),
-        command=command_line("jaxreg train", words, from_json(TrainConfig, experiment.asked)),
-        stds=stds,
-        worst=_worst_images(experiment, predictions.predictions),
-        **_write_plots(folder / "plots", experiment, trained, predictions, summary),
-    )
-
-
-def _write_plots(
-    folder: Path,
-    experiment: Experiment,
-    trained: Trained,
-    predictions: RunPredictions,
-    summary: Summary,
-) -> dict[str, Any]:
-    """Write the plots. Returns `curves`, None without epochs, and `plots`: (target, two PNGs)."""
-    curves = None
+    best_epoch: int | None,
+) -> Drawn:
+    """Draw the plots of a run and write them into the folder plots/ of the run."""
+    config, curves = experiment.config, None
     if trained.history:
-        curves = plots.curves(_curves(trained.history), summary.best_epoch)
+        curves = plots.curves(_curves(trained.history), best_epoch, plots.curve_labels(config))
         write_whole(folder / "curves.png", curves)
-    pairs = []
+    by_target = []
     kinds = {"predicted": plots.predicted_against_true, "residuals": plots.residuals}
     for number, (target, name) in enumerate(plots.safe_names(experiment.targets).items()):
         columns = experiment.y[:, number], predictions.predictions[:, number]
         drawn = [draw(target, *columns, experiment.split.labels) for draw in kinds.values()]
         for kind, picture in zip(kinds, drawn, strict=True):
             write_whole(folder / f"{kind}-{name}.png", picture)
-        pairs.append((target, *drawn))
-    return {"curves": curves, "plots": pairs}
+        by_target.append((target, *drawn))
+    return Drawn(curves, by_target)
 
 
-def _score_tables(
-    experiment: Experiment, predictions: RunPredictions
-) -> list[tuple[str, dict[str, Scores]]]:
-    """The score tables: a caption, and the lines by predictor that have scores.
-
-    With several targets, each target has its tables before those of all targets together.
-    """
-    names, tables = experiment.targets, []
-    for number, start in (
-        [(None, "")]
-        if len(names) == 1
-        else [
-            *((number, f"{name}, ") for number, name in enumerate(names)),
-            (None, "all targets, "),
-        ]
-    ):
-        for side in ("validation", "test"):
-            scores = score_side(experiment, predictions, side, number)
-            lines = {label: scores.get(name) for name, label in PREDICTORS.items()}
-            known = {label: line for label, line in lines.items() if line is not None}
-            if known:
-                caption = f"{start}{side} rows ({len(experiment.rows(side)):,})"
-                tables.append((caption, known))
-    return tables
-
-
-def _member_tables(summary: Summary) -> list[tuple[str, dict[str, Scores]]]:
-    """The score tables of the trainings: a caption, and the lines; none for a single training.
-
-    With several targets, each target has a table.
-    """
-    if not (summary.members and summary.members_mean and summary.members_std):
-        return []
-    labels = [member.label for member in summary.members]
-    names = ("members", "members_mean", "members_std")
-    found = {f"{target}, ": [its[n] for n in names] for target, its in summary.by_target.items()
-             if "members" in its}  # fmt: skip
-    if not found:
-        own = [member.metrics for member in summary.members]
-        found = {"": [own, summary.members_mean, summary.members_std]}
-    return [
-        (
-            f"{start}each training, scored on rows that it did not see",
-            {**dict(zip(labels, each, strict=True)), "mean of these": mean, "std of these": std},
-        )
-        for start, (each, mean, std) in found.items()
-    ]
-
-
-def _worst_images(
-    experiment: Experiment, predictions: np.ndarray
-) -> dict[str, list[tuple[str, bytes | None, float, float]]]:
-    """By target: the validation rows with the largest errors, the largest first.
-
-    Each has its id, its thumbnail, and the true and the predicted value.
-    """
-    rows, y = experiment.rows("validation"), experiment.y
-    error = np.abs(predictions[rows].astype(np.float64) - y[rows])
-    places = np.argsort(-np.nan_to_num(error, nan=np.inf), axis=0, kind="stable")[:WORST]
-    ids, digests = experiment.dataset.ids, experiment.dataset.digests
-    shown = {digests[row] for row in rows[places].ravel()}
-    jpegs = experiment.cache.read_thumbnails(shown, experiment.recipe.range)
-    return {
-        name: [
-            (ids[row], jpegs.get(digests[row]), float(y[row, i]), float(predictions[row, i]))
-            for row in rows[places[:, i]]
-        ]
-        for i, name in enumerate(experiment.targets)
-    }
+def write_report(
+    folder: Path,
+    experiment: Experiment,
+    predictions: RunPredictions,
+    summary: Summary,
+    drawn: Drawn,
+) -> None:
+    """Write report.html into the folder of a run."""
+    config, dataset = experiment.config, experiment.dataset
+    findings = others(summary.verdict)
+    words = dataset.name, "--cache", experiment.cache.root
+    trainings = len(summary.members or [1])
+    write_page(
+        folder / "report.html",
+        "report/run.html.jinja",
+        title=folder.name,
+        subtitle=dataset.name,
+        verdict=summary.verdict,
+        findings=[pair for pair in findings if pair[0]["code"] != UNTRAINED],
+        untrained=next((one for one, _ in findings if one["code"] == UNTRAINED), None),
+        summary=summary,
+        scores=run_content.score_tables(experiment, predictions),
+        members=run_content.member_tables(summary),
+        trainings=trainings_text(summary),
+        groups=run_content.group_tables(experiment, predictions),
+        run_facts=run_content.facts_of(experiment, summary),
+        settings=run_content.settings_of(config),
+        provenance=run_content.provenance_of(summary),
+        command=command_line("jaxreg train", words, from_json(TrainConfig, experiment.asked)),
+        diagnose=command_line("jaxreg diagnose", (folder,)),
+        stds=dict(zip(experiment.targets, experiment.loss.std.tolist(), strict=True)),
+        worst=run_content.worst_rows(experiment, predictions.predictions),
+        curves=drawn.curves,
+        curves_caption=run_content.curves_caption(config, trainings, summary.best_epoch),
+        plots=drawn.by_target,
+    )
 
 
 def _curves(history: list[Row]) -> list[dict[str, list[float]]]:
@@ -238,6 +174,14 @@ def _sentence(text: str) -> str:
     first = text.split(" ", 1)[0].rstrip(",;:")
     start = text[:1].upper() if first.isalpha() else text[:1]
     return f"{start}{text[1:].removesuffix('.')}."
+
+
+def _steps(remedy: str) -> tuple[str, str]:
+    """A remedy as what to do in words, and as the command after it; either may be empty."""
+    before, then, command = remedy.rpartition(", then: jaxreg ")
+    if then:
+        return before, f"jaxreg {command}"
+    return ("", remedy) if remedy.startswith("jaxreg ") else (remedy, "")
 
 
 def _value(value: object) -> str:

@@ -19,6 +19,7 @@ from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator
 
 from jaxreg.common.files import safe_name
+from jaxreg.train_config import HeadConfig
 
 # The colours of Okabe and Ito: readers with any common kind of colour vision can distinguish them.
 BLUE, VERMILLION, BLACK, GREY = "#0072B2", "#D55E00", "#222222", "#8A8F98"
@@ -27,6 +28,7 @@ SIDES = {"train": GREY, "validation": BLUE, "test": VERMILLION}
 """The splits to draw, from back to front."""
 
 LONGEST_NAME = 40  # letters of a target's name in a plot
+MOVES = 0.01  # of the highest learning rate: smaller changes are not drawn
 
 styled = rc_context({
     "axes.spines.top": False,
@@ -81,22 +83,45 @@ def safe_names(names: Iterable[str]) -> dict[str, str]:
     return chosen
 
 
+def curve_labels(config: HeadConfig) -> tuple[str, str]:
+    """What the lines of the training loss and of the validation loss are."""
+    dropout = "dropout on" if config.dropout and config.hidden_layers else ""
+    if config.head == "blend":
+        return f"training, MLP alone{dropout and f' ({dropout})'}", "validation, blend"
+    return f"training{dropout and f' ({dropout})'}", "validation"
+
+
 @styled
-def curves(trainings: Sequence[Mapping[str, Sequence[float]]], best_epoch: int | None) -> bytes:
-    """Plot the training loss, the validation loss and the learning rate over the epochs.
+def curves(
+    trainings: Sequence[Mapping[str, Sequence[float]]],
+    best_epoch: int | None,
+    labels: tuple[str, str],
+) -> bytes:
+    """Plot the training loss and the validation loss over the epochs, and a rate that moves.
+
+    The learning rate is drawn where it moves by more than MOVES of its highest value.
 
     Args:
         trainings: for each training, the columns `epoch` (from 1), `loss`, `val_loss` and
             `learning_rate`, all of one length.
         best_epoch: the epoch to mark; None marks none.
+        labels: of the training loss, and of the validation loss.
     """
-    drawing, (losses, rate) = figure((6.0, 4.4), nrows=2, sharex=True, height_ratios=(4, 1))
     longest = max(trainings, key=lambda columns: len(columns["epoch"]))
+    rates = with_gaps(longest["learning_rate"], positive=True)
+    rates_move = moves(rates)
+    drawing, panels = figure(
+        (6.0, 4.4 if rates_move else 3.6),
+        nrows=1 + rates_move,
+        sharex=True,
+        squeeze=False,
+        height_ratios=(4, 1) if rates_move else None,
+    )
+    losses = panels[0, 0]
     marker = "o" if len(longest["epoch"]) < 25 and len(trainings) == 1 else None
     look = {"marker": marker, "ms": 3.5, "lw": 1.8 if len(trainings) == 1 else 1.0}
     drawn = []
-    lines = [("loss", "training (dropout on)", GREY), ("val_loss", "validation", BLUE)]
-    for name, label, colour in lines:
+    for name, label, colour in zip(("loss", "val_loss"), labels, (GREY, BLUE), strict=True):
         for columns in trainings:
             values = with_gaps(columns[name])
             shown = label if columns is trainings[0] else None
@@ -110,13 +135,23 @@ def curves(trainings: Sequence[Mapping[str, Sequence[float]]], best_epoch: int |
         losses.axvline(best_epoch, color=VERMILLION, lw=1.2, ls="--", label=f"best: {best_epoch}")
     losses.set_ylabel("loss")
     legend(losses)
-    rates = with_gaps(longest["learning_rate"])
-    rate.plot(longest["epoch"], rates, color=BLACK, lw=1.4, marker=marker, ms=3.5)
-    rate.ticklabel_format(axis="y", useOffset=False)
-    rate.set_ylabel("learning\nrate")
-    rate.set_xlabel("epoch")
-    rate.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if rates_move:
+        rate = panels[1, 0]
+        rate.plot(longest["epoch"], rates, color=BLACK, lw=1.4, marker=marker, ms=3.5)
+        if np.nanmax(rates) > 20 * np.nanmin(rates):
+            rate.set_yscale("log")
+        else:
+            rate.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+        rate.set_ylabel("learning\nrate")
+    panels[-1, 0].set_xlabel("epoch")
+    panels[-1, 0].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     return save(drawing)
+
+
+def moves(rates: np.ndarray) -> bool:
+    """Whether learning rates, NaN where there is none, differ by more than MOVES of the highest."""
+    known = rates[np.isfinite(rates)]
+    return bool(len(known) and np.ptp(known) > MOVES * known.max())
 
 
 @styled
@@ -191,7 +226,7 @@ def _scatter(axes: Axes, side: str, x: np.ndarray, y: np.ndarray) -> None:
     """Draw dots. They are smaller and fainter if there are many, so that their density shows."""
     many = len(x)
     size = float(np.clip(2000 / many, 2, 16))
-    alpha = float(np.clip(25 / many**0.5, 0.06, 0.85)) * (0.45 if side == "train" else 1)
+    alpha = float(np.clip(25 / many**0.5, 0.06, 0.85)) * (0.8 if side == "train" else 1)
     axes.scatter(x, y, s=size, color=SIDES[side], alpha=alpha, lw=0, label=f"{side} ({many:,})")
 
 

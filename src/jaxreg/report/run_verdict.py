@@ -92,9 +92,8 @@ def verdict_of(
         if len(members) == 1:
             return verdict_of_one(obs)
         learns = {name: one.learns for name, one in obs.compared_by_target.items()}
-        judged.append(Judged(member, learns, find(obs, of_members)[0]))
-    config = members[0].config
-    compared = _compare(experiment, config.head == "ridge", predictions)
+        judged.append(Judged(member, learns, find(obs, of_members)))
+    compared = _compare(experiment, members[0].config.head == "ridge", predictions)
     assert obs is not None  # there is a member
     pooled = replace(
         obs,
@@ -102,11 +101,9 @@ def verdict_of(
         predictions=predictions.predictions,
         ridge=predictions.baselines["ridge"],
     )
-    of_all, _ = find(pooled, [cause for cause in CAUSES if cause.pooled])
+    of_all = find(pooled, [cause for cause in CAUSES if cause.pooled])
     joined = join(judged, {name: one.learns for name, one in compared.items()})
-    findings = _sorted([*joined, *of_all])
-    change = findings[0].remedy if findings and findings[0].severity == "error" else ""
-    return conclude(compared, findings, change, config)
+    return conclude(compared, _sorted([*joined, *of_all]), pooled)
 
 
 def judged_members(states: Sequence[State]) -> list[int]:

@@ -20,9 +20,9 @@ from jaxreg.report.run_predictions import (
     score_each,
     score_side,
 )
-from jaxreg.report.run_verdict import verdict_of
 from jaxreg.train_config import HeadConfig
 from jaxreg.training.loop import Trained
+from jaxreg.verdict.judge import Verdict
 
 SPLITS = ("train", "validation", "test", "left-out")
 
@@ -70,8 +70,8 @@ class Summary(TrainingSummary):
     dead: str | None  # why the training stopped early, if the head was dead
     rows: dict[str, int]  # the number of rows of each split
     notes: list[str]
-    seconds: dict[str, float]
-    verdict: dict[str, Any]  # healthy, headline, findings
+    seconds: dict[str, float] = field(default_factory=dict)  # by part, when all is drawn
+    verdict: dict[str, Any]  # healthy, headline, title, text, remedy, findings
     intervals: dict[str, Any] | None = None
     suggestions: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)  # SHA-256 by name, when all are written
@@ -95,11 +95,11 @@ def summarize(
     members: Sequence[Member],
     trained: Trained,
     predictions: RunPredictions,
+    verdict: Verdict,
     *,
     device: str,
-    seconds: dict[str, float],
 ) -> Summary:
-    """Score, judge and describe a finished training."""
+    """Score and describe a finished training; `seconds` and `files` follow when all is done."""
     rows = {split: experiment.rows(split) for split in SPLITS}
     baselines = score_side(experiment, predictions, "validation")
     pooled = baselines.pop("run")
@@ -110,7 +110,6 @@ def summarize(
     ]
     several, first = len(each) > 1, each[0]
     own_scores = [one.metrics for one in each]
-    verdict = verdict_of(experiment, members, trained, predictions)
     shares = [one.blend_share for one in each if one.blend_share is not None]
     return Summary(
         metrics=pooled,
@@ -129,7 +128,6 @@ def summarize(
         blend_share=np.mean(shares, axis=0).round(4).tolist() if shares else None,
         rows={split: len(numbers) for split, numbers in rows.items()},
         notes=experiment.notes,
-        seconds=seconds,
         verdict=verdict.to_json(),
         provenance=_provenance(experiment, device),
     )

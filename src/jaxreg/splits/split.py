@@ -189,16 +189,35 @@ def group_values(
         InputError: there is no such column, or the sides are to follow from a column that names
             sides itself.
     """
-    values = None
+    values = _group_column(name, columns, group)
+    if to_split:
+        refuse_sides(name, values)
+    return _dense_ranks(values)
+
+
+def group_names(name: str, columns: pa.Table, group: Sequence[str] | None) -> list[str]:
+    """The value that `group_values` numbers, of each row, as text; `no value` where it is missing.
+
+    Raises:
+        InputError: there is no such column.
+    """
+    return [_text(value) for value in _group_column(name, columns, group).to_pylist()]
+
+
+def _text(value: object) -> str:
+    if value is None or value != value:
+        return "no value"
+    return f"{value:.17g}" if isinstance(value, float) else str(value)
+
+
+def _group_column(
+    name: str, columns: pa.Table, group: Sequence[str] | None
+) -> pa.Array | pa.ChunkedArray:
     if name == "group" and group is not None:
-        values = pa.array(group, pa.string())
-    elif name in columns.column_names:
+        return pa.array(group, pa.string())
+    if name in columns.column_names:
         text = WRITTEN + name
-        values = columns[text if text in columns.column_names else name]
-    if values is not None:
-        if to_split:
-            refuse_sides(name, values)
-        return _dense_ranks(values)
+        return columns[text if text in columns.column_names else name]
     candidates = [column for column in columns.column_names if not is_reserved(column)]
     if group is not None:
         candidates.append("group")

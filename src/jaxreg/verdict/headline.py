@@ -1,45 +1,64 @@
-"""The headline of a verdict: one sentence that says what learns, with its numbers."""
+"""The headline of a verdict: what learns, in one line, and as the head of a page."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from jaxreg.train_config import TrainConfig
 from jaxreg.verdict.finding import Compared, Finding
 
 LEARNS, CHANCE, FAILS = "learning", "not clearly learning", "not learning"
-SHOWN = 6  # learned targets whose numbers are given; those that are not learned have them all
+SHOWN = 6  # learned targets that are listed; those that are not learned all are
+FOLDS = 5
+
+
+class Headline(NamedTuple):
+    """What a verdict says first."""
+
+    line: str  # whether the run learns, with the errors of its targets
+    title: str  # the same as one short sentence; only a single target has its errors here
+    text: str = ""  # why, or what more there is to say
 
 
 def headline(
-    compared: Mapping[str, Compared],
-    healthy: Mapping[str, bool],
-    error: Finding | None,
-    change: str,
-    config: TrainConfig,
-) -> str:
-    """Whether the run learns, its numbers, and what to try where it does not.
+    compared: Mapping[str, Compared], healthy: Mapping[str, bool], error: Finding | None
+) -> Headline:
+    """Whether the run learns, its numbers, and why where it does not.
 
     Args:
         compared: the errors by target, of one training or of several.
         healthy: by target.
         error: the first finding of severity error.
-        change: what the findings of severity error ask for, in short.
-        config: the settings of the run.
     """
     names = sorted(compared, key=lambda name: healthy[name])  # stable: the targets' own order
     if error is None:
-        return _without_error(compared, names, config)
+        return _without_error(compared, names)
     wrong = tuple(name for name in compared if not healthy[name])
     why = error if error.targets == wrong else error.named()
-    is_words = change.startswith(("-", "jaxreg"))
-    tried = f". {'Try ' if is_words else ''}{change if is_words else _capital(change)}"
-    numbers = _numbers(compared, [name for name in names if compared[name].mae is not None])
     start = _start(compared, wrong, error)
-    text = f"{start}: {why.evidence}" + (tried if change else "")
-    return text + (f" ({numbers})" if numbers else "")
+    numbers = _numbers(compared, [name for name in names if compared[name].mae is not None])
+    line = f"{start}: {numbers}" if numbers else start
+    return Headline(line, start if len(compared) > 1 else line, why.evidence)
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def is_chance(compared: Mapping[str, Compared]) -> bool:
+    """Whether more rows would show that a target is learned after all."""
+    return any(_kind(one) == CHANCE for one in compared.values())
+
+
+def every_row(config: TrainConfig, units: int) -> dict[str, Any] | None:
+    """The settings that score every row; None where this run cannot have folds, or has them.
+
+    Args:
+        config: of the run.
+        units: how many parts of the rows its split can hold out.
+    """
+    tail = config.split == "tail"  # it has only one end
+    if config.folds is not None or (units < 3 and not tail):  # one part trains, and one watches
+        return None
+    changed: dict[str, Any] = {"folds": FOLDS if tail else min(FOLDS, units)}
+    if tail:
+        changed["split"] = "blocks"
+    return changed | ({"test": 0.0} if config.test else {})  # a fold is held out to the end too
 
 
 def _start(compared: Mapping[str, Compared], wrong: Sequence[str], error: Finding) -> str:
@@ -57,30 +76,44 @@ def _start(compared: Mapping[str, Compared], wrong: Sequence[str], error: Findin
     return f"not learning {', '.join(failing)}" + (f", {held}" if held_back else "")
 
 
-def _without_error(
-    compared: Mapping[str, Compared], names: Iterable[str], config: TrainConfig
-) -> str:
+def _without_error(compared: Mapping[str, Compared], names: Iterable[str]) -> Headline:
     """Each kind of target with its numbers: not learned, perhaps learned, learned."""
     kinds: dict[str, list[str]] = {}
     for name in names:
         kinds.setdefault(_kind(compared[name]), []).append(name)
-    parts = [
-        f"{kind}: {_numbers(compared, some, chance=kind == CHANCE)}"
-        for kind, some in sorted(kinds.items(), key=_bad)
-    ]
-    text = ". ".join([parts[0], *map(_capital, parts[1:])])
-    if CHANCE not in kinds:
-        return text
-    return f"{text}; {_more(config)} would show whether it learns"
+    ordered = sorted(kinds.items(), key=_bad)
+    parts = [f"{k}: {_numbers(compared, some, chance=k == CHANCE)}" for k, some in ordered]
+    line = ". ".join([parts[0], *(part[:1].upper() + part[1:] for part in parts[1:])])
+    doubt = _doubt(compared, kinds.get(CHANCE, []))
+    if len(compared) == 1:
+        [(kind, some)] = ordered
+        return Headline(line, f"{kind}: {_numbers(compared, some)}", doubt)
+    title = "; ".join(f"{kind} {_listed(compared, some)}" for kind, some in ordered)
+    shown = _shown(compared, [name for _, some in ordered for name in some])
+    shares = [f"{name} {_share(compared[name])} the median predictor" for name in shown]
+    text = f"the MAE of each target: {'; '.join(shares)}"
+    return Headline(line, title, f"{text}. {doubt}" if doubt else text)
 
 
-def _more(config: TrainConfig) -> str:
-    """What tells more: folds that this run can have, else more rows."""
-    if config.folds is not None:
-        return "more rows"
-    split = "--split blocks " if config.split == "tail" else ""  # a tail has only one end
-    test = "--test 0 " if config.test else ""  # each fold is held out until the end already
-    return f"{split}{test}--folds 5 scores every row and"
+def _doubt(compared: Mapping[str, Compared], names: Sequence[str]) -> str:
+    """The errors of gains that may be chance, as a sentence."""
+    several = len(compared) > 1
+    gains = [f"{name} " * several + _plus_minus(compared[name]) for name in names]
+    if not gains:
+        return ""
+    return f"The difference to the median predictor may be chance ({'; '.join(gains)})"
+
+
+def _listed(compared: Mapping[str, Compared], names: Sequence[str]) -> str:
+    shown = _shown(compared, names)
+    rest = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
+def _shown(compared: Mapping[str, Compared], names: Sequence[str]) -> list[str]:
+    """The names without the learned ones after the first SHOWN."""
+    learned = [name for name in names if compared[name].learns]
+    return [name for name in names if name not in learned[SHOWN:]]
 
 
 def _bad(entry: tuple[str, list[str]]) -> int:
@@ -99,8 +132,7 @@ def _numbers(compared: Mapping[str, Compared], names: list[str], *, chance: bool
 
     `chance` adds the error of the gain, or a lower MAE would look like a contradiction.
     """
-    learned = [name for name in names if compared[name].learns]
-    shown = [name for name in names if name not in learned[SHOWN:]]
+    shown = _shown(compared, names)
     named = [
         (f"{name} " if len(compared) > 1 else "") + _compared(compared[name], chance=chance)
         for name in shown
@@ -116,12 +148,18 @@ def _compared(obs: Compared, *, chance: bool) -> str:
     if obs.ridge_mae is not None:
         text += f", ridge reaches {obs.ridge_mae:.3g}"
     if chance:
-        text += f"; this difference may be chance ({obs.gain:.2g} ± {obs.gain_error:.2g})"
+        text += f"; this difference may be chance ({_plus_minus(obs)})"
     return text
+
+
+def _plus_minus(obs: Compared) -> str:
+    return f"{obs.gain:.2g} ± {obs.gain_error:.2g}"
 
 
 def _share(obs: Compared) -> str:
     """`63% below`, `4.2 times`, or `against` where the median is perfect and no share exists."""
+    if obs.mae is None:
+        return "is not finite, against"
     if not obs.median_mae:
         return "against"
     share = obs.gain / obs.median_mae

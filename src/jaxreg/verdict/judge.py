@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 
-from jaxreg.config_io import command_line, from_json, option_words
+from jaxreg.config_io import command_line, from_json
 from jaxreg.train_config import TrainConfig
 from jaxreg.verdict.catalogue import CAUSES, Cause
 from jaxreg.verdict.finding import ORDER, Compared, Evidence, Finding, Severity
-from jaxreg.verdict.headline import headline
+from jaxreg.verdict.headline import Headline, every_row, headline, is_chance
 from jaxreg.verdict.observation import Observed
 
 
@@ -18,14 +19,18 @@ class Verdict:
     """Whether a run learns each of its targets, and what was found."""
 
     healthy: Mapping[str, bool]  # by target
-    headline: str
+    headline: Headline
+    remedy: str  # a command to copy, or words: what the first error asks for, else what tells more
     findings: Sequence[Finding]
 
     def to_json(self) -> dict[str, Any]:
         """`verdict` of summary.json."""
         return {
             "healthy": all(self.healthy.values()),
-            "headline": self.headline,
+            "headline": self.headline.line,
+            "title": self.headline.title,
+            "text": self.headline.text,
+            "remedy": self.remedy,
             "findings": [finding.to_json() for finding in self.findings],
         }
 
@@ -37,15 +42,11 @@ def judge(obs: Observed) -> dict[str, Any]:
 
 def verdict_of_one(obs: Observed) -> Verdict:
     """The verdict of one training."""
-    findings, change = find(obs)
-    return conclude(obs.compared_by_target, findings, change, obs.config)
+    return conclude(obs.compared_by_target, find(obs), obs)
 
 
 def conclude(
-    compared: Mapping[str, Compared],
-    findings: Sequence[Finding],
-    change: str,
-    config: TrainConfig,
+    compared: Mapping[str, Compared], findings: Sequence[Finding], obs: Observed
 ) -> Verdict:
     """The verdict that follows from findings.
 
@@ -55,8 +56,7 @@ def conclude(
     Args:
         compared: the errors by target, of one training or of several.
         findings: the most severe first.
-        change: what those of severity error ask for, in short.
-        config: the settings of the run.
+        obs: has the settings of the run.
     """
     errors = [finding for finding in findings if finding.severity == "error"]
     healthy = {
@@ -64,12 +64,17 @@ def conclude(
         for name, one in compared.items()
     }
     grouped = list(_grouped(findings, tuple(compared)))
-    text = headline(compared, healthy, grouped[0] if errors else None, change, config)
-    return Verdict(healthy, text, [finding.named() for finding in grouped])
+    first = grouped[0] if errors else None
+    remedy = first.remedy if first else ""
+    if not errors and is_chance(compared):
+        scored = every_row(obs.config, obs.units)
+        remedy = _command(obs, f"more images, then: {obs.extract}" if scored is None else scored)
+    text = headline(compared, healthy, first)
+    return Verdict(healthy, text, remedy, [finding.named() for finding in grouped])
 
 
-def find(obs: Observed, causes: Sequence[Cause] = CAUSES) -> tuple[list[Finding], str]:
-    """The findings of one training, the most severe first, and what the errors ask for in short.
+def find(obs: Observed, causes: Sequence[Cause] = CAUSES) -> list[Finding]:
+    """The findings of one training, the most severe first.
 
     Only `causes` are looked for. A check of one target is made for each target.
     """
@@ -95,8 +100,7 @@ def find(obs: Observed, causes: Sequence[Cause] = CAUSES) -> tuple[list[Finding]
             remedy = asked or first[0]
         command, numbers = _command(obs, remedy, others), dict(evidence.numbers)
         findings.append(Finding(cause.code, severity, evidence.sentence, command, numbers, about))
-    change = errors[0] if errors and isinstance(errors[0], str) else options(asked)
-    return findings, change
+    return findings
 
 
 def _severity(cause: Cause, obs: Observed, evidence: Evidence) -> tuple[Severity, tuple[str, ...]]:
@@ -125,7 +129,9 @@ def _grouped(findings: Sequence[Finding], targets: tuple[str, ...]) -> Iterator[
         yield replace(alike[0], targets=() if set(about) == set(targets) else about)
 
 
-def _command(obs: Observed, remedy: Mapping[str, Any] | str, others: Mapping[str, Any]) -> str:
+def _command(
+    obs: Observed, remedy: Mapping[str, Any] | str, others: Mapping[str, Any] = MappingProxyType({})
+) -> str:
     """A remedy as a command to copy."""
     if isinstance(remedy, str):
         return remedy
@@ -140,9 +146,3 @@ def _together(changes: Sequence[Mapping[str, Any] | str]) -> dict[str, Any]:
         if not isinstance(change, str):
             merged |= {name: value for name, value in change.items() if name not in merged}
     return merged
-
-
-def options(changed: Mapping[str, Any]) -> str:
-    """Settings as words of the command line, defaults too."""
-    short = {n: f"{value:g}" if isinstance(value, float) else value for n, value in changed.items()}
-    return " ".join(word for pair in short.items() for word in option_words(*pair))

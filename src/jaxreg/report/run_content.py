@@ -1,0 +1,239 @@
+"""What the page of a run shows besides its plots: tables, facts, settings, the worst rows."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxreg.config_io import to_json
+from jaxreg.experiment.arrays import Experiment
+from jaxreg.metrics import Scores
+from jaxreg.report.run_predictions import RunPredictions, score_side
+from jaxreg.report.summary import Summary, head_text
+from jaxreg.target_numbers import number_text
+from jaxreg.train_config import TrainConfig
+
+HELD_OUT = ("validation", "test")
+WORST = 12  # images shown for each target and side
+GROUPS = 20  # shown for each target and side
+PREDICTORS = {
+    "run": "this model",
+    "ridge": "ridge",
+    "median": "training median",
+    "mean": "training mean",
+}
+"""The lines of a score table, in their order."""
+
+IN_FACTS = ("target", "feature_set", "layers", "pool", "columns", "split", "head", "hidden",
+            "components")  # fmt: skip
+"""Settings that the facts of a run tell."""
+
+OF_STEPS = ("dropout", "scale_target", "learning_rate", "decay_steps", "decay_rate", "batch_size",
+            "epochs", "patience", "min_delta", "keep_going", "seeds")  # fmt: skip
+"""Settings that change nothing for a ridge, which is solved without steps."""
+
+
+class GroupTable(NamedTuple):
+    """The errors of one target by group, on one side."""
+
+    caption: str
+    column: str  # that holds the groups
+    predictors: list[str]
+    lines: list[tuple[str, int, list[float | None]]]  # group, rows, the MAE of each predictor
+
+
+class WorstRow(NamedTuple):
+    """A row with a large error."""
+
+    id: str
+    thumbnail: bytes | None  # a JPEG
+    true: float
+    predicted: float
+
+
+def facts_of(experiment: Experiment, summary: Summary) -> dict[str, Any]:
+    """What was trained on what, by name."""
+    dataset, recipe = experiment.dataset, experiment.recipe
+    stds = experiment.loss.std.tolist()
+    ranges = {
+        f"target {name}": " to ".join(
+            number_text(float(end(y)), std).replace("-", "\N{MINUS SIGN}")
+            for end in (np.nanmin, np.nanmax)
+        )
+        for name, y, std in zip(experiment.targets, experiment.y.T, stds, strict=True)
+    }
+    return {
+        "dataset": dataset.name,
+        "source": dataset.source,
+        "rows": ", ".join(f"{n:,} {split}" for split, n in summary.rows.items() if n),
+        "split": experiment.split.kind,
+        **ranges,
+        "columns": ", ".join(column.name for column in experiment.columns),
+        "feature set": recipe.feature_set,
+        "weights": f"{recipe.weights_tag} ({recipe.weights[:16]})",
+        "head": head_text(experiment.config, summary, experiment.targets),
+    }
+
+
+def settings_of(config: TrainConfig) -> dict[str, Any]:
+    """The settings that act on this head and that the facts of the run do not tell."""
+    without = (*IN_FACTS, *(OF_STEPS if config.head == "ridge" else ()))
+    return {name: value for name, value in to_json(config).items() if name not in without}
+
+
+def provenance_of(summary: Summary) -> dict[str, Any]:
+    """The provenance that neither the facts, the settings nor the command tell."""
+    without = ("seed", "weights", "command_line")
+    return {name: value for name, value in summary.provenance.items() if name not in without}
+
+
+def score_tables(
+    experiment: Experiment, predictions: RunPredictions
+) -> list[tuple[str, dict[str, Scores]]]:
+    """The score tables: a caption, and the lines by predictor that have scores.
+
+    With several targets, each target has its tables before those of all targets together.
+    """
+    tables = []
+    of_all = [(None, "all targets, ")] if len(experiment.targets) > 1 else []
+    for number, start in [*_targets(experiment), *of_all]:
+        for side in HELD_OUT:
+            scores = score_side(experiment, predictions, side, number)
+            lines = {label: scores.get(name) for name, label in _predictors(experiment).items()}
+            known = {label: line for label, line in lines.items() if line is not None}
+            if known:
+                caption = f"{start}{side} rows ({len(experiment.rows(side)):,})"
+                tables.append((caption, known))
+    return tables
+
+
+def member_tables(summary: Summary) -> list[tuple[str, dict[str, Scores]]]:
+    """The score tables of the trainings: a caption, and the lines; none for a single training.
+
+    With several targets, each target has a table.
+    """
+    if not (summary.members and summary.members_mean and summary.members_std):
+        return []
+    labels = [member.label for member in summary.members]
+    names = ("members", "members_mean", "members_std")
+    found = {f"{target}, ": [its[n] for n in names] for target, its in summary.by_target.items()
+             if "members" in its}  # fmt: skip
+    if not found:
+        own = [member.metrics for member in summary.members]
+        found = {"": [own, summary.members_mean, summary.members_std]}
+    return [
+        (
+            f"{start}each training, scored on rows that it did not see",
+            {**dict(zip(labels, each, strict=True)), "mean of these": mean, "std of these": std},
+        )
+        for start, (each, mean, std) in found.items()
+    ]
+
+
+def group_tables(experiment: Experiment, predictions: RunPredictions) -> list[GroupTable]:
+    """The errors by group for each target and side, the groups with the largest first.
+
+    The groups are those of the split, else of the dataset. There is no table where the rows of a
+    side are of one group, or each is of another.
+    """
+    column = experiment.group_column
+    if column is None:
+        return []
+    names = np.array(experiment.group_names(column), dtype=object)
+    known = {"run": predictions.predictions, **predictions.baselines}
+    of = {
+        label: values
+        for predictor, label in _predictors(experiment).items()
+        if predictor != "mean" and (values := known[predictor]) is not None
+    }
+    tables = []
+    for number, start in _targets(experiment):
+        for side in HELD_OUT:
+            rows = experiment.rows(side)
+            found, group, count = np.unique(names[rows], return_inverse=True, return_counts=True)
+            if not 1 < len(found) < len(rows):
+                continue
+            y = predictions.y[rows, number]
+            maes = np.stack(
+                [
+                    np.bincount(group, np.abs(all_rows[rows, number] - y)) / count
+                    for all_rows in of.values()
+                ]
+            )
+            worst = np.argsort(-np.nan_to_num(maes[0], nan=np.inf), kind="stable")[:GROUPS]
+            shown = f"the {GROUPS} of {len(found):,} groups with the largest MAE"
+            if len(found) <= GROUPS:
+                shown = f"the MAE of {len(found)} groups"
+            lines = [(str(found[i]), int(count[i]), _finite(maes[:, i])) for i in worst]
+            tables.append(GroupTable(f"{start}{side} rows: {shown}", column, list(of), lines))
+    return tables
+
+
+def worst_rows(
+    experiment: Experiment, predictions: np.ndarray
+) -> list[tuple[str, str, list[WorstRow]]]:
+    """By target and side: a caption, the target, and the rows with the largest errors."""
+    y, error = experiment.y, np.abs(predictions.astype(np.float64) - experiment.y)
+    found: list[tuple[str, str, np.ndarray]] = []
+    for number, start in _targets(experiment):
+        for side in HELD_OUT:
+            rows = experiment.rows(side)
+            largest = np.argsort(-np.nan_to_num(error[rows, number], nan=np.inf), kind="stable")
+            caption, name = f"{start}{side} rows", experiment.targets[number]
+            if len(rows):
+                found.append((caption, name, rows[largest[:WORST]]))
+    ids, digests = experiment.dataset.ids, experiment.dataset.digests
+    shown = {digests[row] for _, _, rows in found for row in rows}
+    jpegs = experiment.cache.read_thumbnails(shown, experiment.recipe.range)
+    pairs = {name: number for number, name in enumerate(experiment.targets)}
+    return [
+        (
+            caption,
+            name,
+            [
+                WorstRow(ids[i], jpegs.get(digests[i]), *map(float, (y[i, n], predictions[i, n])))
+                for i in rows
+                for n in [pairs[name]]
+            ],
+        )
+        for caption, name, rows in found
+    ]
+
+
+def curves_caption(config: TrainConfig, trainings: int, best_epoch: int | None) -> str:
+    """What the lines of the loss curves are."""
+    dropout = f", with dropout {config.dropout:g}" if config.dropout and config.hidden else ""
+    trained = f"the mean loss of the epoch's updates on the training rows{dropout}"
+    if config.head == "blend":
+        text = (
+            f"Grey is the MLP alone: {trained}. Blue is the blend of ridge and MLP: its loss on "
+            "the validation rows after each epoch. They are two heads, so a gap between the lines "
+            "does not mean that the MLP learns rows by heart"
+        )
+    else:
+        text = (
+            f"Grey: {trained}. Blue: the loss on the validation rows after each epoch, without "
+            "dropout" if dropout else f"Grey: {trained}. Blue: the loss on the validation rows "
+            "after each epoch"
+        )  # fmt: skip
+    if trainings > 1:
+        text += f". Each of the {trainings} trainings has a line of each colour"
+    if best_epoch is not None:
+        text += f". The dashed line marks epoch {best_epoch}, whose weights are the run's"
+    return text
+
+
+def _predictors(experiment: Experiment) -> dict[str, str]:
+    """The predictors to show: a ridge is not compared with itself."""
+    is_ridge = experiment.config.head == "ridge"
+    return {n: label for n, label in PREDICTORS.items() if not (is_ridge and n == "ridge")}
+
+
+def _targets(experiment: Experiment) -> Iterator[tuple[int, str]]:
+    """The number of each target, and what its captions start with."""
+    several = len(experiment.targets) > 1
+    yield from ((i, f"{name}, " * several) for i, name in enumerate(experiment.targets))
+
+
+def _finite(values: np.ndarray) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]
