@@ -120,7 +120,7 @@ def test_a_flag_and_its_opposite_are_one_option() -> None:
         (["verify", "--cache", "none"], 2, "no cache none"),
         (["list", "colours"], 2, "datasets"),
         (["runs", "none"], 2, "no folder none"),
-        (["trian"], 2, "try: train"),
+        (["trian"], 2, "try: jaxreg train"),
         ([], 2, "usage: jaxreg COMMAND"),
     ],
 )

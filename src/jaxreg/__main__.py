@@ -1,5 +1,6 @@
 """`jaxreg COMMAND …`, the same as `python -m jaxreg.COMMAND …`."""
 
+import shlex
 import sys
 from importlib import import_module
 from typing import NoReturn
@@ -38,10 +39,11 @@ def _run() -> int:
         print(f"jaxreg {jaxreg.__version__}")
         return 0
     if words[0] not in COMMANDS:
+        near = nearest(words[0], COMMANDS)
         raise InputError(
             f"no command {words[0]!r}",
             expected=", ".join(COMMANDS),
-            remedy=nearest(words[0], COMMANDS) or "jaxreg --help",
+            remedy=shlex.join(["jaxreg", near, *words[1:]]) if near else "jaxreg --help",
         )
     sys.argv = [f"jaxreg {words[0]}", *words[1:]]
     return import_module(f"jaxreg.{words[0]}").main()

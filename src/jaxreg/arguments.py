@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypedDict, TypeVar, Union, get_args, get_orig
 from typing import get_type_hints as hints_of
 
 from jaxreg.errors import InputError
+from jaxreg.option_names import options_of, refuse_extra_words, refuse_unknown_options
 
 Own = TypeVar("Own")
 
@@ -22,7 +23,7 @@ def parse(
     kinds: Sequence[type] = (),
     argv: Sequence[str] | None = None,
 ) -> tuple[Own, dict[str, Any]]:
-    """Parse the words of a command; wrong ones end the process with exit code 2.
+    """Parse the words of a command; values that no type has end the process with exit code 2.
 
     Args:
         command: its name.
@@ -30,19 +31,26 @@ def parse(
         kinds: dataclasses of settings. Only those that were given are in the result, so that
             `merge_settings.merge` decides about all others.
         argv: the words, by default those of the process.
+
+    Raises:
+        InputError: an option that the command does not have, or twice the same; a word too many.
     """
     import sys
 
     import tyro
 
     words = sys.argv[1:] if argv is None else list(argv)
-    refuse_repeated_options(words)
-    parsed = tyro.cli(
+    if not {"-h", "--help"} & set(words):
+        refuse_unknown_options(command, words, options_of(kinds, own))
+        refuse_repeated_options(words)
+    parsed, extra = tyro.cli(
         _arguments(own, kinds),
         prog=f"jaxreg {command}",
         args=words,
+        return_unknown_args=True,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.PositionalMetavarFromFieldName),
     )
+    refuse_extra_words(command, extra, words)
     values = _flat(parsed)
     names = {field.name for field in dataclasses.fields(own)} & values.keys()  # type: ignore[arg-type]
     mine = {name: values.pop(name) for name in names}
