@@ -244,7 +244,7 @@ def run(photos: Path, extracted: dict) -> Path:
 
 
 def test_predict_gives_a_row_for_every_image_and_a_reason_for_every_gap(
-    photos: Path, run: Path, tmp_path: Path
+    photos: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tables = []
     for suffix in ("csv", "parquet", "jsonl"):
@@ -267,6 +267,11 @@ def test_predict_gives_a_row_for_every_image_and_a_reason_for_every_gap(
     by_id = dict(zip(*(kept[c].to_pylist() for c in ("id", "prediction.brightness")), strict=True))
     told = dict(zip(*(table[c].to_pylist() for c in ("id", "prediction.brightness")), strict=True))
     assert {name: told[name] for name in by_id} == by_id
+    both = np.array([[told[name], known] for name, known in zip(
+        *(table[c].to_pylist() for c in ("id", "target.brightness")), strict=True)
+        if told[name] is not None], dtype=float)  # fmt: skip
+    mae = np.abs(both[:, 0] - both[:, 1]).mean()
+    assert f"; MAE {mae:.3g}, R² " in capsys.readouterr().err
 
 
 def test_predict_of_nothing_usable_is_an_error_and_the_table_is_written(

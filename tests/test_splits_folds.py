@@ -82,6 +82,17 @@ def test_groups_are_folded_as_scikit_learn_does():
         assert watched.isdisjoint(drives[split.labels == "train"])
 
 
+def test_groups_of_folds_are_named_with_their_fold():
+    drives = np.array([f"d{i % 7}" for i in range(70)])
+    splits = folds(3, "group:drive", 70, columns=pa.table({"drive": drives.tolist()}))
+    [note] = splits[0].notes
+    assert all(split.notes == (note,) for split in splits)
+    for number, split in enumerate(splits):
+        held_out = sorted(set(drives[split.labels == "test"]))
+        shown = ", ".join(f"{name} (10 rows)" for name in held_out)
+        assert f"{len(held_out)} are in fold {number}: {shown}" in note
+
+
 def test_the_hash_is_by_image_and_what_is_watched_is_another_hash():
     images = [digest(i // 2) for i in range(400)]
     for split in folds(4, "hash", 400, digests=images):

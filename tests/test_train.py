@@ -4,19 +4,22 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import jaxreg
-from jaxreg import train
+from jaxreg import api, runner, train
 from jaxreg.arguments import parse as parse_words
 from jaxreg.common.json_files import write_json
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
 from jaxreg.merge_settings import merge, preset_settings, read_settings
 from jaxreg.train_config import TrainConfig
+from jaxreg.training import loop
 from planted_runs import history_of, predictions_of, run_quick, words
 
 
@@ -194,3 +197,24 @@ def test_a_new_run_with_resume_says_so(planted: Path) -> None:
     lines: list[str] = []
     run_quick(planted, run="typo", resume=True, say=lines.append)
     assert any(line.startswith("nothing to resume in") for line in lines)
+
+
+def test_each_long_step_has_a_name_and_quiet_says_none(
+    planted: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step is said as if it lasted; what it is said to is silent with --quiet."""
+
+    @contextmanager
+    def at_once(text: str, say: Callable[[str], None]) -> Iterator[None]:
+        say(text)
+        yield
+
+    for module in (runner, loop, api):
+        monkeypatch.setattr(module, "long_step", at_once)
+    steps = ["reading the features", "solving the ridge", "compiling", "predicting every row",
+             "looking for causes", "drawing the report", "loading the run"]  # fmt: skip
+    assert train.main(words(planted)) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line in steps] == steps
+    assert train.main(words(planted, "--quiet")) == 0
+    assert not set(steps) & set(capsys.readouterr().err.splitlines())

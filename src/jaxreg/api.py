@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from jaxreg.cache.datasets import dataset_names, read_dataset
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import safe_name
+from jaxreg.common.long_steps import long_step
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
 from jaxreg.extract_config import FEATURES_PRESETS, ExtractConfig, FeaturesPreset, SourceOptions
@@ -106,6 +107,7 @@ def train_head(
     config: StrPath | None = None,
     say: Say = _silent,
     on_epoch: "Callable[[Row], None]" = _silent,
+    on_step: Say = _silent,
     should_stop: Callable[[], bool] = _never,
     **settings: Unpack[TrainKeywords],
 ) -> "TrainedRun":
@@ -122,6 +124,7 @@ def train_head(
         config: a JSON file of settings, such as the config.json of a run.
         say: gets each line meant for people.
         on_epoch: gets each line of history.csv.
+        on_step: gets what is being done, from another thread, when it lasts over two seconds.
         should_stop: asked about twice a second.
         settings: fields of `jaxreg.train_config.TrainConfig`. They win over `config`, which wins
             over `preset`. With `resume` the run's own settings take the place of the defaults.
@@ -167,10 +170,12 @@ def train_head(
         overwrite=overwrite,
         say=say,
         on_epoch=on_epoch,
+        on_step=on_step,
         should_stop=should_stop,
         begin=begin,
     )
-    return load_run(directory.path)
+    with long_step("loading the run", on_step):
+        return load_run(directory.path)
 
 
 def load_features(

@@ -17,6 +17,8 @@ from jaxreg.setting_field import setting
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from jaxreg.train_config import TrainConfig
+
 FORMATS = (".csv", ".parquet", ".jsonl")
 
 
@@ -44,10 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if out.suffix not in FORMATS:
         raise InputError(f"--out {out}", expected=f"a name that ends in {', '.join(FORMATS)}")
     from jaxreg.api import load_run
+    from jaxreg.common.long_steps import long_step
     from jaxreg.sources import open_source
     from jaxreg.training.run_directory import run_path
 
-    run = load_run(run_path(own.run, Path(own.ckpts)))
+    with long_step("loading the run", cli.say):
+        run = load_run(run_path(own.run, Path(own.ckpts)))
     options = split_off(SourceOptions, settings)
     examples = open_source(own.source, options, ranged=run.recipe.range is not None)
     if not len(examples) and not examples.unusable:
@@ -65,6 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     failed = sum(bool(reason) for reason in table["reason"].to_pylist())
     done = f"{table.num_rows - failed} predictions"
     cli.say(f"{done}, {failed} images without one: {out}" if failed else f"{done}: {out}")
+    for name in run.targets:
+        if text := target_text(name, table, run.settings):
+            cli.say(text)
     if own.json:
         cli.print_json({"out": str(out), "rows": table.num_rows, "failed": failed})
     if failed == table.num_rows:
@@ -74,6 +81,52 @@ def main(argv: Sequence[str] | None = None) -> int:
             remedy=f"see the reasons in {out}",
         )
     return 0
+
+
+def target_text(name: str, table: "pa.Table", settings: "TrainConfig") -> str:
+    """The range of the predictions of a target, and their scores if the source has its numbers.
+
+    Args:
+        name: of the target.
+        table: as `TrainedRun.predict_table` returns it.
+        settings: of the run.
+
+    Returns:
+        Nothing where there is no prediction.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    from jaxreg.metrics import Loss, scores
+    from jaxreg.sources.columns import is_number
+    from jaxreg.target_numbers import number_text, std_of
+
+    predicted = table[f"prediction.{name}"].to_numpy().astype(np.float64)
+    shown = predicted[np.isfinite(predicted)]
+    if not len(shown):
+        return ""
+    std = std_of(shown)
+    low, middle, high = (
+        number_text(float(value), std) for value in (shown.min(), np.median(shown), shown.max())
+    )
+    text = f"{name}: {low} to {high}, median {middle}"
+    if f"target.{name}" not in table.column_names:
+        return text
+    column = table[f"target.{name}"]
+    if column.null_count == len(column):
+        return text
+    if not is_number(column.type):
+        return f"{text}; not scored: the source has {column.type} there, not numbers"
+    true = column.cast(pa.float64(), safe=False).to_numpy()
+    both = np.isfinite(true) & np.isfinite(predicted)
+    if not both.any():
+        return text
+    loss = Loss(np.array(settings.thresholds[0]), np.ones(1)).of_target(0)
+    found = scores(true[both, None], predicted[both, None], loss)
+    pairs = ("MAE", found["mae"]), ("R²", found["r2"])
+    told = ", ".join(f"{word} {value:.3g}" for word, value in pairs if value is not None)
+    rows = "the row that has" if both.sum() == 1 else f"the {both.sum()} rows that have"
+    return f"{text}; {told} on {rows} a number"
 
 
 def write_table(out: Path, table: "pa.Table") -> None:

@@ -61,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             **{word: getattr(own, word) for word in words},
             say=cli.say,
             on_epoch=lambda row: show(_epoch_text(row)),
+            on_step=show,
             should_stop=stop,
             **settings,
         )

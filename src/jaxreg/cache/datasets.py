@@ -19,6 +19,7 @@ from jaxreg.common.json_files import FORMAT, check_format, content_digest, parse
 from jaxreg.config_io import command_line, from_json, to_json
 from jaxreg.errors import InputError, nearest
 from jaxreg.extract_config import ExtractConfig, SourceOptions
+from jaxreg.sources.columns import is_number
 from jaxreg.sources.examples import WRITTEN, Examples, is_reserved
 from jaxreg.sources.naming import listed
 from jaxreg.sources.source_file import SourceFile
@@ -66,10 +67,8 @@ class Dataset:
     @property
     def numeric_columns(self) -> list[str]:
         """The names of the source's columns that could be a target."""
-        t = pa.types
-        kinds = (t.is_integer, t.is_floating, t.is_decimal, t.is_boolean)
         fields = (self.table.schema.field(name) for name in self.source_columns)
-        return [one.name for one in fields if any(is_kind(one.type) for is_kind in kinds)]
+        return [field.name for field in fields if is_number(field.type)]
 
     @cached_property
     def fingerprint(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from jaxreg.cache.datasets import dataset_names
 from jaxreg.cache.store import Cache
 from jaxreg.common.device import prepare_jax
+from jaxreg.common.long_steps import long_step
 from jaxreg.diagnosis import trials
 from jaxreg.diagnosis.subject import Say, Subject, of_dataset, of_run
 from jaxreg.diagnosis.trials import Trial
@@ -50,12 +51,14 @@ def diagnose(
     subject = _subject(name, cache, ckpts, target, say)
     for note in subject.experiment.notes:
         say(f"note: {note}")
-    say("looking for causes")
-    verdict = judge(subject.obs)
+    with long_step("looking for causes", say):
+        verdict = judge(subject.obs)
     done: list[Trial] = []
     for name, test in _tests(subject):
         started = time.perf_counter()
-        if (trial := test()) is not None:
+        with long_step(f"testing: {name}", say):
+            trial = test()
+        if trial is not None:
             done.append(trial)
             say(f"{name} ({time.perf_counter() - started:.1f} s): {trial.answer}")
     if images is not None:

@@ -94,6 +94,10 @@ class ResolvedRun:
         return [", ".join(each), text]
 
 
+def _from_to(least: int, most: int) -> str:
+    return str(least) if least == most else f"{least} to {most}"
+
+
 def _rows(count: int, has: str, have: str) -> str:
     """`1 row has`, `2 rows have`."""
     return f"1 row {has}" if count == 1 else f"{count} rows {have}"
@@ -231,8 +235,8 @@ def _split(dataset: Dataset, y: np.ndarray, config: TrainConfig) -> tuple[Split,
     folds = split_folds(config.folds, kind, **common)
     sizes = [int((fold.labels == "test").sum()) for fold in folds]
     note = (
-        f"{len(folds)} folds of {min(sizes)} to {max(sizes)} rows. The head of a fold trains and "
-        "stops on rows of the other folds. It is scored on the rows of its own fold."
+        f"{len(folds)} folds of {_from_to(min(sizes), max(sizes))} rows. The head of a fold "
+        "trains and stops on rows of the other folds. It is scored on the rows of its own fold."
     )
     of_all = [one for one in folds[0].notes if all(one in fold.notes for fold in folds)]
     whole = replace(folds[0], labels=np.full(len(kept), "validation"), notes=(note, *of_all))

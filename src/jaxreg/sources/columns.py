@@ -49,6 +49,13 @@ def scalar_columns(read: Columns) -> tuple[Columns, list[str]]:
     return Columns(values, text, tuple(notes), read.explained), dropped
 
 
+def is_number(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds numbers, as a target does."""
+    t = pa.types
+    kinds = (t.is_integer, t.is_floating, t.is_decimal, t.is_boolean)
+    return any(is_kind(kind) for is_kind in kinds)
+
+
 def no_columns(count: int) -> pa.Table:
     """A table of so many rows and no column; `pa.table({})` and `take` would make none."""
     return pa.table({"": pa.nulls(count)}).select([])

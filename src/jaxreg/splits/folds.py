@@ -1,14 +1,25 @@
 """Folds: every row is held out once, and a slice of what trains is watched for stopping."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
 from jaxreg.errors import InputError
 from jaxreg.splits.blocks import DEFAULT_RUNS, cut_runs, fold_blocks, number_of_runs
-from jaxreg.splits.sides import LABEL, TEST, TRAIN, VALIDATION, Split, places_of, share_of
+from jaxreg.splits.sides import (
+    LABEL,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Split,
+    places_of,
+    share_of,
+    where_each_went,
+)
 from jaxreg.splits.split import (
+    group_names,
     group_values,
     names_to_hash,
     refuse_empty_side,
@@ -97,9 +108,10 @@ def _by_group(
             expected=f"enough for {folds} folds, and one each to train and to watch outside of any",
             remedy=fewer or f"extract rows with other values of {name!r} too",
         )
-    splits = []
+    splits, fold_of_row = [], np.zeros(len(values), np.int64)
     dealing = GroupKFold(folds, shuffle=True, random_state=seed)
-    for rest, held_out in dealing.split(values, groups=values):
+    for number, (rest, held_out) in enumerate(dealing.split(values, groups=values)):
+        fold_of_row[held_out] = number
         inner = values[rest]
         others = len(np.unique(inner))
         watch = min(int(share_of(validation, others)), others - 1)
@@ -108,7 +120,9 @@ def _by_group(
         labels = np.full(len(values), TRAIN, dtype=LABEL)
         labels[held_out], labels[rest[stopping]] = TEST, VALIDATION
         splits.append(Split(labels, f"group:{name}", distinct))
-    return splits
+    verbs = {number: (f"is in fold {number}", f"are in fold {number}") for number in range(folds)}
+    note = where_each_went(name, group_names(name, columns, group), fold_of_row, verbs)
+    return [replace(split, notes=(note,)) for split in splits]
 
 
 def _by_hash(

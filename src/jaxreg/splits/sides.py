@@ -2,8 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,8 @@ from jaxreg.errors import InputError
 
 TRAIN, VALIDATION, TEST, LEFT_OUT = "train", "validation", "test", "left-out"
 LABEL = "<U10"  # NumPy text that holds the longest of them
+
+SHOWN_VALUES, SHOWN_PARTS = 6, 10  # that a note names
 
 _SIDE = (
     r"train(ing)?|trn|val(id(ation)?)?|dev(elopment)?|test(ing)?|tst|eval(uation)?|hold[ _-]?out"
@@ -50,6 +53,37 @@ def refuse_sides(name: str, values: pa.Array | pa.ChunkedArray) -> None:
         remedy="extract a table of the training rows alone, train on it, and let jaxreg predict "
         "score the other rows",
     )
+
+
+def where_each_went(
+    column: str, names: Sequence[str], parts: np.ndarray, verbs: Mapping[Any, tuple[str, str]]
+) -> str:
+    """A sentence that says in which part of the rows each value of a column is.
+
+    Args:
+        column: its name.
+        names: the value of each row; all rows of a value are in one part.
+        parts: of each row, a key of `verbs`.
+        verbs: what one value does in a part, and what several do, as `trains` and `train`.
+    """
+    values, first, count = np.unique(np.array(names), return_index=True, return_counts=True)
+    order = np.argsort(-count, kind="stable")
+    said = []
+    for part, (one, several) in verbs.items():
+        own = [i for i in order if parts[first[i]] == part]
+        if not own:
+            continue
+        shown = own[:SHOWN_VALUES] if len(own) > SHOWN_VALUES + 1 else own
+        each = [f"{values[i]} ({_rows(int(count[i]))})" for i in shown]
+        if rest := own[len(shown) :]:
+            each.append(f"and {len(rest)} more ({_rows(int(count[rest].sum()))})")
+        said.append(f"{len(own)} {one if len(own) == 1 else several}: {', '.join(each)}")
+    left = f"; and {len(said) - SHOWN_PARTS} more" if len(said) > SHOWN_PARTS else ""
+    return f"Of {len(values)} values of {column!r}, {'; '.join(said[:SHOWN_PARTS])}{left}."
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
 
 
 def places_of(texts: Iterable[str]) -> np.ndarray:

@@ -20,10 +20,17 @@ from jaxreg.splits.sides import (
     places_of,
     refuse_sides,
     share_of,
+    where_each_went,
 )
 
 KINDS = ("tail", "hash", "blocks[:N]", "group:COLUMN")
 """What `--split` takes."""
+
+SIDES_OF_VALUES = {
+    TRAIN: ("trains", "train"),
+    VALIDATION: ("validates", "validate"),
+    TEST: ("tests", "test"),
+}
 
 MOST_TRIED = 30  # numbers of blocks, in search of one that a message can offer
 FEWEST_DIGESTS = 10  # with fewer distinct images a hash of them is no share of the rows
@@ -167,10 +174,7 @@ def _by_group(
             rest, held_out = next(drawing.split(rows, groups=values[rows]))
             labels[rows[held_out]] = label
             rows = rows[rest]
-    note = (
-        f"Of {distinct} values of {name!r}, {validations} validate"
-        f"{f', {tests} test' * bool(tests)} and {distinct - validations - tests} train."
-    )
+    note = where_each_went(name, group_names(name, columns, group), labels, SIDES_OF_VALUES)
     return Split(labels, f"group:{name}", distinct, (note,))
 
 
@@ -201,13 +205,10 @@ def group_names(name: str, columns: pa.Table, group: Sequence[str] | None) -> li
     Raises:
         InputError: there is no such column.
     """
-    return [_text(value) for value in _group_column(name, columns, group).to_pylist()]
-
-
-def _text(value: object) -> str:
-    if value is None or value != value:
-        return "no value"
-    return f"{value:.17g}" if isinstance(value, float) else str(value)
+    values = _group_column(name, columns, group)
+    if pa.types.is_temporal(values.type):  # Python lacks some times
+        values = values.cast(pa.string())
+    return ["no value" if v is None or v != v else str(v) for v in values.to_pylist()]
 
 
 def _group_column(

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxreg.cache.lazy_features import read_pieces
+from jaxreg.common.long_steps import long_step
 from jaxreg.experiment.batches import ExperimentBlocks
 from jaxreg.experiment.members import Member
 from jaxreg.head import fit as on_device
@@ -50,6 +51,7 @@ def train(
     resume: bool,
     say: Callable[[str], None],
     on_epoch: Callable[[Row], None],
+    on_step: Callable[[str], None],
     should_stop: Callable[[], bool],
 ) -> Trained:
     """Train until early stopping, the last epoch, a loss that is not finite, or a request to stop.
@@ -67,9 +69,10 @@ def train(
     labels = tuple(members[0].label) if len(members) > 1 else ()
     directory.write_history(history, labels)
 
-    fit = make_fit(state)
-    state, _ = fit(state, 0)
-    jax.block_until_ready(state)
+    with long_step("compiling", on_step):
+        fit = make_fit(state)
+        state, _ = fit(state, 0)
+        jax.block_until_ready(state)
     compile_seconds = time.perf_counter() - begin
 
     begin = time.perf_counter()

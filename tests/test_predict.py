@@ -1,0 +1,53 @@
+"""What `jaxreg predict` says of its predictions; tests/test_commands.py runs the command."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.metrics import mean_absolute_error, r2_score
+
+from jaxreg.predict import target_text
+from jaxreg.train_config import TrainConfig
+
+SETTINGS = TrainConfig().with_thresholds([1.0])
+PREDICTED = [1.25, None, 3.5, 2.0, -4.0]
+
+
+def text(target: pa.Array | None, predicted: pa.Array | None = None) -> str:
+    columns = {"prediction.angle": pa.array(PREDICTED) if predicted is None else predicted}
+    if target is not None:
+        columns["target.angle"] = target
+    return target_text("angle", pa.table(columns), SETTINGS)
+
+
+def test_the_range_and_the_median_of_the_predictions_are_told() -> None:
+    # by hand: -4, 1.25, 2, 3.5 are predicted
+    assert text(None) == "angle: -4 to 3.5, median 1.625"
+    assert text(pa.nulls(5, pa.float64())) == "angle: -4 to 3.5, median 1.625"
+    assert text(None, pa.nulls(5, pa.float64())) == ""
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.float64(), pa.float32(), pa.int16(), pa.decimal128(5, 1)], ids=str
+)
+def test_predictions_are_scored_where_the_source_has_numbers(kind: pa.DataType) -> None:
+    numbers = pa.array([1.0, 7.0, None, 3.0, -2.0]).cast(pa.float64()).cast(kind)
+    true, predicted = [1.0, 3.0, -2.0], [1.25, 2.0, -4.0]  # the rows that have both
+    mae, r2 = mean_absolute_error(true, predicted), r2_score(true, predicted)
+    expected = f"; MAE {mae:.3g}, R² {r2:.3g} on the 3 rows that have a number"
+    assert text(numbers).endswith(expected)
+
+
+def test_scores_are_of_float64() -> None:
+    """A northing of 5.4 million ± 0.3, of which float32 keeps half metres."""
+    true = 5_400_000 + np.array([0.1, 0.2, 0.3, 0.4, 0.6])
+    predicted = pa.array(true + 0.01)
+    assert "MAE 0.01, " in text(pa.array(true), predicted)
+    assert "5400000.11 to 5400000.61" in text(pa.array(true), predicted)
+
+
+def test_one_row_has_no_r2_and_text_is_no_number() -> None:
+    one = pa.array([1.0, None, None, None, None])
+    assert text(one).endswith("; MAE 0.25 on the row that has a number")
+    words = pa.array(["left", None, "2", "3", "4"])
+    assert text(words).endswith("; not scored: the source has string there, not numbers")
+    assert "inf" not in text(pa.array([np.inf, np.nan, 3.5, 2.0, -4.0]))
