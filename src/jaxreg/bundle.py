@@ -10,7 +10,6 @@ import tyro
 
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
-from jaxreg.errors import InputError
 from jaxreg.setting_field import setting
 
 if TYPE_CHECKING:
@@ -34,13 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse, pack, write; returns the exit code."""
     own, _ = parse("bundle", BundleArguments, argv=argv)
     from jaxreg.api import load_run
-    from jaxreg.common.files import write_whole
+    from jaxreg.common.files import output_file, write_whole
     from jaxreg.training.bundle_file import SUFFIX, pack_run
     from jaxreg.training.run_directory import RunDirectory, run_path
 
-    out = Path(own.out)
-    if out.suffix != SUFFIX:
-        raise InputError(f"--out {out}", expected=f"a name that ends in {SUFFIX}")
+    out = output_file(own.out, "--out", [SUFFIX])
     path = run_path(own.run, Path(own.ckpts))
     run = load_run(path)  # a damaged run is no gift
     content = pack_run(RunDirectory(path))

@@ -42,9 +42,9 @@ class PredictArguments:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, predict, write; returns the exit code."""
     own, settings = parse("predict", PredictArguments, [SourceOptions], argv)
-    out = Path(own.out)
-    if out.suffix not in FORMATS:
-        raise InputError(f"--out {out}", expected=f"a name that ends in {', '.join(FORMATS)}")
+    from jaxreg.common.files import output_file
+
+    out = output_file(own.out, "--out", FORMATS)
     from jaxreg.api import load_run
     from jaxreg.common.long_steps import long_step
     from jaxreg.sources import open_source

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
-from jaxreg.common.files import open_regular, write_whole
+from jaxreg.common.files import open_regular, safe_name, write_whole
 from jaxreg.common.json_files import FORMAT, check_format, content_digest, parse_json
 from jaxreg.config_io import command_line, from_json, to_json
 from jaxreg.errors import InputError, nearest
@@ -206,7 +206,7 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
         InputError: there is none (the nearest name is given), or the file is damaged.
     """
     path = cache.root / "datasets" / f"{name}.parquet"
-    if not path.exists():
+    if safe_name(name) != name or not path.exists():
         names = dataset_names(cache)
         raise InputError(
             f"no dataset {name!r} in {cache.root}",

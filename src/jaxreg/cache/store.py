@@ -21,7 +21,7 @@ from jaxreg.cache.parts import (
     write_part,
 )
 from jaxreg.cache.recipe import Column, Recipe
-from jaxreg.common.files import open_regular, write_whole
+from jaxreg.common.files import named_path, open_regular, write_whole
 from jaxreg.common.json_files import read_json, write_json
 from jaxreg.errors import InputError, nearest
 
@@ -33,6 +33,9 @@ class Cache:
     """A folder of datasets, features and thumbnails, which need not exist yet."""
 
     root: Path
+
+    def __post_init__(self) -> None:
+        named_path(self.root, "--cache")
 
     def folder(self, feature_set: str, column: Column) -> Path:
         """Where the parts of one column are."""

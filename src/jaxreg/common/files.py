@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Sequence
 from io import BufferedReader
 from pathlib import Path
 
@@ -17,10 +18,59 @@ TEMPORARY = re.compile(r"\..+\.\d+\.[0-9a-f]{8}\.tmp")
 """Names of files that `write_whole` has not finished."""
 
 
+MOST_NAME = 255
+"""Bytes of the name of a file or folder, on nearly all file systems."""
+
+MOST_PATH = 4000
+"""Bytes of a whole path. Linux allows 4096; jaxreg's own files are below what the user names."""
+
+
+def named_path(given: str | os.PathLike[str], what: str, *, spare: int = 0) -> Path:
+    """The path that a user named, checked before anything is computed for it.
+
+    Args:
+        given: the path.
+        what: its option, for the message.
+        spare: bytes that must be left in each name.
+
+    Raises:
+        InputError: no file can have that path: it is empty, holds a NUL or text that is no
+            Unicode, or a name or all of it is too long.
+    """
+    text = os.fspath(given)
+    if not text:
+        raise InputError(f"{what} is empty", expected="a name (a shell variable may not be set)")
+    try:
+        parts = os.fsencode(os.path.abspath(text)).split(os.fsencode(os.sep))
+        bad = b"\0" in b"".join(parts)
+    except UnicodeEncodeError:
+        parts, bad = [], True
+    if bad:
+        raise InputError(f"{what} is {text!r}", expected="a path without a NUL, in Unicode")
+    longest, whole = max(map(len, parts)), sum(map(len, parts)) + len(parts)
+    if longest > MOST_NAME - spare or whole > MOST_PATH:
+        shown = text if len(text) <= 100 else f"{text[:100]}…"
+        raise InputError(
+            f"{what} is too long: {shown}",
+            expected=f"names of at most {MOST_NAME - spare} bytes, and {MOST_PATH} in all",
+        )
+    return Path(text)
+
+
+def output_file(given: str, what: str, endings: Sequence[str]) -> Path:
+    """The file that a command will write. Raises InputError if it cannot be one of these kinds."""
+    path = named_path(given, what)
+    if path.suffix not in endings:
+        raise InputError(f"{what} {path}", expected=f"a name that ends in {', '.join(endings)}")
+    if path.is_dir():
+        raise InputError(f"{what} {path} is a folder", expected="a file")
+    return path
+
+
 def safe_name(text: str) -> str:
     """`text` as a file's name: all but letters, digits, dot, dash and underscore replaced.
 
-    It has at most 80 characters and 200 bytes; file systems allow 255 bytes, `write_whole` adds 35.
+    It has at most 80 characters and 200 bytes, so that endings fit.
     """
     name = re.sub(r"[^\w.-]+", "-", text).strip("-.")[:80]
     return name.encode()[:200].decode(errors="ignore") or "unnamed"
@@ -77,7 +127,8 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         InputError: the folder cannot be made or written (read-only, disk full); no file is left.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    start = path.name.encode(errors="replace")[:200].decode(errors="ignore")
+    temporary = path.with_name(f".{start}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

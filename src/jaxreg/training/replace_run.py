@@ -17,6 +17,8 @@ from jaxreg.errors import InputError
 KIND = "run"
 """The `kind` of a run's config.json. With an integer `format` it proves that jaxreg made it."""
 
+BESIDE = len("..new")  # bytes that the names beside a run have more than its own
+
 _TEMPORARY_STEP = r"(\.orbax-checkpoint-tmp[^/]*)?"
 _ORBAX_FOLDERS = rf"(head|training){_TEMPORARY_STEP}|d|ocdbt\.process_\d+|array_metadatas"
 _FOLDERS = re.compile(
@@ -128,8 +130,10 @@ def replace_run(folder: Path, fill: Callable[[Path], None]) -> None:
 def restore(folder: Path) -> None:
     """Give a run its name back, if a kill came between the two renames of `replace_run`."""
     folder = folder.resolve()
+    if folder.exists():
+        return
     _, old = _beside(folder)
-    if not folder.exists() and is_run(old):
+    if is_run(old):
         old.rename(folder)
 
 

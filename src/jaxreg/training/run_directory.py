@@ -12,12 +12,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxreg.common.files import file_sha256, make_folder, open_regular, safe_name, write_whole
+from jaxreg.common.files import (
+    file_sha256,
+    make_folder,
+    named_path,
+    open_regular,
+    safe_name,
+    write_whole,
+)
 from jaxreg.common.json_files import load_json, read_json, write_json
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
 from jaxreg.train_config import TrainConfig
-from jaxreg.training.replace_run import check_replaceable, is_run, replace_run
+from jaxreg.training.replace_run import BESIDE, check_replaceable, is_run, replace_run
 
 HISTORY: tuple[str, ...] = ("epoch", "loss", "val_loss", "val_mae", "learning_rate", "seconds")
 
@@ -199,14 +206,26 @@ def read_history(text: str) -> list[Row]:
 
 
 def run_path(run: str | os.PathLike[str], ckpts: Path) -> Path:
-    """A bare name is a run in `ckpts`; a path, as `./here`, and a bundle are where they say."""
-    is_path = os.path.dirname(run) or os.fspath(run).endswith(".zip")
-    return Path(run) if is_path else ckpts / run
+    """A bare name is a run in `ckpts`; a path, as `./here`, and a bundle are where they say.
+
+    `./here` becomes an absolute path: a message that prints it would else name a run in `ckpts`.
+
+    Raises:
+        InputError: no folder can have that name.
+    """
+    named_path(ckpts, "--ckpts")
+    path = named_path(run, "the name of a run", spare=BESIDE)
+    if os.fspath(run).endswith(".zip"):
+        return path
+    is_path = os.path.dirname(run) or os.fspath(run) in (os.curdir, os.pardir)
+    if not is_path:
+        return ckpts / path
+    return path if len(path.parts) > 1 else Path(os.path.abspath(path))
 
 
 def new_run(dataset: str, ckpts: Path) -> Path:
     """Claim the next free `<dataset>-<number>`; two processes never get the same one."""
-    make_folder(ckpts)
+    make_folder(named_path(ckpts, "--ckpts"))
     number = 1
     while True:
         path = ckpts / f"{safe_name(dataset)}-{number}"
