@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from jaxreg.errors import InputError
 from jaxreg.report.runs_table import runs_table
 from jaxreg.training.run_directory import RunDirectory
 from planted_runs import edit_dataset, run_quick
+
+NOW = time.time()
 
 
 def faults(cache: Path) -> str:
@@ -217,3 +220,38 @@ def test_a_copied_run_takes_the_cache_with_its_features_not_one_of_another_proje
     assert directory.cache() == own.resolve()
     shutil.rmtree(own / "features")  # deleted, as it may be: `predict` computes them again there
     assert directory.cache() == own.resolve()
+
+
+def test_what_killed_commands_left_is_deleted_an_hour_later(
+    pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, other = pair
+    before = sorted(path for path in run.parent.rglob("*") if path.is_file())
+    [epoch] = (path for path in (run / "checkpoints").iterdir() if path.is_dir())
+    step = run / "checkpoints" / "000007.orbax-checkpoint-tmp-12"
+    shutil.copytree(epoch, step)
+    left = [run / ".config.json.77.0123abcd.tmp", run / "plots" / ".curves.png.77.0123abcd.tmp"]
+    for path in left:
+        path.write_bytes(b"{")
+    shutil.copytree(other, run.parent / ".one.old")
+    said: list[str] = []
+    monkeypatch.setattr(verify.cli, "say", said.append)
+    words = ["one", "--ckpts", str(run.parent)]
+    for more, hours, gone in (([], 2, False), (["--repair"], 0, False), (["--repair"], 2, True)):
+        monkeypatch.setattr(verify.time, "time", lambda hours=hours: NOW + 3600 * hours)
+        assert verify.main([*words, *more]) == 0
+        assert "note: 4 unfinished files of writers that were killed" in said[0]
+        for path in (*left, step, run.parent / ".one.old"):
+            assert path.exists() is not gone
+        said.clear()
+    assert sorted(path for path in run.parent.rglob("*") if path.is_file()) == before
+
+
+def test_a_folder_of_somebody_else_beside_a_run_stays(pair: tuple[Path, Path]) -> None:
+    run, _ = pair
+    (run.parent / ".one.new").mkdir()
+    (run.parent / ".one.new" / "mine.txt").write_text("mine")
+    os.utime(run.parent / ".one.new" / "mine.txt", (0, 0))
+    os.utime(run.parent / ".one.new", (0, 0))
+    assert verify.main(["one", "--ckpts", str(run.parent), "--repair"]) == verify.DAMAGED
+    assert (run.parent / ".one.new" / "mine.txt").exists()

@@ -69,7 +69,11 @@ def extract_features(
         TooManyFailed: a greater share than `max_failed` failed; what was good is written.
         Stopped: `should_stop` said so; features are kept, the dataset is as it was.
     """
-    from jaxreg.extraction.extract_source import ExtractionJob, default_name
+    from jaxreg.extraction.extract_source import (
+        ExtractionJob,
+        default_name,
+        refuse_other_source,
+    )
 
     if preset is not None:
         check_preset(preset, FEATURES_PRESETS)
@@ -91,7 +95,10 @@ def extract_features(
             expected="at most 80 letters, digits, dots, dashes and underscores",
             remedy=f"--name {safe_name(dataset)}",
         )
-    work = ExtractionJob(examples, opened, dataset, Cache(Path(cache)), options, chosen, say)
+    store = Cache(Path(cache))
+    if name is None:
+        refuse_other_source(store, dataset, examples, opened)
+    work = ExtractionJob(examples, opened, dataset, store, options, chosen, say)
     return work.run(on_progress, should_stop)
 
 

@@ -43,6 +43,7 @@ def parse(
     if not {"-h", "--help"} & set(words):
         refuse_unknown_options(command, words, options_of(kinds, own))
         refuse_repeated_options(words)
+        refuse_empty_words(words)
     parsed, extra = tyro.cli(
         _arguments(own, kinds),
         prog=f"jaxreg {command}",
@@ -66,6 +67,19 @@ def refuse_repeated_options(argv: Sequence[str]) -> None:
             f"{repeated[0]} is given more than once",
             expected=f"each option once; several values follow one option: {repeated[0]} A B",
         )
+
+
+def refuse_empty_words(argv: Sequence[str]) -> None:
+    """Raise InputError for an empty word: a shell variable that is not set would mean a default."""
+    for before, word in zip(["", *argv], argv, strict=False):
+        flag, is_equal, value = (
+            word.partition("=") if word.startswith("--") else (before, "=", word)
+        )
+        if is_equal and not value:
+            named = f"the value of {flag}" if flag.startswith("--") else "a word of the command"
+            raise InputError(
+                f"{named} is empty", expected="a value (a shell variable may not be set)"
+            )
 
 
 def _arguments(own: Any, kinds: Sequence[type]) -> type:

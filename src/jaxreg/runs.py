@@ -29,19 +29,20 @@ class RunsArguments:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, read, print; returns the exit code."""
     own, _ = parse("runs", RunsArguments, argv=argv)
-    from jaxreg.common.files import write_whole
+    from jaxreg.common.files import output_file, write_whole
     from jaxreg.report.runs_table import COLUMNS, best_of, runs_table
 
+    out = None if own.csv is None else output_file(own.csv, "--csv")
     rows = runs_table(Path(own.folder), own.dataset, own.sort, cli.say)
     if not rows:
         cli.say(f"no finished run{f' of {own.dataset}' if own.dataset else ''} in {own.folder}")
-    if own.csv is not None:
+    if out is not None:
         text = io.StringIO()
         writer = csv.DictWriter(text, list(COLUMNS), lineterminator="\n")
         writer.writeheader()
         for row in rows:
             writer.writerow({**row, "columns": " ".join(row["columns"])})
-        write_whole(Path(own.csv), text.getvalue().encode())
+        write_whole(out, text.getvalue().encode())
     if own.json:
         cli.print_json({"runs": rows, "best": best_of(rows)})
     elif rows:

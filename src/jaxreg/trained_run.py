@@ -182,11 +182,11 @@ class TrainedRun:
         folder = Path(cache) if cache is not None else self.cache
         if folder is None:
             folder = RunDirectory(self.path).cache()  # which names the places, or has found it now
+        store = Cache(folder)
         if not folder.is_dir():
             say(f"note: a new cache is made in {folder.resolve()}")
         for note in examples.notes:
             say(f"note: {note}")
-        store = Cache(folder)
         if self.network is not None:
             store.keep_quantized(self.recipe, self.network)
         known = self.config["weights_path"]

@@ -27,7 +27,7 @@ class VerifyArguments:
     ckpts: str = setting("ckpts", "Data", "folder of runs, for a RUN given by its name")
     cache: str = setting("cache", "Data", "folder of datasets and features")
     repair: bool = setting(
-        False, "Data", "set damaged parts aside, and delete what killed writers left an hour ago"
+        False, "Data", "set damaged parts aside; delete what killed writers left, after an hour"
     )
     recompute: int = setting(
         0, "Data", "number of images per column whose features are computed again and compared"
@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InputError(f"--recompute is {arguments.recompute}", expected="0 or more images")
     cache = Cache(Path(arguments.cache))
     cache.check_there()
-    _say_left_behind(cache.root, repair=arguments.repair)
+    unfinished = (path for path in cache.root.rglob(".*.tmp") if TEMPORARY.fullmatch(path.name))
+    _say_left_behind(sorted(unfinished), remove, repair=arguments.repair)
     sound, damaged, wrong = check(cache)
     for path in damaged:
         kept = f", set aside as {set_aside(path).name}" if arguments.repair else ""
@@ -72,14 +73,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _verify_runs(arguments: VerifyArguments) -> int:
     from jaxreg.training.checkpoint import Checkpoints
+    from jaxreg.training.replace_run import delete_left_behind, left_behind, restore
     from jaxreg.training.run_directory import RunDirectory, run_path
 
     wrong = []
     for name in arguments.runs:
         directory = RunDirectory(run_path(name, Path(arguments.ckpts)))
+        if arguments.repair:
+            restore(directory.path)
         if not directory.exists:
             raise InputError(f"no run {directory.path}", expected="the directory of a run")
         try:
+            found = left_behind(directory.path)
+            _say_left_behind(found, delete_left_behind, repair=arguments.repair)
             wrong += directory.faults()
             if directory.read_summary() is None:
                 cli.say(f"note: {directory.path} is not finished: only its checkpoints are checked")
@@ -95,17 +101,22 @@ def _verify_runs(arguments: VerifyArguments) -> int:
     return DAMAGED if wrong else 0
 
 
-def _say_left_behind(root: Path, *, repair: bool) -> None:
-    """Name the files that a killed writer left, and delete old ones if `repair` is on."""
-    found = sorted(path for path in root.rglob(".*.tmp") if TEMPORARY.fullmatch(path.name))
+def _say_left_behind(
+    found: Sequence[Path], delete: Callable[[Path], None], *, repair: bool
+) -> None:
+    """Name the files and folders that killed writers left, and delete old ones with `repair`."""
     if not found:
         return
     cli.say(f"note: {len(found)} unfinished files of writers that were killed, first {found[0]}")
     if repair:
-        old = [path for path in found if time.time() - path.stat().st_mtime > OLD]
+        old = [path for path in found if time.time() - _last_write(path) > OLD]
         for path in old:
-            remove(path)
+            delete(path)
         cli.say(f"{len(old)} of them are deleted")
+
+
+def _last_write(path: Path) -> float:
+    return max(one.lstat().st_mtime for one in (path, *path.rglob("*")))
 
 
 def _recompute(cache, count: int, wrong: list[str]) -> dict[str, object]:

@@ -57,10 +57,14 @@ def named_path(given: str | os.PathLike[str], what: str, *, spare: int = 0) -> P
     return Path(text)
 
 
-def output_file(given: str, what: str, endings: Sequence[str]) -> Path:
-    """The file that a command will write. Raises InputError if it cannot be one of these kinds."""
+def output_file(given: str, what: str, endings: Sequence[str] = ()) -> Path:
+    """The file that a command will write.
+
+    Raises:
+        InputError: as `named_path`; it is a folder, or has none of the endings (none: any).
+    """
     path = named_path(given, what)
-    if path.suffix not in endings:
+    if endings and path.suffix not in endings:
         raise InputError(f"{what} {path}", expected=f"a name that ends in {', '.join(endings)}")
     if path.is_dir():
         raise InputError(f"{what} {path} is a folder", expected="a file")
@@ -79,7 +83,7 @@ def safe_name(text: str) -> str:
 def make_folder(path: Path) -> None:
     """Make a folder and those above it. Raises InputError where that cannot be."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        named_path(path, "the folder").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
             f"cannot make the folder {path}: {error.strerror or error}",

@@ -1,8 +1,10 @@
 """From what was asked to a run in which nothing is left to decide."""
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from jaxreg.cache.datasets import Dataset
 from jaxreg.cache.parts import DamagedPart
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
+from jaxreg.common.memory import bytes_text, free_memory
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
 from jaxreg.experiment.choose import as_kept, choose_features, choose_targets, numbers, passed_over
@@ -250,6 +253,19 @@ def _check_head(config: TrainConfig, placement: Placement, rows: int) -> None:
         raise InputError(
             "a ridge and components need all features in memory, and they are too large for it",
             remedy="a larger --memory-limit, or --head mlp without --components",
+        )
+    members = (config.folds or 1) * config.seeds
+    inputs = config.components or placement.size.width
+    layers = (inputs, *config.hidden_layers, len(config.target))
+    weights = sum(map(math.prod, pairwise(layers)))
+    # float32: weights, two moments of Adam, best weights; four numbers an epoch
+    needed = 4 * 4 * members * (weights + config.epochs)
+    if needed > (free := free_memory()):
+        trainings = f"{members} trainings" if members > 1 else "the training"
+        raise InputError(
+            f"{trainings} of {weights:,} weights and {config.epochs:,} epochs needs "
+            f"{bytes_text(needed)}, and {bytes_text(free)} are free",
+            remedy="fewer --folds or --seeds, a smaller --hidden, fewer --epochs, or --components",
         )
     most = min(rows, placement.size.width)
     if config.components is not None and config.components > most:

@@ -1,8 +1,10 @@
 """One `extract`: a source and settings in, features and a dataset out."""
 
 import dataclasses
+import itertools
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 from jaxreg.backbone.engine import choose_engine, load_engine
 from jaxreg.backbone.int8 import CALIBRATION_IMAGES, read_range, some
-from jaxreg.cache.datasets import make_dataset, read_dataset, write_dataset
+from jaxreg.cache.datasets import dataset_names, make_dataset, read_dataset, write_dataset
 from jaxreg.cache.failed_list import failed_path, write_failed
 from jaxreg.cache.recipe import Recipe
 from jaxreg.cache.store import Cache
@@ -27,6 +29,7 @@ from jaxreg.extraction.pipeline import Outcome, Progress, Task, extract
 from jaxreg.extraction.reader import Sample
 from jaxreg.extraction.shards import join_shares
 from jaxreg.sources.examples import Examples
+from jaxreg.sources.source_file import SourceFile
 
 Say = Callable[[str], None]
 
@@ -230,3 +233,35 @@ def default_name(examples: Examples) -> str:
         path = path.resolve()
         return safe_name(path.name if path.is_dir() else path.parent.name)
     return safe_name(path.stem.split(":")[0])
+
+
+def refuse_other_source(cache: Cache, name: str, examples: Examples, opened: str) -> None:
+    """Raise InputError if a name that nobody chose is that of a dataset from another source.
+
+    Files and folders of one name, and names that `safe_name` makes equal, would replace each other.
+    """
+    try:
+        old = read_dataset(cache, name)
+    except InputError:  # there is none, or it is damaged
+        return
+    if _origin(old.files, old.source) == _origin(examples.files, examples.description):
+        return
+    raise InputError(
+        f"the name {name} is that of a dataset from {old.opened}, and this source is {opened}",
+        expected="--name with another name, or with this one to replace the dataset",
+        remedy=f"--name {_unused(cache, name)}",
+    )
+
+
+def _origin(files: Sequence[SourceFile], description: Mapping[str, Any]) -> set[str]:
+    """What tells one source from another: its files, or its place; the kind of one without."""
+    place = description.get("location")
+    named = description["kind"] if place is None else os.path.abspath(place)
+    return {file.path for file in files} or {str(named)}
+
+
+def _unused(cache: Cache, name: str) -> str:
+    """The name with the first number that makes it new."""
+    there = dataset_names(cache)
+    numbered = (safe_name(f"{name[:70]}-{number}") for number in itertools.count(2))
+    return next(one for one in numbered if one not in there)

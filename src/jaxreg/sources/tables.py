@@ -84,11 +84,12 @@ def table_examples(table: Table, location: str, options: SourceOptions) -> Examp
     }
     serving = [name for name, column in comes_from.items() if column == name]
     columns = take(without_reserved(table.scalars, serving), keep)
+    left = set(columns.column_names)
     renamed = {n: f"source.{n}" if is_reserved(n) else n for n in table.read.written}
     written = {
         renamed[name]: text.take(keep)
         for name, text in table.read.written.items()
-        if renamed[name] in columns.column_names
+        if renamed[name] in left
     }
     dropped = [name for name in (*table.encoded, *table.dropped) if name != image_column]
     paths = tuple(images.paths[row] for row in keep)

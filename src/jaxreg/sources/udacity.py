@@ -90,6 +90,7 @@ def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Ex
     columns = take(without_reserved(others.values, names=(*RESERVED, "camera")), rows)
     columns = columns.append_column("steering", pa.array(steering[rows] + correction * signs))
     columns = columns.append_column("camera", pa.array(used))
+    left = set(columns.column_names)
     return Examples(
         ids=tuple(unique([name.rpartition("/")[2] for name in names])),
         images=found.files,
@@ -111,7 +112,7 @@ def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Ex
         written={
             name: text.take(rows)
             for name, text in others.written.items()
-            if name in columns.column_names
+            if name in left
         },
         notes=(*filter(None, [found.note]), *read.notes, *others.notes_on_names(())),
     )

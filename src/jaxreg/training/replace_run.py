@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from jaxreg.common.files import TEMPORARY, make_folder
+from jaxreg.common.files import TEMPORARY, make_folder, remove
 from jaxreg.common.json_files import load_json
 from jaxreg.errors import InputError
 
@@ -21,6 +21,7 @@ BESIDE = len("..new")  # bytes that the names beside a run have more than its ow
 
 _TEMPORARY_STEP = r"(\.orbax-checkpoint-tmp[^/]*)?"
 _ORBAX_FOLDERS = rf"(head|training){_TEMPORARY_STEP}|d|ocdbt\.process_\d+|array_metadatas"
+_UNFINISHED = re.compile(rf"{TEMPORARY.pattern}|\d{{6,}}\.orbax-checkpoint-tmp[^/]*")
 _FOLDERS = re.compile(
     rf"plots|checkpoints|checkpoints/\d{{6,}}{_TEMPORARY_STEP}(/({_ORBAX_FOLDERS}))*"
 )
@@ -98,6 +99,24 @@ def _drawn(folder: Path) -> Collection[str] | None:
         return load_json(folder / "summary.json")["files"].keys()
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
+
+
+def left_behind(folder: Path) -> list[Path]:
+    """What killed commands left in a run and beside it: unfinished files, checkpoints and runs."""
+    inside = [path for path in folder.rglob("*") if _UNFINISHED.fullmatch(path.name)]
+    inside = [path for path in inside if not any(one in path.parents for one in inside)]
+    beside = [path for path in _beside(folder.resolve()) if path.is_dir()]
+    return [*sorted(inside), *(path for path in beside if folder.is_dir())]
+
+
+def delete_left_behind(path: Path) -> None:
+    """Delete what `left_behind` found. Raises InputError if it holds files of others."""
+    if not path.is_dir() or path.is_symlink():
+        remove(path)
+    elif _UNFINISHED.fullmatch(path.name):
+        shutil.rmtree(path)
+    else:
+        _delete(path)
 
 
 def replace_run(folder: Path, fill: Callable[[Path], None]) -> None:
