@@ -111,7 +111,8 @@ def columns_together(tables: Sequence[pa.Table]) -> pa.Table:
     kept = {}
     for name in names:
         parts = [
-            t[name] if name in t.column_names else pa.nulls(t.num_rows, pa.null()) for t in tables
+            pa.nulls(t.num_rows, pa.null()) if t.schema.get_field_index(name) < 0 else t[name]
+            for t in tables
         ]
         single = [pa.table({name: part}) for part in parts]
         try:

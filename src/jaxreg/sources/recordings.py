@@ -95,7 +95,7 @@ def _text(every: Sequence[Examples], name: str) -> pa.ChunkedArray:
     """The text of a column in all recordings; where the numbers keep it, that of the numbers."""
     found = [
         one.written[name] if name in one.written
-        else one.columns[name] if name in one.columns.column_names
+        else one.columns[name] if one.columns.schema.get_field_index(name) >= 0
         else pa.nulls(len(one), pa.string())
         for one in every
     ]  # fmt: skip

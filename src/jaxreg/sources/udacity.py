@@ -109,11 +109,7 @@ def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Ex
         bookkeeping=bookkeeping(columns),
         sequential=True,
         unusable=tuple(unusable),
-        written={
-            name: text.take(rows)
-            for name, text in others.written.items()
-            if name in left
-        },
+        written={name: text.take(rows) for name, text in others.written.items() if name in left},
         notes=(*filter(None, [found.note]), *read.notes, *others.notes_on_names(())),
     )
 
