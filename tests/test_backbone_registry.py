@@ -128,7 +128,7 @@ def test_a_whole_extraction_with_another_backbone(keras, monkeypatch, tmp_path) 
     again = jaxreg.extract_features("road:24", backbone="mobilenet_v2", **settings)
     assert (again.computed, again.columns) == (0, ("identity.out_relu.avg",))
     with pytest.raises(
-        InputError, match=r"mobilenet_v2 has no layer 'out_rel'\n.*\n  try: out_relu"
+        InputError, match=r"mobilenet_v2 has no layer 'out_rel'\n.*\n  try: --layers out_relu"
     ):
         jaxreg.extract_features("road:25", backbone="mobilenet_v2", layers=("out_rel",), **settings)
 
@@ -147,7 +147,9 @@ def test_kerass_spelling_will_do(asked: str, name: str) -> None:
 
 
 def test_an_unknown_backbone_gets_the_nearest() -> None:
-    with pytest.raises(InputError, match=r"no backbone 'resnet_51'\n(.*\n)  try: resnet50$"):
+    with pytest.raises(
+        InputError, match=r"no backbone 'resnet_51'\n(.*\n)  try: --backbone resnet50$"
+    ):
         jaxreg.extract_features("road:1", backbone="resnet_51", weights="random")
 
 

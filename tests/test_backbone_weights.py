@@ -47,7 +47,7 @@ def test_a_missing_file_gets_the_nearest_name(tmp_path):
     (tmp_path / "fine.weights.h5").write_bytes(b"x")
     with pytest.raises(InputError, match=r"try: .*fine\.weights\.h5"):
         identify_weights(str(tmp_path / "fin.weights.h5"))
-    with pytest.raises(InputError, match="try: imagenet"):
+    with pytest.raises(InputError, match="try: --weights imagenet"):
         identify_weights("imagnet")
     with pytest.raises(InputError, match=r"\.weights\.h5, \.h5, \.keras") as error:
         identify_weights(str(tmp_path / "nowhere" / "x.h5"))

@@ -195,8 +195,8 @@ def test_a_dataset_gets_a_page_here(planted: Path, monkeypatch, capsys) -> None:
 
 def test_what_cannot_be_diagnosed_says_why(planted: Path) -> None:
     ckpts = ["--cache", str(planted), "--ckpts", str(planted.parent / "ckpts")]
-    with pytest.raises(InputError, match=r"no run 'plantd' in .*\n  expected: a run \(none is "
-                       r"there\) or a dataset \(planted\)\n  try: planted"):  # fmt: skip
+    said = r"a run \(none is there\) or a dataset \(planted\)\n  try: jaxreg diagnose planted"
+    with pytest.raises(InputError, match=rf"no run 'plantd' in .*\n  expected: {said}"):
         diagnose.main(["plantd", *ckpts])
     with pytest.raises(InputError, match="diagnose what"):
         diagnose.main([])

@@ -80,7 +80,7 @@ def test_one_cell_of_text_is_named_with_its_row(tmp_path):
     said = "'oops' in 4.png is no number; 9 cells are numbers"
     error = refused(data)
     assert said in error.expected
-    assert error.remedy.startswith("correct the cells of y that are no numbers, then run: jaxreg ")
+    assert error.remedy.startswith("correct the cells of y that are no numbers, then: jaxreg ")
     with pytest.raises(InputError, match=said):
         numbers(data, targets(data, "y")[0])
 

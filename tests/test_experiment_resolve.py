@@ -47,7 +47,10 @@ from planted_runs import digests_of, edit_dataset, run_quick, with_column
         ({"components": 3, "scale_features": False}, "--components with --no-scale-features"),
         ({"batch_size": 0}, "--batch-size is 0\n  expected: from 1 to"),
         ({"decay_rate": 0.0}, "--decay-rate is 0.0"),
-        ({"learning_rte": 0.1}, r"no setting 'learning_rte'[\s\S]*try: learning_rate"),
+        (
+            {"learning_rte": 0.1},
+            r"no setting 'learning_rte'[\s\S]*try: use the setting learning_rate",
+        ),
     ],
 )
 def test_what_cannot_be_trained_says_why(planted: Path, options: dict, message: str) -> None:
@@ -82,7 +85,7 @@ def test_no_row_with_every_target_names_the_counts(planted: Path) -> None:
 
 
 def test_an_unknown_dataset_and_none_named(planted: Path) -> None:
-    with pytest.raises(InputError, match=r"no dataset 'plnted'[\s\S]*try: planted"):
+    with pytest.raises(InputError, match=r"no dataset 'plnted'[\s\S]*try: use the dataset planted"):
         jaxreg.train_head("plnted", cache=planted)
     cache = Cache(planted)
     write_dataset(cache, replace(read_dataset(cache, "planted"), name="other"))

@@ -358,13 +358,16 @@ from jaxreg.extraction import pipeline
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"views": ("miror",)}, r"no view 'miror'\n  expected: identity or mirror\n  try: mirror"),
+        (
+            {"views": ("miror",)},
+            r"no view 'miror'\n  expected: identity or mirror\n  try: --views mirror",
+        ),
         ({"views": ("mirror",)}, r"--views is mirror\n  expected: identity among them: validation"),
         ({"views": ("identity", "identity")}, "each view once"),
         ({"shard": "4/4"}, r"--shard is 4/4\n  expected: I/N: share I of N, counted from 0"),
         (
             {"precision": "int8", "shard": "1/2", "weights": "random"},
-            r"no network is calibrated yet\n  expected: one .*\n  try: --shard 0/2 first",
+            r"no network is calibrated yet\n  expected: one .*\n  try: start --shard 0/2 first",
         ),
     ],
 )

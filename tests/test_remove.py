@@ -144,7 +144,9 @@ def test_nothing_goes_without_a_yes(planted: Path, monkeypatch, capsys) -> None:
 
 
 def test_a_name_of_nothing_or_of_two_things(planted: Path) -> None:
-    with pytest.raises(InputError, match=r"no dataset or feature set 'plantd'[\s\S]*try: planted"):
+    with pytest.raises(
+        InputError, match=r"no dataset or feature set 'plantd'[\s\S]*try: jaxreg remove planted"
+    ):
         removed(planted, "plantd", "--yes")
     run_quick(planted, run="planted", epochs=1)
     with pytest.raises(InputError, match=r"planted is the dataset planted and the run .*planted"):

@@ -265,7 +265,9 @@ def test_resuming_a_finished_run_changes_nothing(planted: Path) -> None:
 def test_a_run_is_never_overwritten_unasked(planted: Path) -> None:
     run = run_quick(planted, run="one")
     before = predictions_of(run.path)
-    with pytest.raises(InputError, match="one exists\n  try: another --run, --resume"):
+    with pytest.raises(
+        InputError, match=r"one exists\n[^$]*  try: use another --run, or add --resume"
+    ):
         run_quick(planted, run="one", seed=1)
     assert predictions_of(run.path) == before
     assert predictions_of(run_quick(planted, run="one", seed=1, overwrite=True).path) != before

@@ -41,12 +41,12 @@ def test_a_mistyped_kind_gets_the_nearest(typed, meant):
     text = refusal(typed)
     assert f"no such source: {typed!r}" in text
     assert "expected: SOURCE: road[:N], mnist, a .csv, .tsv, .xlsx or .parquet table" in text
-    assert text.endswith(f"try: {meant}")
+    assert text.endswith(f"try: use {meant}")
 
 
 def test_a_mistyped_file_gets_its_neighbour(tmp_path):
     (tmp_path / "labels.csv").write_text("image,y\na.png,1\n")
-    assert refusal(tmp_path / "lables.csv").endswith(f"try: {tmp_path / 'labels.csv'}")
+    assert refusal(tmp_path / "lables.csv").endswith(f"try: use {tmp_path / 'labels.csv'}")
     assert "try:" not in refusal(tmp_path / "zzz.csv")
     assert "try:" not in refusal(tmp_path / "no folder" / "labels.csv")
     assert "no such source: ''" in refusal("")
@@ -301,7 +301,7 @@ def test_mnist_that_is_not_whole_is_refused(keras_home, content):
         "other": f"{file} is not Keras' MNIST, or is damaged",
     }
     assert found[content] in str(caught.value)
-    assert "remove it, so that Keras loads it anew" in str(caught.value)
+    assert "move it away, so that Keras downloads it again" in str(caught.value)
     assert caught.value.exit_code == 3
     assert file.exists()
 

@@ -219,7 +219,7 @@ def test_what_is_no_table_of_shards(tmp_path):
     assert text.endswith(f"name the file itself: {tmp_path / 'one' / 'labels.csv'}")
     text = refusal(tmp_path / "one" / "*")
     assert f"it matches {tmp_path / 'one' / 'labels.csv'}, {tmp_path / 'one' / 'x.parquet'}" in text
-    assert f"name the file itself: {tmp_path / 'one' / 'labels.csv'}, or a file with" in text
+    assert f"name the file itself: {tmp_path / 'one' / 'labels.csv'}, or one file with" in text
     assert "no table matches" in refusal(tmp_path / "three*.parquet")
 
 

@@ -113,7 +113,7 @@ def test_the_hash_is_by_image_and_what_is_watched_is_another_hash():
         ("gruop:drive", {}, "no split 'gruop:drive'"),
         ("blocks", {"rows": 4}, r"--folds 5 of 4 rows[\s\S]*try: --folds 4"),
         ("hash", {"rows": 4}, r"--folds 5 of 4 rows[\s\S]*try: --folds 4"),
-        ("hash", {"rows": 6}, r"leaves no [\s\S]*fewer --folds, or more rows"),
+        ("hash", {"rows": 6}, r"leaves no [\s\S]*fewer --folds, or extract more images"),
         ("blocks", {"gap": 0.4}, "leaves no train rows"),
     ],
 )

@@ -155,7 +155,9 @@ def train_head(
         given=settings,
     )
     if resume and run is None:
-        raise InputError("--resume without --run", remedy="--run with the run's name or path")
+        raise InputError(
+            "--resume without --run", remedy="add --run with the name or path of the run"
+        )
     there = None if run is None else RunDirectory(run_path(run, Path(ckpts)))
     if there is not None:
         restore(there.path)

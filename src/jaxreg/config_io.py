@@ -32,8 +32,12 @@ def from_json(kind: type[T], said: Mapping[str, Any]) -> T:
     known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     for name in said:
         if name not in known:
-            expected, remedy = "one of: " + ", ".join(known), nearest(name, known) or ""
-            raise InputError(f"no setting {name!r}", expected=expected, remedy=remedy)
+            expected, near = "one of: " + ", ".join(known), nearest(name, known)
+            raise InputError(
+                f"no setting {name!r}",
+                expected=expected,
+                remedy=f"use the setting {near}" if near else "",
+            )
     values = {n: tuple(v) if isinstance(v, list) else v for n, v in said.items()}
     for name, hint in get_type_hints(kind).items():
         for one in (str, int):

@@ -11,8 +11,17 @@ def nearest(name: str, choices: Iterable[str]) -> str | None:
     return folded[close[0]] if close else None
 
 
+def nearest_option(flag: str, name: str, choices: Iterable[str]) -> str:
+    """`flag` with the choice most like `name`, to copy; "" if none is near."""
+    near = nearest(name, choices)
+    return f"{flag} {near}" if near else ""
+
+
 class JaxregError(Exception):
     """Base of all errors meant for a user; a command prints it as one message and exits.
+
+    A remedy is a whole command, or an option to add to the command that was typed (`--target y`),
+    or an imperative sentence (`save it as .csv`), which may end with `, then: ` and a command.
 
     Attributes:
         exit_code: what the process exits with when a command ends by this error.

@@ -164,7 +164,7 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
     def _config(self, seed: int) -> HeadConfig:
         if self.head == "ridge":
             raise InputError(
-                "head='ridge'", expected="mlp or blend", remedy="sklearn.linear_model.RidgeCV"
+                "head='ridge'", expected="mlp or blend", remedy="use sklearn.linear_model.RidgeCV"
             )
         settings: dict[str, Any] = self.get_params()
         del settings["validation_fraction"], settings["random_state"]

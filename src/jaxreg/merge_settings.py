@@ -10,7 +10,7 @@ from typing import Any
 
 from jaxreg.common.json_files import FORMAT, content_digest, load_json, reason_of
 from jaxreg.config_io import fields_of
-from jaxreg.errors import InputError, nearest
+from jaxreg.errors import InputError, nearest_option
 from jaxreg.train_config import PRESETS, HeadConfig
 
 
@@ -72,7 +72,7 @@ def check_preset(preset: str, presets: Mapping[str, Any]) -> None:
         raise InputError(
             f"no preset {preset!r}",
             expected=" or ".join(presets),
-            remedy=nearest(preset, presets) or "",
+            remedy=nearest_option("--preset", preset, presets),
         )
 
 
@@ -96,7 +96,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     if content.get("sha256", digest := content_digest(content)) != digest:
         raise InputError(
             f"{path} is damaged, or was changed: its SHA-256 is not that of its content",
-            remedy="if you changed it, remove its sha256",
+            remedy="take the line sha256 out of it, if you changed the file yourself",
         )
     settings = content.get("asked", content.get("settings"))
     if not isinstance(settings, dict):

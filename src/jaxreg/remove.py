@@ -73,14 +73,15 @@ def _find(usage: "Usage", name: str) -> tuple[str, list[Path]]:
         raise InputError(
             f"{name} is {' and '.join(kinds)}",
             expected="one thing",
-            remedy=f"jaxreg remove {run} removes the run; then the name means the other thing",
+            remedy=f"name the run by its path, then: jaxreg remove {run}",
         )
     if not kinds:
         runs = [Path(path).name for path in usage.runs]
+        near = nearest(name, [*datasets, *feature_sets, *runs])
         raise InputError(
             f"no dataset or feature set {name!r} in {usage.cache.root}, and no run {run}",
             expected="a name that jaxreg list datasets, list feature-sets or runs shows",
-            remedy=nearest(name, [*datasets, *feature_sets, *runs]) or "",
+            remedy=f"jaxreg remove {near}" if near else "",
         )
     if is_run(run):
         return kinds[0], run_files(run)
@@ -108,7 +109,7 @@ def _delete(paths: Sequence[Path]) -> None:
     except OSError as error:
         raise InputError(
             f"cannot delete {error.filename}: {error.strerror}",
-            remedy="the same command again, when that is mended",
+            remedy="mend that, and run the same command again",
         ) from error
 
 

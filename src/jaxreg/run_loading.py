@@ -40,7 +40,7 @@ def load_states(
         template = template._replace(params=None, opt_state=None)
     found = Checkpoints(directory.checkpoints, config).load(template, warn)
     if found is None:
-        raise InputError(f"{directory.path} has no whole checkpoint", remedy="train it again")
+        raise InputError(f"{directory.path} has no whole checkpoint", remedy=directory.again())
     return states_of(found.state), read_history(found.history)
 
 
@@ -52,7 +52,9 @@ def load_run(path: Path) -> TrainedRun:
                 run = _load(RunDirectory(folder), path)
             except InputError as error:
                 found = error.found.replace(str(folder), str(path))
-                raise InputError(found, remedy="bundle the run again") from error
+                raise InputError(
+                    found, remedy="copy the bundle again, or write it again with jaxreg bundle"
+                ) from error
             network = folder / NETWORK
             network = network.read_bytes() if network.exists() else None
         return replace(run, cache=Path("cache"), network=network)
@@ -70,7 +72,7 @@ def _load(directory: RunDirectory, path: Path) -> TrainedRun:
     if [int(state.best_epoch) for state in states] != expected:
         raise InputError(
             f"the checkpoint of {path} is not the one that this run ended with",
-            remedy="train it again: --overwrite",
+            remedy=directory.again(),
         )
     recipe = Recipe.from_json(config["recipe"], config["weights_tag"], settings.feature_set or "")
     try:

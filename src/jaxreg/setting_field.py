@@ -3,7 +3,7 @@
 from dataclasses import field
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from jaxreg.errors import InputError, nearest
+from jaxreg.errors import InputError, nearest_option
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ def check_views(views: tuple[str, ...]) -> None:
     """Raise InputError for views that are unknown or repeated, or without identity."""
     for view in views:
         if view not in VIEWS:
-            near = nearest(view, VIEWS) or ""
+            near = nearest_option("--views", view, VIEWS)
             raise InputError(f"no view {view!r}", expected=" or ".join(VIEWS), remedy=near)
     shown = " ".join(views) or "empty"
     require(len(set(views)) == len(views), "views", shown, "each view once")

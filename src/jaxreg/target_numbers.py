@@ -91,13 +91,13 @@ def check_range(
             raise InputError(
                 f"the target {name} reaches {largest:.3g}",
                 expected=f"at most {LARGEST:g}",
-                remedy="another unit, or take out what is not a measurement",
+                remedy="use another unit, or take out what is not a measurement",
             )
         if 0 < unit < LEAST_STD:
             raise InputError(
                 f"the std of the target {name} is {unit:.3g}",
                 expected=f"at least {LEAST_STD:g}, which float32 can hold",
-                remedy="another unit",
+                remedy="use another unit",
             )
         if not scaled and number_type(largest, float(unit)) is np.float64:
             raise InputError(
@@ -111,5 +111,5 @@ def check_range(
                 f"the target {name} is {values[away.argmax()]:.3g} in one row, and float32 cannot "
                 f"hold its square in std of {unit:.3g}" if scaled
                 else f"the target {name} reaches {largest:.3g}, whose square float32 cannot hold",
-                remedy="another unit, or take out what is not a measurement",
+                remedy="use another unit, or take out what is not a measurement",
             )  # fmt: skip

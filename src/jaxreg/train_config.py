@@ -81,7 +81,9 @@ class HeadConfig:
                 remedy="leave --no-scale-features out",
             )
         if self.head == "blend" and not self.scale_target:
-            raise InputError("--head blend with --no-scale-target", remedy="leave the latter out")
+            raise InputError(
+                "--head blend with --no-scale-target", remedy="leave --no-scale-target out"
+            )
         require(0 < self.decay_rate <= 1, "decay_rate", self.decay_rate, "above 0, at most 1")
         require(self.epochs <= MOST_EPOCHS, "epochs", self.epochs, f"at most {MOST_EPOCHS}")
         some = 0 <= self.patience <= MOST_COUNT
@@ -192,10 +194,12 @@ class TrainConfig(HeadConfig):
         if self.folds is not None and self.test:
             raise InputError(
                 "--folds with --test: each fold is held out until the end already",
-                remedy="leave one of them out",
+                remedy="leave --test out",
             )
         if self.seeds > 1 and self.head == "ridge":
-            raise InputError("--seeds with --head ridge, which draws nothing", remedy="no --seeds")
+            raise InputError(
+                "--seeds with --head ridge, which draws nothing", remedy="leave --seeds out"
+            )
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {

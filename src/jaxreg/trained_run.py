@@ -96,7 +96,7 @@ class TrainedRun:
         raise InputError(
             f"{self.path} is a bundle, which is no folder with {name}",
             expected="the directory of the run",
-            remedy=f"unzip {self.path} report.html, for the report",
+            remedy=f"unzip {self.path} report.html",
         )
 
     def predict_features(self, features: np.ndarray) -> np.ndarray:

@@ -140,5 +140,5 @@ def _needed(what: str, users: list[str]) -> InputError:
     more = f" and {len(users) - 5} more" if len(users) > 5 else ""
     return InputError(
         f"{what} is needed by {', '.join(users[:5])}{more}",
-        remedy=f"jaxreg remove {users[0]}, if you do not need it either",
+        remedy=f"keep it, or remove what needs it first, then: jaxreg remove {users[0]}",
     )

@@ -49,8 +49,8 @@ def download_imagenet(
         raise UnavailableError(
             f"the ImageNet weights cannot be had: {reason.removeprefix('None -- ')}",
             expected=f"Keras' file at {path}",
-            remedy=f"--weights FILE, if you have them; --weights random, which needs nothing; or "
-            f"put {file.url} there by hand",
+            remedy=f"put {file.url} there by hand, or use --weights FILE with weights that you "
+            "have, or --weights random, which needs no file",
         ) from error
     finally:
         socket.setdefaulttimeout(before)

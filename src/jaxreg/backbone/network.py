@@ -16,7 +16,7 @@ from jaxreg.backbone.weight_files import Slot, read_arrays
 from jaxreg.backbone.weight_loading import fill_random, load_file
 from jaxreg.backbone.weights import WeightsSource, random_kernels
 from jaxreg.cache.recipe import INCEPTION_LAYERS
-from jaxreg.errors import InputError, nearest
+from jaxreg.errors import InputError, nearest_option
 
 Size = tuple[int, int] | None
 """Pixels, height and width, that a network is built for; None: any."""
@@ -37,7 +37,7 @@ def check_layers(
             raise InputError(
                 f"{backbone} has no layer {layer!r}",
                 expected=", ".join(some),
-                remedy=nearest(layer, known) or "",
+                remedy=nearest_option("--layers", layer, known),
             )
 
 
@@ -162,7 +162,7 @@ def start_keras(backend: str = "tensorflow", *, hide_gpu: bool = False) -> None:
         raise InputError(
             f"Keras was already imported on its {keras.config.backend()} backend",
             expected=f"{backend}; one process has one backend",
-            remedy=f"a new process, or KERAS_BACKEND={backend} before Keras is imported",
+            remedy=f"start a new process, or set KERAS_BACKEND={backend} before Keras is imported",
         )
 
 

@@ -60,7 +60,7 @@ class OpenVINOEngine(ReadingEngine):
             raise InputError(
                 "--precision bfloat16, and this processor has no such instructions",
                 expected="a processor with AVX512_BF16, AMX or similar",
-                remedy="--precision float32 or int8",
+                remedy="--precision float32",
             )
         if quantized is not None:
             self._packed = quantized

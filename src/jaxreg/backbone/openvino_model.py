@@ -109,7 +109,7 @@ def unpack(core: Any, content: bytes) -> Any:
     except (KeyError, ValueError, RuntimeError) as error:
         raise InputError(
             f"the packed network of OpenVINO cannot be read: {' '.join(str(error).split())[:200]}",
-            remedy="another --cache: extract then makes it anew",
+            remedy="use another --cache, where extract makes it again",
         ) from error
 
 

@@ -94,11 +94,11 @@ class ReadingEngine(ABC):
                     f"--pool {pool} on {layer}",
                     expected=f"at most {outputs[layer][0]}x{outputs[layer][1]} cells, its "
                     f"output for images of {height} x {width} pixels",
-                    remedy="fewer cells, an earlier layer or a larger --size",
+                    remedy="use fewer cells, an earlier layer or a larger --size",
                 )
 
 
-_SMALLER = "a smaller --size or --batch-size"
+_SMALLER = "use a smaller --size or --batch-size"
 
 
 # what TensorFlow, JAX and OpenVINO raise instead of a MemoryError

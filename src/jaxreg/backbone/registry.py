@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from jaxreg.errors import InputError, nearest
+from jaxreg.errors import InputError, nearest_option
 
 Range = Literal["tf", "torch", "caffe", "none"]
 """The pixels that a network expects, in the words of keras.applications.imagenet_utils.
@@ -152,6 +152,6 @@ def backbone_name(asked: str) -> str:
         raise InputError(
             f"no backbone {asked!r}",
             expected="a network of keras.applications: " + ", ".join(BACKBONES),
-            remedy=nearest(asked, [*BACKBONES, *plain]) or "",
+            remedy=nearest_option("--backbone", asked, [*BACKBONES, *plain]),
         )
     return found

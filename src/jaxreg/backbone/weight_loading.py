@@ -61,7 +61,7 @@ def _drawn(
     if not name.endswith("kernel") or len(shape) not in (2, 4):
         raise InputError(
             f"no random weights for {name} of a {kind}",
-            remedy="--weights imagenet or a file, or another --backbone",
+            remedy="--weights imagenet",
         )
     area = int(np.prod(shape[:-2]))
     fan_in, fan_out = area * shape[-2], area * shape[-1]

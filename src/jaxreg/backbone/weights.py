@@ -109,7 +109,7 @@ def _weights_file(spec: str) -> Path:
         raise InputError(
             f"no weights file {spec}",
             expected=f"imagenet, random, random:SEED or a file: {', '.join(SUFFIXES)}",
-            remedy=neighbour(path, "imagenet", "random"),
+            remedy=neighbour("--weights", path, "imagenet", "random"),
         )
     if not path.name.endswith(SUFFIXES):
         raise InputError(f"{spec} has an unknown suffix", expected=", ".join(SUFFIXES))

@@ -208,10 +208,11 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
     path = cache.root / "datasets" / f"{name}.parquet"
     if safe_name(name) != name or not path.exists():
         names = dataset_names(cache)
+        near = nearest(name, names)
         raise InputError(
             f"no dataset {name!r} in {cache.root}",
             expected="one of: " + (", ".join(names) or "none is there yet"),
-            remedy=nearest(name, names) or f"jaxreg extract SOURCE --name {name}",
+            remedy=f"use the dataset {near}" if near else f"jaxreg extract SOURCE --name {name}",
         )
     again = f"jaxreg extract SOURCE --name {name}"
     try:
@@ -240,7 +241,7 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
             raise InputError(
                 f"{path} holds the dataset {dataset.name!r}",
                 expected="the dataset that the file is named after",
-                remedy=f"give it back its name, {dataset.name}.parquet, or: {again}",
+                remedy=f"give it back its name, {dataset.name}.parquet, then: {again}",
             )
         return dataset
     except InputError:

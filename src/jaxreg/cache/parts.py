@@ -73,7 +73,7 @@ def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
             why = f"it is a part of {its}"
     raise DamagedPart(
         f"{path} is damaged: {why}",
-        remedy="jaxreg verify --repair, then extract again: only that part is computed",
+        remedy="run jaxreg verify --repair, then extract again, which computes only that part",
     )
 
 
@@ -121,7 +121,7 @@ def set_aside(path: Path) -> Path:
     except OSError as error:
         raise InputError(
             f"{path} is damaged, and cannot be set aside: {error.strerror or error}",
-            remedy="where the cache can be written: jaxreg verify --repair",
+            remedy="make the cache writable, then: jaxreg verify --repair",
         ) from error
     return aside
 

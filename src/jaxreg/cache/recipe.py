@@ -171,6 +171,6 @@ class Recipe:
             raise InputError(
                 f"the recipe of {feature_set} is that of {found}",
                 expected="a recipe that the name of the feature set is made from",
-                remedy="extract and train again: features of two recipes must not be mixed",
+                remedy="extract and train again, because features of two recipes must not be mixed",
             )
         return recipe

@@ -23,7 +23,7 @@ from jaxreg.cache.parts import (
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.common.files import named_path, open_regular, write_whole
 from jaxreg.common.json_files import read_json, write_json
-from jaxreg.errors import InputError, nearest
+from jaxreg.errors import InputError, nearest_option
 
 MOST_NETWORK = 4_000_000_000  # bytes of a quantized network; the largest has a tenth of that
 
@@ -92,7 +92,7 @@ class Cache:
                 raise InputError(
                     f"{path} holds another recipe",
                     expected="the recipe that the folder's name is made from",
-                    remedy=f"move {path.parent} away; nobody knows which recipe its features have",
+                    remedy=f"move {path.parent} away; its features may have any recipe",
                 )
             if weights_path is None or there["weights_path"] == record["weights_path"]:
                 return
@@ -136,7 +136,7 @@ class Cache:
                 f"{path} is {'damaged' if content else 'absent'}",
                 expected=f"a file of SHA-256 {recipe.quantized}",
                 remedy=f"copy it from another cache with this feature set, or move {path.parent} "
-                "away: extract then calibrates a new one",
+                "away, so that extract calibrates a new one",
             )
         return content
 
@@ -165,7 +165,7 @@ class Cache:
             f"--feature-set {prefix} fits {len(found) or 'no'} feature sets of {self.root}",
             expected="the unique start of one of: "
             + (", ".join(feature_sets) or "none is there yet"),
-            remedy=nearest(prefix, feature_sets) or "",
+            remedy=nearest_option("--feature-set", prefix, feature_sets),
         )
 
     # ---- contents
@@ -212,7 +212,7 @@ class Cache:
         if there not in (None, dtype):
             raise InputError(
                 f"{column.name} of {feature_set} holds {there}, and --dtype {dtype} was asked for",
-                remedy=f"--dtype {there}, or another --cache",
+                remedy=f"--dtype {there}",
             )
 
     # ---- reading
@@ -285,5 +285,5 @@ def lacking_features(count: int, feature_set: str, column: Column) -> InputError
     """The error for images that a column has no features of."""
     return InputError(
         f"{count} images have no {column.name} features in {feature_set}",
-        remedy="extract them: what is there already is not computed again",
+        remedy="extract them; what is there already is not computed again",
     )

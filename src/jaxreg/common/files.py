@@ -87,7 +87,7 @@ def make_folder(path: Path) -> None:
     except OSError as error:
         raise InputError(
             f"cannot make the folder {path}: {error.strerror or error}",
-            remedy="name a folder that can be written",
+            remedy="use a folder that can be written",
         ) from error
 
 
@@ -147,7 +147,7 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError as error:
         raise InputError(
             f"cannot write {path}: {error.strerror or error}",
-            remedy="free some space, or name a folder that can be written",
+            remedy="free some space, or use a folder that can be written",
         ) from error
 
 

@@ -94,11 +94,12 @@ def _subject(
     if name in names:
         return of_dataset(name, root, target, say)
     runs = [path.parent.name for path in sorted(ckpts.glob("*/config.json"))]
+    near = nearest(name, [*runs, *names])
     raise InputError(
         f"no run {name!r} in {ckpts} and no dataset of that name in {root}",
         expected=f"a run ({', '.join(runs) or 'none is there'}) or a dataset "
         f"({', '.join(names) or 'none is there'})",
-        remedy=nearest(name, [*runs, *names]) or "",
+        remedy=f"jaxreg diagnose {near}" if near else "",
     )
 
 

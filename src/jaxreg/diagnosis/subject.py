@@ -76,7 +76,7 @@ def of_run(path: Path, cache: Path | None, say: Say) -> Subject:
     if dataset.fingerprint != record["dataset_sha256"]:
         raise InputError(
             f"the dataset {dataset.name} is not what {path} was trained on",
-            remedy=f"train again, or: jaxreg diagnose {dataset.name}",
+            remedy=f"jaxreg diagnose {dataset.name}",
         )
     say(f"reading {len(dataset)} rows")
     experiment = load_experiment(resolve(store, dataset, {}, record))

@@ -105,7 +105,7 @@ def load_experiment(resolved: ResolvedRun) -> Experiment:
     if len(broken):
         raise InputError(
             f"the features of {len(broken)} images are not finite, first {dataset.ids[broken[0]]}",
-            remedy="check the weights; with --dtype float16, extract again as float32",
+            remedy="check the weights, or extract again with --dtype float32",
         )
     return Experiment(**vars(resolved), x=x, views=views)
 

@@ -67,7 +67,7 @@ def _asked(cache: Cache, dataset: Dataset, name: str) -> str:
     if name in dataset_names(cache):
         raise InputError(
             f"{name!r} is a dataset, not a column of {dataset.name}",
-            remedy=f"put the name first: jaxreg train {name} --target …",
+            remedy=f"put the name of the dataset first, then: jaxreg train {name} --target COLUMN",
         )
     parts = [as_kept(dataset, part) for part in filter(None, name.split(","))]
     if len(parts) > 1 and set(parts) <= set(dataset.source_columns):
@@ -134,7 +134,7 @@ def _mend(dataset: Dataset) -> str:
     """What to do with the first column that one cell makes a column of text; "" without one."""
     for name in dataset.source_columns:
         if among_numbers(dataset.table[name]):
-            return f"correct the cells of {name} that are no numbers, then run: " + (
+            return f"correct the cells of {name} that are no numbers, then: " + (
                 dataset.extract_command()
             )
     return ""

@@ -144,5 +144,5 @@ def _beside_the_window(size: Size) -> int:
 def _resumed_needs_more(what: str, limit: float) -> InputError:
     return InputError(
         f"the run shuffles {what}, and features may take {bytes_text(limit)} now",
-        remedy="--resume with a larger --memory-limit, or another --run",
+        remedy="use a larger --memory-limit, or another --run",
     )

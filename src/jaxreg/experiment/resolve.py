@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from jaxreg.cache.datasets import Dataset
-from jaxreg.cache.parts import DamagedPart
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.common.memory import bytes_text, free_memory
@@ -138,7 +137,7 @@ def resolve(
     if len(config.views) > 1 and placement.kind == "parts":
         raise InputError(
             "features of several views are drawn from memory, and they are too large for it",
-            remedy="a larger --memory-limit, or --views identity",
+            remedy="use a larger --memory-limit, or --views identity",
         )
     rows = min(int((one.labels == "train").sum()) for one in folds or (split,))
     final = replace(
@@ -199,9 +198,6 @@ def remedies(dataset: Dataset) -> Iterator[None]:
     """Name the command of the dataset as the remedy, whatever the cache lacks."""
     try:
         yield
-    except DamagedPart as error:
-        remedy = f"{dataset.extract_command()} # computes only it"
-        raise InputError(error.found, remedy=remedy) from error
     except InputError as error:
         raise InputError(error.found, remedy=dataset.extract_command()) from error
 
@@ -252,7 +248,7 @@ def _check_head(config: TrainConfig, placement: Placement, rows: int) -> None:
     if needs_all and placement.kind == "parts":
         raise InputError(
             "a ridge and components need all features in memory, and they are too large for it",
-            remedy="a larger --memory-limit, or --head mlp without --components",
+            remedy="use a larger --memory-limit, or --head mlp without --components",
         )
     members = (config.folds or 1) * config.seeds
     inputs = config.components or placement.size.width

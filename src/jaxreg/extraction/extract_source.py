@@ -123,7 +123,7 @@ class ExtractionJob:
         if outcome.stopped:
             raise Stopped(
                 f"stopped after {outcome.computed} images; their features are kept",
-                remedy="the same command goes on from here",
+                remedy="run the same command again; it goes on from here",
             )
         for note in outcome.notes:
             self.say(f"note: {note}")
@@ -138,7 +138,7 @@ class ExtractionJob:
             raise InputError(
                 f"--shard {self.shard} with --precision int8, and no network is calibrated yet",
                 expected="one network for all shares: share 0 calibrates it",
-                remedy=f"--shard 0/{self.shard.count} first, and this one when that computes",
+                remedy=f"start --shard 0/{self.shard.count} first, and this one when that computes",
             )
         count = min(CALIBRATION_IMAGES, len(self.examples))
         self.say(f"calibrating int8 on {count} of the images")

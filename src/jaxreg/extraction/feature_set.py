@@ -91,7 +91,7 @@ def fetch_weights(backbone: str, weights: WeightsSource) -> WeightsSource:
     if fetched.identity != weights.identity:
         raise UnavailableError(
             f"Keras' imagenet weights are not those of the cache ({weights.identity[:8]})",
-            remedy="--weights FILE with the old ones, or another --cache",
+            remedy="use --weights FILE with the old weights, or another --cache",
         )
     return fetched
 

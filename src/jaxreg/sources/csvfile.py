@@ -134,7 +134,7 @@ def _decoded(path: Path, data: bytes) -> str:
         raise InputError(
             f"{path} is not {encoding[:6].upper()} text: byte 0x{data[error.start]:02x} "
             f"on line {line}",
-            remedy="save it as UTF-8 (as by `iconv -f LATIN1 -t UTF-8`)",
+            remedy="save it as UTF-8 in the program that wrote it",
         ) from None
 
 

@@ -107,7 +107,7 @@ def _strips(values: np.ndarray) -> Iterator[np.ndarray]:
 def as_uint8(images: np.ndarray) -> str:
     """The expression that makes pixels of 0..255 of an array `images`, by the values in it."""
     if not np.isfinite(images).all():
-        return "give a value to the pixels that are NaN or infinite first"
+        return "images with a number in the place of each NaN and infinity"
     low, high = images.min().item(), images.max().item()
     whole = images.dtype.kind != "f" or bool((images == np.rint(images)).all())
     if low >= 0 and high > 1 and high <= 255:

@@ -65,7 +65,7 @@ def open_source(
     except MemoryError as error:
         raise InputError(
             f"cannot read {location}: it needs more memory than is free",
-            remedy="a part of it at a time, each as a source of its own",
+            remedy="extract one part of it at a time, each as a source of its own",
         ) from error
     except JaxregError:
         raise
@@ -84,7 +84,7 @@ def _open_road(location: str, options: SourceOptions) -> Examples:
         raise InputError(
             f"{location!r} is no number of frames",
             expected="road:N with N from 1 to 9,999,999",
-            remedy=f"road:{ROAD_FRAMES}",
+            remedy=f"use road:{ROAD_FRAMES}",
         )
     from jaxreg.sources.road import open_road
 
@@ -101,9 +101,9 @@ def _open_path(location: str, options: SourceOptions, ranged: bool) -> Examples:
         return _open_matches(str(path), location, options)
     head, colon, count = location.partition(":")
     if kind := nearest(head, ("road", "mnist")):
-        meant = kind + colon + count if kind == "road" else kind
+        meant = f"use {kind + colon + count if kind == 'road' else kind}"
     else:
-        meant = neighbour(path)
+        meant = neighbour("use", path)
     raise InputError(f"no such source: {location!r}", expected=f"SOURCE: {KINDS}", remedy=meant)
 
 
@@ -131,7 +131,7 @@ def _open_folder(folder: Path, location: str, options: SourceOptions) -> Example
     beside = [path for path in folder.iterdir() if _is_table(path) and not path.is_dir()]
     tables = sorted(beside, key=lambda path: natural_key(path.name))
     below = tables or sorted(path for path in found.others if _is_table(path))
-    remedy = f"name the file itself: {_named(below)[0][1]}" if below else ""
+    remedy = f"name the file itself: {shlex.quote(_named(below)[0][1])}" if below else ""
     if found.images:
         examples = found.open("directory", location, options, remedy)
         notes = [
@@ -175,11 +175,11 @@ def _open_matches(pattern: str, location: str, options: SourceOptions) -> Exampl
         )
     other = [path for path in tables if path.suffix.lower() != ".parquet"]
     if other:
-        several = ", or a file with the rows of all" if len(tables) > 1 else ""
+        several = ", or one file with the rows of all" if len(tables) > 1 else ""
         raise InputError(
             f"{location!r} is no glob of images; it matches {listed(map(str, tables), 3)}",
             expected="images, or the .parquet files of one table",
-            remedy=f"name the file itself: {other[0]}{several}",
+            remedy=f"name the file itself: {shlex.quote(str(other[0]))}{several}",
         )
     name = Path(pattern).with_suffix(".parquet").name
     return _open_shards(tables, name, location, options)

@@ -63,14 +63,16 @@ def split_array(
     if array.ndim == 4 and shape[3] in CHANNELS:
         return list(array)
     if array.ndim == 3 and shape[0] in CHANNELS[1:]:
-        remedy = "images.transpose(1, 2, 0) for one with its channels first; "
+        remedy = "give images.transpose(1, 2, 0) for one with its channels first, or "
         remedy += "images[..., None] for grey ones"
     elif array.ndim == 3 and shape[1] <= SLIMMEST * shape[2]:
         return list(array)
     elif array.ndim == 3:
-        remedy = f"images[..., :3] for one of {shape[2]} channels; images[..., None] for grey ones"
+        remedy = (
+            f"give images[..., :3] for one of {shape[2]} channels, or images[..., None] for grey"
+        )
     elif array.ndim == 4 and shape[1] in CHANNELS:
-        remedy = "images.transpose(0, 2, 3, 1), if the channels are first"
+        remedy = "give images.transpose(0, 2, 3, 1), if the channels are first"
     raise InputError(f"{found} {shape}", expected=SHAPES, remedy=remedy)
 
 

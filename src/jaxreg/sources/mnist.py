@@ -79,7 +79,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     except (OSError, ValueError) as error:
         raise UnavailableError(
             f"{path} is not Keras' MNIST, or is damaged: {error}",
-            remedy=f"remove it, so that Keras loads it anew; or {_remedy(path)}",
+            remedy=f"move it away, so that Keras downloads it again; or {_remedy(path)}",
         ) from error
     for part, count in PARTS.items():
         images, digits = arrays[f"x_{part}"], arrays[f"y_{part}"]
@@ -88,6 +88,6 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             raise UnavailableError(
                 f"{path} holds {len(images)} {part} images of shape {images.shape[1:]}",
                 expected=f"{count} of ({SIDE}, {SIDE}) uint8, each with a digit: all of MNIST",
-                remedy=f"remove it, so that Keras loads it anew; or {_remedy(path)}",
+                remedy=f"move it away, so that Keras downloads it again; or {_remedy(path)}",
             )
     return arrays

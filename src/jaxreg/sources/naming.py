@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -70,14 +71,16 @@ def listed(names: Iterable[str], limit: int = 20) -> str:
     return shown if len(names) <= limit else f"{shown} … ({len(names)} in all)"
 
 
-def neighbour(path: Path, *words: str) -> str:
-    """One of `words` or the file beside `path`, as a path: the most similar name; "" for none."""
+def neighbour(flag: str, path: Path, *words: str) -> str:
+    """`flag` with one of `words` or the file beside `path`: the most similar name; "" for none."""
     try:
         files = os.listdir(path.parent)
     except (OSError, ValueError):  # no folder, or a name that none can have
         files = []
-    close = nearest(path.name, [*words, *files]) or ""
-    return close if close in ("", *words) else str(path.parent / close)
+    close = nearest(path.name, [*words, *files])
+    if close is None:
+        return ""
+    return f"{flag} {close if close in words else shlex.quote(str(path.parent / close))}"
 
 
 def column_names(path: Path, cells: Sequence[str], separator: str = ",") -> list[str]:

@@ -147,7 +147,9 @@ def _load(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
             raise InputError(
                 f"{path} has no array {name!r}; it has: {listed(names)}",
                 expected="images (N, H, W[, C]) and targets (N,) or (N, T)",
-                remedy=f"save {close!r} as {name!r}" if close else f"numpy.savez(…, {name}=…)",
+                remedy=f"save {close!r} as {name!r}"
+                if close
+                else f"save it with numpy.savez(FILE, {name}=ARRAY)",
             )
     return found, others
 
@@ -162,10 +164,16 @@ def _images(path: Path, arrays: dict[str, np.ndarray], ranged: bool) -> list[np.
     numbers = images.dtype.kind in "uif"
     if images.dtype not in (np.uint8, np.uint16) and not (ranged and numbers):
         others = "; other numbers with jaxreg extract --range LO HI" if numbers else ""
+        if numbers and images.ndim < 3:
+            raise InputError(
+                f"images in {path} are {images.dtype} of shape {images.shape}: rows of numbers",
+                expected="pictures: (count, height, width[, 3]) uint8 or uint16",
+                remedy="give embeddings to jaxreg.HeadRegressor",
+            )
         raise InputError(
             f"images in {path} are {images.dtype}",
             expected=f"uint8 (0..255) or uint16 (0..65535){others}",
-            remedy=as_uint8(images) if numbers else "",
+            remedy=f"save {as_uint8(images)}" if numbers else "",
         )
     others = [len(arrays[name]) for name in ("targets", "ids") if np.ndim(arrays.get(name, 0))]
     return split_array(images, f"images in {path} have shape", others[0] if others else None)

@@ -48,7 +48,7 @@ def open_parquet_shards(
         raise InputError(
             f"{location} is in {len(folders)} folders: {listed(map(str, folders), 3)}",
             expected="the files of one table in one folder",
-            remedy=f"'{folders[0] / '*.parquet'}'",
+            remedy=f"use '{folders[0] / '*.parquet'}'",
         )
     shards = [Shard.read(path) for path in paths]
     shards = [shard for shard in shards if shard.rows] or shards[:1]

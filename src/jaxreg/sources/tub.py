@@ -100,7 +100,7 @@ def _manifest(folder: Path) -> tuple[dict[str, str], list[str], set[int]]:
     if not path.exists():
         raise InputError(
             f"{folder} has catalogs of a DonkeyCar tub and no manifest.json",
-            remedy="copy the whole tub: the manifest says which records were deleted",
+            remedy="copy the whole tub; the manifest says which records were deleted",
         )
     try:
         lines = [parse_json(line) for line in _lines(path) if line.strip()]

@@ -35,7 +35,7 @@ def inputs_v1(folder: Path) -> dict[str, str]:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{path} is not the meta.json of a DonkeyCar tub: {error}",
-                remedy="delete it: the inputs are then found in the records",
+                remedy="move it away; the inputs are then found in the records",
             ) from error
     for _, record, _ in records_v1(folder):
         images = [n for n, v in (record or {}).items() if isinstance(v, str) and is_image_name(v)]
@@ -53,7 +53,7 @@ def deleted_v1(folder: Path) -> set[int]:
         return set()
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
-            f"{path} is not a list of indexes", remedy="delete it to use all records"
+            f"{path} is not a list of indexes", remedy="move it away to use all records"
         ) from error
 
 

@@ -154,7 +154,7 @@ def number_of_runs(argument: str, validation: float, test: float) -> int:
         raise InputError(
             f"--split blocks:{argument}",
             expected=f"a number of runs, 2 or more, at most {MOST_RUNS:,}",
-            remedy=f"blocks:{DEFAULT_RUNS}",
+            remedy=f"--split blocks:{DEFAULT_RUNS}",
         )
     held_out = share_of(validation, runs) + share_of(test, runs)
     if held_out >= runs:
@@ -163,6 +163,8 @@ def number_of_runs(argument: str, validation: float, test: float) -> int:
             f"blocks:{runs} with --validation {validation:g} and --test {test:g} holds out "
             f"{held_out} of {runs} runs, so that no training rows are left",
             expected=f"at least {fewest} runs, one for each side" if runs < fewest else "",
-            remedy=f"blocks:{fewest}" if runs < fewest else "smaller shares",
+            remedy=f"--split blocks:{fewest}"
+            if runs < fewest
+            else "use a smaller --validation or --test",
         )
     return runs

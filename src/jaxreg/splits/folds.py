@@ -57,7 +57,9 @@ def split_folds(
         raise InputError(
             f"--folds {folds} of {len(ids)} rows",
             expected="at most as many folds as rows",
-            remedy=f"--folds {min(len(ids), DEFAULT_RUNS)}" if len(ids) > 1 else "more rows",
+            remedy=f"--folds {min(len(ids), DEFAULT_RUNS)}"
+            if len(ids) > 1
+            else "extract more images",
         )
     if name == "blocks":
         runs = number_of_runs(argument or str(max(DEFAULT_RUNS, folds)), validation, 0.0)
@@ -82,7 +84,7 @@ def split_folds(
     else:
         raise unknown_kind(kind, name, columns)
     for split in splits:
-        more = "fewer --folds, or more rows" if folds > 2 else "more rows"
+        more = "use fewer --folds, or extract more images" if folds > 2 else "extract more images"
         refuse_empty_side(split, test=1 / folds, remedy=more)
     return tuple(splits)
 

@@ -71,7 +71,7 @@ def split_rows(
         raise InputError(
             f"the dataset has {len(ids)} usable row{'s' * (len(ids) != 1)}",
             expected="at least 2, one to train on and one to validate on",
-            remedy="extract more images, or a target with fewer missing values",
+            remedy="extract more images, or use a target with fewer missing values",
         )
     remedy = ""
     if name == "blocks":
@@ -224,7 +224,7 @@ def _group_column(
         candidates.append("group")
     near = nearest(name, candidates)
     problem = "the dataset has no such column" if name else "no column is named"
-    again = "" if candidates else "jaxreg extract … --group-column COLUMN"
+    again = "" if candidates else "extract again with --group-column COLUMN"
     raise InputError(
         f"--split group:{name}: {problem}",
         expected=f"a column of the dataset: {', '.join(candidates) or 'it has none'}",
@@ -268,11 +268,13 @@ def refuse_empty_side(split: Split, test: float, remedy: str = "") -> None:
     for side in _empty_sides(split, test):
         sides = (TRAIN, VALIDATION, TEST, LEFT_OUT) if test else (TRAIN, VALIDATION, LEFT_OUT)
         counts = ", ".join(f"{(split.labels == name).sum()} {name}" for name in sides)
-        share = "a smaller --validation or --test" if side == TRAIN else f"a greater --{side}"
+        share = (
+            "use a smaller --validation or --test" if side == TRAIN else f"use a greater --{side}"
+        )
         raise InputError(
             f"--split {split.kind} leaves no {side} rows ({counts})",
             expected="at least 1 row on each side",
-            remedy=remedy or f"{share}, or more rows",
+            remedy=remedy or f"{share}, or extract more images",
         )
 
 

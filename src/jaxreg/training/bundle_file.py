@@ -34,7 +34,7 @@ def pack_run(directory: RunDirectory) -> bytes:
     if directory.read_summary() is None:
         raise InputError(f"{path} is not finished", remedy=f"jaxreg train --run {path} --resume")
     if faults := [text for text in directory.faults() if "report.html" in text]:
-        raise InputError(faults[0], remedy="train it again: --overwrite")
+        raise InputError(faults[0], remedy=directory.again())
     proofs = sorted(directory.checkpoints.glob("*.json"))[-1:]
     parts = [p.with_suffix("") for p in proofs]
     inside = [file for part in parts for file in sorted(part.rglob("*")) if file.is_file()]

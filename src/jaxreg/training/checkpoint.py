@@ -104,7 +104,7 @@ class Checkpoints:
         except (OSError, ValueError) as error:  # tensorstore reports a full disk as ValueError
             raise InputError(
                 f"cannot write the checkpoint {self._path(epoch)}: {str(error)[:80]}",
-                remedy="free some space, then --resume",
+                remedy="free some space, and add --resume",
             ) from error
         proof = {
             "state": STATE_FORMAT,
@@ -237,7 +237,7 @@ def _check_format(path: Path, proof: dict[str, Any]) -> None:
         raise InputError(
             f"{path} is a state of format {proof['state']}, by jaxreg {proof['jaxreg']}",
             expected=f"format {STATE_FORMAT}, as jaxreg {version('jaxreg')} writes it",
-            remedy=f"pip install jaxreg=={proof['jaxreg']}, or train again with --overwrite",
+            remedy=f"pip install jaxreg=={proof['jaxreg']}",
         )
 
 

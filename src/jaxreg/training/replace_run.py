@@ -57,23 +57,25 @@ def check_replaceable(folder: Path) -> None:
         raise InputError(
             f"{folder} is not a run of jaxreg, or its config.json is damaged",
             expected="a run, because its files would be deleted",
-            remedy="another --run, or delete the folder yourself",
+            remedy="use another --run",
         )
     if foreign := foreign_files(folder):
         more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
         raise InputError(
             f"{folder} holds files that jaxreg did not write: {', '.join(foreign[:3])}{more}",
             expected="a run with only its own files, because they would be deleted",
-            remedy="move these files away, or another --run",
+            remedy="move these files away, or use another --run",
         )
     if Path.cwd().is_relative_to(folder.resolve()):
-        raise InputError(f"this command runs in {folder}", remedy="cd to another folder first")
+        raise InputError(
+            f"this command runs in {folder}", remedy="run the command in another folder"
+        )
 
 
 def run_files(folder: Path) -> list[Path]:
     """The files of a run, config.json last. Raises InputError as `check_replaceable`."""
     if folder.is_symlink():
-        raise InputError(f"{folder} is a link", remedy="delete the link, or name the run itself")
+        raise InputError(f"{folder} is a link", remedy="name the run itself")
     check_replaceable(folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return sorted(files, key=lambda path: path == folder / "config.json")
@@ -141,7 +143,7 @@ def replace_run(folder: Path, fill: Callable[[Path], None]) -> None:
     except OSError as error:
         raise InputError(
             f"cannot replace {folder}: {error.strerror or error}",
-            remedy="another --run; does another training write there?",
+            remedy="wait until no other training writes there, or use another --run",
         ) from error
     _delete(old)
 
@@ -180,5 +182,5 @@ def _delete(folder: Path) -> None:
     except OSError as error:
         raise InputError(
             f"cannot delete {error.filename or folder}: {error.strerror or error}",
-            remedy=f"delete {folder} yourself",
+            remedy=f"move {folder} away, and run the same command again",
         ) from error

@@ -64,5 +64,5 @@ def refuse_differences(there: Record, wanted: Record, place: str) -> None:
         raise InputError(
             f"{place} cannot be resumed with other settings: " + "; ".join(differences),
             expected="the run's own; only --epochs may grow",
-            remedy="another --run, or --overwrite",
+            remedy="leave these settings out, or use another --run",
         )

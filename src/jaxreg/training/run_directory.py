@@ -24,7 +24,7 @@ from jaxreg.common.json_files import load_json, read_json, write_json
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
 from jaxreg.train_config import TrainConfig
-from jaxreg.training.replace_run import BESIDE, check_replaceable, is_run, replace_run
+from jaxreg.training.replace_run import BESIDE, check_replaceable, replace_run
 
 HISTORY: tuple[str, ...] = ("epoch", "loss", "val_loss", "val_mae", "learning_rate", "seconds")
 
@@ -52,8 +52,11 @@ class RunDirectory:
             raise InputError(f"{self.path} is a file", expected="a folder for the run")
         if self.path.exists() and any(self.path.iterdir()):
             if not overwrite:
-                remedy = "another --run, --resume or --overwrite"
-                raise InputError(f"{self.path} exists", remedy=remedy)
+                raise InputError(
+                    f"{self.path} exists",
+                    expected="the name of a new run; --overwrite would replace this one",
+                    remedy="use another --run, or add --resume to go on with this one",
+                )
             check_replaceable(self.path)
 
     def create(self, record: dict[str, Any], *, overwrite: bool) -> None:
@@ -121,7 +124,7 @@ class RunDirectory:
             if summary["files"].get("config.json") == file_sha256(self.path / "config.json"):
                 return summary
         raise InputError(
-            f"{self.path / 'summary.json'} is not of the run in config.json", remedy=self._again()
+            f"{self.path / 'summary.json'} is not of the run in config.json", remedy=self.again()
         )
 
     def write_history(self, rows: Sequence[Row], labels: Sequence[str] = ()) -> None:
@@ -153,9 +156,7 @@ class RunDirectory:
         with suppress(OSError), open_regular(path) as file:
             content = file.read()
         if hashlib.sha256(content).hexdigest() != summary["files"][name]:
-            raise InputError(
-                f"{path} is {'damaged' if content else 'absent'}", remedy=self._again()
-            )
+            raise InputError(f"{path} is {'damaged' if content else 'absent'}", remedy=self.again())
         return content
 
     def faults(self) -> list[str]:
@@ -177,15 +178,14 @@ class RunDirectory:
 
     def _read_json(self, name: str, keys: Sequence[str]) -> dict[str, Any]:
         expected = "the directory of a run"
-        return read_json(self.path / name, keys, expected=expected, again=self._again())
+        return read_json(self.path / name, keys, expected=expected, again=self.again())
 
-    def _again(self) -> str:
-        """The command that makes the run again, over it only if it is known to be a run."""
+    def again(self) -> str:
+        """The command that makes the run again, beside this one, of which nothing is lost."""
         dataset = "DATASET"
         with suppress(OSError, ValueError, KeyError, TypeError):
             dataset = load_json(self.path / "config.json")["dataset"]
-        there = f"{self.path} --overwrite" if is_run(self.path) else f"{self.path}-again"
-        return f"jaxreg train {dataset} --run {there}"
+        return f"jaxreg train {dataset} --run {self.path}-again"
 
 
 def history_text(rows: Sequence[Row], labels: Sequence[str] = ()) -> str:

@@ -68,7 +68,9 @@ def conclude(
     remedy = first.remedy if first else ""
     if not errors and is_chance(compared):
         scored = every_row(obs.config, obs.units)
-        remedy = _command(obs, f"more images, then: {obs.extract}" if scored is None else scored)
+        remedy = _command(
+            obs, f"add more images, then: {obs.extract}" if scored is None else scored
+        )
     text = headline(compared, healthy, first)
     return Verdict(healthy, text, remedy, [finding.named() for finding in grouped])
 

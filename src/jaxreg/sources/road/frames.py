@@ -54,7 +54,7 @@ def open_road(count: int) -> Examples:
     """
     if count < 1:
         raise InputError(
-            f"road:{count}", expected="road:N with N of at least 1", remedy="road:2000"
+            f"road:{count}", expected="road:N with N of at least 1", remedy="use road:2000"
         )
     drives = range(-(-count // FRAMES))
     order = np.arange(count, dtype=np.int64) % FRAMES

@@ -45,7 +45,7 @@ def rows_few(obs: Observed) -> Evidence | None:
         f"the rows reaches {less:.2g}, on all of them {all_rows:.2g}"
     )
     numbers = {"rows": rows, "directions": directions, "half": less, "all": all_rows}
-    return Evidence(sentence, f"more images, then: {obs.extract}", numbers)
+    return Evidence(sentence, f"add more images, then: {obs.extract}", numbers)
 
 
 def overfit(obs: Observed) -> Evidence | None:

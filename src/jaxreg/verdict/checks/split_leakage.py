@@ -149,11 +149,11 @@ def _apart_from_neighbours(obs: Observed) -> Remedy:
 def _all_held_out(obs: Observed) -> Remedy:
     """What scores more than this one choice of rows: every row is held out once."""
     if obs.config.folds is not None:
-        return f"more images like the validation rows, then: {obs.extract}"
+        return f"add more images like the validation rows, then: {obs.extract}"
     if obs.split == "tail":  # it has one end only
         return _apart_from_neighbours(obs)
     if obs.units < 3:  # a fold needs one part to train on, and one to watch
-        return f"more images like the validation rows, in other groups, then: {obs.extract}"
+        return f"add more images like the validation rows, in other groups, then: {obs.extract}"
     folds = {"folds": min(FOLDS, obs.units)}
     return folds | {"test": 0.0} if obs.config.test else folds
 
