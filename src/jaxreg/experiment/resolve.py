@@ -261,7 +261,7 @@ def _check_head(config: TrainConfig, placement: Placement, rows: int) -> None:
         raise InputError(
             f"{trainings} of {weights:,} weights and {config.epochs:,} epochs needs "
             f"{bytes_text(needed)}, and {bytes_text(free)} are free",
-            remedy="fewer --folds or --seeds, a smaller --hidden, fewer --epochs, or --components",
+            remedy="use fewer --folds, --seeds or --epochs, a smaller --hidden, or --components",
         )
     most = min(rows, placement.size.width)
     if config.components is not None and config.components > most:
