@@ -85,6 +85,11 @@ def test_one_cell_of_text_is_named_with_its_row(tmp_path):
         numbers(data, targets(data, "y")[0])
 
 
+def test_a_cell_of_text_is_a_likelier_fault_than_a_name(tmp_path):
+    data = dataset(tmp_path, "image,y,order\na.png,1,1\nb.png,x,2\nc.png,3,1\n")
+    assert refused(data).remedy.startswith("correct the cells of y ")
+
+
 def test_text_is_no_column_of_numbers(tmp_path):
     data = dataset(tmp_path, "image,y\na.png,left\nb.png,right\nc.png,1\n")
     error = refused(data)

@@ -323,7 +323,7 @@ def test_group_group_is_the_datasets_own():
             {},
             r"no split 'tial'(.|\n)*hash, blocks\[:N\], group:COLUMN(.|\n)*try: --split tail",
         ),
-        ("block:5", 9, {}, r"no split 'block:5'(.|\n)*try: --split blocks\[:N\]"),
+        ("block:5", 9, {}, r"no split 'block:5'(.|\n)*try: --split blocks:5$"),
         ("tail:3", 9, {}, r"no split 'tail:3'(.|\n)*try: --split tail"),
         ("blocks:1", 9, {}, r"--split blocks:1\n(.|\n)*2 or more"),
         ("blocks:-3", 9, {}, r"--split blocks:-3\n(.|\n)*2 or more"),

@@ -26,11 +26,12 @@ def choose_targets(cache: Cache, dataset: Dataset, config: TrainConfig) -> tuple
         raise InputError(f"--target {' '.join(config.target)}", expected="each column once")
     chosen = asked or dataset.targets or tuple(possible if len(possible) == 1 else ())
     if not chosen:
-        remedy = f"--target {_shown(_offered(dataset)[0])}" if _offered(dataset) else ""
+        mend = "" if possible else _mend(dataset)  # a cell of text is a likelier fault than a name
+        offered = [f"--target {_shown(name)}" for name in _offered(dataset)]
         raise InputError(
             f"{dataset.name} does not say which column is the target",
             expected=f"a numeric column: {_listed(dataset)}",
-            remedy=remedy or _mend(dataset),
+            remedy=mend or next(iter(offered), ""),
         )
     if unknown := {as_kept(dataset, name) for name in config.mirror_targets} - set(chosen):
         raise InputError(

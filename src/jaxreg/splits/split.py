@@ -245,8 +245,7 @@ def _dense_ranks(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
 
 
 def unknown_kind(kind: str, name: str, columns: pa.Table) -> InputError:
-    words = {known.partition("[")[0].partition(":")[0]: known for known in KINDS}
-    near = nearest(name, words)
+    near = nearest(name, [known.partition("[")[0].partition(":")[0] for known in KINDS])
     column = kind.rpartition(":")[2]
     if column in columns.column_names:
         refuse_sides(column, columns[column])
@@ -256,8 +255,16 @@ def unknown_kind(kind: str, name: str, columns: pa.Table) -> InputError:
     return InputError(
         f"no split {kind!r}",
         expected=", ".join(KINDS),
-        remedy=f"--split {words[near]}" if near else "",
+        remedy=f"--split {_meant(near, kind)}" if near else "",
     )
+
+
+def _meant(near: str, kind: str) -> str:
+    """The split of a misspelt kind, with the number or column that was given."""
+    argument = kind.partition(":")[2]
+    if near == "group":
+        return f"group:{argument or 'COLUMN'}"
+    return f"blocks:{argument}" if near == "blocks" and argument else near
 
 
 def refuse_empty_side(split: Split, test: float, remedy: str = "") -> None:
