@@ -11,6 +11,7 @@ from sklearn.metrics import mean_absolute_error
 
 from faults.made import TUNING, photos, train
 from jaxreg.diagnosis import pictures, run_diagnosis, trials
+from jaxreg.diagnosis.learning_curve import learning_curve
 from jaxreg.verdict.catalogue import CAUSES
 from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.small_ridge import small_ridge
@@ -48,7 +49,7 @@ def test_errors_of_the_tests_do_not_hang_on_the_unit_of_a_target(both: Observed)
     assert found.unit == trials.STD
     # the two targets are alike in std, and each std is the error of a constant, more or less
     assert 0.1 < max(found.numbers["mae"]) < 1.5
-    curve = trials.learning_curve(bench, len(both.train))
+    curve = learning_curve(bench, both)
     assert curve is not None
     assert 0.1 < min(curve.numbers["mae"]) < max(curve.numbers["mae"]) < 1.5
     noise = trials.noise(both)

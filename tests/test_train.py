@@ -141,7 +141,7 @@ def test_resume_needs_a_run_and_a_finished_one_ends_with_0(planted: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "settings", [{"epochs": "3"}, {"hidden": 8}, {"dropout": True}, {"epochs": 3_000_000_000}]
+    "settings", [{"epochs": "3"}, {"hidden": "8"}, {"dropout": True}, {"epochs": 3_000_000_000}]
 )
 def test_a_config_file_with_wrong_values_names_the_setting(
     planted: Path, tmp_path: Path, settings: dict

@@ -12,6 +12,7 @@ from jaxreg.report.plots import (
     BLUE,
     GREY,
     VERMILLION,
+    curve_labels,
     figure,
     legend,
     save,
@@ -50,7 +51,7 @@ def of_finding(finding: Mapping[str, Any], obs: Observed) -> bytes | None:
 def of_trial(trial: Trial) -> bytes | None:
     """The picture of a trial as a PNG; None if the trial has none."""
     draw = TRIALS.get(trial.name)
-    if draw is None:
+    if draw is None or (trial.name == "curve" and not trial.series):
         return None
     height = 0.36 * len(trial.numbers["mae"]) + 1.2 if trial.name == "columns" else 3.2
     drawing, axes = figure((5.6, height))
@@ -129,12 +130,12 @@ def _rates(axes: Axes, obs: Observed) -> None:
 def _curves(axes: Axes, obs: Observed) -> None:
     """The losses over the epochs."""
     epochs = np.arange(1, obs.epochs + 1)
-    for name, label, colour in [("loss", "training", GREY), ("val_loss", "validation", BLUE)]:
-        values = with_gaps(obs.history[name])
+    losses = [with_gaps(obs.history[name]) for name in ("loss", "val_loss")]
+    for values, label, colour in zip(losses, curve_labels(obs.config), (GREY, BLUE), strict=True):
         axes.plot(epochs, values, color=colour, lw=1.8, marker="o", ms=3, label=label)
     if obs.state.best_epoch:
         axes.axvline(int(obs.state.best_epoch), color=VERMILLION, lw=1.2, ls="--", label="best")
-    scale = "log" if np.nanmin(values) > 0 else "linear"
+    scale = "log" if np.nanmin(losses[1]) > 0 else "linear"
     axes.set(xlabel="epoch", ylabel="loss", yscale=scale)
 
 
@@ -230,14 +231,15 @@ def _gradients(axes: Axes, trial: Trial) -> None:
 
 
 def _curve(axes: Axes, trial: Trial) -> None:
-    series = trial.series
+    series, word = trial.series, trial.numbers["counted"]
     floor, slope, power = series["law"]
-    rows = np.geomspace(series["rows"][0], series["asked"][-1], 100)
-    axes.plot(rows, floor + slope * rows**-power, color=GREY, ls="--", lw=1.4, label="extrapolated")
-    axes.plot(series["rows"], series["mae"], color=BLUE, marker="o", lw=1.8, label="measured")
-    label, asked = "2 and 10 times the rows", series["asked"][1:]
+    sizes = np.geomspace(series["sizes"][0], series["asked"][-1], 100)
+    law = floor + slope * sizes**-power
+    axes.plot(sizes, law, color=GREY, ls="--", lw=1.4, label="extrapolated")
+    axes.plot(series["sizes"], series["mae"], color=BLUE, marker="o", lw=1.8, label="measured")
+    label, asked = f"2 and 10 times the {word}", series["asked"][1:]
     axes.plot(asked, series["predicted"][1:], "o", color=VERMILLION, mfc="none", label=label)
-    axes.set(xscale="log", xlabel="training rows", ylabel=f"validation MAE{_short(trial)}")
+    axes.set(xscale="log", xlabel=f"training {word}", ylabel=f"validation MAE{_short(trial)}")
     axes.set_ylim(0, 1.1 * np.max(series["mae"]))
 
 

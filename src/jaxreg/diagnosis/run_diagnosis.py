@@ -10,6 +10,7 @@ from jaxreg.cache.store import Cache
 from jaxreg.common.device import prepare_jax
 from jaxreg.common.long_steps import long_step
 from jaxreg.diagnosis import trials
+from jaxreg.diagnosis.learning_curve import learning_curve
 from jaxreg.diagnosis.subject import Say, Subject, of_dataset, of_run
 from jaxreg.diagnosis.trials import Trial
 from jaxreg.errors import InputError, nearest
@@ -110,7 +111,7 @@ def _tests(subject: Subject) -> Iterator[tuple[str, Callable[[], Trial | None]]]
         yield "overfit", lambda: trials.overfit(bench)
         yield "rates", lambda: trials.range_test(bench)
         yield "gradients", lambda: trials.gradients(bench)
-        yield "learning curve", lambda: trials.learning_curve(bench, len(obs.train))
+        yield "learning curve", lambda: learning_curve(bench, obs)
         yield "seeds", lambda: trials.seeds(bench)
     yield "columns", lambda: trials.columns(obs, subject.columns, subject.read, subject.more)
     yield "noise", lambda: trials.noise(obs)

@@ -14,7 +14,6 @@ from jaxreg.verdict.small_ridge import MOST, small_ridge
 
 STAGES = 8  # of STEPS steps, in each test
 FEW = 64  # rows to learn by heart
-LEAST = 16  # rows at the start of a learning curve
 LEARNED = 0.05  # of the first loss
 LOWEST, HIGHEST = 1e-6, 10.0  # learning rates
 FIRST = 200  # steps: the gradients of these are shown
@@ -50,7 +49,7 @@ def overfit(bench: Bench) -> Trial:
     rate, shown = bench.config.learning_rate, own
     left = _left(own.losses)
     if left > LEARNED and rate != 1e-3:
-        other = bench.run(rows=rows, dropout=0.0, rates=_rates(bench, 1e-3))
+        other = bench.run(rows=rows, dropout=0.0, rates=rates_at(bench, 1e-3))
         if _left(other.losses) < left:
             rate, shown, left = 1e-3, other, _left(other.losses)
     can, end = "can", ""
@@ -83,8 +82,8 @@ def range_test(bench: Bench) -> Trial:
     good = float(f"{rates[low] / 10:.0e}")
     end = f"and jumps above {jumps:.1g}" if jumps else "and does not jump up to 10"
     answer = (
-        f"the loss falls until the rate is {rates[low]:.1g} {end}; a tenth of that, {good:g}, is a "
-        f"good first rate. The run uses {bench.config.learning_rate:g}"
+        f"the loss falls until the rate is {rates[low]:.1g} {end}; a good first rate is a tenth of "
+        f"{rates[low]:.1g}: {good:g}. The run uses {bench.config.learning_rate:g}"
     )
     numbers = {"lowest_at": float(rates[low]), "jumps_at": jumps, "good": good}
     series = {"rate": rates, "loss": losses, "smooth": even}
@@ -109,48 +108,11 @@ def gradients(bench: Bench) -> Trial:
     return Trial("gradients", "Does every layer move?", answer, numbers, ratios)
 
 
-def learning_curve(bench: Bench, all_rows: int) -> Trial | None:
-    """The validation error over the number of training rows, extrapolated; None for too few."""
-    most = len(bench.x)
-    if most < 2 * LEAST:
-        return None
-    sizes = np.unique(np.geomspace(max(LEAST, most // 16), most, 5).astype(int))
-    rates = _rates(bench, max(bench.config.learning_rate, 3e-4))
-    maes = np.array([bench.run(rows=int(size), rates=rates).mae for size in sizes])
-    asked = np.array([all_rows, 2 * all_rows, 10 * all_rows], float)
-    floor, slope, power = power_law(sizes, maes)
-    now, double, ten = floor + slope * asked**-power
-    gain = 1 - double / now if now > 0 else 0.0
-    helps = "more data would help" if gain > 0.03 else "more data alone would help little"
-    answer = (
-        f"{helps}: MAE {maes[0]:.3g}{_unit(bench.y)} on {sizes[0]} rows, {maes[-1]:.3g} on "
-        f"{sizes[-1]}; extrapolated, {double:.3g} on {2 * all_rows:,} and {ten:.3g} on "
-        f"{10 * all_rows:,}"
-    )
-    numbers = {"rows": sizes.tolist(), "mae": maes.tolist(), "floor": floor}
-    numbers |= {"double": float(double), "tenfold": float(ten)}
-    series = {"rows": sizes, "mae": maes, "asked": asked, "predicted": np.array([now, double, ten])}
-    series["law"] = np.array([floor, slope, power])
-    return Trial("curve", "Would more data help?", answer, numbers, series, _unit(bench.y))
-
-
-def power_law(sizes: np.ndarray, errors: np.ndarray) -> tuple[float, float, float]:
-    """a, b, c of errors ≈ a + b · sizes^−c by least squares, a and b not below 0, c in (0, 1.5]."""
-    from scipy.optimize import nnls  # late, as scikit-learn below
-
-    powers = np.linspace(0.05, 1.5, 30)
-    bases = [np.stack([np.ones(len(sizes)), sizes.astype(float) ** -c], axis=1) for c in powers]
-    fits = [nnls(basis, errors) for basis in bases]
-    best = int(np.argmin([error for _, error in fits]))
-    floor, slope = fits[best][0]
-    return float(floor), float(slope), float(powers[best])
-
-
 def seeds(bench: Bench) -> Trial:
     """The same training from other initial weights."""
     own = bench.config.seed
     maes = np.array([bench.run(seed=own + i).mae for i in range(SEEDS)])
-    numbers, unit = {"mae": maes.tolist()}, _unit(bench.y)
+    numbers, unit = {"mae": maes.tolist()}, unit_of(bench.y)
     answer = (
         f"{STAGES * STEPS} steps from {SEEDS} initial weights end at an MAE of {maes.min():.3g} to "
         f"{maes.max():.3g}{unit}: a difference below {maes.max() - maes.min():.2g} between two "
@@ -180,9 +142,9 @@ def columns(
         return None
     maes = {name: float((errors / _scale(obs)).mean()) for name, errors in each.items()}
     best = min(maes, key=lambda name: maes[name])
-    unit = _unit(obs.y)
+    unit = unit_of(obs.y)
     answer = (
-        f"{best} is the best: a small ridge on it alone reaches an MAE of {maes[best]:.3g}{unit}"
+        f"the best is {best}: a small ridge on it alone reaches an MAE of {maes[best]:.3g}{unit}"
     )
     numbers: dict[str, Any] = {"mae": maes}
     if len(obs.targets) > 1:
@@ -221,7 +183,7 @@ def noise(obs: Observed) -> Trial | None:
     slope, intercept = np.polyfit(delta, gamma, 1) if np.ptp(delta) > 0 else (0.0, gamma.mean())
     variance = float(np.clip(intercept, 0, gamma.min()))
     ceiling = float(np.sqrt(variance * 2 / np.pi))
-    usual, unit = float(np.abs(y - np.median(y, axis=0)).mean()), _unit(obs.y)
+    usual, unit = float(np.abs(y - np.median(y, axis=0)).mean()), unit_of(obs.y)
     mae = float(obs.errors[obs.validation].mean()) if obs.finite else math.inf
     answer = (
         f"the targets of rows with the most similar features differ by {np.sqrt(2 * gamma[0]):.2g}"
@@ -242,13 +204,13 @@ def noise(obs: Observed) -> Trial | None:
     return Trial("noise", "How good can it get?", answer, numbers, series)
 
 
-def _unit(y: np.ndarray) -> str:
+def unit_of(y: np.ndarray) -> str:
     """The unit of an error of these targets (rows, targets), as words after its number."""
     return STD if y.shape[1] > 1 else ""
 
 
 def _scale(obs: Observed) -> np.ndarray:
-    """(targets,) what errors are divided by for `_unit`."""
+    """(targets,) what errors are divided by for `unit_of`."""
     return obs.std if len(obs.targets) > 1 else np.ones(1)
 
 
@@ -277,7 +239,8 @@ def _apart(obs: Observed, rows: np.ndarray) -> np.ndarray:
     return same | (close & (obs.sequence[rows][:, None] == obs.sequence[rows][None, :]))
 
 
-def _rates(bench: Bench, rate: float) -> Rates:
+def rates_at(bench: Bench, rate: float) -> Rates:
+    """The rates of a head, but for its first learning rate."""
     rates = Rates.of(bench.config, bench.scalers.target)
     return rates._replace(learning_rate=np.float32(rate))
 

@@ -7,9 +7,8 @@ import numpy as np
 from jaxreg.cache.datasets import Dataset
 from jaxreg.cache.store import Cache
 from jaxreg.experiment.choose import choose_features, choose_targets, numbers
-from jaxreg.experiment.resolve import places, remedies
-from jaxreg.splits.blocks import DEFAULT_RUNS, block_numbers
-from jaxreg.splits.split import group_values
+from jaxreg.experiment.resolve import remedies
+from jaxreg.experiment.row_units import row_units
 from jaxreg.train_config import TrainConfig
 
 
@@ -38,11 +37,5 @@ def load_arrays(
 
 def _groups(dataset: Dataset, group: str | None) -> np.ndarray | None:
     """Of a column; else of blocks in time; else of the source's own groups; else none."""
-    where = places(dataset)
-    if group is not None:
-        return group_values(group, where["columns"], where["group"])
-    if dataset.sequential:
-        return block_numbers(DEFAULT_RUNS, where["order"], where["group"])
-    if where["group"] is not None:
-        return group_values("group", where["columns"], where["group"])
-    return None
+    units = row_units(dataset, "" if group is None else f"group:{group}")
+    return None if units is None else units.numbers

@@ -12,6 +12,7 @@ from jaxreg.cache.lazy_features import read_rows
 from jaxreg.config_io import command_line
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.members import Member
+from jaxreg.experiment.row_units import row_units
 from jaxreg.head.state import State
 from jaxreg.report.run_predictions import RunPredictions
 from jaxreg.training.loop import Trained
@@ -46,6 +47,7 @@ def observe(
     sampled = choose_rows(labels, sequence, order)
     words = (dataset.name, "--cache", str(experiment.cache.root))
     names = ("loss", "val_loss", "val_mae", "learning_rate")
+    units = row_units(dataset, experiment.split.kind)
     return Observed(
         targets=experiment.targets,
         config=config,
@@ -69,6 +71,8 @@ def observe(
         state=jax.device_get(state),
         ridge=None if member.baseline is None else member.baseline.predictions,
         random_seed=experiment.recipe.random_seed,
+        unit_of_row=None if units is None else units.numbers,
+        unit_word="rows" if units is None else units.word,
     )
 
 

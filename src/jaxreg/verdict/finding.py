@@ -47,6 +47,11 @@ class Finding:
         return {name: value for name, value in asdict(self).items() if name != "targets" or value}
 
 
+def more_images(unit_word: str) -> str:
+    """What more data is for rows that come in such units: images of the same groups are not."""
+    return "more images of other groups" if unit_word == "groups" else "more images"
+
+
 @dataclass(frozen=True)
 class Compared:
     """The errors for one target on the validation rows, in its units.

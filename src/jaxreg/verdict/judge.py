@@ -9,7 +9,7 @@ from typing import Any
 from jaxreg.config_io import command_line, from_json
 from jaxreg.train_config import TrainConfig
 from jaxreg.verdict.catalogue import CAUSES, Cause
-from jaxreg.verdict.finding import ORDER, Compared, Evidence, Finding, Severity
+from jaxreg.verdict.finding import ORDER, Compared, Evidence, Finding, Severity, more_images
 from jaxreg.verdict.headline import Headline, every_row, headline, is_chance
 from jaxreg.verdict.observation import Observed
 
@@ -68,9 +68,8 @@ def conclude(
     remedy = first.remedy if first else ""
     if not errors and is_chance(compared):
         scored = every_row(obs.config, obs.units)
-        remedy = _command(
-            obs, f"add more images, then: {obs.extract}" if scored is None else scored
-        )
+        more = f"add {more_images(obs.unit_word)}, then: {obs.extract}"
+        remedy = _command(obs, more if scored is None else scored)
     text = headline(compared, healthy, first)
     return Verdict(healthy, text, remedy, [finding.named() for finding in grouped])
 

@@ -52,6 +52,8 @@ class Observed:
     state: State  # after the last epoch, on the host
     ridge: np.ndarray | None  # (rows, targets), a ridge's predictions
     random_seed: int | None  # of random backbone weights
+    unit_of_row: np.ndarray | None = None  # (rows,) int, which of `unit_word`; None: rows alone
+    unit_word: str = "rows"  # what rows that are alike come in: groups, blocks
     whole: "Observed | None" = None  # of one target of several: the training with all of them
     number: int = 0  # of this target in `whole`
 
@@ -64,8 +66,7 @@ class Observed:
 
     def _only(self, number: int) -> "Observed":
         column = slice(number, number + 1)
-        scaler = self.state.scalers.target
-        own = TargetScaler(*(part[column] for part in scaler))
+        own = TargetScaler(*(part[column] for part in self.state.scalers.target))
         delta = self.config.huber_delta
         delta = delta[number] if isinstance(delta, tuple) else delta
         return replace(
@@ -256,8 +257,7 @@ class Observed:
     @cached_property
     def bounded(self) -> bool:
         """Whether the output is a relu and some training targets are below 0."""
-        relu = self.config.output_activation == "relu"
-        return relu and bool((self.y[self.train] < 0).any())
+        return self.config.output_activation == "relu" and bool((self.y[self.train] < 0).any())
 
     @shared
     def probe(self) -> Probe | None:

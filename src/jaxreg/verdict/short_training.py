@@ -90,7 +90,7 @@ class Bench:
     def run(
         self,
         *,
-        rows: int | None = None,
+        rows: int | np.ndarray | None = None,
         seed: int | None = None,
         rates: Rates | None = None,
         dropout: float | None = None,
@@ -99,7 +99,7 @@ class Bench:
         """Train stages × STEPS steps from new weights.
 
         Args:
-            rows: number of rows to train on; None: all.
+            rows: how many rows to train on, or the numbers of these; None: all.
             seed: of the weights and the order; None: the head's own.
             rates: learning rate and decay; None: the head's own.
             dropout: None: the head's own.
@@ -112,7 +112,9 @@ class Bench:
         key = jax.random.key_data(jax.random.key(seed))
         params = first_params(static, self.x.shape[1], self.y.shape[1], key)
         some = np.arange(len(self.x), dtype=np.int32)
-        if rows is not None:
+        if isinstance(rows, np.ndarray):
+            some = rows.astype(np.int32)
+        elif rows is not None:
             some = np.random.default_rng(0).permutation(some)[:rows]
         size = (self.stages, STEPS, min(self.config.batch_size, len(self.x)))
         order = some[np.random.default_rng(seed).integers(len(some), size=size, dtype=np.int32)]
