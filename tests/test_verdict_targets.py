@@ -113,7 +113,7 @@ def test_chance_asks_for_folds_only_where_there_are_none(both: Observed) -> None
     assert found.remedy.startswith("jaxreg train made ")
     assert "--folds 5" in found.remedy
     folded = _conclude(both, {"a": CLOSE}, [], folds=3).remedy
-    assert folded == f"more images, then: {both.extract}"
+    assert folded == f"add more images, then: {both.extract}"
     # `train` refuses folds of a tail, and folds beside test rows
     tail = _conclude(both, {"a": CLOSE}, [], split="tail", test=0.1).remedy
     assert "--split blocks" in tail
