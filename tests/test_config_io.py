@@ -132,7 +132,7 @@ def test_a_config_file_that_is_none(tmp_path: Path) -> None:
         assert len(str(caught.value)) < 1000
         if name != "list":
             with pytest.raises(InputError, match=said):
-                read_json(tmp_path / name, (), expected="", again="")
+                read_json(tmp_path / name, {}, expected="", again="")
 
 
 def test_json_is_read_up_to_the_depth_that_is_allowed() -> None:

@@ -1,7 +1,8 @@
 """The few errors a user can meet. Each says what was found, what was expected and what to do."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:
@@ -43,6 +44,28 @@ class InputError(JaxregError, ValueError):
     """The user's input, cache or run is wrong or cannot be used."""
 
     exit_code = 2
+
+
+@contextmanager
+def reading(what: str, *, expected: str = "", remedy: str = "") -> Iterator[None]:
+    """Turn what a reader of foreign data did not expect into one InputError, with its cause.
+
+    Libraries raise nearly anything for what others wrote, and so does code that goes through it.
+    """
+    try:
+        yield
+    except JaxregError:
+        raise
+    except MemoryError as error:
+        raise InputError(f"cannot read {what}: it needs more memory than is free") from error
+    except OSError as error:
+        named = error.filename if isinstance(error.filename, str) else what
+        raise InputError(f"cannot read {named}: {error.strerror or error}") from error
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise InputError(
+            f"cannot read {what}: {reason}", expected=expected, remedy=remedy
+        ) from error
 
 
 class UnavailableError(JaxregError):

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 
 from jaxreg.cache.recipe import Column, Recipe
-from jaxreg.errors import InputError
+from jaxreg.errors import InputError, reading
 from jaxreg.experiment.members import number_of_members
 from jaxreg.head.fit_many import stack
 from jaxreg.head.state import State, empty_state
@@ -49,7 +49,8 @@ def load_run(path: Path) -> TrainedRun:
     if path.suffix == SUFFIX and not path.is_dir():
         with unpacked(path) as folder:
             try:
-                run = _load(RunDirectory(folder), path)
+                with reading(str(path), expected="a bundle that jaxreg wrote"):
+                    run = _load(RunDirectory(folder), path)
             except InputError as error:
                 found = error.found.replace(str(folder), str(path))
                 raise InputError(
@@ -58,7 +59,8 @@ def load_run(path: Path) -> TrainedRun:
             network = folder / NETWORK
             network = network.read_bytes() if network.exists() else None
         return replace(run, cache=Path("cache"), network=network)
-    return _load(RunDirectory(path), path)
+    with reading(str(path), expected="a run that jaxreg wrote"):
+        return _load(RunDirectory(path), path)
 
 
 def _load(directory: RunDirectory, path: Path) -> TrainedRun:

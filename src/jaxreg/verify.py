@@ -165,7 +165,7 @@ def check(cache) -> tuple[int, list[Path], list[str]]:
     ]
     lost = "delete it: only the warning of images unlike the calibration is lost"
     checks += [
-        (lambda path: read_json(path, (), expected="", again=lost), path)
+        (lambda path: read_json(path, {}, expected="", again=lost), path)
         for path in sorted(cache.root.glob("features/*/calibration.json"))
     ]
 

@@ -130,7 +130,9 @@ def write_range(path: Path, images: Iterable[np.ndarray]) -> None:
 def read_range(path: Path) -> Range | None:
     """The range in a file; None if the file is absent, damaged or of another format."""
     try:
-        limits = read_json(path, NAMES, expected="calibration.json", again="")
+        limits = read_json(
+            path, dict.fromkeys(NAMES, list[float]), expected="calibration.json", again=""
+        )
     except InputError:
         return None
     low, high = zip(*(limits[name] for name in NAMES), strict=True)

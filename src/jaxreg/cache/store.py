@@ -106,7 +106,7 @@ class Cache:
         """
         return read_json(
             self._feature_set_file(feature_set),
-            ("recipe", "weights_path", "weights_tag"),
+            {"recipe": dict[str, Any], "weights_tag": str, "weights_path": str | None},
             expected=f"the feature set {feature_set} in {self.root}",
             again="extract again, which writes it anew",
         )

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import typeguard
 
 from jaxreg.common.files import open_regular, write_whole
 from jaxreg.errors import InputError
@@ -14,6 +16,8 @@ MOST_BYTES = 64_000_000
 
 MOST_DEEP = 100
 """The most objects and lists within each other."""
+
+_ALL = typeguard.CollectionCheckStrategy.ALL_ITEMS
 
 FORMAT = 2
 """Version of all that jaxreg writes to disk: JSON files and the metadata of datasets."""
@@ -55,12 +59,12 @@ def parse_json(text: bytes | str) -> Any:
     raise ValueError(f"more than {MOST_DEEP} brackets within each other")
 
 
-def read_json(path: Path, keys: Sequence[str], *, expected: str, again: str) -> dict[str, Any]:
+def read_json(path: Path, shape: Mapping[str, Any], *, expected: str, again: str) -> dict[str, Any]:
     """The content that was given to `write_json`.
 
     Args:
         path: the file.
-        keys: what it must have.
+        shape: the keys that it must have, and the type of the value of each.
         expected: what should be at `path`, for the error if there is nothing.
         again: the command that makes the file again, for the other errors.
 
@@ -78,8 +82,13 @@ def read_json(path: Path, keys: Sequence[str], *, expected: str, again: str) -> 
     check_format(path, content.get("format"), again)
     if content.get("sha256") != content_digest(content):
         raise InputError(f"{path} is damaged: its SHA-256 is not that of its content", remedy=again)
-    if missing := [key for key in keys if key not in content]:
-        raise InputError(f"{path} has no {missing[0]!r}", remedy=again)
+    for key, kind in shape.items():
+        if key not in content:
+            raise InputError(f"{path} has no {key!r}", remedy=again)
+        try:
+            typeguard.check_type(content[key], kind, collection_check_strategy=_ALL)
+        except typeguard.TypeCheckError as error:
+            raise InputError(f"{path} has another kind of {key!r}: {error}", remedy=again) from None
     return {name: value for name, value in content.items() if name not in ("format", "sha256")}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jaxreg.errors import InputError
+from jaxreg.errors import InputError, reading
 from jaxreg.training.run_directory import RunDirectory
 
 COLUMNS: tuple[str, ...] = (
@@ -52,7 +52,8 @@ def runs_table(
             say(f"{path} is left out: it is not finished")
             continue
         try:
-            rows.append(_row(directory, config, summary, groups))
+            with reading(str(path)):
+                rows.append(_row(directory, config, summary, groups))
         except InputError as error:
             say(f"{path} is left out: {error.found}")
     sign = -1 if sort in ("r2", "gain_over_median", "gain_over_ridge") else 1

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from jaxreg.errors import InputError, JaxregError, nearest
+from jaxreg.errors import InputError, nearest, reading
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.csvfile import CsvFile
 from jaxreg.sources.examples import Examples
@@ -56,25 +56,8 @@ def open_source(
     if re.fullmatch(r"mnist|road(:.*)?", location):
         open_word = open_mnist if location == "mnist" else partial(_open_road, location)
         return replace(open_word(options), notes=_hidden(location))
-    try:
+    with reading(location, expected=f"SOURCE: {KINDS}, whole and as its own program writes it"):
         return _open_path(location, options, ranged)
-    except OSError as error:
-        raise InputError(
-            f"cannot read {error.filename or location}: {error.strerror or error}"
-        ) from error
-    except MemoryError as error:
-        raise InputError(
-            f"cannot read {location}: it needs more memory than is free",
-            remedy="extract one part of it at a time, each as a source of its own",
-        ) from error
-    except JaxregError:
-        raise
-    except Exception as error:  # of libraries that read what others wrote
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(
-            f"cannot read {location}: {type(error).__name__}: {reason}",
-            expected=f"SOURCE: {KINDS}, whole and as its own program writes it",
-        ) from error
 
 
 def _open_road(location: str, options: SourceOptions) -> Examples:

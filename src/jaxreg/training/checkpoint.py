@@ -36,6 +36,9 @@ PARTS = ("head", "training")
 _TRAINING = (".params", ".opt_state")  # names of leaves; everything else is part of `head`
 
 
+_PROOF = {"state": int, "jaxreg": str, "run": Record, "files": dict[str, str], "history": str}
+
+
 class Saved(NamedTuple):
     """A checkpoint that was read."""
 
@@ -179,7 +182,7 @@ class Checkpoints:
     def _whole_proof(self, epoch: int, parts: Container[str]) -> dict[str, Any] | None:
         """What stands beside a checkpoint, None if that or one of these parts is damaged."""
         try:
-            proof = read_json(self._proof(epoch), ("state", "run", "files"), expected="", again="")
+            proof = read_json(self._proof(epoch), _PROOF, expected="", again="")
             others = tuple(f"{part}/" for part in PARTS if part not in parts)
             files = {n: digest for n, digest in proof["files"].items() if not n.startswith(others)}
             there = _digests(self._path(epoch), parts)

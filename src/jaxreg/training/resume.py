@@ -47,7 +47,7 @@ def refuse_differences(there: Record, wanted: Record, place: str) -> None:
     follow = [n for n in THRESHOLDS if all(said.get(n) is None for said in asked)]
     old, new = dict(there["settings"]), dict(wanted["settings"])
     old["memory_limit"] = new["memory_limit"]
-    if new["epochs"] >= old["epochs"]:
+    if isinstance(old.get("epochs"), int) and new["epochs"] >= old["epochs"]:
         old["epochs"] = new["epochs"]
     settings = {
         name: f"--{name.replace('_', '-')} {old.get(name)} there, {value} now"

@@ -32,6 +32,30 @@ Row = dict[str, Any]
 """One line of history.csv; losses are NumPy float32, whose text is the shortest that is exact."""
 
 
+_CONFIG = {
+    "asked": Row,
+    "settings": Row,
+    "recipe": Row,
+    "dataset": str,
+    "features": int,
+    "dtype": str,
+    "cache": str,
+    "weights_tag": str,
+    "weights_path": str | None,
+}
+_SUMMARY = {
+    "metrics": dict[str, float | None],
+    "files": dict[str, str],
+    "members": list[Row] | None,
+    "by_target": dict[str, Row],
+    "baselines": Row,
+    "rows": dict[str, int],
+    "seconds": dict[str, float],
+    "verdict": Row,
+}
+"""What the records of a run have at least."""
+
+
 class RunDirectory:
     """The paths and small files of one run."""
 
@@ -78,7 +102,7 @@ class RunDirectory:
 
     def read_config(self) -> dict[str, Any]:
         """The content of config.json. Raises InputError if it is absent or not jaxreg's."""
-        return self._read_json("config.json", ("asked", "settings", "recipe"))
+        return self._read_json("config.json", _CONFIG)
 
     def settings(self) -> TrainConfig:
         """The resolved settings of the run."""
@@ -119,7 +143,7 @@ class RunDirectory:
         """None if the run is not finished. Raises InputError if it is damaged, or another run's."""
         if not os.path.lexists(self.path / "summary.json"):
             return None
-        summary = self._read_json("summary.json", ("metrics", "files"))
+        summary = self._read_json("summary.json", _SUMMARY)
         with suppress(OSError):
             if summary["files"].get("config.json") == file_sha256(self.path / "config.json"):
                 return summary
@@ -176,9 +200,9 @@ class RunDirectory:
             if there.get(name) != digest
         ]
 
-    def _read_json(self, name: str, keys: Sequence[str]) -> dict[str, Any]:
+    def _read_json(self, name: str, shape: Mapping[str, Any]) -> dict[str, Any]:
         expected = "the directory of a run"
-        return read_json(self.path / name, keys, expected=expected, again=self.again())
+        return read_json(self.path / name, shape, expected=expected, again=self.again())
 
     def again(self) -> str:
         """The command that makes the run again, beside this one, of which nothing is lost."""
