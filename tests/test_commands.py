@@ -117,6 +117,8 @@ def test_a_flag_and_its_opposite_are_one_option() -> None:
         (["train", "--sede", "1"], 2, "--seed"),
         (["predict", "none", "x.jpg", "--out", "p.csv"], 2, "no ckpts/none/config.json"),
         (["predict", "none", "x.jpg", "--out", "p.txt"], 2, "ends in .csv, .parquet, .jsonl"),
+        (["predict", "none", "x.jpg"], 2, "error: --out is missing"),
+        (["bundle", "none"], 2, "error: --out is missing"),
         (["verify", "--cache", "none"], 2, "no cache none"),
         (["list", "colours"], 2, "datasets"),
         (["runs", "none"], 2, "no folder none"),

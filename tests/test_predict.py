@@ -1,14 +1,17 @@
 """What `jaxreg predict` says of its predictions; tests/test_commands.py runs the command."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from sklearn.metrics import mean_absolute_error, r2_score
 
+from jaxreg import predict
+from jaxreg.errors import InputError
 from jaxreg.predict import target_text
-from jaxreg.train_config import TrainConfig
+from jaxreg.sources import open_source
 
-SETTINGS = TrainConfig().with_thresholds([1.0])
 PREDICTED = [1.25, None, 3.5, 2.0, -4.0]
 
 
@@ -16,7 +19,7 @@ def text(target: pa.Array | None, predicted: pa.Array | None = None) -> str:
     columns = {"prediction.angle": pa.array(PREDICTED) if predicted is None else predicted}
     if target is not None:
         columns["target.angle"] = target
-    return target_text("angle", pa.table(columns), SETTINGS)
+    return target_text("angle", pa.table(columns))
 
 
 def test_the_range_and_the_median_of_the_predictions_are_told() -> None:
@@ -51,3 +54,13 @@ def test_one_row_has_no_r2_and_text_is_no_number() -> None:
     words = pa.array(["left", None, "2", "3", "4"])
     assert text(words).endswith("; not scored: the source has string there, not numbers")
     assert "inf" not in text(pa.array([np.inf, np.nan, 3.5, 2.0, -4.0]))
+
+
+def test_the_source_is_never_the_output(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("image,y\na.png,1\n")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "a.csv")
+    examples = open_source(tmp_path / "a.csv")
+    for out in ("a.csv", "link.csv"):
+        with pytest.raises(InputError, match=r"is the source itself[\s\S]*-predictions\.csv"):
+            predict._refuse_source(tmp_path / out, str(tmp_path / "a.csv"), examples)
+    predict._refuse_source(tmp_path / "b.csv", str(tmp_path / "a.csv"), examples)

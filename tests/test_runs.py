@@ -14,13 +14,14 @@ from PIL import Image
 from sklearn.metrics import r2_score
 
 import jaxreg
+from jaxreg import bundle, cli, runs
 from jaxreg import list as list_command
-from jaxreg import runs
 from jaxreg.backbone.registry import BACKBONES
+from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, Stopped
 from jaxreg.sources import open_source
 from jaxreg.verdict.catalogue import CAUSES, PREPROCESSING
-from planted_runs import run_quick
+from planted_runs import digests_of, edit_dataset, run_quick
 
 
 def last_json(capsys: pytest.CaptureFixture[str]) -> dict:
@@ -197,3 +198,57 @@ def test_predict_says_where_it_makes_a_cache(planted: Path, tmp_path: Path) -> N
                 open_source(image), cache=cache, say=said.append, should_stop=lambda: True
             )
     assert said == [f"note: a new cache is made in {tmp_path / 'new'}"]
+
+
+def test_a_run_beside_the_command_and_a_bundle_are_named(
+    planted: Path, tmp_path: Path, monkeypatch
+) -> None:
+    run = run_quick(planted, run="one", epochs=1)
+    monkeypatch.chdir(run.path.parent)
+    with pytest.raises(InputError, match=r"no ckpts.one.config.json\n.*; \./one is one"):
+        jaxreg.load_run(Path("ckpts/one"))
+    bundle.main([str(run.path), "--out", str(tmp_path / "one.zip")])
+    with pytest.raises(InputError, match=r"one\.zip is a bundle, which only predict"):
+        bundle.main([str(tmp_path / "one.zip"), "--out", str(tmp_path / "two.zip")])
+    (tmp_path / "mine.zip").write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"mine\.zip is damaged or is no bundle"):
+        bundle.main([str(run.path), "--out", str(tmp_path / "mine.zip")])
+    (tmp_path / "mine.csv").write_text("image,angle\n")
+    with pytest.raises(InputError, match=r"mine\.csv exists and is no table of runs"):
+        runs.main([str(run.path.parent), "--csv", str(tmp_path / "mine.csv")])
+
+
+def test_a_damaged_dataset_hides_no_other(planted: Path, capsys) -> None:
+    shutil.copy(planted / "datasets" / "planted.parquet", planted / "datasets" / "two.parquet")
+    assert list_command.main(["datasets", "--cache", str(planted), "--json"]) == 0
+    told = capsys.readouterr()
+    assert [row["dataset"] for row in json.loads(told.out)["datasets"]] == ["planted"]
+    assert "two is left out" in told.err
+
+
+def test_resuming_on_a_mended_dataset_says_what_changed(planted: Path) -> None:
+    run = run_quick(planted, run="one", epochs=1)
+    edit_dataset(planted, table=lambda dataset: dataset.table.slice(1))
+    with pytest.raises(InputError, match="images or numbers of the dataset planted have changed"):
+        jaxreg.train_head(cache=planted, run=run.path, resume=True, epochs=2)
+
+
+def test_predict_counts_the_images_that_trained(planted: Path) -> None:
+    """By hand from predictions.parquet; with folds every row trains the heads of other folds."""
+    for options, sides in [({}, ["train"]), ({"folds": 3}, ["validation"])]:
+        run = run_quick(planted, run=f"r{len(options)}", epochs=1, **options)
+        split = run.predictions["split"].to_pylist()
+        digests = [*digests_of(planted), "0" * 64, None]
+        expected = sum(side in sides for side in split)
+        assert run._trained_on(Cache(planted), digests) == expected > 0
+    edit_dataset(planted, table=lambda dataset: dataset.table.slice(1))
+    assert run._trained_on(Cache(planted), digests) == 0
+
+
+def test_a_number_is_never_cut_on_a_narrow_terminal(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    cli.print_table(["run", "mae", "r2"], [["ckpts/a-long-name-of-a-run", "0.1234", "-1.23e-05"]])
+    told = capsys.readouterr().out
+    assert "0.1234" in told
+    assert "-1.23e-05" in told

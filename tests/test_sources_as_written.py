@@ -114,6 +114,15 @@ def test_thousands_are_not_read_as_fractions(tmp_path):
     assert examples.columns["z"].to_pylist() == ["1.234", "2.500"]
 
 
+def test_semicolons_alone_do_not_make_a_comma_a_decimal_one(tmp_path):
+    text = "image;y;z\na.png;888;{}\nb.png;1,036;2\nc.png;1,073;3\n"
+    examples = open_source(csv(tmp_path, text.format("7")))
+    assert examples.columns["y"].to_pylist() == ["888", "1,036", "1,073"]
+    assert "column 'y' stays text: '1,036' is a fraction or thousands" in examples.notes
+    examples = open_source(csv(tmp_path, text.format("7,5")))  # z shows which
+    assert examples.columns["y"].to_pylist() == [888.0, 1.036, 1.073]
+
+
 def test_a_decimal_comma_that_ends_a_cell_is_named(tmp_path):
     assert "decimal comma" in refusal(csv(tmp_path, "image,y\na.png,0,5\nb.png,1,5\n"))
 

@@ -173,5 +173,7 @@ def test_another_recipe_in_a_run_is_refused_also_with_a_new_sha256(
     for proof in proofs:  # as somebody would who wants it to fit
         content = load_json(proof)
         write_json(proof, {**content, "run": record})
+    summary = load_json(run.path / "summary.json")
+    directory.write_summary({**summary, "files": directory.digests()})
     with pytest.raises(InputError, match=said):
         jaxreg.load_run(run.path)

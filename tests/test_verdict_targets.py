@@ -9,6 +9,7 @@ from sklearn.metrics import mean_absolute_error
 
 from faults.made import TUNING, photos, train
 from jaxreg.verdict.finding import Compared, Finding
+from jaxreg.verdict.headline import headline
 from jaxreg.verdict.judge import conclude, find, judge, verdict_of_one
 from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.short_training import FACTORS, Probe
@@ -22,6 +23,19 @@ def both() -> Observed:
     noise = 1000 * np.random.default_rng(0).normal(size=made.y.shape).astype(np.float32)
     y = np.concatenate([made.y, noise], axis=1)
     return train(made.but(y=y, targets=("angle", "noise")))
+
+
+def test_a_gain_that_may_be_chance_is_not_called_no_learning() -> None:
+    """`speed` is 79% below the median predictor, but on two drives; the error is about another."""
+    compared = {
+        "steering": Compared(0.45, 0.44, None, gain=-0.01, gain_error=0.002),
+        "speed": Compared(0.08, 0.36, None, gain=0.28, gain_error=0.18),
+    }
+    error = Finding("stuck-at-median", "error", "…", "…", {}, targets=("steering",))
+    healthy = dict.fromkeys(compared, False)
+    found = headline(compared, healthy, error, {"steering"})
+    assert found.title == "not learning steering, not clearly learning speed"
+    assert found.line.startswith(f"{found.title}: steering MAE 0.45, 2% above the median")
 
 
 def test_a_target_that_is_not_learned_does_not_hide_behind_one_that_is(both: Observed) -> None:

@@ -247,9 +247,16 @@ def _only_dataset(cache: Cache) -> str:
     names = dataset_names(cache)
     if len(names) == 1:
         return names[0]
-    listed = "".join(f"\n    {name}: {len(read_dataset(cache, name))} rows" for name in names)
+    listed = "".join(f"\n    {name}: {_rows_of(cache, name)}" for name in names)
     raise InputError(
         f"which dataset of {cache.root}?" + listed if names else f"no dataset in {cache.root}",
         expected="its name as the first word",
         remedy=f"jaxreg train {names[0]}" if names else "jaxreg extract SOURCE",
     )
+
+
+def _rows_of(cache: Cache, name: str) -> str:
+    try:
+        return f"{len(read_dataset(cache, name))} rows"
+    except InputError:
+        return "damaged"

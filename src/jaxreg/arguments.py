@@ -33,7 +33,8 @@ def parse(
         argv: the words, by default those of the process.
 
     Raises:
-        InputError: an option that the command does not have, or twice the same; a word too many.
+        InputError: an option that the command does not have, or twice the same; one that it needs
+            and that is missing; a word too many.
     """
     import sys
 
@@ -55,6 +56,10 @@ def parse(
     values = _flat(parsed)
     names = {field.name for field in dataclasses.fields(own)} & values.keys()  # type: ignore[arg-type]
     mine = {name: values.pop(name) for name in names}
+    for field in dataclasses.fields(own):  # type: ignore[arg-type]
+        if field.default is tyro.MISSING and field.name not in mine:
+            flag = f"--{field.name.replace('_', '-')}"
+            raise InputError(f"{flag} is missing", expected=f"{flag}: {field.metadata['help']}")
     return own(**mine), values
 
 

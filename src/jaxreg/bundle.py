@@ -34,10 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     own, _ = parse("bundle", BundleArguments, argv=argv)
     from jaxreg.api import load_run
     from jaxreg.common.files import output_file, write_whole
-    from jaxreg.training.bundle_file import SUFFIX, pack_run
+    from jaxreg.training.bundle_file import SUFFIX, pack_run, unpacked
     from jaxreg.training.run_directory import RunDirectory, run_path
 
     out = output_file(own.out, "--out", [SUFFIX])
+    if out.exists():
+        with unpacked(out):  # only a bundle is replaced
+            pass
     path = run_path(own.run, Path(own.ckpts))
     run = load_run(path)  # a damaged run is no gift
     content = pack_run(RunDirectory(path))

@@ -4,6 +4,7 @@ import gc
 import json
 import math
 import os
+import re
 import signal
 import sys
 import threading
@@ -65,8 +66,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     if not console.is_terminal:
         console.width = 10_000
     table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for place, column in enumerate(columns):
+        cells = [row[place] for row in rows]
+        whole = all(re.fullmatch(r"[-\d.eE+∞]*|yes|no|inf|nan", cell) for cell in cells)
+        width = max(map(len, cells), default=0) if whole else None  # a number is never cut
+        table.add_column(column, overflow="fold", min_width=width)
     for row in rows:
         table.add_row(*row)
     console.print(table)

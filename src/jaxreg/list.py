@@ -54,9 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _datasets(usage: "Usage") -> list[Row]:
-    from jaxreg.cache.datasets import dataset_names, read_dataset
+    from jaxreg.cache.datasets import dataset_names
 
     cache = usage.cache
+    for name in dataset_names(cache):
+        if name not in usage.datasets:
+            cli.say(f"{name} is left out: {cache.root / 'datasets' / name}.parquet is damaged")
 
     return [
         {
@@ -69,7 +72,7 @@ def _datasets(usage: "Usage") -> list[Row]:
             "feature_set": dataset.feature_set,
             "runs": usage.runs_on(dataset=dataset.name),
         }
-        for dataset in (read_dataset(cache, name) for name in dataset_names(cache))
+        for dataset in usage.datasets.values()
     ]
 
 

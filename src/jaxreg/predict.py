@@ -1,5 +1,6 @@
 """`jaxreg predict`: raw images through a run's recipe and head to a table."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from jaxreg.setting_field import setting
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from jaxreg.train_config import TrainConfig
+    from jaxreg.sources.examples import Examples
 
 FORMATS = (".csv", ".parquet", ".jsonl")
 
@@ -56,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     examples = open_source(own.source, options, ranged=run.recipe.range is not None)
     if not len(examples) and not examples.unusable:
         raise InputError(f"no images in {own.source}", expected="at least one")
+    _refuse_source(out, own.source, examples)
     with cli.live_line(every=5) as show, cli.stop_signal() as stop:
         table = run.predict_table(
             examples,
@@ -70,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     done = f"{table.num_rows - failed} predictions"
     cli.say(f"{done}, {failed} images without one: {out}" if failed else f"{done}: {out}")
     for name in run.targets:
-        if text := target_text(name, table, run.settings):
+        if text := target_text(name, table):
             cli.say(text)
     if own.json:
         cli.print_json({"out": str(out), "rows": table.num_rows, "failed": failed})
@@ -83,13 +85,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def target_text(name: str, table: "pa.Table", settings: "TrainConfig") -> str:
+def _refuse_source(out: Path, source: str, examples: "Examples") -> None:
+    """Raise InputError if the file to write is one that the examples come from."""
+    places = [source, *(file.path for file in examples.files)]
+    if any(os.path.exists(place) and out.samefile(place) for place in places if out.exists()):
+        raise InputError(
+            f"--out {out} is the source itself, which would be lost",
+            remedy=f"--out {out.with_name(f'{out.stem}-predictions{out.suffix}')}",
+        )
+
+
+def target_text(name: str, table: "pa.Table") -> str:
     """The range of the predictions of a target, and their scores if the source has its numbers.
 
     Args:
         name: of the target.
         table: as `TrainedRun.predict_table` returns it.
-        settings: of the run.
 
     Returns:
         Nothing where there is no prediction.
@@ -121,8 +132,8 @@ def target_text(name: str, table: "pa.Table", settings: "TrainConfig") -> str:
     both = np.isfinite(true) & np.isfinite(predicted)
     if not both.any():
         return text
-    loss = Loss(np.array(settings.thresholds[0]), np.ones(1)).of_target(0)
-    found = scores(true[both, None], predicted[both, None], loss)
+    any_loss = Loss(np.ones(1), np.ones(1))  # it decides neither MAE nor R²
+    found = scores(true[both, None], predicted[both, None], any_loss)
     pairs = ("MAE", found["mae"]), ("R²", found["r2"])
     told = ", ".join(f"{word} {value:.3g}" for word, value in pairs if value is not None)
     rows = "the row that has" if both.sum() == 1 else f"the {both.sum()} rows that have"

@@ -9,6 +9,7 @@ from typing import Any
 
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
+from jaxreg.errors import InputError
 from jaxreg.setting_field import setting
 
 
@@ -33,6 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from jaxreg.report.runs_table import COLUMNS, best_of, runs_table
 
     out = None if own.csv is None else output_file(own.csv, "--csv")
+    if (
+        out is not None
+        and out.exists()
+        and not out.read_text(errors="replace").startswith("run,dataset,")
+    ):
+        raise InputError(f"--csv {out} exists and is no table of runs", remedy="name another file")
     rows = runs_table(Path(own.folder), own.dataset, own.sort, cli.say)
     if not rows:
         cli.say(f"no finished run{f' of {own.dataset}' if own.dataset else ''} in {own.folder}")

@@ -1,7 +1,7 @@
 """A finished run, loaded: its scores, and predictions for new images."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from jaxreg.backbone.engine import Engine, load_engine
+from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, Stopped
@@ -215,6 +216,11 @@ class TrainedRun:
             raise Stopped("stopped; the features are kept, no predictions are written")
         for note in outcome.notes:
             say(f"note: {note}")
+        if trained := self._trained_on(store, outcome.digests):
+            say(
+                f"note: {trained} of the {len(outcome.digests)} images trained this run; "
+                "its errors on them are lower than on new images"
+            )
         usable = [i for i, digest in enumerate(outcome.digests) if digest is not None]
         predictions = np.full((len(outcome.digests), len(self.targets)), np.nan)
         if usable:
@@ -222,6 +228,21 @@ class TrainedRun:
             features = store.read(self.recipe.feature_set, self.columns, digests)
             predictions[usable] = self.predict_features(features)
         return self._table(examples, predictions, dict(outcome.failed))
+
+    def _trained_on(self, store: Cache, digests: Sequence[str | None]) -> int:
+        """How many of some images trained a head of this run, if its tables are there."""
+        try:
+            dataset, table = read_dataset(store, self.config["dataset"]), self.predictions
+        except InputError:  # a bundle, or another cache
+            return 0
+        if dataset.fingerprint != self.config["dataset_sha256"]:
+            return 0
+        # with folds each row that a fold holds out trains the heads of the others
+        sides = ("train", "validation") if self.settings.folds else ("train",)
+        split = dict(zip(table["id"].to_pylist(), table["split"].to_pylist(), strict=True))
+        rows = zip(dataset.ids, dataset.digests, strict=True)
+        trained = {digest for name, digest in rows if split[name] in sides}
+        return sum(digest in trained for digest in digests)
 
     def _table(
         self, examples: Examples, predictions: np.ndarray, reasons: dict[int, str]

@@ -140,10 +140,14 @@ def numbers_with_comma(
 
     Args:
         values, text: the same columns, as they were read and as they are written.
-        careful: `1,234` alone may be a thousand; such a column stays text.
+        careful: commas separate the cells.
+
+    `1,234` may be a fraction or thousands. A column in which each comma is like this one stays text
+    if `careful`, or if no other column shows that the comma is a decimal one.
     """
     columns = dict(zip(values.column_names, values.columns, strict=True))
-    commas, unclear = [], []
+    commas: list[str] = []
+    doubtful: dict[str, str] = {}  # → the first cell that may be a fraction or thousands
     for name, column in columns.items():
         if not pa.types.is_string(column.type):
             continue
@@ -153,11 +157,14 @@ def numbers_with_comma(
             continue
         if not pc.all(pc.or_(like, pc.match_substring_regex(cells, _WHOLE))).as_py():
             continue
-        thousands = pc.match_substring_regex(cells.filter(like), _THOUSANDS)
-        if careful and pc.all(thousands).as_py():
-            unclear.append(name)
-            continue
-        commas.append(name)
+        with_comma = cells.filter(like)
+        if pc.all(pc.match_substring_regex(with_comma, _THOUSANDS)).as_py():
+            doubtful[name] = with_comma[0].as_py()
+        else:
+            commas.append(name)
+    if commas and not careful:
+        commas, doubtful = [*commas, *doubtful], {}
+    for name in commas:
         dotted = pc.replace_substring(text[name], ",", ".")
         empty = pa.scalar(None, pa.string())
         columns[name] = pc.if_else(pc.equal(dotted, ""), empty, dotted).cast(pa.float64())
@@ -167,11 +174,11 @@ def numbers_with_comma(
             points = name not in commas and pa.types.is_floating(column.type) and len(cells)
             if points and pc.all(pc.match_substring_regex(cells, _POINTS)).as_py():
                 columns[name] = text[name]
-                unclear.append(name)
+                doubtful[name] = cells[0].as_py()
     notes = [f"columns with a decimal comma are read as numbers: {', '.join(commas)}"]
     notes *= bool(commas)
     notes += [
-        f"column {name!r} stays text: {text[name][0].as_py()!r} is a fraction or thousands"
-        for name in unclear
+        f"column {name!r} stays text: {cell!r} is a fraction or thousands"
+        for name, cell in doubtful.items()
     ]
     return pa.table(columns), tuple(notes)

@@ -153,7 +153,7 @@ def number_of_runs(argument: str, validation: float, test: float) -> int:
     if not 2 <= runs <= MOST_RUNS:
         raise InputError(
             f"--split blocks:{argument}",
-            expected=f"a number of runs, 2 or more, at most {MOST_RUNS:,}",
+            expected=f"a number of blocks, 2 or more, at most {MOST_RUNS:,}",
             remedy=f"--split blocks:{DEFAULT_RUNS}",
         )
     held_out = share_of(validation, runs) + share_of(test, runs)

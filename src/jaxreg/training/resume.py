@@ -55,10 +55,12 @@ def refuse_differences(there: Record, wanted: Record, place: str) -> None:
         if old.get(name) != value
     }
     differences = [text for name, text in settings.items() if name not in follow]
+    if (name := "dataset_sha256") in there and there[name] != wanted[name]:
+        differences.append(f"images or numbers of the dataset {wanted['dataset']} have changed")
     differences += [
         f"{name} {there.get(name)} there, {value} now"
         for name, value in wanted.items()
-        if name not in (*_FREE, "settings") and there.get(name) != value
+        if name not in (*_FREE, "settings", "dataset_sha256") and there.get(name) != value
     ]
     if differences := differences or list(settings.values()):
         raise InputError(

@@ -24,7 +24,7 @@ from jaxreg.common.json_files import load_json, read_json, write_json
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
 from jaxreg.train_config import TrainConfig
-from jaxreg.training.replace_run import BESIDE, check_replaceable, replace_run
+from jaxreg.training.replace_run import BESIDE, check_replaceable, is_run, replace_run
 
 HISTORY: tuple[str, ...] = ("epoch", "loss", "val_loss", "val_mae", "learning_rate", "seconds")
 
@@ -202,6 +202,12 @@ class RunDirectory:
 
     def _read_json(self, name: str, shape: Mapping[str, Any]) -> dict[str, Any]:
         expected = "the directory of a run"
+        if self.path.is_file():
+            is_bundle = self.path.suffix == ".zip"
+            what = "a bundle, which only predict and load_run take" if is_bundle else "a file"
+            raise InputError(f"{self.path} is {what}", expected=expected)
+        if not self.exists and self.path.name and is_run(here := Path(self.path.name)):
+            expected += f"; ./{here} is one"
         return read_json(self.path / name, shape, expected=expected, again=self.again())
 
     def again(self) -> str:

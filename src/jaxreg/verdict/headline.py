@@ -1,6 +1,6 @@
 """The headline of a verdict: what learns, in one line, and as the head of a page."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxreg.train_config import TrainConfig
@@ -20,7 +20,10 @@ class Headline(NamedTuple):
 
 
 def headline(
-    compared: Mapping[str, Compared], healthy: Mapping[str, bool], error: Finding | None
+    compared: Mapping[str, Compared],
+    healthy: Mapping[str, bool],
+    error: Finding | None,
+    with_error: Container[str],
 ) -> Headline:
     """Whether the run learns, its numbers, and why where it does not.
 
@@ -28,13 +31,14 @@ def headline(
         compared: the errors by target, of one training or of several.
         healthy: by target.
         error: the first finding of severity error.
+        with_error: the targets that such a finding is about.
     """
     names = sorted(compared, key=lambda name: healthy[name])  # stable: the targets' own order
     if error is None:
         return _without_error(compared, names)
     wrong = tuple(name for name in compared if not healthy[name])
     why = error if error.targets == wrong else error.named()
-    start = _start(compared, wrong, error)
+    start = _start(compared, wrong, error, with_error)
     numbers = _numbers(compared, [name for name in names if compared[name].mae is not None])
     line = f"{start}: {numbers}" if numbers else start
     return Headline(line, start if len(compared) > 1 else line, why.evidence)
@@ -61,7 +65,12 @@ def every_row(config: TrainConfig, units: int) -> dict[str, Any] | None:
     return changed | ({"test": 0.0} if config.test else {})  # a fold is held out to the end too
 
 
-def _start(compared: Mapping[str, Compared], wrong: Sequence[str], error: Finding) -> str:
+def _start(
+    compared: Mapping[str, Compared],
+    wrong: Sequence[str],
+    error: Finding,
+    with_error: Container[str],
+) -> str:
     """What is wrong. With several targets it names all that are not healthy."""
     several = len(compared) > 1
     if error.code == "split-leak":
@@ -70,10 +79,12 @@ def _start(compared: Mapping[str, Compared], wrong: Sequence[str], error: Findin
     held_back = [name for name in wrong if compared[name].learns]
     if not several:
         return FAILS if failing else "learning, but held back"
-    held = f"held back in {', '.join(held_back)}"
     if not failing:
-        return f"learning, but {held}"
-    return f"not learning {', '.join(failing)}" + (f", {held}" if held_back else "")
+        return f"learning, but held back in {', '.join(held_back)}"
+    chance = [n for n in failing if _kind(compared[n]) == CHANCE and n not in with_error]
+    fails = [name for name in failing if name not in chance]
+    kinds = [(FAILS, fails), (CHANCE, chance), ("held back in", held_back)]
+    return ", ".join(f"{kind} {', '.join(some)}" for kind, some in kinds if some)
 
 
 def _without_error(compared: Mapping[str, Compared], names: Iterable[str]) -> Headline:

@@ -59,10 +59,8 @@ def conclude(
         obs: has the settings of the run.
     """
     errors = [finding for finding in findings if finding.severity == "error"]
-    healthy = {
-        name: one.learns and not any(error.about(name) for error in errors)
-        for name, one in compared.items()
-    }
+    wrong = {name for name in compared if any(error.about(name) for error in errors)}
+    healthy = {name: one.learns and name not in wrong for name, one in compared.items()}
     grouped = list(_grouped(findings, tuple(compared)))
     first = grouped[0] if errors else None
     remedy = first.remedy if first else ""
@@ -70,7 +68,7 @@ def conclude(
         scored = every_row(obs.config, obs.units)
         more = f"add {more_images(obs.unit_word)}, then: {obs.extract}"
         remedy = _command(obs, more if scored is None else scored)
-    text = headline(compared, healthy, first)
+    text = headline(compared, healthy, first, wrong)
     return Verdict(healthy, text, remedy, [finding.named() for finding in grouped])
 
 
