@@ -126,7 +126,8 @@ def test_openvino_gives_tensorflows_features(run_engine) -> None:
     wanted, _ = run_engine("tensorflow", "random:1")
     got, told = run_engine("openvino", "random:1")
     assert_alike(got, wanted)
-    assert told["said"] == ["engine: openvino (as asked for)"]
+    said = [line for line in told["said"] if not line.endswith(" …")]  # a long step is named
+    assert said == ["engine: openvino (as asked for)"]
     assert "openvino_telemetry" not in told["loaded"]
 
 

@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     write_table(out, table)
     failed = sum(bool(reason) for reason in table["reason"].to_pylist())
-    done = f"{table.num_rows - failed} predictions"
+    done = f"{table.num_rows - failed} prediction{'s' * (table.num_rows - failed != 1)}"
     cli.say(f"{done}, {failed} images without one: {out}" if failed else f"{done}: {out}")
     for name in run.targets:
         if text := target_text(name, table):

@@ -217,10 +217,9 @@ class TrainedRun:
         for note in outcome.notes:
             say(f"note: {note}")
         if trained := self._trained_on(store, outcome.digests):
-            say(
-                f"note: {trained} of the {len(outcome.digests)} images trained this run; "
-                "its errors on them are lower than on new images"
-            )
+            count = len(outcome.digests)
+            which = f"{trained} of {count} images" if count > 1 else "the image"
+            say(f"note: {which} trained this run; errors on new images are larger")
         usable = [i for i, digest in enumerate(outcome.digests) if digest is not None]
         predictions = np.full((len(outcome.digests), len(self.targets)), np.nan)
         if usable:
