@@ -240,7 +240,8 @@ def _frame(sides: list[tuple[str, np.ndarray, np.ndarray]]) -> tuple[float, floa
     width = float(np.ptp(true))
     if width:
         return max(low, float(true.min()) - width), min(high, float(true.max()) + width)
-    return (low, high) if high > low else (low - 1, low + 1)
+    around = max(1.0, abs(low) / 1000)  # 1 is less than float64 can tell apart at 1e300
+    return (low, high) if high > low else (low - around, low + around)
 
 
 def _edges(errors: list[np.ndarray]) -> np.ndarray:
