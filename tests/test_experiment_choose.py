@@ -93,7 +93,7 @@ def test_a_cell_of_text_is_a_likelier_fault_than_a_name(tmp_path):
 def test_text_is_no_column_of_numbers(tmp_path):
     data = dataset(tmp_path, "image,y\na.png,left\nb.png,right\nc.png,1\n")
     error = refused(data)
-    assert error.expected == "a numeric column: none is numeric; not numbers: image, y"
+    assert error.expected == "a numeric column: there is none; not numbers: image, y"
     assert error.remedy == ""
 
 

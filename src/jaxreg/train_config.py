@@ -57,8 +57,8 @@ class HeadConfig:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs", "decay_steps"):
-            value = getattr(self, name)
-            require(1 <= value <= MOST_COUNT, name, value, f"from 1 to {MOST_COUNT}")
+            value, most = getattr(self, name), MOST_EPOCHS if name == "epochs" else MOST_COUNT
+            require(1 <= value <= most, name, value, f"from 1 to {most}")
         sound = all(1 <= units <= MOST_UNITS for units in self.hidden)
         require(sound, "hidden", self.hidden, f"layers of 1 to {MOST_UNITS} units")
         weights = sum(map(math.prod, pairwise(self.hidden)))
@@ -85,7 +85,6 @@ class HeadConfig:
                 "--head blend with --no-scale-target", remedy="leave --no-scale-target out"
             )
         require(0 < self.decay_rate <= 1, "decay_rate", self.decay_rate, "above 0, at most 1")
-        require(self.epochs <= MOST_EPOCHS, "epochs", self.epochs, f"at most {MOST_EPOCHS}")
         some = 0 <= self.patience <= MOST_COUNT
         require(some, "patience", self.patience, f"from 0 to {MOST_COUNT}")
         least = self.min_delta is None or 0 <= self.min_delta < math.inf

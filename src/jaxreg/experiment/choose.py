@@ -110,7 +110,7 @@ def _listed(dataset: Dataset) -> str:
     ]
     text += f"; only with --target: {', '.join(others)}" if others else ""
     if not possible and not others:
-        text = "none is numeric"
+        text = "there is none"
     words = []
     for name in dataset.source_columns:
         if name not in dataset.numeric_columns:

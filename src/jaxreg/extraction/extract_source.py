@@ -177,7 +177,7 @@ class ExtractionJob:
             if len(dataset):
                 change = write_dataset(self.cache, dataset)
             else:
-                change = "not written, no image is usable"
+                change = "not written, because no image can be used"
                 with suppress(InputError):  # there is no older one, or it is damaged
                     older = read_dataset(self.cache, self.name)
                     write_dataset(
@@ -187,11 +187,12 @@ class ExtractionJob:
         if len(failed) > self.settings.max_failed * everything:
             first = "; ".join(f"{name}: {reason}" for name, reason in failed[:3])
             more = "; …" if len(failed) > 3 else ""
-            see = f"see {listed}; " if listed else ""
+            absent = change.startswith("not written")
+            kept = f"The dataset is {change}" if absent else f"The dataset has the others: {change}"
             raise TooManyFailed(
-                f"{len(failed)} images could not be used ({first}{more})",
+                f"{len(failed)} images could not be used ({first}{more}). {kept}",
                 expected=f"at most a share of {self.settings.max_failed} (--max-failed)",
-                remedy=f"{see}the dataset with what was good: {change}",
+                remedy=f"see the reasons in {listed}" if listed else "",
             )
         return change
 

@@ -64,7 +64,7 @@ def check_replaceable(folder: Path) -> None:
         raise InputError(
             f"{folder} holds files that jaxreg did not write: {', '.join(foreign[:3])}{more}",
             expected="a run with only its own files, because they would be deleted",
-            remedy="move these files away, or use another --run",
+            remedy="move these files away",
         )
     if Path.cwd().is_relative_to(folder.resolve()):
         raise InputError(
