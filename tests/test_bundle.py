@@ -121,6 +121,17 @@ def test_a_hostile_bundle_writes_nowhere(packed: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=re.escape(f"it holds {name!r}")):
             jaxreg.load_run(packed)
     assert not (tmp_path / "evil").exists()
+    odd = [{"checkpoints/000000/x": b"", "checkpoints/000000/x/y": b""}]
+    odd.append({f"checkpoints/000000/{'x' * 300}": b""})
+    for files in odd:
+        packed.write_bytes(whole)
+        repack(packed, **files)
+        with pytest.raises(InputError, match=r"one\.zip cannot be unpacked"):
+            jaxreg.load_run(packed)
+    packed.write_bytes(whole)
+    repack(packed, **{"quantized.zip": b"junk"})
+    with pytest.raises(InputError, match=r"its quantized\.zip is not that of its recipe"):
+        jaxreg.load_run(packed)
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("config.json", bytes(10_000_000))
@@ -134,3 +145,16 @@ def test_a_hostile_bundle_writes_nowhere(packed: Path, tmp_path: Path) -> None:
     packed.unlink()
     with pytest.raises(InputError, match=r"one\.zip is damaged or is no bundle: No such file"):
         jaxreg.load_run(packed)
+
+
+def test_only_a_bundle_of_this_very_run_is_replaced(
+    run: TrainedRun, packed: Path, planted: Path, tmp_path: Path
+) -> None:
+    other = run_quick(planted, run="other", epochs=1)
+    with pytest.raises(InputError, match=r"one\.zip exists and is no bundle of .*other"):
+        bundle.main([str(other.path), "--out", str(packed)])
+    mine = tmp_path / "mine.zip"
+    mine.write_bytes(stored_zip.pack({"config.json": b'{"a": 1}'}))
+    with pytest.raises(InputError, match=r"mine\.zip exists and is no bundle of "):
+        bundle.main([str(run.path), "--out", str(mine)])
+    assert bundle.main([str(run.path), "--out", str(packed)]) == 0

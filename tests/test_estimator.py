@@ -169,6 +169,8 @@ def test_validation_rows_of_choice() -> None:
         {"X_val": X[80:], "y_val": Y[80:], "groups": np.arange(80)},
         {"X_val": X[80:, :3], "y_val": Y[80:]},
         {"X_val": X[80:], "y_val": Y[81:]},
+        {"X_val": X[100:], "y_val": Y[80:].reshape(20, 4)[:, :2].repeat(2, axis=0)},
+        {"X_val": X[100:], "y_val": Y[110:].reshape(-1)},
     ):
         with pytest.raises(ValueError, match=r"X_val|y_val|X has 3 features|reshape|inconsistent"):
             clone(SMALL).fit(X[:80], Y[:80], **wrong)

@@ -149,8 +149,11 @@ def test_a_name_of_nothing_or_of_two_things(planted: Path) -> None:
     ):
         removed(planted, "plantd", "--yes")
     run_quick(planted, run="planted", epochs=1)
+    table = planted / "datasets" / "planted.parquet"
     with pytest.raises(InputError, match=r"planted is the dataset planted and the run .*planted"):
         removed(planted, "planted", "--yes")
+    with pytest.raises(InputError, match=r"the dataset planted is needed by "):
+        removed(planted, str(table), "--yes")
     assert "ckpts/planted/config.json" in removed(
         planted, str(planted.parent / "ckpts" / "planted"), "--yes"
     )
@@ -170,3 +173,30 @@ def test_list_shows_bytes_and_users(planted: Path, capsys) -> None:
     parts = (planted / "features").rglob("part-*.parquet")
     assert row["bytes"] == sum(path.stat().st_size for path in parts)
     assert (row["datasets"], row["runs"]) == (["planted"], [str(run.path)])
+
+
+def test_a_feature_set_that_is_being_made_stays(planted: Path) -> None:
+    """Another extraction has written its recipe, and no part yet."""
+    other = Recipe(weights="random:1:v1", weights_tag="random1")
+    Cache(planted).make_feature_set(other, None)
+    removed(planted, "planted", "--yes")
+    assert Cache(planted).feature_sets() == [other.feature_set]
+
+
+def test_a_run_in_a_folder_of_the_runs_needs_its_dataset(planted: Path, capsys) -> None:
+    run = run_quick(planted, run=planted.parent / "ckpts" / "project" / "one", epochs=1)
+    with pytest.raises(InputError, match=r"is needed by .*project/one"):
+        removed(planted, "planted", "--yes")
+    shutil.rmtree(run.path)
+    capsys.readouterr()
+    removed(planted, "planted", "--yes")
+    assert "ckpts was trained on" in capsys.readouterr().err
+
+
+def test_what_a_damaged_dataset_needs_is_not_known(planted: Path) -> None:
+    feature_set = Cache(planted).feature_sets()[0]
+    (planted / "datasets" / "planted.parquet").write_bytes(b"junk")
+    with pytest.raises(InputError, match=r"planted\.parquet is damaged"):
+        removed(planted, feature_set, "--yes")
+    (planted / "datasets" / "link.parquet").symlink_to("nowhere")
+    assert removed(planted, "planted", "--yes") == ["cache/datasets/planted.parquet"]

@@ -284,3 +284,20 @@ def test_a_save_takes_at_most_three_percent_of_the_time(tmp_path: Path, monkeypa
     assert not checkpoints.due(state)
     now[0] = 2.4 + 201  # 6 s are 3% of 200 s
     assert checkpoints.due(state)
+
+
+def test_a_damaged_checkpoint_pushes_out_no_whole_one(tmp_path: Path) -> None:
+    record = {"settings": {"epochs": 1, "memory_limit": None}}
+    state = {"kernel": np.zeros((3, 2), np.float32)}
+    checkpoints = checkpoint.Checkpoints(tmp_path, record)
+    for epoch in (10, 20):
+        checkpoints.save(epoch, state)
+    checkpoints.wait()
+    (tmp_path / "000020.json").write_text("{}")
+    again = checkpoint.Checkpoints(tmp_path, record)
+    found = again.load(state, lambda text: None)
+    assert found is not None
+    assert found.epoch == 10
+    again.save(30, state)
+    again.wait()
+    assert again.epochs() == [10, 30]

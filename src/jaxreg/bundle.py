@@ -10,6 +10,7 @@ import tyro
 
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
+from jaxreg.errors import InputError
 from jaxreg.setting_field import setting
 
 if TYPE_CHECKING:
@@ -35,14 +36,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     from jaxreg.api import load_run
     from jaxreg.common.files import output_file, write_whole
     from jaxreg.training.bundle_file import SUFFIX, pack_run, unpacked
+    from jaxreg.training.replace_run import is_run
     from jaxreg.training.run_directory import RunDirectory, run_path
 
     out = output_file(own.out, "--out", [SUFFIX])
-    if out.exists():
-        with unpacked(out):  # only a bundle is replaced
-            pass
     path = run_path(own.run, Path(own.ckpts))
     run = load_run(path)  # a damaged run is no gift
+    if out.exists():
+        with unpacked(out) as folder:
+            there = RunDirectory(folder).read_config() if is_run(folder) else None
+        if there != run.config:
+            raise InputError(
+                f"{out} exists and is no bundle of {path}", remedy="name another --out"
+            )
     content = pack_run(RunDirectory(path))
     write_whole(out, content)
     cli.say(f"{out}: {humanize.naturalsize(len(content))}")

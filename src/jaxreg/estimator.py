@@ -196,11 +196,9 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
             raise InputError("X_val, y_val or groups alone", expected="X_val and y_val, or groups")
         _refuse_text(y_val)
         X_val = validate_data(self, X_val, dtype=FEATURES, reset=False)
-        y_val = (
-            check_array(y_val, dtype="numeric", ensure_2d=False)
-            .astype(np.float64)
-            .reshape(len(X_val), -1)
-        )
+        y_val = check_array(y_val, dtype="numeric", ensure_2d=False).astype(np.float64)
+        check_consistent_length(X_val, y_val)  # before reshape, which would mix rows
+        y_val = y_val.reshape(len(X_val), -1)
         if y_val.shape[1] != y.shape[1]:
             raise InputError(f"y_val of {y_val.shape[1]} targets", expected=f"{y.shape[1]}, as y")
         rows = np.arange(len(X) + len(X_val))

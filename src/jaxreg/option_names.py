@@ -39,7 +39,6 @@ _MEANT = {
     "n-folds": "folds",
     "n-iter-no-change": "patience",
     "n-splits": "folds",
-    "name": "run",
     "network": "backbone",
     "num-epochs": "epochs",
     "num-folds": "folds",
@@ -76,9 +75,12 @@ _NONE = {
     "alpha": "leave it out: the ridge chooses its own alpha",
     "cpu": _DEVICE,
     "cuda": _DEVICE,
+    "data": "name the dataset first, without an option",
+    "dataset": "name the dataset first, without an option",
     "device": _DEVICE,
     "gpu": _DEVICE,
     "gpus": _DEVICE,
+    "name": "name the dataset first, without an option",
     "l2": "use --dropout against overfitting",
     "optimizer": "leave it out: the MLP trains with Adam",
     "weight-decay": "use --dropout against overfitting",
@@ -132,8 +134,12 @@ def _remedy(command: str, name: str, values: Sequence[str], options: Sequence[st
     from jaxreg.train_config import TrainConfig
 
     plain = name[2:].lower()
-    of = {command: options, "train": options_of([TrainConfig])}
-    of["extract"] = options_of([ExtractConfig, SourceOptions])
+    if "--yes" in options and plain in ("y", "f", "force"):
+        return "--yes"
+    of = {command: options}
+    if command in ("extract", "train"):
+        of.setdefault("train", options_of([TrainConfig]))
+        of.setdefault("extract", options_of([ExtractConfig, SourceOptions]))
     for meant in (name, f"--{_MEANT.get(plain, plain)}"):
         for other in of:
             if meant in of[other]:
@@ -156,7 +162,8 @@ def refuse_extra_words(command: str, extra: Sequence[str], words: Sequence[str])
     """Raise InputError for words that no argument takes: files of a glob, or words too many."""
     if not extra:
         return
-    files = [word for word in words if word in extra or _is_file(word)]
+    kind = os.path.splitext(extra[0])[1]
+    files = [word for word in words if word in extra or (word.endswith(kind) and _is_file(word))]
     if all(map(_is_file, extra)) and len(files) > len(extra):
         raise InputError(
             f"jaxreg {command} takes one source, and there are {len(files)} files: "
@@ -177,7 +184,10 @@ def _is_file(word: str) -> bool:
 
 def _glob(files: Sequence[str]) -> str:
     """A pattern that a shell may have turned into these files."""
-    folder = os.path.commonpath([os.path.dirname(file) for file in files])
+    try:
+        folder = os.path.commonpath([os.path.dirname(file) for file in files])
+    except ValueError:  # paths from the root and from here
+        folder = os.path.commonpath([os.path.dirname(os.path.abspath(file)) for file in files])
     suffixes = {Path(file).suffix for file in files}
     deeper = any(os.path.dirname(file) != folder for file in files)
     name = f"*{suffixes.pop()}" if len(suffixes) == 1 else "*"

@@ -40,7 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from jaxreg.cache.store import Cache
     from jaxreg.usage import Usage, size_of
 
-    what, paths = _find(Usage(Cache(Path(own.cache)), Path(own.ckpts)), own.name)
+    usage = Usage(Cache(Path(own.cache)), Path(own.ckpts))
+    what, paths = _find(usage, own.name)
+    if not usage.runs:
+        cli.say(f"no run in {own.ckpts} was trained on {own.cache}")
     cli.say(f"{what}: {len(paths)} files, {humanize.naturalsize(size_of(paths))}")
     whole = Path(os.path.commonpath([path.parent for path in paths]))
     folders = [whole.joinpath(*p.parent.relative_to(whole).parts[:2]) for p in paths]
@@ -62,7 +65,10 @@ def _find(usage: "Usage", name: str) -> tuple[str, list[Path]]:
     from jaxreg.training.run_directory import run_path
 
     datasets, feature_sets = dataset_names(usage.cache), usage.cache.feature_sets()
-    run = run_path(name, usage.ckpts)
+    run, tables = run_path(name, usage.ckpts), usage.cache.root / "datasets"
+    if Path(name).suffix == ".parquet" and Path(name).parent == tables:
+        name = Path(name).stem  # of which no run is meant
+        run = tables / name
     found = {
         f"the dataset {name}": name in datasets,
         f"the feature set {name}": name in feature_sets,
@@ -72,8 +78,7 @@ def _find(usage: "Usage", name: str) -> tuple[str, list[Path]]:
     if len(kinds) > 1:
         raise InputError(
             f"{name} is {' and '.join(kinds)}",
-            expected="one thing",
-            remedy=f"name the run by its path, then: jaxreg remove {run}",
+            expected=f"the path of one of them: {run} or {tables / name}.parquet",
         )
     if not kinds:
         runs = [Path(path).name for path in usage.runs]

@@ -1,5 +1,6 @@
 """Reading a run from disk: the states of its trainings, and all that predicts."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,8 @@ def load_run(path: Path) -> TrainedRun:
                 ) from error
             network = folder / NETWORK
             network = network.read_bytes() if network.exists() else None
+        if network is not None and hashlib.sha256(network).hexdigest() != run.recipe.quantized:
+            raise InputError(f"{path} is damaged: its {NETWORK} is not that of its recipe")
         return replace(run, cache=Path("cache"), network=network)
     with reading(str(path), expected="a run that jaxreg wrote"):
         return _load(RunDirectory(path), path)

@@ -97,7 +97,7 @@ class TrainedRun:
         raise InputError(
             f"{self.path} is a bundle, which is no folder with {name}",
             expected="the directory of the run",
-            remedy=f"unzip {self.path} report.html",
+            remedy=f"unzip {self.path} report.html" if name == "report.html" else "",
         )
 
     def predict_features(self, features: np.ndarray) -> np.ndarray:

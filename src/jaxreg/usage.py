@@ -1,7 +1,8 @@
 """What the cache and the runs hold, how large it is, and what needs what."""
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,9 +34,7 @@ class Usage:
     def runs(self) -> dict[str, dict[str, Any]]:
         """Path of a run → its config.json. A run whose config.json is damaged is left out."""
         found = {}
-        for folder in sorted(self.ckpts.iterdir()) if self.ckpts.is_dir() else []:
-            if not is_run(folder):
-                continue
+        for folder in _runs_below(self.ckpts):
             try:
                 directory = RunDirectory(folder)
                 if directory.cache() == self.cache.root.resolve():
@@ -49,7 +48,7 @@ class Usage:
         return [
             path
             for path, config in self.runs.items()
-            if config["dataset"] == dataset or config["settings"]["feature_set"] == feature_set
+            if config["dataset"] == dataset or config["settings"].get("feature_set") == feature_set
         ]
 
     def datasets_on(self, feature_set: str) -> list[str]:
@@ -84,7 +83,7 @@ class Usage:
             raise _needed(f"the dataset {name}", runs)
         folder = self.cache.root / "datasets"
         files = [folder / f"{name}.failed.csv", folder / f"{name}.parquet"]
-        files = [path for path in files if path.exists()]
+        files = [path for path in files if os.path.lexists(path)]
         if name not in self.datasets:  # damaged: its images are not known
             return files
         others = [read_dataset(self.cache, n) for n in dataset_names(self.cache) if n != name]
@@ -104,7 +103,8 @@ class Usage:
             folder = self.cache.root / "features" / feature_set
             left = {*folder.glob("*/part-*.parquet")} - {*parts}
             users = [*self.datasets_on(feature_set), *self.runs_on(feature_set=feature_set)]
-            if not left and users in ([], [name]):
+            emptied = any(folder in path.parents for path in parts)
+            if not left and (users == [name] or (emptied and not users)):
                 parts += [path for path in _files_of(folder) if path not in parts]
         return [*parts, *files]
 
@@ -112,8 +112,11 @@ class Usage:
         """The files of a feature set, feature_set.json last.
 
         Raises:
-            InputError: a dataset or a run needs it, or it holds files that jaxreg did not write.
+            InputError: a dataset or a run needs it, a dataset is damaged, so what it needs is not
+                known, or the folder holds files that jaxreg did not write.
         """
+        for other in dataset_names(self.cache):  # what a damaged one needs is not known
+            read_dataset(self.cache, other)
         if users := [*self.datasets_on(name), *self.runs_on(feature_set=name)]:
             raise _needed(f"the feature set {name}", users)
         return _files_of(self.cache.root / "features" / name)
@@ -129,6 +132,15 @@ def _files_of(feature_set: Path) -> list[Path]:
                 remedy="move that file away",
             )
     return sorted(files, key=lambda path: path.name == "feature_set.json")
+
+
+def _runs_below(folder: Path) -> Iterator[Path]:
+    """The runs in a folder and in the folders in it."""
+    for root, folders, files in os.walk(folder):
+        folders.sort()
+        if "config.json" in files and is_run(Path(root)):
+            folders.clear()  # nothing else is in a run
+            yield Path(root)
 
 
 def size_of(paths: Iterable[Path]) -> int:

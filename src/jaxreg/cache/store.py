@@ -141,8 +141,10 @@ class Cache:
         return content
 
     def keep_quantized(self, recipe: Recipe, content: bytes) -> None:
-        """Write the quantized network of an int8 recipe, if it is absent."""
-        if not self.quantized_path(recipe).exists():
+        """Write the quantized network of an int8 recipe, if it is absent or damaged."""
+        try:
+            self.quantized_model(recipe)
+        except InputError:
             write_whole(self.quantized_path(recipe), content)
 
     def quantized_path(self, recipe: Recipe) -> Path:

@@ -68,8 +68,11 @@ def unpacked(path: Path) -> Iterator[Path]:
             expected="a file that jaxreg bundle wrote",
         ) from error
     with tempfile.TemporaryDirectory(prefix="jaxreg-bundle-") as folder:
-        for name, content in files.items():
-            target = Path(folder, name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
+        try:
+            for name, content in files.items():
+                target = Path(folder, name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+        except OSError as error:  # names that no folder can hold, or no space
+            raise InputError(f"{path} cannot be unpacked: {error.strerror}") from error
         yield Path(folder)

@@ -57,6 +57,7 @@ class Checkpoints:
         self._saving: Future[None] | None = None
         self._began = time.perf_counter()
         self._seconds = 0.0  # that the last save took; 0 before the first one
+        self._damaged: set[int] = set()  # epochs whose checkpoints `load` passed over
         self._latest = -1  # the epoch of the state that was saved or loaded last
 
     def due(self, state: Any) -> bool:
@@ -118,7 +119,9 @@ class Checkpoints:
         }
         write_json(self._proof(epoch), proof)
         # later ones are damaged: this run went on from before them
-        self._keep_only([known for known in self.epochs() if known <= epoch][-KEPT:])
+        self._damaged.discard(epoch)
+        whole = [known for known in self.epochs() if known <= epoch and known not in self._damaged]
+        self._keep_only(whole[-KEPT:])
         self._seconds = time.perf_counter() - self._began
 
     def _keep_only(self, kept: Sequence[int]) -> None:
@@ -155,6 +158,7 @@ class Checkpoints:
             if proof is None:
                 use = "the one before it is used" if epoch > epochs[0] else "training starts again"
                 warn(f"checkpoint {path} is damaged; {use}")
+                self._damaged.add(epoch)
                 continue
             _check_format(path, proof)
             refuse_differences(proof["run"], self.record, f"checkpoint {path}")
