@@ -61,7 +61,7 @@ def odd_settings(random: np.random.Generator) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("seed", [*range(8), *(pytest.param(i, marks=pytest.mark.slow)
-                                                for i in range(8, 50))])  # fmt: skip
+                                                for i in range(8, 24))])  # fmt: skip
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_training_ends_with_sound_scores_or_one_message(planted: Path, seed: int) -> None:
     """The MAE is that of predictions.parquet, by scikit-learn."""

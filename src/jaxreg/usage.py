@@ -136,7 +136,7 @@ def _files_of(feature_set: Path) -> list[Path]:
 
 def _runs_below(folder: Path) -> Iterator[Path]:
     """The runs in a folder and in the folders in it."""
-    for root, folders, files in os.walk(folder):
+    for root, folders, files in os.walk(folder) if folder.is_dir() else ():
         folders.sort()
         if "config.json" in files and is_run(Path(root)):
             folders.clear()  # nothing else is in a run
