@@ -5,6 +5,7 @@ The only test module of the heads that imports Keras, which takes seconds.
 
 import jax
 import jax.numpy as jnp
+import keras
 import numpy as np
 import optax
 import pytest
@@ -14,8 +15,6 @@ from jaxreg.head import early_stopping, fit, mlp, optimizer
 from jaxreg.head.rates import Rates
 from jaxreg.head.state import Rows, State, init_state
 from jaxreg.train_config import HeadConfig
-
-keras = pytest.importorskip("keras")
 
 NAN, INF = float("nan"), float("inf")
 

@@ -5,13 +5,12 @@ import sys
 import zipfile
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from jaxreg.errors import InputError
 from jaxreg.sources import SourceOptions, excel, open_source
 from tables import refusal
-
-openpyxl = pytest.importorskip("openpyxl")
 
 
 def book(folder: Path, *rows: list, name: str = "labels.xlsx") -> Path:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -315,7 +316,6 @@ def tub(folder: Path, rng: random.Random) -> Path:
 
 
 def xlsx(folder: Path, rng: random.Random) -> Path:
-    openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     sheet = book.active
     names = ["image", *rng.sample(COLUMNS, 3)]

@@ -1,36 +1,67 @@
-"""What a split says of the values that it put on each side."""
+"""A column that says on which side each row is, given as a column of groups."""
 
-import re
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
+import pytest
 
-from test_splits import split
+from jaxreg.errors import InputError
+from jaxreg.splits.folds import split_folds
+from jaxreg.splits.split import split_rows
 
-
-def test_group_says_which_value_went_where():
-    """Of seven drives with 1 to 7 rows, by hand: the sides as labelled, the rows as counted."""
-    drive = [f"d{i}" for i in range(1, 8) for _ in range(i)]
-    found = split("group:drive", 28, columns=pa.table({"drive": drive}), validation=0.2, test=0.1)
-    [note] = found.notes
-    sides: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
-    for name in sorted(set(drive), reverse=True):  # most rows first
-        [side] = set(found.labels[np.array(drive) == name])
-        count = drive.count(name)
-        sides[side].append(f"{name} ({count} row{'s' * (count != 1)})")
-    told = {side: ", ".join(names) for side, names in sides.items()}
-    assert [len(names) for names in sides.values()] == [4, 2, 1]
-    assert note == (
-        f"Of 7 values of 'drive', 4 train: {told['train']}; 2 validate: {told['validation']}; "
-        f"1 tests: {told['test']}."
-    )
+TOLD: dict[str, Any] = {"order": None, "group": None, "validation": 0.2, "gap": 0.01, "seed": 0}
 
 
-def test_a_note_on_many_values_is_short():
-    drive = [f"d{i:03}" for i in range(200)] + ["none"] * 3
-    columns = pa.table({"drive": pa.array([None if d == "none" else d for d in drive])})
-    [note] = split("group:drive", 203, columns=columns).notes
-    assert len(note) < 400
-    assert "no value (3 rows)" in note
-    counts = [int(count) for count in re.findall(r"and (\d+) more", note)]
-    assert sum(counts) + note.count("d1") + note.count("d0") + 1 == 201
+def table(**columns) -> dict[str, Any]:
+    """The arguments of a split for a table with these columns."""
+    rows = len(next(iter(columns.values())))
+    ids = [f"r{i}" for i in range(rows)]
+    return {**TOLD, "digests": ids, "ids": ids, "columns": pa.table(columns)}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["train", "val", "test"],
+        ["Train", "Validation"],
+        ["training", "dev"],
+        ["train ", "holdout", None],
+        ["train", "val", "unused"],
+        ["train2017", "val2017"],
+    ],
+)
+@pytest.mark.parametrize("kind", ["group:part", "part", "column:part"])
+def test_a_column_of_sides_is_no_column_of_groups(kind, values):
+    given = table(part=values * 10)
+    with pytest.raises(InputError, match="on which side each row is") as raised:
+        split_rows(kind, test=0.1, **given)
+    assert "group:" not in raised.value.remedy
+    with pytest.raises(InputError, match="on which side each row is"):
+        split_folds(2, kind, **given)
+
+
+def test_the_groups_of_a_dataset_may_be_sides_too():
+    given = table(y=[1.0] * 30)
+    given["group"] = ["train", "test", "val"] * 10
+    with pytest.raises(InputError, match=r"each row is .test, train, val."):
+        split_rows("group:group", test=0.1, **given)
+
+
+def test_a_flag_of_a_side_is_no_column_of_groups():
+    with pytest.raises(InputError, match=r"each row is .false, true."):
+        split_rows("group:is_valid", test=0.0, **table(is_valid=[True, False] * 10))
+    split_rows("group:is_wet", test=0.0, **table(is_wet=[True, False] * 10))
+
+
+@pytest.mark.parametrize("values", [["train", "tram", "bus"], ["test"] * 2 + ["a"], [1, 2, 3]])
+def test_other_values_are_groups(values):
+    given = table(part=values * 10)
+    assert set(split_rows("group:part", test=0.0, **given).labels) == {"train", "validation"}
+
+
+def test_a_column_alone_is_offered_as_groups():
+    given = table(drive=list("abc") * 10)
+    for kind in ("drive", "column:drive"):
+        with pytest.raises(InputError, match="no split") as raised:
+            split_rows(kind, test=0.0, **given)
+        assert raised.value.remedy == "--split group:drive"

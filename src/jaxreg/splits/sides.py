@@ -16,12 +16,12 @@ LABEL = "<U10"  # NumPy text that holds the longest of them
 
 SHOWN_VALUES, SHOWN_PARTS = 6, 10  # that a note names
 
-_SIDE = (
-    r"train(ing)?|trn|val(id(ation)?)?|dev(elopment)?|test(ing)?|tst|eval(uation)?|hold[ _-]?out"
-    r"|held[ _-]?out"
+_TRAINS = "train(ing)?|trn"
+_HELD_OUT = (
+    "val(id(ation)?)?|dev(elopment)?|test(ing)?|tst|eval(uation)?|hold[ _-]?out|held[ _-]?out"
 )
-_SIDE_NAME = re.compile(_SIDE, re.IGNORECASE)
-_SIDE_FLAG = re.compile(rf"(is|in)[ _]?({_SIDE})([ _]?set)?", re.IGNORECASE)
+_SIDE_NAMES = [re.compile(rf"({one})[ _-]?\d*", re.IGNORECASE) for one in (_TRAINS, _HELD_OUT)]
+_SIDE_FLAG = re.compile(rf"(is|in)[ _]?({_TRAINS}|{_HELD_OUT})([ _]?set)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,17 @@ class Split:
 def refuse_sides(name: str, values: pa.Array | pa.ChunkedArray) -> None:
     """Raise InputError if a column says on which side each row is, as a column of groups does not.
 
-    Such a column has values like train, val and test, or is a flag like `is_valid`. As groups, a
-    draw would decide which of the values trains.
+    Such a column has values like train and val, whatever its other values, or is a flag like
+    `is_valid`. As groups, a draw would decide which of the values trains.
     """
     values = values.unique().drop_null()  # few, unlike their rows; and Python lacks some times
     shown = sorted({value.strip() for value in values.cast(pa.string()).to_pylist()})
-    sides = all(map(_SIDE_NAME.fullmatch, shown))
-    if len(shown) < 2 or not (sides or (len(shown) == 2 and _SIDE_FLAG.fullmatch(name))):
+    sides = all(any(map(side.fullmatch, shown)) for side in _SIDE_NAMES)
+    if not (sides or (len(shown) == 2 and _SIDE_FLAG.fullmatch(name))):
         return
     raise InputError(
-        f"column {name!r} says on which side each row is ({', '.join(shown)}). As groups, a draw "
-        "would decide which of these trains",
+        f"column {name!r} says on which side each row is ({', '.join(shown[:8])}). As groups, a "
+        "draw would decide which of these trains",
         expected="a column that is equal for rows that belong together, such as photographs, "
         "drives or patients",
         remedy="extract a table of the training rows alone, train on it, and let jaxreg predict "
