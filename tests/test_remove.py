@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from jaxreg import remove
 from jaxreg.cache.datasets import read_dataset, write_dataset
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
-from jaxreg.errors import InputError
+from jaxreg.errors import InputError, Stopped
 from planted_runs import edit_dataset, run_quick
 
 
@@ -117,6 +118,16 @@ def test_a_run_with_a_foreign_file_or_behind_a_link_stays(planted: Path) -> None
     with pytest.raises(InputError, match=r"did not write: notes\.txt"):
         removed(planted, "one", "--yes")
     assert (run.path / "summary.json").exists()
+
+
+def test_a_run_that_trains_now_stays(planted: Path) -> None:
+    with pytest.raises(Stopped):
+        run_quick(planted, run="one", should_stop=lambda: True)
+    with pytest.raises(InputError, match="is not finished, and a training wrote to it"):
+        removed(planted, "one", "--yes")
+    for path in (planted.parent / "ckpts" / "one").rglob("*"):
+        os.utime(path, (1, 1))
+    assert "ckpts/one/config.json" in removed(planted, "one", "--yes")
 
 
 def test_a_damaged_dataset_can_go_but_not_what_it_may_need(planted: Path) -> None:

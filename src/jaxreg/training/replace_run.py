@@ -7,6 +7,7 @@ The new run is made in `.<name>.new` beside the old one. Then the old one is ren
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from jaxreg.errors import InputError
 
 KIND = "run"
 """The `kind` of a run's config.json. With an integer `format` it proves that jaxreg made it."""
+
+BUSY = 60  # seconds; a training that goes on has written to its run since
 
 BESIDE = len("..new")  # bytes that the names beside a run have more than its own
 
@@ -73,11 +76,21 @@ def check_replaceable(folder: Path) -> None:
 
 
 def run_files(folder: Path) -> list[Path]:
-    """The files of a run, config.json last. Raises InputError as `check_replaceable`."""
+    """The files of a run, config.json last.
+
+    Raises:
+        InputError: as `check_replaceable`; it is a link; a training may be writing to it.
+    """
     if folder.is_symlink():
         raise InputError(f"{folder} is a link", remedy="name the run itself")
     check_replaceable(folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
+    newest = max(path.stat().st_mtime for path in files)
+    if folder / "summary.json" not in files and time.time() - newest < BUSY:
+        raise InputError(
+            f"{folder} is not finished, and a training wrote to it in the last {BUSY} seconds",
+            remedy=f"stop that training, and run the same command after {BUSY} seconds",
+        )
     return sorted(files, key=lambda path: path == folder / "config.json")
 
 
