@@ -12,6 +12,7 @@ import tyro
 
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
+from jaxreg.common.files import remove
 from jaxreg.errors import InputError, nearest
 from jaxreg.setting_field import setting
 
@@ -106,25 +107,12 @@ def _ask(name: str) -> None:
 
 def _delete(paths: Sequence[Path]) -> None:
     """Delete files in this order, and the folders that are empty then."""
-    try:
-        for path in paths:
-            path.unlink(missing_ok=True)
-        for folder in sorted({path.parent for path in paths}, key=lambda p: -len(p.parts)):
-            _remove_empty(folder)
-    except OSError as error:
-        raise InputError(
-            f"cannot delete {error.filename}: {error.strerror}",
-            remedy="mend that, and run the same command again",
-        ) from error
-
-
-def _remove_empty(folder: Path) -> None:
-    """Remove a folder that holds nothing but empty folders."""
-    for inside in list(folder.iterdir()) if folder.is_dir() else []:
-        if inside.is_dir() and not inside.is_symlink():
-            _remove_empty(inside)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    for path in paths:
+        remove(path)
+    for folder in {path.parent for path in paths}:
+        for inside, _, _ in os.walk(folder, topdown=False):
+            if not os.listdir(inside):
+                os.rmdir(inside)
 
 
 if __name__ == "__main__":

@@ -153,11 +153,14 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def remove(path: Path) -> None:
     """Delete a file if it is there. Raises InputError where that cannot be."""
-    if path.exists():  # a read-only file system refuses to delete even an absent file
+    if os.path.lexists(path):  # a read-only file system refuses to delete even an absent file
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            raise InputError(f"cannot delete {path}: {error.strerror or error}") from error
+            raise InputError(
+                f"cannot delete {path}: {error.strerror or error}",
+                remedy="mend that, and run the same command again",
+            ) from error
 
 
 def sync_folder(folder: Path) -> None:
