@@ -54,18 +54,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _datasets(usage: "Usage") -> list[Row]:
-    from jaxreg.cache.datasets import dataset_names
+    from jaxreg.cache.datasets import dataset_names, dataset_path
 
     cache = usage.cache
     for name in dataset_names(cache):
         if name not in usage.datasets:
-            cli.say(f"{name} is left out: {cache.root / 'datasets' / name}.parquet is damaged")
-
+            cli.say(f"{name} is left out: {dataset_path(cache, name)} is damaged")
     return [
         {
             "dataset": dataset.name,
             "rows": len(dataset),
-            "bytes": (cache.root / "datasets" / f"{dataset.name}.parquet").stat().st_size,
+            "bytes": dataset_path(cache, dataset.name).stat().st_size,
             "targets": list(dataset.targets),
             "numbers": dataset.numeric_columns,
             "columns": [column.name for column in dataset.columns],

@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jaxreg.cache.datasets import Dataset, dataset_names, read_dataset
-from jaxreg.cache.parts import DamagedPart, list_parts, read_part
+from jaxreg.cache.datasets import Dataset, dataset_names, dataset_path, read_dataset
+from jaxreg.cache.failed_list import failed_path
+from jaxreg.cache.parts import DamagedPart, list_parts, read_digests
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import TEMPORARY
 from jaxreg.errors import InputError
@@ -81,8 +82,7 @@ class Usage:
         """
         if runs := self.runs_on(dataset=name):
             raise _needed(f"the dataset {name}", runs)
-        folder = self.cache.root / "datasets"
-        files = [folder / f"{name}.failed.csv", folder / f"{name}.parquet"]
+        files = [failed_path(self.cache, name), dataset_path(self.cache, name)]
         files = [path for path in files if os.path.lexists(path)]
         if name not in self.datasets:  # damaged: its images are not known
             return files
@@ -94,7 +94,7 @@ class Usage:
         folders = [folder for place in places for folder in sorted(self.cache.root.glob(place))]
         for path in (path for folder in folders for path in list_parts(folder)):
             try:
-                there = set(read_part(path, ["digest"])["digest"].to_pylist())
+                there = set(read_digests(path))
             except DamagedPart:
                 continue
             if there & own and not there & kept:

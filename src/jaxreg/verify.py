@@ -139,15 +139,14 @@ def check(cache) -> tuple[int, list[Path], list[str]]:
     """The number of sound parts, the damaged ones, and a sentence for each other fault."""
     from jaxreg.cache.datasets import dataset_names, read_dataset
     from jaxreg.cache.failed_list import check_failed
-    from jaxreg.cache.parts import DamagedPart, read_part
+    from jaxreg.cache.parts import DamagedPart, read_digests
     from jaxreg.common.json_files import read_json
 
     sound, damaged, wrong = 0, [], []
     there: dict[Path, set[str]] = {}  # the digests of each folder
     for path in sorted(cache.root.rglob("part-*.parquet")):
         try:
-            digests = read_part(path, ["digest"])["digest"].to_pylist()
-            there.setdefault(path.parent, set()).update(digests)
+            there.setdefault(path.parent, set()).update(read_digests(path))
             sound += 1
         except DamagedPart:
             damaged.append(path)

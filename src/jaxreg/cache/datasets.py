@@ -111,6 +111,11 @@ class Dataset:
         return replace(self, table=self.table.take(keep))
 
 
+def dataset_path(cache: Cache, name: str) -> Path:
+    """Where the table of a dataset is."""
+    return cache.root / "datasets" / f"{name}.parquet"
+
+
 def dataset_names(cache: Cache) -> list[str]:
     """All datasets of a cache."""
     return sorted(path.stem for path in cache.root.glob("datasets/*.parquet"))
@@ -162,7 +167,7 @@ def make_dataset(
 
 def write_dataset(cache: Cache, dataset: Dataset) -> str:
     """Replace the dataset of that name; returns in words what changed."""
-    path = cache.root / "datasets" / f"{dataset.name}.parquet"
+    path = dataset_path(cache, dataset.name)
     before: set[str] = set()
     moved = ""
     if path.exists():
@@ -205,7 +210,7 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
     Raises:
         InputError: there is none (the nearest name is given), or the file is damaged.
     """
-    path = cache.root / "datasets" / f"{name}.parquet"
+    path = dataset_path(cache, name)
     if safe_name(name) != name or not path.exists():
         names = dataset_names(cache)
         near = nearest(name, names)

@@ -9,6 +9,7 @@ from pathlib import Path
 from jaxreg.cache.datasets import Dataset
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import file_sha256, remove, write_whole
+from jaxreg.common.json_files import reason_of
 from jaxreg.errors import InputError
 
 
@@ -41,7 +42,7 @@ def check_failed(cache: Cache, dataset: Dataset) -> None:
     except FileNotFoundError:
         found = None
     except OSError as error:
-        found = error.strerror or str(error)
+        found = reason_of(error)
     if found != dataset.failed_sha256:
         what = "absent" if found is None else "damaged, or of another extraction"
         raise InputError(f"{path} is {what}", remedy=dataset.extract_command())

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxreg.common.files import open_regular, write_whole
+from jaxreg.common.json_files import reason_of
 from jaxreg.errors import InputError
 
 _FOLDER = b"jaxreg.folder"
@@ -62,7 +63,7 @@ def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
     except PermissionError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     except OSError as error:
-        content, why = b"", error.strerror or str(error)
+        content, why = b"", reason_of(error)
     if _name(content) == path.stem.removeprefix("part-"):
         with suppress(pa.ArrowException):  # the name of other bytes than a part's
             # read_table would import pyarrow.dataset, and that pandas where it is installed
@@ -75,6 +76,11 @@ def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
         f"{path} is damaged: {why}",
         remedy="run jaxreg verify --repair, then extract again, which computes only that part",
     )
+
+
+def read_digests(path: Path) -> list[str]:
+    """The digests of a part; errors as of `read_part`."""
+    return read_part(path, ["digest"])["digest"].to_pylist()
 
 
 class Layout(NamedTuple):

@@ -14,6 +14,7 @@ from jaxreg.cache.parts import (
     DamagedPart,
     Layout,
     list_parts,
+    read_digests,
     read_features,
     read_layout,
     read_part,
@@ -180,7 +181,7 @@ class Cache:
         digests: set[str] = set()
         for path in list_parts(folder):
             try:
-                digests.update(read_part(path, ["digest"])["digest"].to_pylist())
+                digests.update(read_digests(path))
             except DamagedPart:
                 if on_damage is not None:
                     on_damage(set_aside(path))
