@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jax
 
-from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.cache.recipe import Column
 from jaxreg.errors import InputError, reading
 from jaxreg.experiment.members import number_of_members
 from jaxreg.head.fit_many import stack
@@ -68,10 +68,7 @@ def load_run(path: Path) -> TrainedRun:
 
 def _load(directory: RunDirectory, path: Path) -> TrainedRun:
     config = directory.read_config()
-    summary = directory.read_summary()
-    if summary is None:
-        raise InputError(f"{path} is not finished", remedy=f"jaxreg train --run {path} --resume")
-    settings = directory.settings()
+    summary, settings = directory.read_finished(), directory.settings()
     states, _ = load_states(directory, lambda text: None, to_predict=True)
     expected = [one["best_epoch"] or 0 for one in summary["members"] or [summary]]
     if [int(state.best_epoch) for state in states] != expected:
@@ -79,7 +76,6 @@ def _load(directory: RunDirectory, path: Path) -> TrainedRun:
             f"the checkpoint of {path} is not the one that this run ended with",
             remedy=directory.again(),
         )
-    recipe = Recipe.from_json(config["recipe"], config["weights_tag"], settings.feature_set or "")
     try:
         cache = directory.cache()
     except InputError:
@@ -90,7 +86,7 @@ def _load(directory: RunDirectory, path: Path) -> TrainedRun:
         config=config,
         summary=summary,
         settings=settings,
-        recipe=recipe,
+        recipe=directory.recipe(),
         columns=tuple(map(Column.parse, settings.columns)),
         targets=settings.target,
         params=tuple(state.best_params for state in states),

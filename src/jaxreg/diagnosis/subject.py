@@ -69,8 +69,7 @@ def of_run(path: Path, cache: Path | None, say: Say) -> Subject:
     """
     directory = RunDirectory(path)
     record = directory.read_config()
-    if directory.read_summary() is None:
-        raise InputError(f"{path} is not finished", remedy=f"jaxreg train --run {path} --resume")
+    directory.read_finished()
     store = Cache(directory.cache() if cache is None else cache)
     dataset = read_dataset(store, record["dataset"])
     if dataset.fingerprint != record["dataset_sha256"]:

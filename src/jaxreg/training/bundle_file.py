@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jaxreg.cache.recipe import Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import open_regular
+from jaxreg.common.json_files import reason_of
 from jaxreg.common.stored_zip import pack, unpack
 from jaxreg.errors import InputError
+from jaxreg.training.checkpoint import Checkpoints
 from jaxreg.training.run_directory import RunDirectory
 
 SUFFIX = ".zip"
@@ -19,7 +20,7 @@ NETWORK = "quantized.zip"  # the quantized network of an int8 run
 
 _MEMBER = re.compile(
     r"config\.json|summary\.json|report\.html|quantized\.zip"
-    r"|checkpoints/\d{6}\.json|checkpoints/\d{6}(/[\w.-]*\w[\w.-]*)+",
+    r"|checkpoints/\d{6,}\.json|checkpoints/\d{6,}(/[\w.-]*\w[\w.-]*)+",
     re.ASCII,
 )
 
@@ -30,21 +31,11 @@ def pack_run(directory: RunDirectory) -> bytes:
     Raises:
         InputError: the run is not finished or is damaged; its cache lacks the quantized network.
     """
-    path, config = directory.path, directory.read_config()
-    if directory.read_summary() is None:
-        raise InputError(f"{path} is not finished", remedy=f"jaxreg train --run {path} --resume")
-    if faults := [text for text in directory.faults() if "report.html" in text]:
-        raise InputError(faults[0], remedy=directory.again())
-    proofs = sorted(directory.checkpoints.glob("*.json"))[-1:]
-    parts = [p.with_suffix("") for p in proofs]
-    inside = [file for part in parts for file in sorted(part.rglob("*")) if file.is_file()]
-    states = [f for part in parts for f in inside if f.relative_to(part).parts[0] != "training"]
-    files = [path / name for name in ("config.json", "summary.json", "report.html")]
-    files += [*proofs, *states]
+    path, summary, recipe = directory.path, directory.read_finished(), directory.recipe()
+    checkpoints = Checkpoints(directory.checkpoints, directory.read_config())
+    files = [path / "config.json", path / "summary.json", *checkpoints.files_to_predict()]
     contents = {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
-    recipe = Recipe.from_json(
-        config["recipe"], config["weights_tag"], config["settings"]["feature_set"] or ""
-    )
+    contents["report.html"] = directory.read_checked("report.html", summary)
     if recipe.quantized is not None:
         contents[NETWORK] = Cache(directory.cache()).quantized_model(recipe) or b""
     return pack(contents)
@@ -64,7 +55,7 @@ def unpacked(path: Path) -> Iterator[Path]:
             raise ValueError(f"it holds {foreign[0]!r}")
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{path} is damaged or is no bundle: {getattr(error, 'strerror', None) or error}",
+            f"{path} is damaged or is no bundle: {reason_of(error)}",
             expected="a file that jaxreg bundle wrote",
         ) from error
     with tempfile.TemporaryDirectory(prefix="jaxreg-bundle-") as folder:

@@ -139,6 +139,12 @@ class Checkpoints:
             int(path.stem) for path in self.folder.glob("*.json") if path.stem.isdecimal()
         )
 
+    def files_to_predict(self) -> list[Path]:
+        """The files of the latest checkpoint, whole or damaged, that predicting needs."""
+        latest = self.epochs()[-1:]
+        heads = [self._path(e) / name for e in latest for name in _digests(self._path(e), ["head"])]
+        return [*map(self._proof, latest), *heads]
+
     def load(self, template: Any, warn: Callable[[str], None]) -> Saved | None:
         """The latest whole checkpoint, None if there is none.
 

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jaxreg.cache.recipe import Recipe
 from jaxreg.common.files import (
     file_sha256,
     make_folder,
@@ -108,6 +109,11 @@ class RunDirectory:
         """The resolved settings of the run."""
         return from_json(TrainConfig, self.read_config()["settings"])
 
+    def recipe(self) -> Recipe:
+        """How the features of the run are made."""
+        config, feature_set = self.read_config(), self.settings().feature_set
+        return Recipe.from_json(config["recipe"], config["weights_tag"], feature_set or "")
+
     def cache(self) -> Path:
         """The folder with the features of the run, or at least with its dataset.
 
@@ -151,6 +157,15 @@ class RunDirectory:
             f"{self.path / 'summary.json'} is not of the run in config.json", remedy=self.again()
         )
 
+    def read_finished(self) -> dict[str, Any]:
+        """The content of summary.json. Raises InputError as `read_summary`, or if there is none."""
+        summary = self.read_summary()
+        if summary is None:
+            raise InputError(
+                f"{self.path} is not finished", remedy=f"jaxreg train --run {self.path} --resume"
+            )
+        return summary
+
     def write_history(self, rows: Sequence[Row], labels: Sequence[str] = ()) -> None:
         """Write history.csv, for people: a run that goes on reads the lines in its checkpoint."""
         write_whole(self.path / "history.csv", history_text(rows, labels).encode())
@@ -179,7 +194,7 @@ class RunDirectory:
         path, content = self.path / name, b""
         with suppress(OSError), open_regular(path) as file:
             content = file.read()
-        if hashlib.sha256(content).hexdigest() != summary["files"][name]:
+        if hashlib.sha256(content).hexdigest() != summary["files"].get(name):
             raise InputError(f"{path} is {'damaged' if content else 'absent'}", remedy=self.again())
         return content
 
