@@ -21,6 +21,7 @@ from jaxreg.extraction.pipeline import Progress, Task, extract
 from jaxreg.head import mlp
 from jaxreg.head.apply import predict_rows
 from jaxreg.head.scaling import Scalers, mean_and_std_of
+from jaxreg.sources.columns import no_columns
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.in_memory import images_of
 from jaxreg.target_numbers import number_type
@@ -148,8 +149,7 @@ class TrainedRun:
         """
         items = images_of(images)
         ids = tuple(f"{i}: {x}" if isinstance(x, Path) else str(i) for i, x in enumerate(items))
-        nothing = pa.table({"": pa.nulls(len(ids))}).select([])
-        examples = Examples(ids, items, nothing, {"kind": "images"})
+        examples = Examples(ids, items, no_columns(len(ids)), {"kind": "images"})
         table = self.predict_table(examples, cache=cache, weights=weights, say=_warn)
         bad = [(i, why) for i, why in zip(ids, table["reason"].to_pylist(), strict=True) if why]
         if bad:

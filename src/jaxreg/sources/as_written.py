@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ LONG = r"^[+-]?\d{16,}$"  # more digits than float64 holds
 _COMMA = r"^[+-]?\d*,\d+([eE][+-]?\d+)?$"
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 NO_VALUE = frozenset(arrow_csv.ConvertOptions().null_values)
-"""Words that stand for no value among numbers: NA, n/a, NaN …"""
+"""Words that stand for no value among numbers: NA, n/a, NaN … and no word at all."""
 _WHOLE = r"^[+-]?\d+$"
 _THOUSANDS = r"^[+-]?[1-9]\d{0,2},\d{3}$"  # 1,234 may be 1234
 _POINTS = r"^[+-]?\d{1,3}(\.\d{3})+$"  # beside decimal commas, 1.234 may be 1234
@@ -31,18 +32,17 @@ class Columns:
     text: Mapping[str, pa.ChunkedArray] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     explained: frozenset[str] = frozenset()  # columns of which a note says why they are text
-    #: columns that the values would merge or change → (n,) text as written, null for no value
-    written: Mapping[str, pa.ChunkedArray] = field(init=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def written(self) -> Mapping[str, pa.ChunkedArray]:
+        """Columns that the values would merge or change → their text, (n,), null for no value."""
         empty = pa.scalar(None, pa.string())
         values = dict(zip(self.values.column_names, self.values.columns, strict=True))
-        lost = {
+        return {
             name: pc.if_else(pc.equal(text, ""), empty, text)
             for name, text in self.text.items()
             if name in values and _loses(values[name], text)
         }
-        object.__setattr__(self, "written", lost)
 
     def names(self, column: str) -> pa.ChunkedArray:
         """The values of a column as names: its text as written, or the text of its values."""
@@ -97,10 +97,14 @@ class AmongNumbers:
         return f"{self.cell[:80]!r} in {place}{more} no number; {self.numbers} cells are numbers"
 
 
+def is_number_text(text: str) -> bool:
+    """Whether a cell of text is a number."""
+    return re.search(_NUMBER, text.strip(), re.ASCII) is not None
+
+
 def is_no_number(text: str) -> bool:
     """Whether a cell of text has a value that is no number."""
-    text = text.strip()
-    return bool(text) and text not in NO_VALUE and not re.search(_NUMBER, text)
+    return text.strip() not in NO_VALUE and not is_number_text(text)
 
 
 def among_numbers(column: pa.ChunkedArray) -> AmongNumbers | None:
@@ -108,7 +112,7 @@ def among_numbers(column: pa.ChunkedArray) -> AmongNumbers | None:
     if not pa.types.is_string(column.type):
         return None
     text = pc.fill_null(pc.utf8_trim_whitespace(column), "")
-    empty = pc.is_in(text, pa.array(["", *NO_VALUE]))
+    empty = pc.is_in(text, pa.array([*NO_VALUE]))
     number = pc.match_substring_regex(text, _NUMBER)
     other = pc.invert(pc.or_(number, empty))
     numbers, others = (pc.sum(which).as_py() or 0 for which in (number, other))

@@ -44,9 +44,7 @@ def find_image_column(table: Table, options: SourceOptions) -> tuple[str, str]:
         if name in table.encoded:
             return name, ""
         column = table.scalars[name]
-        kinds = (pa.types.is_string, pa.types.is_integer)
-        named = any(is_kind(column.type) for is_kind in kinds) or name in table.read.written
-        if named and not all(missing(column)):
+        if _holds_names(table, name) and not all(missing(column)):
             return name, ""
         held = "no value" if all(missing(column)) else column.type
         raise InputError(
@@ -74,14 +72,19 @@ def find_image_column(table: Table, options: SourceOptions) -> tuple[str, str]:
     )
 
 
+def _holds_names(table: Table, name: str) -> bool:
+    """Whether a column can hold names: it has text, whole numbers or numbers written as 007."""
+    kind = table.scalars[name].type
+    return pa.types.is_string(kind) or pa.types.is_integer(kind) or name in table.read.written
+
+
 def _may_name(table: Table) -> list[str]:
     """The columns of text or whole numbers of which no value repeats."""
-    kinds = (pa.types.is_string, pa.types.is_integer)
     columns = zip(table.scalars.column_names, table.scalars.columns, strict=True)
     return [
         name
         for name, column in columns
-        if any(is_kind(column.type) for is_kind in kinds) or name in table.read.written
+        if _holds_names(table, name)
         if pc.count_distinct(column).as_py() == len(column) - column.null_count
     ]
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from jaxreg.errors import InputError, nearest
+from jaxreg.errors import InputError, nearest, nearest_option
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 IMAGE_SUFFIXES += (".jpe", ".jfif", ".avif", ".heic", ".heif", ".hif", ".jxl")
@@ -113,9 +113,8 @@ def one_column(name: str, choices: Sequence[str], flag: str, where: str) -> str:
     """
     if name in choices:
         return name
-    close = nearest(name, choices)
     raise InputError(
         f"{where} has no column {name!r}",
         expected=f"one of: {listed(choices)}",
-        remedy=f"{flag} {close}" if close else "",
+        remedy=nearest_option(flag, name, choices),
     )

@@ -2,7 +2,6 @@
 
 import math
 import os
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import pyarrow as pa
 
 from jaxreg.errors import InputError
 from jaxreg.extract_config import SourceOptions
-from jaxreg.sources.as_written import Columns
+from jaxreg.sources.as_written import Columns, is_number_text
 from jaxreg.sources.columns import bookkeeping, missing, scalar_columns, take, without_reserved
 from jaxreg.sources.csvfile import CsvFile
 from jaxreg.sources.examples import RESERVED, Examples
@@ -22,7 +21,6 @@ from jaxreg.sources.naming import is_image_name, unique
 LOG = "driving_log.csv"
 COLUMNS = ("center", "left", "right", "steering", "throttle", "brake", "speed")
 CAMERAS = {"center": 0, "left": 1, "right": -1}  # in units of the correction
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 CORRECTION = 0.2  # steering units, as most solutions of the course add
 
 
@@ -39,7 +37,7 @@ def _is_row(cells: Sequence[str]) -> bool:
     if len(cells) < len(COLUMNS) or not all(map(is_image_name, cells[:3])):
         return False
     numbers = [cell.replace(",", ".") for cell in cells[3:]]
-    return all(_is_number(cell) and math.isfinite(float(cell)) for cell in numbers)
+    return all(is_number_text(cell) and math.isfinite(float(cell)) for cell in numbers)
 
 
 def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Examples:
@@ -125,16 +123,12 @@ def _steering(path: Path, table: pa.Table) -> np.ndarray:
         )
     if pa.types.is_string(column.type):
         values = column.to_pylist()
-        row = next((row for row, value in enumerate(values) if not _is_number(value)), 0)
+        row = next((row for row, value in enumerate(values) if not is_number_text(value)), 0)
         raise InputError(
             f"steering in {path} is {values[row]!r} in row {row} (from 0)",
             expected="a number in every row",
         )
     return column.cast(pa.float64()).to_numpy()
-
-
-def _is_number(text: str) -> bool:
-    return _NUMBER.fullmatch(text.strip()) is not None
 
 
 def _recorded(names: Sequence[str], folder: str | Path) -> dict[str, str]:
