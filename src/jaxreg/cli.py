@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -141,6 +141,12 @@ def live_line(*, quiet: bool = False, every: float = 0.0) -> Iterator[Callable[[
                 printed = time.monotonic()
 
         yield show
+
+
+def scores_text(scores: Mapping[str, float | None]) -> str:
+    """`MAE 0.123, R² 0.9`; without a score that is not defined."""
+    pairs = ("MAE", scores["mae"]), ("R²", scores["r2"])
+    return ", ".join(f"{word} {value:.3g}" for word, value in pairs if value is not None)
 
 
 def progress_text(progress: "Progress") -> str:

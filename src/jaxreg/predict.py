@@ -134,10 +134,8 @@ def target_text(name: str, table: "pa.Table") -> str:
         return text
     any_loss = Loss(np.ones(1), np.ones(1))  # it decides neither MAE nor R²
     found = scores(true[both, None], predicted[both, None], any_loss)
-    pairs = ("MAE", found["mae"]), ("R²", found["r2"])
-    told = ", ".join(f"{word} {value:.3g}" for word, value in pairs if value is not None)
     rows = "the row that has" if both.sum() == 1 else f"the {both.sum()} rows that have"
-    return f"{text}; {told} on {rows} a number"
+    return f"{text}; {cli.scores_text(found)} on {rows} a number"
 
 
 def write_table(out: Path, table: "pa.Table") -> None:

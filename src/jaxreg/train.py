@@ -140,9 +140,7 @@ def _scores_text(side: str, summary: "Summary", targets: Sequence[str]) -> str:
         each = {f"{n} ": its if side == "validation" else its["test"] for n, its in of.items()}
     lines = []
     for name, scores in each.items():
-        pairs = ("MAE", scores["mae"]), ("R²", scores["r2"])
-        known = [f"{word} {value:.3g}" for word, value in pairs if value is not None]
-        lines.append(name + (", ".join(known) or "not scored"))
+        lines.append(name + (cli.scores_text(scores) or "not scored"))
     return f"{side} ({summary.rows[side]} rows): {'; '.join(lines)}"
 
 
