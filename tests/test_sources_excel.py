@@ -236,7 +236,7 @@ def test_damage_is_one_message(tmp_path):
     for damaged in [*cut, b"image,y\na.png,1\n"]:
         file.write_bytes(damaged)
         text = refusal(file)
-        assert "is damaged, or is not an .xlsx file" in text
+        assert "expected: a whole .xlsx file" in text
         assert "save it as .xlsx or .csv" in text
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from jaxreg.common.files import open_regular
 from jaxreg.common.memory import bytes_text
-from jaxreg.errors import InputError
+from jaxreg.errors import InputError, reading
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.as_written import Columns
 from jaxreg.sources.cell_values import CellColumn, as_text, together
@@ -54,16 +54,9 @@ def open_excel_table(path: Path, location: str, options: SourceOptions) -> Examp
                 f"{path} is encrypted, or is an .xls file under another name",
                 remedy="save it without a password as .xlsx or .csv",
             )
-        try:
+        with reading(str(path), expected="a whole .xlsx file", remedy=_SAVE):
             _refuse_too_large(path, file)
             read = _read(path, file)
-        except InputError:
-            raise
-        except Exception as error:  # openpyxl raises whatever damage leads to
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(
-                f"{path} is damaged, or is not an .xlsx file: {reason}", remedy=_SAVE
-            ) from error
     return table_examples(Table(path, scalar_columns(read)[0]), location, options)
 
 
