@@ -67,6 +67,10 @@ class Usage:
                 continue
         return found
 
+    def _dataset(self, name: str) -> Dataset:
+        """One of these datasets, read once. Raises InputError if it is damaged."""
+        return self.datasets[name] if name in self.datasets else read_dataset(self.cache, name)
+
     # ---- what goes when something is removed
 
     def of_dataset(self, name: str) -> list[Path]:
@@ -86,7 +90,7 @@ class Usage:
         files = [path for path in files if os.path.lexists(path)]
         if name not in self.datasets:  # damaged: its images are not known
             return files
-        others = [read_dataset(self.cache, n) for n in dataset_names(self.cache) if n != name]
+        others = [self._dataset(n) for n in dataset_names(self.cache) if n != name]
         kept = {digest for other in others for digest in other.digests}
         own = set(self.datasets[name].digests)
         parts: list[Path] = []
@@ -116,7 +120,7 @@ class Usage:
                 known, or the folder holds files that jaxreg did not write.
         """
         for other in dataset_names(self.cache):  # what a damaged one needs is not known
-            read_dataset(self.cache, other)
+            self._dataset(other)
         if users := [*self.datasets_on(name), *self.runs_on(feature_set=name)]:
             raise _needed(f"the feature set {name}", users)
         return _files_of(self.cache.root / "features" / name)

@@ -119,9 +119,9 @@ def open_regular(path: Path, limit: int | None = None) -> BufferedReader:
         raise
 
 
-def file_sha256(path: Path, limit: int | None = None) -> str:
+def file_sha256(path: Path) -> str:
     """64 hex digits for a file of any size. Raises OSError as `open_regular`."""
-    with open_regular(path, limit) as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
