@@ -198,7 +198,7 @@ def test_names_that_are_equal_after_cleaning(tmp_path: Path) -> None:
     )
     write_dataset(cache, made)
     refuse_other_source(cache, name, examples_of(os.path.relpath(first)), "first")
-    with pytest.raises(InputError, match="that of a dataset from") as caught:
+    with pytest.raises(InputError, match="the cache has a dataset") as caught:
         jaxreg.extract_features(second, cache=cache.root)
     assert caught.value.remedy == "--name x-y-2"
 
@@ -211,7 +211,7 @@ def test_names_that_are_equal_after_cleaning(tmp_path: Path) -> None:
     ],
 )
 def test_more_than_the_memory_is_refused_at_once(planted: Path, settings: dict) -> None:
-    with pytest.raises(InputError, match=r"trainings of .* needs .* are free"):
+    with pytest.raises(InputError, match=r"trainings of .* would take .* are free"):
         run_quick(planted, **{"run": "large", **settings})
     assert not (planted.parent / "ckpts" / "large").exists()
 

@@ -404,7 +404,7 @@ def test_the_first_error_stands_in_the_head_alone_and_its_command_once(report, t
     for once in ("cannot go below 0", command, "error: output-bounded", "error: dead-output"):
         assert page.text.count(once) == 1, once
     assert "Not learning: MAE 0.5. error: output-bounded The output relu" in page.text
-    assert "The output is 0. The command above is for this too." in page.text
+    assert "The output is 0. Use the command above for this too." in page.text
     assert "Other findings" in page.text
 
 

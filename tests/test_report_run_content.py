@@ -135,7 +135,7 @@ def test_a_caption_says_which_head_each_curve_is_of() -> None:
     blend = caption(TrainConfig(head="blend"), 5, None)
     assert "Grey is the MLP alone" in blend
     assert "Blue is the blend of ridge and MLP" in blend
-    assert "does not mean that the MLP learns rows by heart" in blend
+    assert "is no sign that the MLP overfits" in blend
     assert "Each of the 5 trainings" in blend
     assert "dropout" not in caption(TrainConfig(dropout=0.0), 1, None)
 

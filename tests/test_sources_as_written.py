@@ -110,7 +110,7 @@ def test_utf_16_of_the_other_byte_order(tmp_path):
 def test_thousands_are_not_read_as_fractions(tmp_path):
     examples = open_source(csv(tmp_path, 'image,y\na.png,"1,234"\nb.png,"2,500"\n'))
     assert examples.columns["y"].to_pylist() == ["1,234", "2,500"]
-    assert "'1,234' is a fraction or thousands" in examples.notes[-1]
+    assert "the comma in '1,234' may mean a fraction or thousands" in examples.notes[-1]
     examples = open_source(csv(tmp_path, "image;y;z\na.png;0,5;1.234\nb.png;1,5;2.500\n"))
     assert examples.columns["z"].to_pylist() == ["1.234", "2.500"]
 
@@ -119,7 +119,10 @@ def test_semicolons_alone_do_not_make_a_comma_a_decimal_one(tmp_path):
     text = "image;y;z\na.png;888;{}\nb.png;1,036;2\nc.png;1,073;3\n"
     examples = open_source(csv(tmp_path, text.format("7")))
     assert examples.columns["y"].to_pylist() == ["888", "1,036", "1,073"]
-    assert "column 'y' stays text: '1,036' is a fraction or thousands" in examples.notes
+    assert (
+        "column 'y' stays text: the comma in '1,036' may mean a fraction or thousands"
+        in examples.notes
+    )
     examples = open_source(csv(tmp_path, text.format("7,5")))  # z shows which
     assert examples.columns["y"].to_pylist() == [888.0, 1.036, 1.073]
 

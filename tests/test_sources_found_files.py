@@ -40,7 +40,7 @@ def test_the_only_file_that_a_path_can_mean_is_used(tmp_path, written, file):
     table = csv(tmp_path, f"image,y\n{written},1\n")
     examples = open_source(table, SourceOptions(image_column="image"))
     assert names_of(examples, tmp_path) == [file]
-    assert "finds" in examples.notes[0]
+    assert "jaxreg uses" in examples.notes[0]
 
 
 def test_two_files_or_none_are_a_note_and_change_nothing(tmp_path):
@@ -48,7 +48,7 @@ def test_two_files_or_none_are_a_note_and_change_nothing(tmp_path):
     assert "looked in" in open_source(table).notes[0]
     pictures(tmp_path, "one/a.png", "two/a.png")
     examples = open_source(table)
-    assert "may be any of" in examples.notes[0]
+    assert "may mean any of" in examples.notes[0]
     assert list(examples.images) == [tmp_path / "a.png"]
     options = SourceOptions(image_root=str(tmp_path / "two"))
     assert list(open_source(table, options).images) == [tmp_path / "two" / "a.png"]
@@ -63,7 +63,7 @@ def test_rows_that_miss_among_rows_that_hit_are_found(tmp_path):
     found = ["a.png", "b.png", "pics/c.png", "pics/d.PNG", "pics/c.png"]
     assert names_of(examples, tmp_path) == found
     assert examples.ids[2] == "c.png"  # the id stays as written
-    assert "and in the same way the files of 3 rows in all" in examples.notes[0]
+    assert "and found files for 3 rows in this way" in examples.notes[0]
 
 
 def test_names_that_stand_in_several_folders_are_found_in_each(tmp_path):
@@ -87,7 +87,7 @@ def test_a_file_that_another_row_means_is_never_taken(tmp_path, other):
     examples = open_source(table)
     assert examples.images[1] == tmp_path / "lost/1.png"
     assert names_of(examples, tmp_path)[2] == "pics/2.png"
-    assert "which another row names too" in examples.notes[0]
+    assert "but another row means this file too" in examples.notes[0]
 
 
 def test_one_path_in_two_spellings_is_one_file(tmp_path):
@@ -102,7 +102,7 @@ def test_a_file_that_is_gone_stays_missing_and_the_nearest_name_is_said(tmp_path
     examples = open_source(table)
     assert list(examples.images)[1] == tmp_path / "frame_33.png"
     assert "no file for 1 of the 2 paths" in examples.notes[0]
-    assert "the nearest name is frame_3.png" in examples.notes[0]
+    assert "the most similar name is frame_3.png" in examples.notes[0]
 
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".png", "y/" * 3000 + "a.png", "nul\0l.png"])
@@ -126,7 +126,7 @@ def test_a_column_that_names_the_files_holds_the_images(tmp_path, column, ending
     examples = open_source(csv(tmp_path, f"age,{column},label\n{rows}"))
     assert names_of(examples, tmp_path) == [f"images/{name}.png" for name in names]
     assert examples.description["image_column"] == column
-    assert ending or f"are those of its column '{column}'" in examples.notes[0]
+    assert ending or f"the column '{column}' of" in examples.notes[0]
 
 
 def test_two_columns_of_which_one_finds_files(tmp_path):
@@ -134,7 +134,7 @@ def test_two_columns_of_which_one_finds_files(tmp_path):
     text = "left,right,y\nleft/a.png,right/a.jpg,1\nleft/b.png,right/b.jpg,2\n"
     examples = open_source(csv(tmp_path, text))
     assert names_of(examples, tmp_path) == ["left/a.png", "left/b.png"]
-    assert "its column 'left'" in examples.notes[0]
+    assert "the column 'left' of" in examples.notes[0]
     pictures(tmp_path, "right/a.jpg", "right/b.jpg")
     assert "2 columns that may hold the images" in refusal(csv(tmp_path, text))
 
@@ -155,7 +155,7 @@ def test_hugging_face_paths_are_found(tmp_path, content):
     examples = open_source(parquet(tmp_path, {"image": pa.array(cells, kind), "y": [1, 2]}))
     assert names_of(examples, tmp_path) == ["pics/a.png", "pics/b.png"]
     assert examples.paths == tuple(map(str, examples.images))
-    assert "finds" in examples.notes[0]
+    assert "jaxreg uses" in examples.notes[0]
     (tmp_path / "pics").rename(tmp_path.parent / f"{tmp_path.name}-moved")
     root = str(tmp_path.parent / f"{tmp_path.name}-moved")
     examples = open_source(tmp_path / "labels.parquet", SourceOptions(image_root=root))
@@ -171,7 +171,7 @@ def test_a_driving_log_finds_its_images(tmp_path):
     examples = open_source(log)
     assert names_of(examples, tmp_path) == [f"frames/{name}" for name in cameras]
     assert examples.ids == tuple(cameras)
-    assert "finds" in examples.notes[0]
+    assert "jaxreg uses" in examples.notes[0]
     (tmp_path / "frames").rename(tmp_path / ".hidden")
     assert "looked in" in open_source(log).notes[0]
     options = SourceOptions(image_root=str(tmp_path / ".hidden"))
@@ -184,7 +184,7 @@ def test_a_log_of_two_sessions_never_takes_one_image_for_two(tmp_path):
     log.write_text("center,left,right,steering\n/a/center_1.jpg,,,0\n/b/center_1.jpg,,,1\n")
     examples = open_source(log)
     assert not any(Path(path).is_file() for path in examples.paths or ())
-    assert "which another row names too" in examples.notes[0]
+    assert "but another row means this file too" in examples.notes[0]
 
 
 @pytest.mark.parametrize("suffix", [".png", "png", ".PNG"])

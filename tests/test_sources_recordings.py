@@ -243,7 +243,7 @@ def test_the_images_of_a_recording_alone_name_the_recording(tmp_path: Path) -> N
         Image.new("RGB", (8, 8)).save(folder / "c.jpg")
         [note] = open_source(folder).notes
         above = folder.parent.resolve()
-        assert note == f"{above} is a recording; its numbers are used by: jaxreg extract {above}"
+        assert note == f"{above} is a recording; to use its numbers: jaxreg extract {above}"
 
 
 def test_text_among_the_numbers_of_a_tub_is_named(tmp_path):

@@ -26,7 +26,7 @@ class BundleArguments:
     """
 
     run: str = setting(tyro.MISSING, POSITIONAL, "name or path of the run")
-    out: str = setting(tyro.MISSING, "Output", "file to write: .zip")
+    out: str = setting(tyro.MISSING, "Output", "file to write (.zip)")
     ckpts: str = setting("ckpts", "Run", "folder of runs, for a RUN given by its name")
 
 

@@ -29,7 +29,7 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
     """The jitted head with early stopping, for features of any origin, in pipelines and searches.
 
     The settings are those of `HeadConfig`, with `random_state` for its seed; `head` is mlp or blend
-    (a ridge and the MLP, weighted): for a ridge alone there is scikit-learn's own. The settings of
+    (a ridge and the MLP, weighted). For a ridge alone, use scikit-learn's. The settings of
     `--preset best` are `head="blend", learning_rate=1e-3, min_delta=0.0`. Early stopping and the
     choice of the best epoch use validation rows: those that `fit` gets, else a random
     `validation_fraction` of the groups that it gets, else of the rows (rounded up). With fewer than
@@ -40,8 +40,9 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
     `huber_delta` and `min_delta` follow its std unless they are given. The offset of X does not
     matter either, with `scale_features`.
 
-    Feature scaling is meant for columns of one unit, as a network's features: quiet columns stay
-    quieter than loud ones. Put a StandardScaler before it where columns differ in unit.
+    Feature scaling is meant for columns of one unit, such as a network's features: a column that
+    varies little still varies less than the others after it. If your columns have different units,
+    put a StandardScaler before the head.
 
     Attributes:
         n_features_in_: columns of X.

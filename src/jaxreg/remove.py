@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RemoveArguments:
-    """Delete a dataset, a feature set or a run. Nothing that another dataset or run needs goes.
+    """Delete a dataset, a feature set or a run, but nothing that another dataset or run needs.
 
     Example: jaxreg remove ckpts/photos-1
     """
@@ -31,8 +31,8 @@ class RemoveArguments:
         tyro.MISSING, POSITIONAL, "name of a dataset or a feature set; name or path of a run"
     )
     cache: str = setting("cache", "Data", "folder of datasets and features")
-    ckpts: str = setting("ckpts", "Data", "folder of runs; they need datasets and feature sets")
-    yes: bool = setting(False, "Run", "do not ask")
+    ckpts: str = setting("ckpts", "Data", "folder of runs; remove keeps what they need")
+    yes: bool = setting(False, "Run", "delete without asking")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

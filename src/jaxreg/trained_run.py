@@ -218,8 +218,8 @@ class TrainedRun:
             say(f"note: {note}")
         if trained := self._trained_on(store, outcome.digests):
             count = len(outcome.digests)
-            which = f"{trained} of {count} images" if count > 1 else "the image"
-            say(f"note: {which} trained this run; errors on new images are larger")
+            which = f"{trained} of the {count} images" if count > 1 else "the image"
+            say(f"note: this run was trained on {which}; errors on new images are larger")
         usable = [i for i, digest in enumerate(outcome.digests) if digest is not None]
         predictions = np.full((len(outcome.digests), len(self.targets)), np.nan)
         if usable:

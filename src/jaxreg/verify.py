@@ -88,7 +88,8 @@ def _verify_runs(arguments: VerifyArguments) -> int:
             _say_left_behind(found, delete_left_behind, repair=arguments.repair)
             wrong += directory.faults()
             if directory.read_summary() is None:
-                cli.say(f"note: {directory.path} is not finished: only its checkpoints are checked")
+                what = "only config.json and its checkpoints are checked"
+                cli.say(f"note: {directory.path} is not finished: {what}")
         except InputError as error:
             wrong.append(str(error))
         damaged = Checkpoints(directory.checkpoints, {}).damaged()
@@ -154,7 +155,7 @@ def check(cache) -> tuple[int, list[Path], list[str]]:
             wrong.append(str(error))
     names = cache.feature_sets()
     wrong += [
-        f"{folder} has parts and no feature_set.json; try: extract again, which writes it"
+        f"{folder} has parts and no feature_set.json; try: extract again, which writes this file"
         for folder in sorted({path.parents[1] for path in cache.root.glob("features/*/*/part-*")})
         if folder.name not in names
     ]

@@ -93,7 +93,7 @@ class Cache:
                 raise InputError(
                     f"{path} holds another recipe",
                     expected="the recipe that the folder's name is made from",
-                    remedy=f"move {path.parent} away; its features may have any recipe",
+                    remedy=f"move {path.parent} away; nobody knows the recipe of its features",
                 )
             if weights_path is None or there["weights_path"] == record["weights_path"]:
                 return

@@ -80,7 +80,7 @@ def range_test(bench: Bench) -> Trial:
     worse = np.flatnonzero(~(even[low:] < 2 * first))
     jumps = float(rates[low + worse[0]]) if len(worse) else None
     good = float(f"{rates[low] / 10:.0e}")
-    end = f"and jumps above {jumps:.1g}" if jumps else "and does not jump up to 10"
+    end = f"and jumps above {jumps:.1g}" if jumps else f"and does not jump below {HIGHEST:g}"
     answer = (
         f"the loss falls until the rate is {rates[low]:.1g} {end}; a good first rate is a tenth of "
         f"{rates[low]:.1g}: {good:g}. The run uses {bench.config.learning_rate:g}"

@@ -102,7 +102,7 @@ def _shown(name: str) -> str:
 def _listed(dataset: Dataset) -> str:
     """All columns in words: numbers, numbers that no default is, and what is no number."""
     possible = _possible(dataset)
-    text = ", ".join(possible) or "none is one by default"
+    text = ", ".join(possible) or "none is taken by default"
     others = [
         f"{_shown(name)} ({_why_not_default(dataset, name)})"
         for name in dataset.numeric_columns

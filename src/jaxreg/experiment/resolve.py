@@ -259,7 +259,7 @@ def _check_head(config: TrainConfig, placement: Placement, rows: int) -> None:
     if needed > (free := free_memory()):
         trainings = f"{members} trainings" if members > 1 else "the training"
         raise InputError(
-            f"{trainings} of {weights:,} weights and {config.epochs:,} epochs needs "
+            f"{trainings} of {weights:,} weights and {config.epochs:,} epochs would take "
             f"{bytes_text(needed)}, and {bytes_text(free)} are free",
             remedy="use fewer --folds, --seeds or --epochs, a smaller --hidden, or --components",
         )

@@ -138,7 +138,8 @@ class ExtractionJob:
             raise InputError(
                 f"--shard {self.shard} with --precision int8, and no network is calibrated yet",
                 expected="one network for all shares: share 0 calibrates it",
-                remedy=f"start --shard 0/{self.shard.count} first, and this one when that computes",
+                remedy=f"start --shard 0/{self.shard.count} first, and this share when that one "
+                "computes",
             )
         count = min(CALIBRATION_IMAGES, len(self.examples))
         self.say(f"calibrating int8 on {count} of the images")
@@ -237,7 +238,7 @@ def default_name(examples: Examples) -> str:
 
 
 def refuse_other_source(cache: Cache, name: str, examples: Examples, opened: str) -> None:
-    """Raise InputError if a name that nobody chose is that of a dataset from another source.
+    """Raise InputError if a dataset from another source has the name that this source gives.
 
     Files and folders of one name, and names that `safe_name` makes equal, would replace each other.
     """
@@ -248,8 +249,8 @@ def refuse_other_source(cache: Cache, name: str, examples: Examples, opened: str
     if _origin(old.files, old.source) == _origin(examples.files, examples.description):
         return
     raise InputError(
-        f"the name {name} is that of a dataset from {old.opened}, and this source is {opened}",
-        expected="--name with another name, or with this one to replace the dataset",
+        f"the cache has a dataset {name} from {old.opened}, and this source is {opened}",
+        expected="--name with a new name, or with this name to replace the dataset",
         remedy=f"--name {_unused(cache, name)}",
     )
 

@@ -208,7 +208,7 @@ def curves_caption(config: TrainConfig, trainings: int, best_epoch: int | None) 
         text = (
             f"Grey is the MLP alone: {trained}. Blue is the blend of ridge and MLP: its loss on "
             "the validation rows after each epoch. They are two heads, so a gap between the lines "
-            "does not mean that the MLP learns rows by heart"
+            "is no sign that the MLP overfits"
         )
     else:
         text = (

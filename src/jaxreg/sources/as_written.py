@@ -182,7 +182,7 @@ def numbers_with_comma(
     notes = [f"columns with a decimal comma are read as numbers: {', '.join(commas)}"]
     notes *= bool(commas)
     notes += [
-        f"column {name!r} stays text: {cell!r} is a fraction or thousands"
+        f"column {name!r} stays text: the comma in {cell!r} may mean a fraction or thousands"
         for name, cell in doubtful.items()
     ]
     return pa.table(columns), tuple(notes)

@@ -190,8 +190,8 @@ def unlike_row_order(table: pa.Table, rows: Sequence[int], group: Sequence[str] 
             first, second = table[name].take([before, after]).cast(pa.string()).to_pylist()
             return (
                 f"the rows are not in the order of column {name!r}: row {rows[after]} (from 0) "
-                f"has {second} after {first}; if the images follow one another, "
-                f"--order-column {name} says so, and --group-column names their sequences"
+                f"has {second} after {first}; if the images follow one another in time, use "
+                f"--order-column {name}, and --group-column for the column of their sequences"
             )
     return ""
 

@@ -56,7 +56,7 @@ def open_source(
     if re.fullmatch(r"mnist|road(:.*)?", location):
         open_word = open_mnist if location == "mnist" else partial(_open_road, location)
         return replace(open_word(options), notes=_hidden(location))
-    with reading(location, expected=f"SOURCE: {KINDS}, whole and as its own program writes it"):
+    with reading(location, expected=f"SOURCE: {KINDS}; its files complete and undamaged"):
         return _open_path(location, options, ranged)
 
 
@@ -118,11 +118,11 @@ def _open_folder(folder: Path, location: str, options: SourceOptions) -> Example
     if found.images:
         examples = found.open("directory", location, options, remedy)
         notes = [
-            f"{what} beside the images; the numbers are used by: jaxreg extract {shlex.quote(how)}"
+            f"{what} beside the images; to use the numbers: jaxreg extract {shlex.quote(how)}"
             for what, how in _named(tables)
         ]
         if _is_recording(above := folder.resolve().parent):
-            notes.append(f"{above} is a recording; its numbers are used by: jaxreg extract {above}")
+            notes.append(f"{above} is a recording; to use its numbers: jaxreg extract {above}")
         return replace(examples, notes=(*examples.notes, *notes))
     if tables and all(path.suffix.lower() == ".parquet" for path in tables):
         return _open_shards(tables, "*.parquet", location, options)

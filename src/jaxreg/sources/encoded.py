@@ -172,7 +172,7 @@ def _take(kind: str, width: int, height: int, content: bytes, wait: Wait) -> Non
         if held < wanted:
             most = FREE_PIXELS + each * held
             raise UnusableImage(
-                f"{width}x{height} pixels in {size}; more than {most} are refused there"
+                f"{width}x{height} pixels in {size}; a file of this size may have {most} pixels"
             )
     scans = content.count(b"\xff\xda") if kind == "JPEG" else 1
     if scans * pixels > MOST_SCANNED:

@@ -75,7 +75,7 @@ def _refuse_too_large(path: Path, file: BufferedReader) -> None:
             size = member.file_size
             if size > max(SMALL, MOST_PACKED * member.compress_size):
                 raise InputError(
-                    f"{path} is no sound workbook: {member.filename} unpacks from "
+                    f"{path} is not a usual workbook: {member.filename} unpacks from "
                     f"{bytes_text(member.compress_size)} to {bytes_text(size)}",
                     remedy=_SAVE,
                 )
@@ -85,7 +85,9 @@ def _refuse_too_large(path: Path, file: BufferedReader) -> None:
                 )
             with archive.open(member) as opened:
                 if b"<!DOCTYPE" in opened.read(1000):  # its entities would grow without bounds
-                    raise InputError(f"{path} is no sound workbook: a DOCTYPE", remedy=_SAVE)
+                    raise InputError(
+                        f"{path} is not a usual workbook: it holds a DOCTYPE", remedy=_SAVE
+                    )
 
 
 @dataclass

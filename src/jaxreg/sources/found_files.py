@@ -129,8 +129,8 @@ def _on_used(table: Path, used: dict[str, str], rows: Counter[str]) -> str:
         return ""
     name, path = next(iter(used.items()))
     count = sum(rows[name] for name in used)
-    more = f", and in the same way the files of {count} rows in all" if count > 1 else ""
-    return f"{name!r} of {table} is no path of an image; its name finds {path}{more}"
+    more = f", and found files for {count} rows in this way" if count > 1 else ""
+    return f"{table} names {name!r}, which is no file; jaxreg uses {path} for it{more}"
 
 
 def _on_left(
@@ -147,13 +147,13 @@ def _on_left(
     count = sum(rows[name] for name in left)
     what = f"no file for {count} of the {rows.total()} paths of {table}: {name!r}"
     if len(found := meant.get(name, [])) == 1:
-        return f"{what} may be {found[0]}, which another row names too; {_OPTIONS}"
+        return f"{what} may mean {found[0]}, but another row means this file too; {_OPTIONS}"
     if found:
-        return f"{what} may be any of: {listed(found)}; {_OPTIONS}"
+        return f"{what} may mean any of: {listed(found)}; {_OPTIONS}"
     every = (os.path.basename(path) for root in roots for path in _file_paths(root))
     names = [n for n, _ in zip(every, range(COMPARED), strict=False)]
     close = nearest(_plain(name).rpartition("/")[2], names)
-    near = f"; the nearest name is {close}" if close else ""
+    near = f"; the most similar name is {close}" if close else ""
     return f"{what} is not there; looked in: {listed(roots, 5)}{near}; {_OPTIONS}"
 
 

@@ -59,7 +59,7 @@ def find_image_column(table: Table, options: SourceOptions) -> tuple[str, str]:
     finding = [name for name, one in sampled.items() if one.as_written > len(one.files) / 2]
     finding = finding or [n for n, one in sampled.items() if one.missing < len(one.files) / 2]
     if len(finding) == 1:
-        return finding[0], f"the images of {table.path} are those of its column {finding[0]!r}"
+        return finding[0], f"the column {finding[0]!r} of {table.path} names the images"
     if found := found or finding:
         what = f"{len(found)} columns that may hold the images: {listed(found)}"
     else:

@@ -208,8 +208,8 @@ def _as_float64(path: Path, targets: np.ndarray) -> np.ndarray:
     if lost:
         raise InputError(
             f"targets in {path} are {targets.dtype}, and float64 merges {lost} of their values",
-            expected="numbers that float64 tells apart",
-            remedy="subtract what all of them share before you save them",
+            expected="numbers that stay different in float64",
+            remedy="subtract a constant from the numbers before you save them",
         )
     return values
 

@@ -151,7 +151,9 @@ def _blocks(
             BLOCK_ROWS, row_groups=[group], columns=[leaf], use_threads=False
         ):
             if len(batch) != min(BLOCK_ROWS, left):  # a row would get another row's image
-                raise damaged(path, f"{len(batch)} rows where {left} are left")
+                raise damaged(
+                    path, f"{len(batch)} rows were read, and {min(BLOCK_ROWS, left)} were expected"
+                )
             left -= len(batch)
             column = batch.column(name)  # another one may have the name of the leaf
             yield column if leaf == name else column.flatten()[0]

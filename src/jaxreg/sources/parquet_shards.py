@@ -77,10 +77,10 @@ def _refuse_other_columns(first: Shard, shard: Shard) -> None:
         expected, found = (kind.get(name) for kind in kinds)
         if expected != found:
             raise InputError(
-                f"{shard.path} is of another table than {first.path}: its column {name!r} is "
-                f"{found or 'not there'}, and in the other file {expected or 'not there'}",
+                f"{shard.path} and {first.path} have different columns: {name!r} is "
+                f"{found or 'absent'} in the first and {expected or 'absent'} in the second",
                 expected="the same columns, with the same types, in every file of one table",
-                remedy="write the files again with one schema, or extract each on its own",
+                remedy="write the files again with the same columns, or extract each file alone",
             )
 
 

@@ -93,7 +93,7 @@ def decode_deep(
         depth = Depth.of(values.min(), values.max(), seen)
     elif decoded.high_bytes:
         if limits is not None:
-            raise UnusableImage(f"{decoded.high_bytes} of 16 bits, which --range cannot map")
+            raise UnusableImage(f"{decoded.high_bytes} of 16 bits; --range does not work for them")
         depth = Depth.of(256 * int(values.min()), 256 * int(values.max()) + 255, values)
     seen = np.repeat(seen, 3, axis=2) if seen.shape[2] == 1 else seen
     return np.ascontiguousarray(seen), depth

@@ -153,11 +153,13 @@ CAUSES: tuple[Cause, ...] = (
         "labels-unrelated", "error", "error",
         "a ridge's error over the median predictor's, and its rank correlation with the target "
         "compared with shuffled targets (sequences are rotated, so neighbours stay neighbours)",
-        f"{label_signal.CHANCE:.0%} of {label_signal.SHUFFLES} shuffles reach the correlation, or "
-        f"it is below {label_signal.RELATED:g} and the ridge's error above {label_signal.HELPS:g} "
-        f"of the median's. Never where the ridge's error is below {label_signal.LITTLE:g} of the "
-        f"median's, nor where the head learns and its own lies {label_signal.MUCH:.0%} below it. "
-        "Never with so few rows that the best order of them may be chance",
+        f"more than {label_signal.CHANCE:.0%} of {label_signal.SHUFFLES} shuffles reach the "
+        f"correlation; or it is at most {label_signal.RELATED:g} and the ridge's error at least "
+        f"{label_signal.HELPS:g} of the median's. There is no finding in four cases: the ridge's "
+        f"error is below {label_signal.LITTLE:g} of the median's; the head's gain over the median "
+        f"is more than {label_signal.SURE:g} times the error of this gain; the head learns, and "
+        f"its error is {label_signal.MUCH:.0%} below the median's or its own correlation passes "
+        "the test with shuffles; the rows are so few that their best order may be chance",
         "the usual level of a test", "check that each image has its own target",
         label_signal.labels_unrelated, "linear", per_target=True,
     ),

@@ -63,9 +63,9 @@ def overfit(obs: Observed) -> Evidence | None:
         return None
     (rises, falls), best = curve, int(obs.state.best_epoch)
     sentence = (
-        f"since epoch {best} the validation loss has risen to {rises:.2f} times its "
-        f"lowest, while the training loss fell to {falls:.2f} times; the run keeps the weights of "
-        f"epoch {best}"
+        f"the validation loss is lowest in epoch {best}; since then it has risen to {rises:.2f} "
+        f"times its value there, and the training loss has fallen to {falls:.2f} times; the run "
+        f"keeps the weights of epoch {best}"
     )
     changed = {"keep_going": False} if obs.config.keep_going else ""
     return Evidence(sentence, changed, {"rises": rises, "falls": falls}, "note")

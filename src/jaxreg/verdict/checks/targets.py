@@ -61,8 +61,8 @@ def targets_outliers(obs: Observed) -> Evidence | None:
         return None
     worst = y[np.argmax(np.abs(y - center))]
     sentence = (
-        f"{far.sum()} of {len(y)} training targets lie more than {OUTLYING:g} usual std "
-        f"out (up to {worst:.4g}; usual is {number_text(center, usual)} ± {usual:.2g}): "
+        f"most training targets are {number_text(center, usual)} ± {usual:.2g}; {far.sum()} of "
+        f"{len(y)} are more than {OUTLYING:g} times that far away, the farthest at {worst:.4g}; "
         f"without them the std falls from {std:.3g} to {without:.3g}"
     )
     first = int(obs.train[np.flatnonzero(far)[0]])
