@@ -16,7 +16,7 @@ from jaxreg.diagnosis.trials import Trial
 from jaxreg.errors import InputError, nearest
 from jaxreg.experiment.members import number_of_members
 from jaxreg.report.page import others, write_page
-from jaxreg.training.run_directory import RunDirectory, run_path
+from jaxreg.training.run_directory import RunDirectory, run_path, runs_in
 from jaxreg.verdict.finding import ORDER
 from jaxreg.verdict.judge import judge
 
@@ -94,7 +94,7 @@ def _subject(
     names = dataset_names(Cache(root))
     if name in names:
         return of_dataset(name, root, target, say)
-    runs = [path.parent.name for path in sorted(ckpts.glob("*/config.json"))]
+    runs = [path.name for path in runs_in(ckpts)]
     near = nearest(name, [*runs, *names])
     raise InputError(
         f"no run {name!r} in {ckpts} and no dataset of that name in {root}",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxreg.errors import InputError, reading
-from jaxreg.training.run_directory import RunDirectory
+from jaxreg.training.run_directory import RunDirectory, runs_in
 
 COLUMNS: tuple[str, ...] = (
     "run", "dataset", "head", "columns", "split", "rows", "mae", "r2", "gain_over_median",
@@ -39,7 +39,7 @@ def runs_table(
     if not folder.is_dir():
         raise InputError(f"no folder {folder}", expected="a folder of runs")
     rows, groups = [], dict[str, int]()
-    for path in sorted(file.parent for file in folder.glob("[!.]*/config.json")):
+    for path in runs_in(folder):
         try:
             directory = RunDirectory(path)
             config, summary = directory.read_config(), directory.read_summary()

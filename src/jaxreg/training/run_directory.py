@@ -158,7 +158,8 @@ class RunDirectory:
         )
 
     def read_finished(self) -> dict[str, Any]:
-        """The content of summary.json. Raises InputError as `read_summary`, or if there is none."""
+        """The content of summary.json. Raises InputError as the readers, or if there is none."""
+        self.read_config()  # a bundle, or a folder without a run, has no summary either
         summary = self.read_summary()
         if summary is None:
             raise InputError(
@@ -266,6 +267,11 @@ def run_path(run: str | os.PathLike[str], ckpts: Path) -> Path:
     if not is_path:
         return ckpts / path
     return path if len(path.parts) > 1 else Path(os.path.abspath(path))
+
+
+def runs_in(ckpts: Path) -> list[Path]:
+    """The runs of a folder, without what a killed replacement left beside them."""
+    return sorted(file.parent for file in ckpts.glob("[!.]*/config.json"))
 
 
 def new_run(dataset: str, ckpts: Path) -> Path:
