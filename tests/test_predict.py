@@ -27,6 +27,7 @@ def test_the_range_and_the_median_of_the_predictions_are_told() -> None:
     assert text(None) == "angle: -4 to 3.5, median 1.625"
     assert text(pa.nulls(5, pa.float64())) == "angle: -4 to 3.5, median 1.625"
     assert text(None, pa.nulls(5, pa.float64())) == ""
+    assert text(None, pa.array([None, 2.5, None, None, None])) == "angle: 2.5"
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_tables_that_are_damaged_or_not_in_a_bundle(planted: Path, tmp_path: Pat
     packed = jaxreg.load_run(out)
     assert packed.metrics == run.metrics
     for name in ("history", "predictions", "report"):
-        with pytest.raises(InputError, match=r"is a bundle, which is no folder with"):
+        with pytest.raises(InputError, match=r"is a bundle, and only the folder of a run has"):
             getattr(packed, name)
     (run.path / "history.csv").write_text("epoch\n1\n")
     with pytest.raises(InputError, match=r"history\.csv is damaged"):

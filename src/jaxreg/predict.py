@@ -120,7 +120,7 @@ def target_text(name: str, table: "pa.Table") -> str:
     low, middle, high = (
         number_text(float(value), std) for value in (shown.min(), np.median(shown), shown.max())
     )
-    text = f"{name}: {low} to {high}, median {middle}"
+    text = f"{name}: {low} to {high}, median {middle}" if len(shown) > 1 else f"{name}: {low}"
     if f"target.{name}" not in table.column_names:
         return text
     column = table[f"target.{name}"]

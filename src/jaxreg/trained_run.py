@@ -96,7 +96,7 @@ class TrainedRun:
         if self.path.is_dir():
             return RunDirectory(self.path)
         raise InputError(
-            f"{self.path} is a bundle, which is no folder with {name}",
+            f"{self.path} is a bundle, and only the folder of a run has {name} as a file",
             expected="the directory of the run",
             remedy=f"unzip {self.path} report.html" if name == "report.html" else "",
         )

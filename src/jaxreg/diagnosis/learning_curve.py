@@ -54,8 +54,9 @@ def learning_curve(bench: Bench, obs: Observed) -> Trial | None:
     unit = unit_of(bench.y)
     answer = (
         f"{helps}: MAE {maes[0]:.3g}{unit} on {sizes[0]} {_of(word, sizes[0])}{ends[0]}, "
-        f"{maes[-1]:.3g} on {sizes[-1]}{ends[-1]}; extrapolated, {double:.3g} on {2 * every:,} "
-        f"and {ten:.3g} on {10 * every:,}" + (f". {same}" if in_units else "")
+        f"{maes[-1]:.3g} on {sizes[-1]}{ends[-1]}; the extrapolated MAE is "
+        f"{double:.3g} on {2 * every:,} and {ten:.3g} on {10 * every:,}"
+        + (f". {same}" if in_units else "")
     )
     numbers = {"counted": word, "sizes": sizes.tolist(), "rows": rows.round().astype(int).tolist()}
     numbers |= {"mae": maes.tolist(), "floor": floor}

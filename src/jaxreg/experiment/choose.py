@@ -100,7 +100,7 @@ def _shown(name: str) -> str:
 
 
 def _listed(dataset: Dataset) -> str:
-    """All columns in words: numbers, numbers that no default is, and what is no number."""
+    """All columns in words: possible defaults, other columns of numbers, and the rest."""
     possible = _possible(dataset)
     text = ", ".join(possible) or "none is taken by default"
     others = [

@@ -47,11 +47,11 @@ def refuse_sides(name: str, values: pa.Array | pa.ChunkedArray) -> None:
         return
     raise InputError(
         f"column {name!r} says on which side each row is ({', '.join(shown[:8])}). As groups, a "
-        "draw would decide which of these trains",
+        "random draw would decide which of them train",
         expected="a column that is equal for rows that belong together, such as photographs, "
         "drives or patients",
-        remedy="extract a table of the training rows alone, train on it, and let jaxreg predict "
-        "score the other rows",
+        remedy="write a table with the training rows alone, extract it and train on it; then score "
+        "the other rows with jaxreg predict",
     )
 
 

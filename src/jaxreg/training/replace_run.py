@@ -183,7 +183,7 @@ def _delete(folder: Path) -> None:
     if not left and not is_run(folder):  # it may hold what a kill leaves of a first file, no more
         left = [path.name for path in folder.iterdir() if not TEMPORARY.fullmatch(path.name)]
     if left:
-        what = f"{folder} holds {left[0]}, which no killed command has left"
+        what = f"{folder} holds {left[0]}, which jaxreg does not leave there"
         raise InputError(what, remedy="move that folder away")
     try:
         for path in folder.iterdir():

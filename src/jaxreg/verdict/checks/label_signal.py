@@ -45,7 +45,7 @@ def labels_unrelated(obs: Observed) -> Evidence | None:
 
 
 def _can_tell(rows: int, *, in_time: bool) -> bool:
-    """Whether so few shuffles reach the best order of so many rows that it is no chance."""
+    """Whether there are so many rows that shuffles rarely reach their best order by chance."""
     return 1 / (rows - 1 if in_time else math.factorial(min(rows, 20))) <= CHANCE
 
 
