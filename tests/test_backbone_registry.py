@@ -128,7 +128,7 @@ def test_a_whole_extraction_with_another_backbone(keras, monkeypatch, tmp_path) 
     again = jaxreg.extract_features("road:24", backbone="mobilenet_v2", **settings)
     assert (again.computed, again.columns) == (0, ("identity.out_relu.avg",))
     with pytest.raises(
-        InputError, match=r"mobilenet_v2 has no layer 'out_rel'\n.*\n  try: --layers out_relu"
+        InputError, match=r"mobilenet_v2 has no layer 'out_rel'\n.*\n  try: use the layer out_relu"
     ):
         jaxreg.extract_features("road:25", backbone="mobilenet_v2", layers=("out_rel",), **settings)
 

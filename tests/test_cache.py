@@ -288,6 +288,8 @@ def test_the_extract_command_with_other_settings(cache: Cache) -> None:
     assert there.extract_command() == f"{start} --size 75 75 --layers mixed2 mixed4 --pool max"
     changed = there.extract_command(layers=("mixed1",), pool=None, views=("identity", "mirror"))
     assert changed == f"{start} --size 75 75 --layers mixed1 --views identity mirror"
+    columns = there.extract_command(columns=("mixed10.avg", "mixed2.grid2x4"))
+    assert columns == f"{start} --size 75 75 --columns mixed10.avg mixed2.grid2x4"
 
 
 def test_an_unknown_dataset_gets_the_nearest_name(cache: Cache) -> None:

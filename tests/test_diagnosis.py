@@ -106,7 +106,7 @@ def test_a_single_column_gets_the_whole_command_that_adds_others(planted: Path) 
     assert trial is not None
     command = trial.answer.partition("To add some: ")[2]
     assert command.startswith("jaxreg extract planted.csv --name planted --cache ")
-    assert command.endswith("--layers mixed10 mixed2 mixed5")
+    assert command.endswith("--columns mixed10.avg mixed2.avg mixed5.avg")
     without = trials.columns(subject.obs, subject.columns, subject.read)
     assert without is not None
     assert without.answer.endswith("the feature set has no other")

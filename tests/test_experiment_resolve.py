@@ -32,7 +32,7 @@ from planted_runs import digests_of, edit_dataset, run_quick, with_column
         ({"feature_set": "vgg"}, "--feature-set vgg fits no feature sets"),
         (
             {"layers": ("mixed2",)},
-            r"has no identity\.mixed2\.avg .*\n.*\n  try: .*planted.csv .* --layers mixed2",
+            r"has no identity\.mixed2\.avg .*\n.*\n  try: .*planted.csv .* --columns mixed2\.avg",
         ),
         ({"layers": ("mixd10",)}, r"has no identity\.mixd10\.avg .*\n.*\n  try: --layers mixed10$"),
         ({"layers": ("last",)}, r"has no identity\.last\.avg .*\n.*\n  try: --layers mixed10$"),

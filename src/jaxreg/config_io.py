@@ -70,6 +70,12 @@ def fields_of(kind: type, settings: Any) -> dict[str, Any]:
     return {field.name: getattr(settings, field.name) for field in dataclasses.fields(kind)}
 
 
+def changed_fields(settings: Any) -> dict[str, Any]:
+    """The fields of a settings dataclass that have not their default."""
+    values = {field: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    return {field.name: value for field, value in values.items() if value != field.default}
+
+
 def split_off(kind: type[T], given: dict[str, Any]) -> T:
     """Take the settings of `kind` out of all that were given."""
     names = [field.name for field in dataclasses.fields(kind) if field.name in given]  # type: ignore[arg-type]
@@ -80,10 +86,8 @@ def command_line(command: str, words: Sequence[object], *settings: Any) -> str:
     """The command that says the same: `words`, then every setting that is not the default."""
     parts = [*command.split(), *map(str, words)]
     for group in settings:
-        for field in dataclasses.fields(group):
-            value = getattr(group, field.name)
-            if value != field.default:
-                parts += option_words(field.name, value)
+        for name, value in changed_fields(group).items():
+            parts += option_words(name, value)
     return shlex.join(parts)
 
 

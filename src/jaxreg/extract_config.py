@@ -96,6 +96,9 @@ class ExtractConfig:
     )
     layers: tuple[str, ...] = setting((), "Features", "layers, such as mixed0; by default the last")
     pool: str = setting("avg", "Features", "pool of each layer: avg, max or grid:RxC")
+    columns: tuple[str, ...] = setting(
+        (), "Features", "columns, such as mixed10.avg mixed2.grid2x4, in place of layers and pool"
+    )
     views: tuple[str, ...] = setting(("identity",), "Features", "identity, or identity mirror")
     engine: Literal["auto", "tensorflow", "jax", "openvino"] = setting(
         "auto", "Computation", "framework that runs the network"
@@ -125,7 +128,9 @@ class ExtractConfig:
         able = self.precision == "float32" or self.engine in ("auto", "openvino")
         needs = f"openvino (or auto) with --precision {self.precision}"
         require(able, "engine", self.engine, needs)
-        require(len(set(self.layers)) == len(self.layers), "layers", self.layers, "each layer once")
+        for name in ("layers", "columns"):
+            asked = getattr(self, name)
+            require(len(set(asked)) == len(asked), name, asked, f"each {name.rstrip('s')} once")
         check_views(self.views)
         Shard.parse(self.shard)
 

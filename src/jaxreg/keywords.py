@@ -18,6 +18,7 @@ class ExtractKeywords(TypedDict, total=False):
     range: tuple[float, float] | None
     layers: Names
     pool: str
+    columns: Names
     views: Names
     engine: Literal["auto", "tensorflow", "jax", "openvino"]
     precision: Literal["float32", "bfloat16", "int8"]

@@ -16,7 +16,7 @@ from jaxreg.backbone.weight_files import Slot, read_arrays
 from jaxreg.backbone.weight_loading import fill_random, load_file
 from jaxreg.backbone.weights import WeightsSource, random_kernels
 from jaxreg.cache.recipe import INCEPTION_LAYERS
-from jaxreg.errors import InputError, nearest_option
+from jaxreg.errors import InputError, nearest
 
 Size = tuple[int, int] | None
 """Pixels, height and width, that a network is built for; None: any."""
@@ -37,7 +37,7 @@ def check_layers(
             raise InputError(
                 f"{backbone} has no layer {layer!r}",
                 expected=", ".join(some),
-                remedy=nearest_option("--layers", layer, known),
+                remedy=f"use the layer {near}" if (near := nearest(layer, known)) else "",
             )
 
 

@@ -16,9 +16,10 @@ from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import open_regular, safe_name, write_whole
 from jaxreg.common.json_files import FORMAT, check_format, content_digest, parse_json
-from jaxreg.config_io import command_line, from_json, to_json
+from jaxreg.config_io import changed_fields, command_line, from_json, to_json
 from jaxreg.errors import InputError, nearest
 from jaxreg.extract_config import ExtractConfig, SourceOptions
+from jaxreg.merge_settings import merge
 from jaxreg.sources.columns import is_number
 from jaxreg.sources.examples import WRITTEN, Examples, is_reserved
 from jaxreg.sources.naming import listed
@@ -88,10 +89,9 @@ class Dataset:
         Args:
             changes: fields of `ExtractConfig` with other values; None is the default.
         """
-        default = ExtractConfig()
-        values = {n: getattr(default, n) if v is None else v for n, v in changes.items()}
+        said = merge(file=changed_fields(self.settings), given=changes)
+        settings = ExtractConfig(**{n: value for n, value in said.items() if value is not None})
         words = [self.opened, "--name", self.name, "--cache", self.cache_root]
-        settings = replace(self.settings, **values)
         return command_line("jaxreg extract", words, self.options, settings)
 
     @property

@@ -47,6 +47,11 @@ class Column:
         """The directory's name, as `identity.mixed2.grid1x4`."""
         return f"{self.view}.{self.layer}.{self.pool.replace(':', '')}"
 
+    @property
+    def short_name(self) -> str:
+        """The name without the view, as `mixed2.grid1x4`."""
+        return self.name.removeprefix(f"{self.view}.")
+
     @staticmethod
     def is_name(name: str) -> bool:
         """Whether the name is that of a column."""

@@ -50,8 +50,10 @@ class Subject:
         """The command that adds columns of other layers; empty if only Keras knows the layers."""
         if self.experiment.recipe.backbone != "inception_v3":
             return ""
-        layers = dict.fromkeys([*(c.layer for c in self.experiment.columns), *OTHER_LAYERS])
-        return self.experiment.dataset.extract_command(layers=tuple(layers))
+        own = self.experiment.columns
+        others = [replace(own[0], layer=layer) for layer in OTHER_LAYERS]
+        names = dict.fromkeys(column.short_name for column in (*own, *others))
+        return self.experiment.dataset.extract_command(columns=tuple(names))
 
     def read(self, name: str) -> np.ndarray:
         """One column's features of the sampled rows. Raises InputError where some have none."""

@@ -177,7 +177,7 @@ def _how_to_have(
         return _instead(column, dataclasses.replace(column, layer=meant), config)
     if feature_set != dataset.feature_set and there:
         return _instead(column, there[0], config)
-    return dataset.extract_command(layers=(column.layer,), pool=column.pool, views=config.views)
+    return dataset.extract_command(columns=(column.short_name,), views=config.views)
 
 
 def _instead(column: Column, other: Column, config: TrainConfig) -> str:
@@ -185,7 +185,7 @@ def _instead(column: Column, other: Column, config: TrainConfig) -> str:
     if config.columns:
         asked = [Column.parse(name).identity for name in config.columns]
         named = [other if one == column.identity else one for one in asked]
-        return "--columns " + " ".join(one.identity.name.partition(".")[2] for one in named)
+        return "--columns " + " ".join(one.short_name for one in named)
     pool = "" if other.pool == column.pool else f" --pool {other.pool}"
     return f"--layers {other.layer}{pool}"
 

@@ -20,16 +20,28 @@ from jaxreg.extract_config import ExtractConfig
 
 
 def choose_columns(chosen: ExtractConfig) -> tuple[Column, ...]:
-    """The columns that the settings ask for: each view of each layer.
+    """The columns that the settings ask for: each view of each layer and pool.
 
     Raises:
-        InputError: no such backbone, or InceptionV3 has no such layer. The layers of other
-            backbones are checked when they are built.
+        InputError: no such backbone, or InceptionV3 has no such layer; two names of one column, or
+            a column of a view that `views` lacks. The layers of other backbones are checked when
+            they are built.
     """
     backbone = backbone_name(chosen.backbone)
     layers = chosen.layers or (BACKBONES[backbone].last_layer,)
-    check_layers(backbone, layers)
-    return tuple(Column(view, layer, chosen.pool) for view in chosen.views for layer in layers)
+    asked = [Column.parse(name) for name in chosen.columns]
+    for column in asked:
+        if column.view not in chosen.views:
+            views = " ".join((*chosen.views, column.view))
+            remedy = f"--columns {column.short_name} --views {views}"
+            raise InputError(f"--columns {column.name} without its view", remedy=remedy)
+    wanted = [column.identity for column in asked] or [
+        Column(layer=n, pool=chosen.pool) for n in layers
+    ]
+    if len(set(wanted)) < len(wanted):
+        raise InputError(f"--columns {' '.join(chosen.columns)}", expected="each column once")
+    check_layers(backbone, [column.layer for column in wanted])
+    return tuple(replace(column, view=view) for view in chosen.views for column in wanted)
 
 
 def choose_feature_set(

@@ -1,0 +1,54 @@
+"""The demo: one extraction, two heads, one table."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from jaxreg import demo
+
+
+@pytest.mark.slow
+def test_the_demo_compares_two_heads_on_one_extraction(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    places = ["--cache", str(tmp_path / "cache"), "--ckpts", str(tmp_path / "runs")]
+    assert demo.main(["--images", "60", *places]) == 0
+    out, err = capfd.readouterr()
+    commands = re.findall(r"^\$ jaxreg (\w+) ", err, re.MULTILINE)
+    assert commands == ["extract", "train", "train"]
+    rows = {line[:29].strip(): line[29:].split() for line in out.splitlines()[1:]}
+    assert list(rows) == [
+        "median of the training rows",
+        "ridge",
+        "run road-original",
+        "run road-best",
+    ]
+    for name, column in [("road-original", "mixed10.avg"), ("road-best", "mixed2.grid2x4")]:
+        table = pq.read_table(tmp_path / "runs" / name / "predictions.parquet")
+        sides = np.array(table["split"])
+        y, found = (table[f"{kind}.steering"].to_numpy() for kind in ("target", "prediction"))
+        scored = sides == "validation"
+        assert rows[f"run {name}"][0] == column
+        assert float(rows[f"run {name}"][1]) == pytest.approx(
+            np.abs(y - found)[scored].mean(), abs=6e-4
+        )
+        median = np.median(y[sides == "train"])
+        assert float(rows["median of the training rows"][1]) == pytest.approx(
+            np.abs(y[scored] - median).mean(), abs=6e-4
+        )
+        report = tmp_path / "runs" / name / "report.html"
+        assert report.is_file()
+        assert f"report: {report}" in err
+
+
+@pytest.mark.slow
+def test_a_demo_that_cannot_extract_ends_with_the_code_of_extract(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cache").write_text("a file")
+    places = ["--cache", str(tmp_path / "cache"), "--ckpts", str(tmp_path / "runs")]
+    assert demo.main(places) == 2
+    assert capfd.readouterr().err.count("error:") == 1
