@@ -47,6 +47,15 @@ def test_a_bundle_alone_predicts_what_its_run_does(
     assert sorted(elsewhere.iterdir()) == [moved]  # loading wrote nothing
 
 
+def test_a_run_is_named_as_users_name_it(run: TrainedRun, packed: Path, monkeypatch) -> None:
+    """A path or a name relative to the current folder, as in docs/give-away.md."""
+    monkeypatch.chdir(run.path.parent.parent)
+    folder = run.path.parent.name
+    for words in ([f"{folder}/one"], ["one", "--ckpts", folder]):
+        assert bundle.main([*words, "--out", "relative.zip"]) == 0
+        assert Path("relative.zip").read_bytes() == packed.read_bytes()
+
+
 def test_what_is_in_it(run: TrainedRun, packed: Path) -> None:
     """By zipfile, which also checks that others can open it."""
     names = zipfile.ZipFile(packed).namelist()

@@ -31,7 +31,7 @@ def pack_run(directory: RunDirectory) -> bytes:
     Raises:
         InputError: the run is not finished or is damaged; its cache lacks the quantized network.
     """
-    path, summary, recipe = directory.path, directory.read_finished(), directory.recipe()
+    path, summary, recipe = directory.path.absolute(), directory.read_finished(), directory.recipe()
     checkpoints = Checkpoints(directory.checkpoints, directory.read_config())
     files = [path / "config.json", path / "summary.json", *checkpoints.files_to_predict()]
     contents = {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
