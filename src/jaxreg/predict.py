@@ -69,8 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     write_table(out, table)
     failed = sum(bool(reason) for reason in table["reason"].to_pylist())
-    done = f"{table.num_rows - failed} prediction{'s' * (table.num_rows - failed != 1)}"
-    cli.say(f"{done}, {failed} images without one: {out}" if failed else f"{done}: {out}")
+    done = f"{table.num_rows - failed} prediction{'s' * (table.num_rows - failed != 1)}: {out}"
+    images = "1 image" if failed == 1 else f"{failed} images"
+    cli.say(f"{done}; {images} could not be used (column reason)" if failed else done)
     for name in run.targets:
         if text := target_text(name, table):
             cli.say(text)
