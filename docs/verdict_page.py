@@ -4,30 +4,55 @@ The command: `python docs/verdict_page.py > docs/verdict.md`.
 """
 
 from jaxreg.verdict.catalogue import CAUSES, PREPROCESSING, Cause
+from jaxreg.verdict.observation import WORSE_THAN_RIDGE
 
-INTRODUCTION = """\
+INTRODUCTION = f"""\
 # The verdict
 
 <!-- `python docs/verdict_page.py > docs/verdict.md` writes this page -->
 
-Every run ends with a line that says whether it learns, and with findings. A finding has a code
-that never changes, a severity, the evidence with its numbers, and a remedy, as a command where
-there is one. `summary.json` holds them under `verdict`, and the report shows them. The page that
+Every run ends with a verdict: a line that says whether the head learns, and findings. This page
+lists all findings. A finding has
+
+- a code, which never changes
+- a severity
+- evidence, with its numbers
+- a remedy, mostly a command to copy
+
+`summary.json` holds them under `verdict`, and the report shows them. The page that
 `jaxreg diagnose RUN` writes adds a picture to each.
 
-A run is *healthy* if it has no finding of severity `error`, and if its validation MAE is below the
-median predictor's by more than twice the bootstrap error of that difference. Neighbouring frames
-have similar errors, so on sequences the bootstrap draws stretches of consecutive rows; a stretch is
-as long as the square root of their number.
+## Healthy
 
-`error`: the run does not learn, or its score cannot be believed. `warning`: the run learns, and the
-named change would help. `note`: worth knowing. Where a finding has two severities, the second is
-for a run that does not learn. Among findings of the same severity, the verdict names the first on
-this page first.
+A run is *healthy* if two things hold:
 
-With several targets, each target is compared with its own baselines, and a run is healthy if every
-target is. A check that uses errors or targets is made for each target. What is an error only where
-the run does not learn is an error of the targets that it does not learn.
+- No finding has the severity `error`.
+- The validation MAE is lower than that of the median predictor, by more than twice the bootstrap
+  error of the difference.
+
+Neighbouring frames have similar errors. So on sequences the bootstrap draws stretches of
+consecutive rows. The length of a stretch is the square root of the number of rows.
+
+With several targets, jaxreg compares each target with its own baselines. The run is healthy if
+every target is. If a finding is an error only for a head that does not learn, it is an error for
+the targets that the head does not learn.
+
+## Severities
+
+| severity | meaning |
+|---|---|
+| `error` | the head does not learn, or nobody can trust its score |
+| `warning` | the head learns, and the remedy would improve it |
+| `note` | worth knowing |
+
+If several findings have one severity, the verdict names them in the order of this page.
+
+## Words of this page
+
+- A run is *behind* if it does not learn, or if its error is more than {WORSE_THAN_RIDGE:g}
+  times that of a ridge.
+- Origin says where a threshold comes from. *Planted faults* means that one half of the
+  [catalogue of planted faults](verdict-score.md) decided it.
 """
 
 
@@ -39,11 +64,11 @@ def document() -> str:
 def _section(cause: Cause) -> str:
     severity = cause.severity
     if cause.failing != severity:
-        severity += f", {cause.failing} where it does not learn"
+        severity += f"; {cause.failing} if the head does not learn"
     return f"""
 ## {cause.code}
 
-{severity[0].upper()}{severity[1:]}.{" Looked for in each target." if cause.per_target else ""}
+{severity[0].upper()}{severity[1:]}.{" Checked for each target." if cause.per_target else ""}
 
 - Measured: {cause.measures}.
 - Threshold: {cause.threshold}.

@@ -203,7 +203,7 @@ def test_weights_are_found_behind_records_that_name_other_files(tmp_path: Path) 
     recipe = Recipe(weights=hashlib.sha256(content).hexdigest(), weights_tag="mine")
     found = find_weights(recipe, None, [*map(str, wrong), str(right)])
     assert found.path == right
-    with pytest.raises(UnavailableError, match="are not to be found"):
+    with pytest.raises(UnavailableError, match="cannot be found"):
         find_weights(recipe, None, list(map(str, wrong)))
     with pytest.raises(InputError, match="unknown suffix"):
         find_weights(recipe, str(wrong[0]), [str(right)])

@@ -314,7 +314,7 @@ def test_a_new_image_whose_weights_are_gone_is_exit_3(
     other = dataclasses.replace(loaded, recipe=gone)
     with (
         pytest.warns(UserWarning, match="a new cache is made in "),
-        pytest.raises(UnavailableError, match=r"are not to be found[\s\S]*--weights FILE"),
+        pytest.raises(UnavailableError, match=r"cannot be found[\s\S]*--weights FILE"),
     ):
         other.predict([photos / "3.png"], cache=tmp_path / "cache")
     assert UnavailableError.exit_code == 3

@@ -330,12 +330,12 @@ def test_group_group_is_the_datasets_own():
         ("blocks:99999999999999999999", 9, {}, r"at most 1,000,000\n(.|\n)*try: --split blocks:10"),
         ("blocks:" + "9" * 4000, 9, {}, r"at most 1,000,000\n(.|\n)*try: --split blocks:10"),
         ("blocks:ten", 9, {}, r"--split blocks:ten\n(.|\n)*2 or more"),
-        ("blocks:2", 9, {"test": 0.2}, r"holds out 2 of 2 runs(.|\n)*try: --split blocks:3"),
+        ("blocks:2", 9, {"test": 0.2}, r"holds out 2 of 2 blocks(.|\n)*try: --split blocks:3"),
         (
             "blocks:9",
             99,
             {"test": 0.5, "validation": 0.49},
-            r"10 of 9 runs(.|\n)*a smaller --validation",
+            r"10 of 9 blocks(.|\n)*a smaller --validation",
         ),
         (
             "blocks",

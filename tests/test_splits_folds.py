@@ -131,7 +131,7 @@ def test_few_images_are_told_with_folds_too():
 
 def test_folds_that_leave_one_value_outside_are_refused():
     columns = pa.table({"drive": [f"drive {i % 3}" for i in range(90)]})
-    with pytest.raises(InputError, match="enough for 2 folds, and one each"):
+    with pytest.raises(InputError, match="enough for 2 folds; outside each fold"):
         folds(2, "group:drive", 90, columns=columns)
     assert len(folds(3, "group:drive", 90, columns=columns)) == 3
 

@@ -167,7 +167,7 @@ def train_head(
         name = resumed["dataset"] if name is None else name
         cache = there.cache() if cache is None else cache
     elif resume and there is not None:
-        say(f"nothing to resume in {there.path}: a new run")
+        say(f"nothing to resume in {there.path}; a new run begins")
     store = Cache(Path("cache" if cache is None else cache))
     dataset = read_dataset(store, _only_dataset(store) if name is None else name)
     resolved = resolve(store, dataset, asked, resumed)

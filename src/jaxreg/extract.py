@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 class ExtractArguments:
     """Run a network (InceptionV3 by default) once over SOURCE and keep the pooled features.
 
-    SOURCE: road[:N] (drawn, needs nothing), mnist, a .csv, .xlsx or .parquet table, a glob of
-    .parquet files, a .npz, a DonkeyCar tub, a Udacity driving_log.csv; a folder, a glob or one
+    SOURCE: road[:N] (drawn, needs nothing), mnist, a .csv, .tsv, .xlsx or .parquet table, a glob
+    of .parquet files, a .npz, a DonkeyCar tub, a Udacity driving_log.csv; a folder, a glob or one
     image.
-    Example: jaxreg extract tub/ --name track --weights imagenet
+    Example: jaxreg extract photos/labels.csv --name photos --preset best
     """
 
     source: str = setting(tyro.MISSING, POSITIONAL, "where the images and the numbers are")

@@ -111,7 +111,9 @@ class ExtractConfig:
     )
     batch_size: int = setting(64, "Computation", "number of images computed together")
     max_failed: float = setting(0.01, "Computation", "share of images that may fail")
-    shard: str | None = setting(None, "Computation", "I/N: only share I (from 0) of N machines")
+    shard: str | None = setting(
+        None, "Computation", "I/N: compute only share I of N, counted from 0"
+    )
 
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")

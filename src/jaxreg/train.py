@@ -21,7 +21,7 @@ DEAD = 5  # the exit code of a training that cannot recover
 class TrainArguments:
     """Train a head on the cached features of the dataset NAME; without it, of the only one.
 
-    Example: jaxreg train track --target user/angle --split blocks
+    Example: jaxreg train track --target user/angle
     """
 
     name: str | None = setting(None, POSITIONAL, "name of the dataset")

@@ -77,7 +77,7 @@ class HeadConfig:
             asked = "--components" if self.head == "mlp" else f"--head {self.head}"
             raise InputError(
                 f"{asked} with --no-scale-features",
-                expected="scaled features: loud columns would drown the others",
+                expected="scaled features; else the columns with the largest numbers decide",
                 remedy="leave --no-scale-features out",
             )
         if self.head == "blend" and not self.scale_target:
@@ -197,7 +197,8 @@ class TrainConfig(HeadConfig):
             )
         if self.seeds > 1 and self.head == "ridge":
             raise InputError(
-                "--seeds with --head ridge, which draws nothing", remedy="leave --seeds out"
+                "--seeds with --head ridge, which uses no random numbers",
+                remedy="leave --seeds out",
             )
 
 

@@ -47,7 +47,7 @@ def download_imagenet(
     except Exception as error:  # Keras raises plain Exception
         reason = " ".join(str(error).split()).removeprefix(f"URL fetch failure on {file.url}: ")
         raise UnavailableError(
-            f"the ImageNet weights cannot be had: {reason.removeprefix('None -- ')}",
+            f"the ImageNet weights cannot be downloaded: {reason.removeprefix('None -- ')}",
             expected=f"Keras' file at {path}",
             remedy=f"put {file.url} there by hand, or use --weights FILE with weights that you "
             "have, or --weights random, which needs no file",

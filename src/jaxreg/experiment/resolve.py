@@ -136,7 +136,7 @@ def resolve(
     placement = place(config, size, resumed=resumed is not None, window=before.get("window"))
     if len(config.views) > 1 and placement.kind == "parts":
         raise InputError(
-            "features of several views are drawn from memory, and they are too large for it",
+            "the features of several views must fit in memory, and these do not",
             remedy="use a larger --memory-limit, or --views identity",
         )
     rows = min(int((one.labels == "train").sum()) for one in folds or (split,))
@@ -247,7 +247,7 @@ def _check_head(config: TrainConfig, placement: Placement, rows: int) -> None:
     needs_all = config.head == "ridge" or config.components is not None
     if needs_all and placement.kind == "parts":
         raise InputError(
-            "a ridge and components need all features in memory, and they are too large for it",
+            "a ridge and components need all features in memory, and these do not fit",
             remedy="use a larger --memory-limit, or --head mlp without --components",
         )
     members = (config.folds or 1) * config.seeds

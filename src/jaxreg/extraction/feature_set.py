@@ -144,7 +144,7 @@ def find_weights(recipe: Recipe, asked: str | None, places: Sequence[str | None]
             expected=f"SHA-256 {recipe.weights}",
         )
     raise UnavailableError(
-        f"the weights that the features were made with ({recipe.weights_tag}) are not to be found",
+        f"the weights that the features were made with ({recipe.weights_tag}) cannot be found",
         expected=f"a file of SHA-256 {recipe.weights}",
         remedy="--weights FILE",
     )

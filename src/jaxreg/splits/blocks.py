@@ -161,8 +161,8 @@ def number_of_runs(argument: str, validation: float, test: float) -> int:
         fewest = 3 if test else 2
         raise InputError(
             f"blocks:{runs} with --validation {validation:g} and --test {test:g} holds out "
-            f"{held_out} of {runs} runs, so that no training rows are left",
-            expected=f"at least {fewest} runs, one for each side" if runs < fewest else "",
+            f"{held_out} of {runs} blocks, so no training rows are left",
+            expected=f"at least {fewest} blocks, one for each side" if runs < fewest else "",
             remedy=f"--split blocks:{fewest}"
             if runs < fewest
             else "use a smaller --validation or --test",

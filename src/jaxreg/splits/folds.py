@@ -107,7 +107,7 @@ def _by_group(
         fewer = f"--folds {distinct}" if 3 <= distinct < folds else ""
         raise InputError(
             f"column {name!r} has {distinct} distinct value{'s' * (distinct != 1)}",
-            expected=f"enough for {folds} folds, and one each to train and to watch outside of any",
+            expected=f"enough for {folds} folds; outside each fold, one trains and one validates",
             remedy=fewer or f"extract rows with other values of {name!r} too",
         )
     splits, fold_of_row = [], np.zeros(len(values), np.int64)

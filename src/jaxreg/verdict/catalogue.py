@@ -20,7 +20,7 @@ from jaxreg.verdict.checks import (
     targets,
 )
 from jaxreg.verdict.finding import Evidence, Severity
-from jaxreg.verdict.observation import WORSE_THAN_RIDGE, Observed
+from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.short_training import STAGES, STEPS
 
 
@@ -42,22 +42,19 @@ class Cause:
     pooled: bool = False  # with several trainings it is looked for in their pooled predictions
 
 
-TUNED = "tuned on one half of the catalogue of planted faults (verdict-score.md)"
+TUNED = "planted faults"
 SANE = "healthy runs stay far from it"
-CONTRACT = "definition"
-BEHIND = (
-    "measured only where the run does not learn, or where its error is more than "
-    f"{WORSE_THAN_RIDGE:g} times a ridge's"
-)
+DEFINED = "definition"
+BEHIND = "only for a run that is behind"
 
 CAUSES: tuple[Cause, ...] = (
     Cause(
         "non-finite", "error", "error",
         "whether a loss, a prediction or a feature is NaN or infinite; the size of features and "
         "targets inside the head decides whether they or the learning rate are named as the cause",
-        f"any; features above {divergence.LARGE_INPUT:g} or targets above "
+        f"one number; features above {divergence.LARGE_INPUT:g} or targets above "
         f"{divergence.LARGE_TARGET:g} in the head's units are named first",
-        f"{CONTRACT}; scaled features end at 4",
+        f"{DEFINED}; scaled features end at 4",
         "scale the features or the target, or lower the rate", divergence.non_finite, "curves",
     ),
     Cause(
@@ -68,11 +65,11 @@ CAUSES: tuple[Cause, ...] = (
         f"{inputs.ALIKE_SPREAD:g} of the size",
         f"{SANE} (a recording has 1% copies; the std of random weights' features is 1e-3 of their "
         "size)",
-        "look at the images, extract again", inputs.inputs_identical, "inputs",
+        "look at the images, and extract again", inputs.inputs_identical, "inputs",
     ),
     Cause(
         "target-constant", "error", "error",
-        "whether each target varies over the training rows", "one does not", CONTRACT,
+        "whether each target varies over the training rows", "one is constant", DEFINED,
         "another --target", targets.target_constant, "targets", per_target=True,
     ),
     Cause(
@@ -113,7 +110,7 @@ CAUSES: tuple[Cause, ...] = (
         f"{split_leakage.COPIES:.0%} of the images; or {split_leakage.BESIDE:.0%} of the rows, at "
         f"{split_leakage.ALIKE:g} of the distance, and an error {split_leakage.GROWS:g} times as "
         "high",
-        f"{TUNED}. It is an error where the error without them is above 0.9 of the median "
+        f"{TUNED}. It is an error if the error without them is above 0.9 of the median "
         "predictor's, or above twice the measured one",
         "a stronger --split, or one group for rows that belong together",
         split_leakage.split_leak, "leak", per_target=True,
@@ -132,8 +129,8 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "target-scale", "warning", "error",
-        "how far unscaled targets lie from the outputs of a new head; and the median predictor's "
-        f"loss over --min-delta where early stopping ended the run; {BEHIND}",
+        "how far unscaled targets lie from the outputs of a new head; if early stopping ended the "
+        f"run, also the median predictor's loss over --min-delta; {BEHIND}",
         f"{targets.FAR:g}, where a new head's outputs are about 1; less than {targets.UNSEEN:g} "
         "times --min-delta",
         TUNED, "--scale-target; a lower --min-delta", targets.target_scale, "targets",
@@ -194,7 +191,7 @@ CAUSES: tuple[Cause, ...] = (
         "dead-output", "warning", "error",
         "whether the output is the same constant for all sampled training rows, without a "
         "gradient: its relu is 0, or a hidden layer is",
-        "all of them", CONTRACT, "--output-activation linear, or a lower rate",
+        "all of them", DEFINED, "--output-activation linear, or a lower rate",
         dead_units.dead_output, "dead", symptom=True,
     ),
     Cause(
@@ -217,16 +214,16 @@ CAUSES: tuple[Cause, ...] = (
         "the error of a ridge on the same features, compared with the head's by bootstrap",
         f"below {held_out.LINEAR:g} times the head's error, by more than twice the bootstrap error "
         "of the difference; the ridge must also be better than the median predictor by as much",
-        "the usual level of a test; for less than 5% another head is not worth a warning",
-        "--head ridge, or --head blend where the mean of both predictions is better than the ridge",
+        "the usual level of a test; a gain below 5% is not worth a warning",
+        "--head ridge, or --head blend if the mean of both predictions is better than the ridge",
         held_out.linear_is_better, "gap", pooled=True, per_target=True,
     ),
     Cause(
         "stuck-at-median", "error", "error",
         "the std of the predictions over that of the targets, where the run does not learn",
         f"less than {stopped_early.CONSTANT:.0%}", SANE,
-        "those of the findings before it; else jaxreg diagnose", stopped_early.stuck_at_median,
-        "targets", symptom=True, per_target=True,
+        "that of the first finding; without another finding, jaxreg diagnose",
+        stopped_early.stuck_at_median, "targets", symptom=True, per_target=True,
     ),
     Cause(
         "columns-constant", "note", "note",
@@ -249,13 +246,13 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "predictions-out-of-range", "note", "note",
         "how far predictions lie outside the range of the training targets",
-        "more than the std of the training targets", CONTRACT,
+        "more than the std of the training targets", DEFINED,
         "look at those images; --scale-features, which clips features that lie far out",
         held_out.predictions_out_of_range, "targets", pooled=True, per_target=True,
     ),
     Cause(
         "random-weights", "note", "note",
-        "whether the features come from seeded random weights", "they do", CONTRACT,
+        "whether the features come from random weights", "they do", DEFINED,
         "extract with trained weights", inputs.random_weights, "gap",
     ),
 )  # fmt: skip
