@@ -184,7 +184,7 @@ def test_what_cannot_be_diagnosed_says_why(planted: Path) -> None:
     said = r"a run \(none is there\) or a dataset \(planted\)\n  try: jaxreg diagnose planted"
     with pytest.raises(InputError, match=rf"no run 'plantd' in .*\n  expected: {said}"):
         diagnose.main(["plantd", *ckpts])
-    with pytest.raises(InputError, match="diagnose what"):
+    with pytest.raises(InputError, match="no run and no dataset to diagnose"):
         diagnose.main([])
 
 

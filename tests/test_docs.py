@@ -43,12 +43,17 @@ def missing_links(page: Path) -> list[str]:
 
 
 @cache
-def options(verb: str) -> frozenset[str]:
-    """The options that `jaxreg VERB --help` shows."""
+def help_of(verb: str) -> str:
+    """What `jaxreg VERB --help` prints."""
     shown = StringIO()
     with redirect_stdout(shown), pytest.raises(SystemExit):
         import_module(f"jaxreg.{verb}").main(["--help"])
-    return frozenset(re.findall(r"--[a-z][a-z-]*", shown.getvalue()))
+    return shown.getvalue()
+
+
+def options(verb: str) -> set[str]:
+    """The options of a command."""
+    return {*re.findall(r"--[a-z][a-z-]*", help_of(verb))}
 
 
 def unknown_options(text: str) -> list[str]:
@@ -76,6 +81,11 @@ def test_faults_would_be_found(tmp_path: Path) -> None:
     page.write_text("# A `b`, c\n[one](#a-b-c) [two](#a-b) [three](page.md) [four](none.md)\n")
     assert missing_links(page) == ["#a-b", "none.md"]
     assert unknown_options("`jaxreg train x --target y --taps z`") == ["train --taps"]
+
+
+@pytest.mark.parametrize("verb", ["train", "diagnose"])
+def test_a_word_that_may_be_left_out_is_in_brackets(verb: str) -> None:
+    assert "[NAME]" in help_of(verb).splitlines()[0]
 
 
 def test_the_index_names_every_page() -> None:

@@ -123,7 +123,8 @@ def _annotated(hint: Any, field: "dataclasses.Field[Any]", *, is_own: bool) -> A
     """The type of an argument, with its help text and its default in words."""
     import tyro
 
-    if field.metadata["group"] != POSITIONAL:  # None is what nobody says
+    is_option = field.metadata["group"] != POSITIONAL
+    if is_option:  # None is what nobody says
         hint = _without_none(hint)
     if is_own and field.default is False:
         hint = tyro.conf.FlagCreatePairsOff[hint]
@@ -132,7 +133,7 @@ def _annotated(hint: Any, field: "dataclasses.Field[Any]", *, is_own: bool) -> A
     metavar = None
     if get_origin(hint) in (Union, types.UnionType):  # one value, or a tuple of such values
         one = get_args(hint)[0].__name__.upper()
-        metavar = f"{one} [{one} ...]"
+        metavar = f"{one} [{one} ...]" if is_option else f"[{field.name.upper()}]"
     help_text = field.metadata["help"]
     shown = tyro.conf.arg(help=help_text, help_behavior_hint=behavior, metavar=metavar)
     return Annotated[hint, shown]

@@ -14,14 +14,14 @@ from jaxreg.setting_field import setting
 class DiagnoseArguments:
     """Test the head and the data of a run, and write diagnosis.html into its directory.
 
-    With the name of a dataset, a head is trained on a sample of it; the page is then written here.
+    With the name of a dataset, train a head on a sample of it. The page is then in this folder.
 
     Example: jaxreg diagnose track-1
     """
 
     name: str | None = setting(None, POSITIONAL, "name or path of a run, or name of a dataset")
     target: tuple[str, ...] = setting(
-        (), "Data", "columns of a dataset to predict; by default those that its source names"
+        (), "Data", "columns of a dataset to predict; by default the targets of its source"
     )
     images: str | None = setting(
         None, "Data", "source of images, to compare the preprocessing with the weights"
@@ -37,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse, diagnose, print; returns the exit code."""
     own, _ = parse("diagnose", DiagnoseArguments, argv=argv)
     if own.name is None:
-        raise InputError("diagnose what?", expected="a run or a dataset as the first word")
+        raise InputError(
+            "no run and no dataset to diagnose", expected="a run or a dataset as the first word"
+        )
     from jaxreg.diagnosis.run_diagnosis import diagnose
 
     done = diagnose(

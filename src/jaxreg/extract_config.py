@@ -17,14 +17,26 @@ from jaxreg.setting_field import MOST_SIDE, check_views, require, require_choice
 class SourceOptions:
     """The options of a source; each belongs to some kinds of source only."""
 
-    image_column: str | None = setting(None, "Data", "table column of the image path or bytes")
-    id_column: str | None = setting(None, "Data", "table column of the name of each example")
-    group_column: str | None = setting(None, "Data", "table column of the sequence of each row")
-    order_column: str | None = setting(None, "Data", "table column of the place in the sequence")
-    image_root: str | None = setting(None, "Data", "folder that the paths of a table start from")
-    image_suffix: str | None = setting(None, "Data", "ending of image files, as .jpg")
+    image_column: str | None = setting(
+        None, "Data", "table column with the path or the bytes of the image"
+    )
+    id_column: str | None = setting(None, "Data", "table column with the id of each example")
+    group_column: str | None = setting(
+        None, "Data", "table column with the group of each row, such as the patient or the drive"
+    )
+    order_column: str | None = setting(
+        None, "Data", "table column that orders the rows, such as the frame or the time"
+    )
+    image_root: str | None = setting(
+        None, "Data", "folder that the paths in the table are relative to"
+    )
+    image_suffix: str | None = setting(
+        None, "Data", "ending that the names in the table lack, such as .jpg"
+    )
     steering_correction: float | None = setting(
-        None, "Data", "number added to the steering of the left camera (Udacity logs)"
+        None,
+        "Data",
+        "number added to the steering for the left camera and subtracted for the right (Udacity)",
     )
 
     def refuse_all_but(self, kind: str, *allowed: str, remedy: str = "") -> None:
@@ -92,19 +104,23 @@ class ExtractConfig:
         "keras", "Features", "keras for the preprocessing of the backbone, unit for x / 255"
     )
     range: tuple[float, float] | None = setting(
-        None, "Features", "values that become 0 and 255, of pixels of more than 8 bits"
+        None, "Features", "values that become 0 and 255, for pixels of more than 8 bits"
     )
-    layers: tuple[str, ...] = setting((), "Features", "layers, such as mixed0; by default the last")
+    layers: tuple[str, ...] = setting(
+        (), "Features", "layers to read, such as mixed0; by default the last"
+    )
     pool: str = setting("avg", "Features", "pool of each layer: avg, max or grid:RxC")
     columns: tuple[str, ...] = setting(
         (), "Features", "columns, such as mixed10.avg mixed2.grid2x4, in place of layers and pool"
     )
-    views: tuple[str, ...] = setting(("identity",), "Features", "identity, or identity mirror")
+    views: tuple[str, ...] = setting(
+        ("identity",), "Features", "views to compute: identity, or identity mirror"
+    )
     engine: Literal["auto", "tensorflow", "jax", "openvino"] = setting(
         "auto", "Computation", "framework that runs the network"
     )
     precision: Literal["float32", "bfloat16", "int8"] = setting(
-        "float32", "Computation", "precision of the network; below float32 openvino is needed"
+        "float32", "Computation", "precision of the network; bfloat16 and int8 need openvino"
     )
     dtype: Literal["float32", "float16"] = setting(
         "float32", "Computation", "type of the numbers that the cache stores"

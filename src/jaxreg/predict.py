@@ -25,9 +25,9 @@ FORMATS = (".csv", ".parquet", ".jsonl")
 
 @dataclass(frozen=True)
 class PredictArguments:
-    """Predict from raw images with a trained RUN, through its own recipe and the cache.
+    """Predict from raw images with a trained RUN, and keep their features in the cache.
 
-    SOURCE: all that jaxreg extract takes, and a folder, a glob or one image.
+    SOURCE: as for jaxreg extract, mostly a folder, a glob or one image.
     Example: jaxreg predict ckpts/track-1 photos/ --out predictions.csv
     """
 
@@ -35,7 +35,7 @@ class PredictArguments:
     source: str = setting(tyro.MISSING, POSITIONAL, "where the images are")
     out: str = setting(tyro.MISSING, "Output", "file to write: .csv, .parquet or .jsonl")
     json: bool = setting(False, "Output", "print one JSON object at the end")
-    weights: str | None = setting(None, "Run", "the weights file, where it has moved")
+    weights: str | None = setting(None, "Run", "weights file, if it has moved")
     cache: str | None = setting(None, "Run", "folder of features; by default that of the run")
     ckpts: str = setting("ckpts", "Run", "folder of runs, for a RUN given by its name")
 

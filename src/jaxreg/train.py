@@ -19,8 +19,9 @@ DEAD = 5  # the exit code of a training that cannot recover
 
 @dataclass(frozen=True)
 class TrainArguments:
-    """Train a head on the cached features of the dataset NAME; without it, of the only one.
+    """Train a head on the cached features of the dataset NAME.
 
+    If the cache has one dataset only, NAME may be left out.
     Example: jaxreg train track --target user/angle
     """
 

@@ -30,24 +30,32 @@ class HeadConfig:
     head: Literal["mlp", "ridge", "blend"] = setting(
         "mlp", "Head", "mlp; ridge, which is linear and needs no epochs; or a blend of both"
     )
-    components: int | None = setting(None, "Head", "number of principal components for the MLP")
+    components: int | None = setting(
+        None,
+        "Head",
+        "number of principal components for the MLP; without it all columns, blend 128",
+    )
     hidden: tuple[int, ...] = setting((512, 256, 128, 64), "Head", "units of each hidden layer")
     dropout: float = setting(0.25, "Head", "share of units dropped after every second layer")
     output_activation: Literal["linear", "relu"] = setting(
         "linear", "Head", "activation of the output, in target units"
     )
-    scale_features: bool = setting(True, "Head", "standardize features by the training rows")
-    scale_target: bool = setting(True, "Head", "standardize targets by the training rows")
+    scale_features: bool = setting(True, "Head", "standardize features with the training rows")
+    scale_target: bool = setting(True, "Head", "standardize targets with the training rows")
     huber_delta: float | tuple[float, ...] | None = setting(
-        None, "Optimizer", "error above which the Huber loss is linear, in target units, for all "
-        "targets or for each; by default half the std of each target",
+        None, "Optimizer", "error in target units above which the Huber loss is linear, one number "
+        "or one for each target; by default half the std of the target",
     )  # fmt: skip
     learning_rate: float = setting(1e-4, "Optimizer", "first learning rate of Adam")
-    decay_steps: int = setting(100_000, "Optimizer", "number of updates for one --decay-rate")
-    decay_rate: float = setting(0.95, "Optimizer", "factor of the exponential decay")
+    decay_steps: int = setting(
+        100_000, "Optimizer", "number of updates after which the rate has fallen by --decay-rate"
+    )
+    decay_rate: float = setting(0.95, "Optimizer", "factor of the rate after --decay-steps updates")
     batch_size: int = setting(32, "Optimizer", "number of rows in each update")
-    epochs: int = setting(100, "Optimizer", "largest number of epochs")
-    patience: int = setting(10, "Optimizer", "number of epochs without improvement to stop after")
+    epochs: int = setting(100, "Optimizer", "number of epochs to train at most")
+    patience: int = setting(
+        10, "Optimizer", "number of epochs without improvement after which to stop"
+    )
     min_delta: float | None = setting(
         None, "Optimizer", "smallest decrease of val_loss that counts; by default 0.0003 times the "
         "variance of the target",
@@ -148,25 +156,43 @@ class TrainConfig(HeadConfig):
     """A whole experiment on a cached dataset: what is read, what is held out, and the head."""
 
     target: tuple[str, ...] = setting((), "Data", "columns to predict; by default the source's")
-    mirror_targets: tuple[str, ...] = setting((), "Data", "targets whose sign the mirror changes")
-    memory_limit: str | None = setting(None, "Data", "memory for features, such as 1GiB")
+    mirror_targets: tuple[str, ...] = setting(
+        (), "Data", "targets that change their sign in the mirror"
+    )
+    memory_limit: str | None = setting(
+        None, "Data", "limit of the memory for features, such as 1GiB"
+    )
     feature_set: str | None = setting(
-        None, "Features", "feature set, or the unique start of its name; by default the last one"
+        None, "Features", "name of a feature set, or its start; by default the last one"
     )
     layers: tuple[str, ...] = setting(
-        (), "Features", "layers; by default those of the last extract"
+        (), "Features", "layers to train on; by default those of the last extract"
     )
-    pool: str | None = setting(None, "Features", "pool; by default those of the last extract")
-    columns: tuple[str, ...] = setting((), "Features", "columns, such as mixed10.avg mixed2.max")
-    views: tuple[str, ...] = setting(("identity",), "Features", "views that each row draws from")
-    validation: float = setting(0.2, "Split", "share of rows for early stopping")
+    pool: str | None = setting(
+        None, "Features", "pool of these layers; by default as in the last extract"
+    )
+    columns: tuple[str, ...] = setting(
+        (),
+        "Features",
+        "columns to train on, such as mixed10.avg mixed2.max, in place of layers and pool",
+    )
+    views: tuple[str, ...] = setting(
+        ("identity",),
+        "Features",
+        "identity, or identity mirror: each epoch draws one view of a row",
+    )
+    validation: float = setting(0.2, "Split", "share of rows that validate, for early stopping")
     test: float = setting(0.0, "Split", "share of rows that are scored once, at the end")
     split: str | None = setting(
         None, "Split", "tail, hash, blocks[:N] or group:COLUMN; by default that of the source"
     )
     gap: float = setting(0.01, "Split", "share of a sequence left out beside each held-out block")
-    folds: int | None = setting(None, "Split", "number of folds, each held out by one training")
-    seeds: int = setting(1, "Split", "number of trainings with seeds --seed, --seed + 1, and so on")
+    folds: int | None = setting(
+        None, "Split", "number of folds: a head that has not seen a row scores it"
+    )
+    seeds: int = setting(
+        1, "Split", "number of trainings, with the seeds --seed, --seed + 1, and so on"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -18,16 +18,18 @@ OLD = 3600  # seconds; no writer needs so long for one file
 
 @dataclass(frozen=True)
 class VerifyArguments:
-    """Check every file of the cache against its SHA-256, or every file of the RUNs that are given.
+    """Check every file of the cache, or of the RUNs that you name, against its SHA-256.
 
     Example: jaxreg verify --repair
     """
 
-    runs: tuple[str, ...] = setting((), POSITIONAL, "names or paths of runs; then no cache is read")
+    runs: tuple[str, ...] = setting(
+        (), POSITIONAL, "names or paths of runs to check in place of the cache"
+    )
     ckpts: str = setting("ckpts", "Data", "folder of runs, for a RUN given by its name")
     cache: str = setting("cache", "Data", "folder of datasets and features")
     repair: bool = setting(
-        False, "Data", "set damaged parts aside; delete what killed writers left, after an hour"
+        False, "Data", "set damaged parts aside, and delete unfinished files older than an hour"
     )
     recompute: int = setting(
         0, "Data", "number of images per column whose features are computed again and compared"
