@@ -1,4 +1,4 @@
-"""Contract 1: parts, columns, feature sets and datasets on disk."""
+"""Parts, columns, feature sets and datasets on disk."""
 
 import hashlib
 import json
