@@ -14,7 +14,7 @@ from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, JaxregError
 from jaxreg.experiment.choose import choose_targets, numbers
-from jaxreg.experiment.resolve import places
+from jaxreg.experiment.choose_split import places
 from jaxreg.extract_config import ExtractConfig, SourceOptions
 from jaxreg.sources import open_source, pixels
 from jaxreg.sources.examples import Examples

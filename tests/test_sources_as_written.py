@@ -10,7 +10,7 @@ import pytest
 from jaxreg.cache.datasets import make_dataset
 from jaxreg.extract_config import ExtractConfig
 from jaxreg.sources import SourceOptions, open_source
-from jaxreg.splits.split import group_values
+from jaxreg.splits.group_column import group_values
 from tables import csv, parquet, refusal
 
 NAMES = [

@@ -106,7 +106,7 @@ def test_the_hash_is_by_image_and_what_is_watched_is_another_hash():
 @pytest.mark.parametrize(
     ("kind", "changes", "found"),
     [
-        ("tail", {}, r"--folds 5 with --split tail[\s\S]*group:COLUMN, blocks or hash"),
+        ("tail", {}, r"--folds 5 with --split tail[\s\S]*column:COLUMN, blocks or hash"),
         ("blocks:3", {}, r"--folds 5 of --split blocks:3[\s\S]*try: --folds 3"),
         ("group:drive", {"rows": 4}, r"'drive' has 4 distinct values[\s\S]*try: --folds 4"),
         ("group:drive", {"rows": 2}, r"'drive' has 2 distinct values[\s\S]*other values"),

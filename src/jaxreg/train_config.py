@@ -184,7 +184,9 @@ class TrainConfig(HeadConfig):
     validation: float = setting(0.2, "Split", "share of rows that validate, for early stopping")
     test: float = setting(0.0, "Split", "share of rows that are scored once, at the end")
     split: str | None = setting(
-        None, "Split", "tail, hash, blocks[:N] or group:COLUMN; by default that of the source"
+        None,
+        "Split",
+        "tail, hash, blocks[:N], group:COLUMN or column:COLUMN; by default that of the source",
     )
     gap: float = setting(0.01, "Split", "share of a sequence left out beside each held-out block")
     folds: int | None = setting(

@@ -8,10 +8,11 @@ import numpy as np
 from jaxreg.cache.lazy_features import Features, PartFeatures, read_pieces
 from jaxreg.common.memory import give_back_freed
 from jaxreg.errors import InputError
-from jaxreg.experiment.resolve import ResolvedRun, places, remedies
+from jaxreg.experiment.choose_split import places
+from jaxreg.experiment.resolve import ResolvedRun, remedies
 from jaxreg.metrics import runs_of_rows
+from jaxreg.splits.group_column import group_names
 from jaxreg.splits.held_out_groups import HeldOutGroup, training_groups
-from jaxreg.splits.split import group_names
 from jaxreg.target_numbers import mean_and_std
 from jaxreg.train_config import THRESHOLDS
 

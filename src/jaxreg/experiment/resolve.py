@@ -16,10 +16,11 @@ from jaxreg.common.memory import bytes_text, free_memory
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
 from jaxreg.experiment.choose import as_kept, choose_features, choose_targets, numbers, passed_over
+from jaxreg.experiment.choose_split import choose_split, unused_split_columns
 from jaxreg.experiment.placement import Placement, measure, place
 from jaxreg.merge_settings import merge
 from jaxreg.metrics import Loss
-from jaxreg.splits import Split, split_folds, split_rows
+from jaxreg.splits import Split
 from jaxreg.target_numbers import check_range, mean_and_std, number_type
 from jaxreg.train_config import TrainConfig
 
@@ -72,7 +73,8 @@ class ResolvedRun:
             f"index, an order or a time: --target {name} uses it"
             for name in others
         ]
-        return [*self.dataset.stale, *passed, *self.split.notes, *self._missing()]
+        unused = [] if self.asked.get("split") else unused_split_columns(self.dataset)
+        return [*self.dataset.stale, *passed, *unused, *self.split.notes, *self._missing()]
 
     def _missing(self) -> list[str]:
         """How many rows lack each target, and which rows are left out for that."""
@@ -94,10 +96,6 @@ class ResolvedRun:
             has = f"{partly} of them {'has' if partly == 1 else 'have'}"
             text += f". {has} another target; a run with one --target uses such rows"
         return [", ".join(each), text]
-
-
-def _from_to(least: int, most: int) -> str:
-    return str(least) if least == most else f"{least} to {most}"
 
 
 def _rows(count: int, has: str, have: str) -> str:
@@ -129,7 +127,8 @@ def resolve(
     config = replace(config, target=targets, mirror_targets=mirrored)
     y = np.stack([numbers(dataset, name) for name in targets], axis=1)
     feature_set, columns = choose_features(cache, dataset, config)
-    split, folds = _split(dataset, y, config)
+    split, folds = choose_split(dataset, y, config)
+    config = replace(config, folds=len(folds) or None)  # a column of folds has their number
     config = _with_thresholds(config, y, split)
     with remedies(dataset):
         size = measure(cache, feature_set, columns, dataset.digests, len(config.views))
@@ -186,13 +185,6 @@ def _with_thresholds(config: TrainConfig, y: np.ndarray, split: Split) -> TrainC
     return config.with_thresholds(std.tolist())
 
 
-def places(dataset: Dataset) -> dict[str, Any]:
-    """Where each row stands, as `splits` takes it."""
-    table = dataset.table
-    group = table["group"].to_pylist() if "group" in table.column_names else None
-    return {"order": table["order"].to_numpy(), "group": group, "columns": table}
-
-
 @contextmanager
 def remedies(dataset: Dataset) -> Iterator[None]:
     """Name the command of the dataset as the remedy, whatever the cache lacks."""
@@ -200,46 +192,6 @@ def remedies(dataset: Dataset) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(error.found, remedy=dataset.extract_command()) from error
-
-
-def _split(dataset: Dataset, y: np.ndarray, config: TrainConfig) -> tuple[Split, tuple[Split, ...]]:
-    """The split of all rows; with folds every usable row is one that validates, in its fold."""
-    usable = np.asarray(~np.isnan(y).any(axis=1))
-    if not usable.any():
-        have = (~np.isnan(y)).sum(axis=0).tolist()
-        counts = [f"{name}: {count}" for name, count in zip(config.target, have, strict=True)]
-        raise InputError(
-            f"no row of {dataset.name} has a number for {' and '.join(config.target)}",
-            expected=f"rows with a number for every target ({', '.join(counts)})",
-            remedy=f"--target {config.target[int(np.argmax(have))]}" if max(have) else "",
-        )
-    kind = config.split or ("blocks" if dataset.sequential else "hash")
-    kept = dataset.rows(np.flatnonzero(usable))
-    common: dict[str, Any] = {
-        "digests": kept.digests,
-        "ids": kept.ids,
-        **places(kept),
-        "validation": config.validation,
-        "gap": config.gap,
-        "seed": config.seed,
-    }
-
-    def all_rows(split: Split) -> Split:
-        labels = np.full(len(dataset), "left-out", dtype=object)
-        labels[usable] = split.labels
-        return replace(split, labels=labels)
-
-    if config.folds is None:
-        return all_rows(split_rows(kind, test=config.test, **common)), ()
-    folds = split_folds(config.folds, kind, **common)
-    sizes = [int((fold.labels == "test").sum()) for fold in folds]
-    note = (
-        f"{len(folds)} folds of {_from_to(min(sizes), max(sizes))} rows. The head of a fold "
-        "trains and stops on rows of the other folds. It is scored on the rows of its own fold."
-    )
-    of_all = [one for one in folds[0].notes if all(one in fold.notes for fold in folds)]
-    whole = replace(folds[0], labels=np.full(len(kept), "validation"), notes=(note, *of_all))
-    return all_rows(whole), tuple(map(all_rows, folds))
 
 
 def _check_head(config: TrainConfig, placement: Placement, rows: int) -> None:

@@ -5,9 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxreg.cache.datasets import Dataset
-from jaxreg.experiment.resolve import places
+from jaxreg.experiment.choose_split import places
 from jaxreg.splits.blocks import DEFAULT_RUNS, block_numbers
-from jaxreg.splits.split import group_values
+from jaxreg.splits.column_split import fold_of_rows
+from jaxreg.splits.group_column import column_texts, group_values
 
 
 class RowUnits(NamedTuple):
@@ -31,8 +32,12 @@ def row_units(dataset: Dataset, split: str) -> RowUnits | None:
     name, _, argument = split.partition(":")
     if name == "group":
         return RowUnits(group_values(argument, where["columns"], where["group"]), "groups")
+    if name == "column":
+        folds = fold_of_rows(argument, column_texts(argument, where["columns"], where["group"]))
+        if folds is not None:
+            return RowUnits(folds - folds.min(), "groups")
     if name == "blocks" or dataset.sequential:
-        runs = int(argument or DEFAULT_RUNS)
+        runs = int(argument) if name == "blocks" and argument else DEFAULT_RUNS
         return RowUnits(block_numbers(runs, where["order"], where["group"]), "blocks")
     if where["group"] is not None:
         return RowUnits(group_values("group", where["columns"], where["group"]), "groups")

@@ -8,6 +8,8 @@ import pyarrow as pa
 
 from jaxreg.errors import InputError
 from jaxreg.splits.blocks import DEFAULT_RUNS, cut_runs, fold_blocks, number_of_runs
+from jaxreg.splits.column_split import folds_by_column
+from jaxreg.splits.group_column import column_texts, group_names, group_values
 from jaxreg.splits.sides import (
     LABEL,
     TEST,
@@ -18,13 +20,7 @@ from jaxreg.splits.sides import (
     share_of,
     where_each_went,
 )
-from jaxreg.splits.split import (
-    group_names,
-    group_values,
-    names_to_hash,
-    refuse_empty_side,
-    unknown_kind,
-)
+from jaxreg.splits.split import names_to_hash, refuse_empty_side, unknown_kind
 
 
 def split_folds(
@@ -44,7 +40,7 @@ def split_folds(
 
     Args:
         folds: how many, at least 2.
-        kind: blocks[:N], group:COLUMN or hash.
+        kind: blocks[:N], group:COLUMN, column:COLUMN or hash.
         validation: share of the rows outside the fold that early stopping watches.
         digests, ids, order, group, columns, gap, seed: as `split_rows`.
 
@@ -73,12 +69,15 @@ def split_folds(
         splits = fold_blocks(cut, folds, validation, gap, seed)
     elif name == "group":
         splits = _by_group(folds, argument, columns, group, validation, seed)
+    elif name == "column":
+        texts = column_texts(argument, columns, group)
+        splits = folds_by_column(argument, texts, folds, validation)
     elif kind == "hash":
         splits = _by_hash(folds, digests, ids, group, validation)
     elif kind == "tail":
         raise InputError(
             f"--folds {folds} with --split tail, which has only one end",
-            expected="group:COLUMN, blocks or hash",
+            expected="group:COLUMN, column:COLUMN, blocks or hash",
             remedy="--split blocks",
         )
     else:

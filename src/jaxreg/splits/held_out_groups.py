@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from jaxreg.splits.blocks import DEFAULT_RUNS, Runs, cut_runs
+from jaxreg.splits.column_split import fold_of_rows
+from jaxreg.splits.group_column import column_texts, group_values
 from jaxreg.splits.sides import share_of
-from jaxreg.splits.split import group_values
 
 LONGEST = 128  # moments of a unit: longer blocks are judged in pieces of so many
 WIDEST_GAP = 32  # moments beside it
@@ -41,19 +42,25 @@ def training_groups(
     """The units of the training rows; None where each row is one of its own, or one holds all.
 
     Args:
-        kind: of the split, resolved: tail, hash, blocks:N or group:COLUMN.
+        kind: of the split, resolved: tail, hash, blocks:N, group:COLUMN or column:COLUMN.
         rows: the numbers of the training rows among those that the split was made of.
         order, group, columns, gap: of those, as `split_rows` takes them.
         sequential: whether rows follow one another in time; then a `tail` has blocks as well.
     """
     name, _, argument = kind.partition(":")
+    values = None
     if name == "group":
-        values = group_values(argument, columns, group)[rows]
+        values = group_values(argument, columns, group)
+    elif name == "column":
+        values = fold_of_rows(argument, column_texts(argument, columns, group))
+    if values is not None:
+        values = values[rows]
         found = [np.flatnonzero(values == value) for value in np.unique(values)]
         pieces = [some[i : i + LARGEST] for some in found for i in range(0, len(some), LARGEST)]
         return [HeldOutGroup(some, np.ones(len(some), bool)) for some in pieces]
-    if name == "blocks" or (name == "tail" and sequential):
-        cut = cut_runs(int(argument or DEFAULT_RUNS), order, group, len(order), 0)
+    if name == "blocks" or (name in ("tail", "column") and sequential):
+        runs = int(argument) if name == "blocks" and argument else DEFAULT_RUNS
+        cut = cut_runs(runs, order, group, len(order), 0)
         groups = list(_of_blocks(cut, rows, gap))
         # of very few frames a block and its gap may be all: nothing would be left to fit on
         return None if any(len(group.rows) == len(rows) for group in groups) else groups

@@ -16,12 +16,23 @@ LABEL = "<U10"  # NumPy text that holds the longest of them
 
 SHOWN_VALUES, SHOWN_PARTS = 6, 10  # that a note names
 
-_TRAINS = "train(ing)?|trn"
-_HELD_OUT = (
-    "val(id(ation)?)?|dev(elopment)?|test(ing)?|tst|eval(uation)?|hold[ _-]?out|held[ _-]?out"
-)
-_SIDE_NAMES = [re.compile(rf"({one})[ _-]?\d*", re.IGNORECASE) for one in (_TRAINS, _HELD_OUT)]
-_SIDE_FLAG = re.compile(rf"(is|in)[ _]?({_TRAINS}|{_HELD_OUT})([ _]?set)?", re.IGNORECASE)
+SIDES_OF_VALUES = {
+    TRAIN: ("trains", "train"),
+    VALIDATION: ("validates", "validate"),
+    TEST: ("tests", "test"),
+}
+"""What one value of a column does on each side, and what several do."""
+
+_WORDS = {
+    TRAIN: "train(ing)?|trn",
+    VALIDATION: "val(id(ation)?)?|dev(elopment)?",
+    TEST: "test(ing)?|tst|hold[ _-]?out|held[ _-]?out",
+}
+_HELD_OUT = f"{_WORDS[VALIDATION]}|eval(uation)?|{_WORDS[TEST]}"
+_SIDE_NAMES = [
+    re.compile(rf"({one})[ _-]?\d*", re.IGNORECASE) for one in (_WORDS[TRAIN], _HELD_OUT)
+]
+_SIDE_FLAG = re.compile(rf"(is|in)[ _]?({_WORDS[TRAIN]}|{_HELD_OUT})([ _]?set)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,17 @@ class Split:
     notes: tuple[str, ...] = ()  # whole sentences
 
 
+def side_of(word: str) -> str | None:
+    """The side that a word of a table names, in any case; None: no side."""
+    return next((side for side, w in _WORDS.items() if re.fullmatch(w, word, re.IGNORECASE)), None)
+
+
+def flag_side(name: str) -> str | None:
+    """The side of the rows that are true in a column such as `is_valid`; None: no such name."""
+    match = _SIDE_FLAG.fullmatch(name)
+    return side_of(match[2]) if match else None
+
+
 def refuse_sides(name: str, values: pa.Array | pa.ChunkedArray) -> None:
     """Raise InputError if a column says on which side each row is, as a column of groups does not.
 
@@ -41,7 +63,7 @@ def refuse_sides(name: str, values: pa.Array | pa.ChunkedArray) -> None:
     `is_valid`. As groups, a draw would decide which of the values trains.
     """
     values = values.unique().drop_null()  # few, unlike their rows; and Python lacks some times
-    shown = sorted({value.strip() for value in values.cast(pa.string()).to_pylist()})
+    shown = sorted({value.strip() for value in values.cast(pa.string()).to_pylist()} - {""})
     sides = all(any(map(side.fullmatch, shown)) for side in _SIDE_NAMES)
     if not (sides or (len(shown) == 2 and _SIDE_FLAG.fullmatch(name))):
         return
@@ -50,8 +72,7 @@ def refuse_sides(name: str, values: pa.Array | pa.ChunkedArray) -> None:
         "random draw would decide which of them train",
         expected="a column that is equal for rows that belong together, such as photographs, "
         "drives or patients",
-        remedy="write a table with the training rows alone, extract it and train on it; then score "
-        "the other rows with jaxreg predict",
+        remedy=f"--split column:{name}",
     )
 
 

@@ -5,14 +5,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from jaxreg.errors import InputError, nearest
-from jaxreg.sources.examples import WRITTEN, is_reserved
 from jaxreg.splits.blocks import by_blocks, cut_runs, number_of_runs
+from jaxreg.splits.column_split import read_given_split, split_by_column
+from jaxreg.splits.group_column import column_texts, group_names, group_values
 from jaxreg.splits.sides import (
     LABEL,
     LEFT_OUT,
+    SIDES_OF_VALUES,
     TEST,
     TRAIN,
     VALIDATION,
@@ -23,14 +24,8 @@ from jaxreg.splits.sides import (
     where_each_went,
 )
 
-KINDS = ("tail", "hash", "blocks[:N]", "group:COLUMN")
+KINDS = ("tail", "hash", "blocks[:N]", "group:COLUMN", "column:COLUMN")
 """What `--split` takes."""
-
-SIDES_OF_VALUES = {
-    TRAIN: ("trains", "train"),
-    VALIDATION: ("validates", "validate"),
-    TEST: ("tests", "test"),
-}
 
 MOST_TRIED = 30  # numbers of blocks, in search of one that a message can offer
 FEWEST_DIGESTS = 10  # with fewer distinct images a hash of them is no share of the rows
@@ -48,6 +43,7 @@ def split_rows(
     test: float,
     gap: float,
     seed: int,
+    default: str = "hash",
 ) -> Split:
     """Put every row of a dataset on one side. docs/splits.md has the rules.
 
@@ -57,11 +53,13 @@ def split_rows(
         ids: each row's name, unique.
         order: each row's place within its group, any integers; None: the row number.
         group: the sequence each row belongs to; None: all rows are one sequence.
-        columns: the source's columns, one row per id; `group:COLUMN` looks in here.
+        columns: the source's columns, one row per id; `group:COLUMN` and `column:COLUMN` look in
+            here.
         validation: share of the rows, above 0.
         test: share of the rows, 0 for no test rows; with `validation` below 1.
         gap: blocks only: share of a sequence left out of training beside each edge.
         seed: of the kinds that draw, blocks and group.
+        default: the kind that draws validation rows where a column names none.
 
     Raises:
         InputError: an unknown kind or column, or a side that would have no rows.
@@ -91,6 +89,25 @@ def split_rows(
                 remedy = "--split group:group"
     elif name == "group":
         split = _by_group(argument, columns, group, validation, test, seed)
+    elif name == "column":
+        texts = column_texts(argument, columns, group)
+
+        def draw(rows: np.ndarray) -> Split:
+            return split_rows(
+                default,
+                digests=_of(digests, rows),
+                ids=_of(ids, rows),
+                order=None if order is None else order[rows],
+                group=None if group is None else _of(group, rows),
+                columns=columns.take(rows),
+                validation=validation,
+                test=0.0,
+                gap=gap,
+                seed=seed,
+            )
+
+        given = read_given_split(argument, texts, None)
+        return split_by_column(argument, texts, given, test=test, draw=draw)
     elif kind == "tail":
         labels = np.full(len(ids), TRAIN, dtype=LABEL)
         # Keras' validation_split: the first int(floor(rows * (1 - share))) rows train
@@ -103,6 +120,10 @@ def split_rows(
         raise unknown_kind(kind, name, columns)
     refuse_empty_side(split, test, remedy)
     return split
+
+
+def _of(values: Sequence[str], rows: np.ndarray) -> list[str]:
+    return [values[int(row)] for row in rows]
 
 
 def _by_hash(
@@ -178,72 +199,6 @@ def _by_group(
     return Split(labels, f"group:{name}", distinct, (note,))
 
 
-def group_values(
-    name: str, columns: pa.Table, group: Sequence[str] | None, *, to_split: bool = False
-) -> np.ndarray:
-    """The group of each row as a number from 0, in the order of the values.
-
-    Values of any type are names; the text that numbers do not keep counts, so 007 and 7 are two.
-    Missing values and NaN are one value, the last.
-
-    Args:
-        to_split: whether the groups decide the sides of the rows.
-
-    Raises:
-        InputError: there is no such column, or the sides are to follow from a column that names
-            sides itself.
-    """
-    values = _group_column(name, columns, group)
-    if to_split:
-        refuse_sides(name, values)
-    return _dense_ranks(values)
-
-
-def group_names(name: str, columns: pa.Table, group: Sequence[str] | None) -> list[str]:
-    """The value that `group_values` numbers, of each row, as text; `no value` where it is missing.
-
-    Raises:
-        InputError: there is no such column.
-    """
-    values = _group_column(name, columns, group)
-    if pa.types.is_temporal(values.type):  # Python lacks some times
-        values = values.cast(pa.string())
-    return ["no value" if v is None or v != v else str(v) for v in values.to_pylist()]
-
-
-def _group_column(
-    name: str, columns: pa.Table, group: Sequence[str] | None
-) -> pa.Array | pa.ChunkedArray:
-    if name == "group" and group is not None:
-        return pa.array(group, pa.string())
-    if name in columns.column_names:
-        text = WRITTEN + name
-        return columns[text if text in columns.column_names else name]
-    candidates = [column for column in columns.column_names if not is_reserved(column)]
-    if group is not None:
-        candidates.append("group")
-    near = nearest(name, candidates)
-    problem = "the dataset has no such column" if name else "no column is named"
-    again = "" if candidates else "extract again with --group-column COLUMN"
-    raise InputError(
-        f"--split group:{name}: {problem}",
-        expected=f"a column of the dataset: {', '.join(candidates) or 'it has none'}",
-        remedy=f"--split group:{near}" if near else again,
-    )
-
-
-def _dense_ranks(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    if pa.types.is_floating(values.type):
-        numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        values = pa.array(numbers, from_pandas=True)  # NaN is a missing value
-    ranks = pc.rank(  # pyright: ignore[reportAttributeAccessIssue] (made on import)
-        values, sort_keys="ascending", tiebreaker="dense"
-    )
-    return ranks.to_numpy().astype(np.int64) - 1
-
-
 def unknown_kind(kind: str, name: str, columns: pa.Table) -> InputError:
     near = nearest(name, [known.partition("[")[0].partition(":")[0] for known in KINDS])
     column = kind.rpartition(":")[2]
@@ -262,8 +217,8 @@ def unknown_kind(kind: str, name: str, columns: pa.Table) -> InputError:
 def _meant(near: str, kind: str) -> str:
     """The split of a misspelt kind, with the number or column that was given."""
     argument = kind.partition(":")[2]
-    if near == "group":
-        return f"group:{argument or 'COLUMN'}"
+    if near in ("group", "column"):
+        return f"{near}:{argument or 'COLUMN'}"
     return f"blocks:{argument}" if near == "blocks" and argument else near
 
 

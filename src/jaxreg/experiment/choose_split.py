@@ -1,0 +1,109 @@
+"""Which side of the split each row of a dataset is on."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from jaxreg.cache.datasets import Dataset
+from jaxreg.errors import InputError
+from jaxreg.splits import Split, split_folds, split_rows
+from jaxreg.splits.column_split import NAMES, read_given_split
+from jaxreg.splits.group_column import column_texts
+from jaxreg.splits.sides import LEFT_OUT, TEST, VALIDATION
+from jaxreg.train_config import TrainConfig
+
+
+def choose_split(
+    dataset: Dataset, y: np.ndarray, config: TrainConfig
+) -> tuple[Split, tuple[Split, ...]]:
+    """The split of all rows, and that of each fold; no folds where none are asked for or given.
+
+    With folds, a row validates if one of them holds it out. Rows without every target are left out.
+
+    Args:
+        dataset: has the rows.
+        y: (rows, targets), NaN where a target is missing.
+        config: the settings; a column of folds needs no number of folds.
+
+    Raises:
+        InputError: no row has every target; `jaxreg.splits` cannot split the rows.
+    """
+    usable = np.asarray(~np.isnan(y).any(axis=1))
+    if not usable.any():
+        have = (~np.isnan(y)).sum(axis=0).tolist()
+        counts = [f"{name}: {count}" for name, count in zip(config.target, have, strict=True)]
+        raise InputError(
+            f"no row of {dataset.name} has a number for {' and '.join(config.target)}",
+            expected=f"rows with a number for every target ({', '.join(counts)})",
+            remedy=f"--target {config.target[int(np.argmax(have))]}" if max(have) else "",
+        )
+    kept = dataset.rows(np.flatnonzero(usable))
+    where = places(kept)
+    default = "blocks" if dataset.sequential else "hash"
+    kind, grouped = config.split or default, len(set(where["group"] or ())) > 1
+    common: dict[str, Any] = {
+        "digests": kept.digests,
+        "ids": kept.ids,
+        **where,
+        "validation": config.validation,
+        "gap": config.gap,
+        "seed": config.seed,
+    }
+
+    def all_rows(split: Split) -> Split:
+        labels = np.full(len(dataset), LEFT_OUT, dtype=object)
+        labels[usable] = split.labels
+        return replace(split, labels=labels)
+
+    name, _, column = kind.partition(":")
+    given = None
+    if name == "column":
+        texts = column_texts(column, where["columns"], where["group"])
+        given = read_given_split(column, texts, config.folds)
+    number = len(given.names) if given and given.folds is not None else config.folds
+    if number is None:
+        drawing = "group:group" if grouped and not dataset.sequential else default
+        split = split_rows(kind, test=config.test, default=drawing, **common)
+        return all_rows(split), ()
+    folds = split_folds(number, kind, **common)
+    held_out = np.stack([fold.labels == TEST for fold in folds])
+    sizes = held_out.sum(axis=1).tolist()
+    note = (
+        f"{len(folds)} folds of {_from_to(min(sizes), max(sizes))} rows. The head of a fold "
+        "trains and stops on rows of the other folds. It is scored on the rows of its own fold."
+    )
+    of_all = [one for one in folds[0].notes if all(one in fold.notes for fold in folds)]
+    others = LEFT_OUT if given is None else given.sides
+    labels = np.where(held_out.any(axis=0), VALIDATION, others)
+    whole = replace(folds[0], labels=labels, notes=(note, *of_all))
+    return all_rows(whole), tuple(map(all_rows, folds))
+
+
+def unused_split_columns(dataset: Dataset) -> list[str]:
+    """A sentence on each column that is called like a split and holds one."""
+    where, notes = places(dataset), []
+    for name in filter(NAMES.fullmatch, dataset.source_columns):
+        try:
+            given = read_given_split(
+                name, column_texts(name, where["columns"], where["group"]), None
+            )
+        except InputError:  # words of another kind
+            continue
+        found = "the fold" if given.folds is not None else "the side"
+        notes.append(
+            f"column {name!r} names {found} of each row. This run did not use it: "
+            f"--split column:{name} does"
+        )
+    return notes
+
+
+def places(dataset: Dataset) -> dict[str, Any]:
+    """Where each row stands, as `splits` takes it."""
+    table = dataset.table
+    group = table["group"].to_pylist() if "group" in table.column_names else None
+    return {"order": table["order"].to_numpy(), "group": group, "columns": table}
+
+
+def _from_to(least: int, most: int) -> str:
+    return str(least) if least == most else f"{least} to {most}"
