@@ -88,6 +88,11 @@ def test_a_word_that_may_be_left_out_is_in_brackets(verb: str) -> None:
     assert "[NAME]" in help_of(verb).splitlines()[0]
 
 
+def test_a_pair_is_shown_as_two_numbers() -> None:
+    assert "--size INT INT" in help_of("extract")
+    assert "--huber-delta FLOAT [FLOAT ...]" in help_of("train")
+
+
 def test_the_index_names_every_page() -> None:
     index = ROOT / "docs" / "README.md"
     linked = {Path(link).name for link, _ in LINK.findall(index.read_text())}

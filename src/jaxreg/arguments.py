@@ -131,9 +131,11 @@ def _annotated(hint: Any, field: "dataclasses.Field[Any]", *, is_own: bool) -> A
     text = _default_text(field.default)
     behavior = "(required)" if field.default is tyro.MISSING else text and f"(default: {text})"
     metavar = None
-    if get_origin(hint) in (Union, types.UnionType):  # one value, or a tuple of such values
-        one = get_args(hint)[0].__name__.upper()
-        metavar = f"{one} [{one} ...]" if is_option else f"[{field.name.upper()}]"
+    if get_origin(hint) in (Union, types.UnionType):  # a pair; one value, or several such
+        first = get_args(hint)[0]
+        one = " ".join(part.__name__.upper() for part in get_args(first) or (first,))
+        several = one if get_args(first) else f"{one} [{one} ...]"
+        metavar = several if is_option else f"[{field.name.upper()}]"
     help_text = field.metadata["help"]
     shown = tyro.conf.arg(help=help_text, help_behavior_hint=behavior, metavar=metavar)
     return Annotated[hint, shown]

@@ -29,7 +29,7 @@ class ExtractArguments:
 
     source: str = setting(tyro.MISSING, POSITIONAL, "where the images and the numbers are")
     preset: FeaturesPreset | None = setting(
-        None, "Output", "best: layer mixed2 in grid:2x4 at 150x150 (docs/best-head.md)"
+        None, "Features", "best: layer mixed2 in grid:2x4 at 150x150 (docs/best-head.md)"
     )
     name: str | None = setting(None, "Output", "name of the dataset; by default that of the source")
     cache: str = setting("cache", "Output", "folder of datasets and features")
