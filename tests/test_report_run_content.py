@@ -14,6 +14,7 @@ from sklearn.metrics import mean_absolute_error
 from jaxreg.common.files import file_sha256
 from jaxreg.diagnosis import run_diagnosis
 from jaxreg.report import run_content
+from jaxreg.report.worst_rows import WorstRows
 from jaxreg.train_config import TrainConfig
 from planted_runs import edit_dataset, run_quick
 
@@ -30,7 +31,9 @@ def with_places(planted: Path) -> None:
 
 def page_of(path: Path) -> str:
     """The text of a report, a space for each run of tags."""
-    text = re.sub(r"<style>.*?</style>", "", (path / "report.html").read_text(), flags=re.DOTALL)
+    text = re.sub(
+        r"<(style|script)>.*?</\1>", "", (path / "report.html").read_text(), flags=re.DOTALL
+    )
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
@@ -151,7 +154,7 @@ def test_a_row_of_a_diverged_head_is_among_the_worst(planted: Path) -> None:
     predictions = experiment.y.copy()
     broken = experiment.rows("validation")[5]
     predictions[broken] = np.nan
-    [(caption, target, rows)] = run_content.worst_rows(experiment, predictions)
+    [(caption, target, rows)] = WorstRows(experiment, predictions).lists()
     assert (caption, target) == ("validation rows", "angle")
     assert rows[0].id == experiment.dataset.ids[broken]
     assert pd.isna(rows[0].predicted)

@@ -210,7 +210,7 @@ def test_summary_report_and_terminal_have_the_scores_of_each_target(planted: Pat
             # the table holds float32, and the errors of speed are 20,000 times smaller than it
             assert found["mae"] == pytest.approx(mean_absolute_error(true, predicted), rel=1e-3)
             assert found["r2"] == pytest.approx(r2_score(true, predicted), rel=1e-5)
-            assert f"<caption>{name}, {side} rows ({len(true)})</caption>" in page
+            assert f"<figcaption>{name}, {side} rows ({len(true)})</figcaption>" in page
         median = np.median(column_of(table, f"target.{name}", "train"))
         usual = np.abs(column_of(table, f"target.{name}", "validation") - median).mean()
         assert scores["baselines"]["median"]["mae"] == pytest.approx(usual, rel=1e-5)

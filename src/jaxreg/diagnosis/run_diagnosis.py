@@ -9,6 +9,7 @@ from jaxreg.cache.datasets import dataset_names
 from jaxreg.cache.store import Cache
 from jaxreg.common.device import prepare_jax
 from jaxreg.common.long_steps import long_step
+from jaxreg.config_io import command_line
 from jaxreg.diagnosis import trials
 from jaxreg.diagnosis.learning_curve import learning_curve
 from jaxreg.diagnosis.subject import Say, Subject, of_dataset, of_run
@@ -19,6 +20,8 @@ from jaxreg.report.page import others, write_page
 from jaxreg.training.run_directory import RunDirectory, run_path, runs_in
 from jaxreg.verdict.finding import ORDER
 from jaxreg.verdict.judge import judge
+
+CKPTS = Path("ckpts")  # the default folder of runs
 
 
 def diagnose(
@@ -48,6 +51,11 @@ def diagnose(
         InputError: no run or dataset has this name, or it cannot be diagnosed.
     """
     begin = time.perf_counter()
+    asked = {"--cache": (cache,), "--images": (images,), "--target": target}
+    if ckpts != CKPTS:
+        asked["--ckpts"] = (ckpts,)
+    words = [word for flag, values in asked.items() if any(values) for word in (flag, *values)]
+    command = command_line("jaxreg diagnose", (name, *words))
     prepare_jax()
     subject = _subject(name, cache, ckpts, target, say)
     for note in subject.experiment.notes:
@@ -72,7 +80,7 @@ def diagnose(
         if finding is not None:
             verdict = _with(verdict, finding)
     page = subject.folder / "diagnosis.html"
-    write_diagnosis(page, subject, verdict, done, begin)
+    write_diagnosis(page, subject, verdict, done, command=command, begin=begin)
     return {
         "name": subject.name,
         "verdict": verdict,
@@ -130,32 +138,61 @@ def _with(verdict: dict[str, Any], finding: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_diagnosis(
-    path: Path, subject: Subject, verdict: dict[str, Any], done: Sequence[Trial], begin: float
+    path: Path,
+    subject: Subject,
+    verdict: dict[str, Any],
+    done: Sequence[Trial],
+    *,
+    command: str,
+    begin: float,
 ) -> None:
-    """Write the page of a diagnosis, which began at `begin`, to `path`."""
+    """Write the page of a diagnosis, which `command` makes and which began at `begin`."""
     from jaxreg.diagnosis import pictures
 
-    obs, experiment = subject.obs, subject.experiment
-    columns = ", ".join(column.name for column in experiment.columns)
-    trainings = number_of_members(experiment.config)
-    first = f"the first of {trainings} trainings, with " if trainings > 1 else ""
-    drawn = [pictures.of_finding(one, obs) for one in verdict["findings"]]
+    drawn = [pictures.of_finding(one, subject.obs) for one in verdict["findings"]]
     rest = others(verdict)
     write_page(
         path,
         "diagnosis/diagnosis.html.jinja",
         title=subject.name,
-        subtitle=f"diagnosis of {experiment.dataset.name}",
+        subtitle=f"diagnosis of {subject.experiment.dataset.name}",
         verdict=verdict,
         lead_picture=drawn[0] if len(rest) < len(drawn) else None,
-        about=f"{first}{len(obs.train)} training and {len(obs.validation)} validation rows, split "
-        f"{obs.split}; target {', '.join(experiment.targets)}; features {columns} of "
-        f"{experiment.recipe.feature_set}; {obs.epochs} epochs",
+        run_facts=_facts(subject),
         report=(subject.folder / "report.html").exists(),
         findings=[
             (*pair, picture)
             for pair, picture in zip(rest, drawn[len(drawn) - len(rest) :], strict=True)
         ],
         trials=[(trial, pictures.of_trial(trial)) for trial in done],
+        columns=_columns_table(done),
+        command=command,
         seconds=time.perf_counter() - begin,
     )
+
+
+def _facts(subject: Subject) -> dict[str, str]:
+    """What was tested, by name."""
+    obs, experiment = subject.obs, subject.experiment
+    trainings = number_of_members(experiment.config)
+    first = {"training": f"the first of {trainings}"} if trainings > 1 else {}
+    return {
+        "dataset": experiment.dataset.name,
+        "rows": f"{len(obs.train):,} train, {len(obs.validation):,} validation",
+        "split": obs.split,
+        **first,
+        "target": ", ".join(experiment.targets),
+        "columns": ", ".join(column.name for column in experiment.columns),
+        "feature set": experiment.recipe.feature_set,
+        "epochs": f"{obs.epochs:,}",
+    }
+
+
+def _columns_table(done: Sequence[Trial]) -> dict[str, Any] | None:
+    """The MAE of each target on each column, if columns were compared."""
+    numbers = next((trial.numbers for trial in done if trial.name == "columns"), {"mae": {}})
+    if len(numbers["mae"]) < 2:
+        return None
+    each = numbers.get("by_target", {"MAE": numbers["mae"]})
+    lines = [(name, [maes[name] for maes in each.values()]) for name in numbers["mae"]]
+    return {"heads": list(each), "lines": lines}

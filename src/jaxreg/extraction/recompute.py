@@ -1,22 +1,20 @@
 """`verify --recompute`: compute the features of a sample of images again, and compare."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from jaxreg.backbone.engine import load_engine
 from jaxreg.cache.datasets import Dataset, dataset_names, read_dataset
+from jaxreg.cache.originals import Originals
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, JaxregError
 from jaxreg.extraction.feature_set import find_weights
-from jaxreg.sources import open_source, pixels
+from jaxreg.sources import pixels
 from jaxreg.sources.depth import Range
-from jaxreg.sources.examples import Image
 
 TOLERANCE = {"float32": 1e-4, "bfloat16": 0.02, "int8": 0.05}
 """Relative error, max|a - b| / max|b| over a column's sample. All engines agree in float32; below
@@ -39,9 +37,6 @@ class Recomputed:
 
 _Known = dict[str, tuple[Dataset, int]]
 """By digest the place of an image in a dataset."""
-
-_Source = tuple[Sequence[Image], dict[str, int]]
-"""A source's images, not read yet, and the place of each id among them."""
 
 
 def recompute(cache: Cache, count: int, say: Callable[[str], None]) -> Recomputed:
@@ -75,7 +70,7 @@ class _Recomputing:
     count: int
     say: Callable[[str], None]
     known: _Known
-    opened: dict[str, _Source | str] = field(default_factory=dict)  # or why it fails
+    originals: dict[str, Originals] = field(default_factory=dict)  # by dataset
     done: Recomputed = field(default_factory=Recomputed)
 
     def check(self, feature_set: str, columns: list[Column]) -> None:
@@ -111,24 +106,8 @@ class _Recomputing:
             UnusableImage: it is gone, or has changed.
         """
         dataset, row = self.known[digest]
-        if "path" in dataset.table.column_names:
-            with suppress(pixels.UnusableImage):
-                content = pixels.read(Path(dataset.table["path"][row].as_py() or ""))
-                if pixels.digest(content) == digest:
-                    return pixels.decode(content, limits)
-        if dataset.name not in self.opened:
-            self.opened[dataset.name] = _open_again(dataset)
-        source = self.opened[dataset.name]
-        if isinstance(source, str):
-            raise pixels.UnusableImage(source)
-        images, places = source
-        place = places.get(dataset.table["id"][row].as_py())
-        if place is None:
-            raise pixels.UnusableImage(f"the source of {dataset.name} has lost images")
-        content = pixels.read(images[place])
-        if pixels.digest(content) != digest:
-            raise pixels.UnusableImage(f"images of {dataset.name} have changed since")
-        return pixels.decode(content, limits)
+        originals = self.originals.setdefault(dataset.name, Originals(dataset))
+        return pixels.decode(originals.read(row), limits)
 
     def _compute(
         self, recipe: Recipe, columns: list[Column], found: dict[str, np.ndarray]
@@ -163,14 +142,3 @@ class _Recomputing:
                     f"from those computed now by {error:.2g} of the largest; at most {allowed:.2g} "
                     "is rounding"
                 )
-
-
-def _open_again(dataset: Dataset) -> _Source | str:
-    """A dataset's source, or the reason why there is none."""
-    if dataset.source["kind"] not in ("road", "mnist") and "location" not in dataset.source:
-        return f"{dataset.name} was made from images in memory, which cannot be read again"
-    try:
-        examples = open_source(dataset.opened, dataset.options, ranged=True)
-    except JaxregError as error:
-        return f"the source of {dataset.name} cannot be opened: {error}".splitlines()[0]
-    return examples.images, {name: place for place, name in enumerate(examples.ids)}

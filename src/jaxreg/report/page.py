@@ -1,6 +1,7 @@
 """HTML pages: each is one file that needs no other file and no network. Here: a run's report."""
 
 import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from jaxreg.metrics import METRICS, Scores
 from jaxreg.report import plots, run_content
 from jaxreg.report.run_predictions import RunPredictions
 from jaxreg.report.summary import Summary, trainings_text
+from jaxreg.report.worst_rows import WorstRows
 from jaxreg.target_numbers import number_text
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.loop import Trained
@@ -20,6 +22,7 @@ from jaxreg.training.run_directory import Row
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 UNDEFINED = "\N{EN DASH}"
 HIGHER_IS_BETTER = ("r2", "spearman")
@@ -72,15 +75,25 @@ def _environment() -> "Environment":
         "jpeg": lambda picture: _data_uri(picture, "jpeg"),
         "best": _best,
     }
-    environment.globals["METRICS"] = METRICS
+    environment.globals |= {"METRICS": METRICS, "SCRIPT": _script()}
     return environment
 
 
+def _script() -> dict[str, "Markup"]:
+    """The one script that pages may run, and its hash, by which their policy allows it."""
+    from markupsafe import Markup
+
+    text = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
+    hashed = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return {"text": Markup(text), "hash": Markup(f"sha256-{hashed}")}
+
+
 class Drawn(NamedTuple):
-    """The plots of a run as PNGs."""
+    """The plots of a run as PNGs, and its worst rows."""
 
     curves: bytes | None  # None without epochs
     by_target: list[tuple[str, bytes, bytes]]  # the target, predictions, errors
+    worst: WorstRows
 
 
 def write_plots(
@@ -91,6 +104,7 @@ def write_plots(
     best_epoch: int | None,
 ) -> Drawn:
     """Draw the plots of a run and write them into the folder plots/ of the run."""
+    worst = WorstRows(experiment, predictions.predictions)  # reads pictures while plots are drawn
     config, curves = experiment.config, None
     if trained.history:
         curves = plots.curves(_curves(trained.history), best_epoch, plots.curve_labels(config))
@@ -103,7 +117,7 @@ def write_plots(
         for kind, picture in zip(kinds, drawn, strict=True):
             write_whole(folder / f"{kind}-{name}.png", picture)
         by_target.append((target, *drawn))
-    return Drawn(curves, by_target)
+    return Drawn(curves, by_target, worst)
 
 
 def write_report(
@@ -137,7 +151,7 @@ def write_report(
         command=command_line("jaxreg train", words, from_json(TrainConfig, experiment.asked)),
         diagnose=command_line("jaxreg diagnose", (folder,)),
         stds=dict(zip(experiment.targets, experiment.loss.std.tolist(), strict=True)),
-        worst=run_content.worst_rows(experiment, predictions.predictions),
+        worst=drawn.worst.lists(),
         curves=drawn.curves,
         curves_caption=run_content.curves_caption(config, trainings, summary.best_epoch),
         plots=drawn.by_target,

@@ -27,7 +27,7 @@ BLUE, VERMILLION, BLACK, GREY = "#0072B2", "#D55E00", "#222222", "#8A8F98"
 SIDES = {"train": GREY, "validation": BLUE, "test": VERMILLION}
 """The splits to draw, from back to front."""
 
-LONGEST_NAME = 40  # letters of a target's name in a plot
+LONGEST_NAME = 32  # letters of a target's name in a plot
 MOVES = 0.01  # of the highest learning rate: smaller changes are not drawn
 
 styled = rc_context({

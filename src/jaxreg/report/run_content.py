@@ -1,4 +1,4 @@
-"""What the page of a run shows besides its plots: tables, facts, settings, the worst rows."""
+"""What the page of a run shows besides its plots: tables, facts, settings."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -14,7 +14,6 @@ from jaxreg.target_numbers import number_text
 from jaxreg.train_config import TrainConfig
 
 HELD_OUT = ("validation", "test")
-WORST = 12  # images shown for each target and side
 GROUPS = 20  # shown for each target and side
 PREDICTORS = {
     "run": "this model",
@@ -40,15 +39,6 @@ class GroupTable(NamedTuple):
     column: str  # that holds the groups
     predictors: list[str]
     lines: list[tuple[str, int, list[float | None]]]  # group, rows, the MAE of each predictor
-
-
-class WorstRow(NamedTuple):
-    """A row with a large error."""
-
-    id: str
-    thumbnail: bytes | None  # a JPEG
-    true: float
-    predicted: float
 
 
 def facts_of(experiment: Experiment, summary: Summary) -> dict[str, Any]:
@@ -96,7 +86,7 @@ def score_tables(
     """
     tables = []
     of_all = [(None, "all targets, ")] if len(experiment.targets) > 1 else []
-    for number, start in [*_targets(experiment), *of_all]:
+    for number, start in [*each_target(experiment), *of_all]:
         for side in HELD_OUT:
             scores = score_side(experiment, predictions, side, number)
             lines = {label: scores.get(name) for name, label in _predictors(experiment).items()}
@@ -107,8 +97,12 @@ def score_tables(
     return tables
 
 
-def member_tables(summary: Summary) -> list[tuple[str, dict[str, Scores]]]:
-    """The score tables of the trainings: a caption, and the lines; none for a single training.
+def member_tables(
+    summary: Summary,
+) -> list[tuple[str, dict[str, Scores], dict[str, Scores]]]:
+    """The score tables of the trainings: a caption, the lines, and mean and std of these.
+
+    There is none for a single training.
 
     With several targets, each target has a table.
     """
@@ -124,7 +118,8 @@ def member_tables(summary: Summary) -> list[tuple[str, dict[str, Scores]]]:
     return [
         (
             f"{start}each training, scored on rows that it did not see",
-            {**dict(zip(labels, each, strict=True)), "mean of these": mean, "std of these": std},
+            dict(zip(labels, each, strict=True)),
+            {"mean of these": mean, "std of these": std},
         )
         for start, (each, mean, std) in found.items()
     ]
@@ -147,7 +142,7 @@ def group_tables(experiment: Experiment, predictions: RunPredictions) -> list[Gr
         if predictor != "mean" and (values := known[predictor]) is not None
     }
     tables = []
-    for number, start in _targets(experiment):
+    for number, start in each_target(experiment):
         for side in HELD_OUT:
             rows = experiment.rows(side)
             found, group, count = np.unique(names[rows], return_inverse=True, return_counts=True)
@@ -167,37 +162,6 @@ def group_tables(experiment: Experiment, predictions: RunPredictions) -> list[Gr
             lines = [(str(found[i]), int(count[i]), _finite(maes[:, i])) for i in worst]
             tables.append(GroupTable(f"{start}{side} rows: {shown}", column, list(of), lines))
     return tables
-
-
-def worst_rows(
-    experiment: Experiment, predictions: np.ndarray
-) -> list[tuple[str, str, list[WorstRow]]]:
-    """By target and side: a caption, the target, and the rows with the largest errors."""
-    y, error = experiment.y, np.abs(predictions.astype(np.float64) - experiment.y)
-    found: list[tuple[str, str, np.ndarray]] = []
-    for number, start in _targets(experiment):
-        for side in HELD_OUT:
-            rows = experiment.rows(side)
-            largest = np.argsort(-np.nan_to_num(error[rows, number], nan=np.inf), kind="stable")
-            caption, name = f"{start}{side} rows", experiment.targets[number]
-            if len(rows):
-                found.append((caption, name, rows[largest[:WORST]]))
-    ids, digests = experiment.dataset.ids, experiment.dataset.digests
-    shown = {digests[row] for _, _, rows in found for row in rows}
-    jpegs = experiment.cache.read_thumbnails(shown, experiment.recipe.range)
-    pairs = {name: number for number, name in enumerate(experiment.targets)}
-    return [
-        (
-            caption,
-            name,
-            [
-                WorstRow(ids[i], jpegs.get(digests[i]), *map(float, (y[i, n], predictions[i, n])))
-                for i in rows
-                for n in [pairs[name]]
-            ],
-        )
-        for caption, name, rows in found
-    ]
 
 
 def curves_caption(config: TrainConfig, trainings: int, best_epoch: int | None) -> str:
@@ -229,7 +193,7 @@ def _predictors(experiment: Experiment) -> dict[str, str]:
     return {n: label for n, label in PREDICTORS.items() if not (is_ridge and n == "ridge")}
 
 
-def _targets(experiment: Experiment) -> Iterator[tuple[int, str]]:
+def each_target(experiment: Experiment) -> Iterator[tuple[int, str]]:
     """The number of each target, and what its captions start with."""
     several = len(experiment.targets) > 1
     yield from ((i, f"{name}, " * several) for i, name in enumerate(experiment.targets))

@@ -146,13 +146,13 @@ def refuse_small(rgb: np.ndarray, smallest: int) -> None:
         raise UnusableImage(f"{height}x{width} pixels; at least {smallest} each way are needed")
 
 
-def thumbnail(rgb: np.ndarray) -> bytes:
-    """A JPEG whose longest side is at most 160 pixels, for reports."""
+def thumbnail(rgb: np.ndarray, side: int = THUMBNAIL) -> bytes:
+    """A JPEG whose longest side is at most `side` pixels, for reports."""
     from PIL import Image as pillow
 
     picture = pillow.fromarray(rgb)
     # averaging whole pixels first takes a third of the time, and looks the same
-    picture.thumbnail((THUMBNAIL, THUMBNAIL), pillow.Resampling.BILINEAR, reducing_gap=1.0)
+    picture.thumbnail((side, side), pillow.Resampling.BILINEAR, reducing_gap=1.0)
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=85)
     return buffer.getvalue()
