@@ -82,3 +82,16 @@ def test_a_finding_shows_the_picture_of_its_target(both: Observed) -> None:
     assert drawn["angle"] != drawn["speed"]
     for cause in CAUSES:  # none raises where a finding is about all targets
         pictures.of_finding({"code": cause.code}, both)
+
+
+def test_a_table_compares_columns_for_each_target() -> None:
+    table = run_diagnosis._columns_table
+    one = trials.Trial("columns", "?", "it", {"mae": {"a": 0.5, "b": 0.25}})
+    assert table([one]) == {"heads": ["MAE"], "lines": [("a", [0.5]), ("b", [0.25])]}
+    own = {"angle": {"a": 0.1, "b": 0.2}, "speed": {"a": 30.0, "b": 40.0}}
+    two = trials.Trial("columns", "?", "it", {"mae": {"a": 0.5, "b": 0.6}, "by_target": own})
+    lines = [("a", [0.1, 30.0]), ("b", [0.2, 40.0])]
+    assert table([two]) == {"heads": ["angle", "speed"], "lines": lines}
+    alone = trials.Trial("columns", "?", "it", {"mae": {"a": 0.5}})
+    assert table([alone]) is None
+    assert table([]) is None

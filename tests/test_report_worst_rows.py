@@ -2,6 +2,8 @@
 
 import dataclasses
 import io
+import subprocess
+import sys
 import threading
 from functools import cache
 from pathlib import Path
@@ -188,3 +190,16 @@ def test_frames_of_the_road_are_drawn_again() -> None:
     )
     found = originals.Originals(road, quick=True).read(2)
     assert np.array_equal(decode(found), decode(read(images[2])))
+
+
+def test_a_report_reads_originals_without_a_network() -> None:
+    program = (
+        "import sys\n"
+        "import jaxreg.report.page\n"
+        "from jaxreg.extract_config import SourceOptions\n"
+        "from jaxreg.sources import open_source, pixels\n"
+        "pixels.decode(pixels.read(open_source('road:1', SourceOptions()).images[0]))\n"
+        "print(sorted({'tensorflow', 'keras'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
