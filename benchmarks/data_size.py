@@ -115,7 +115,7 @@ def limited(root: Path, epochs: int, limit: str) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--gib", type=float, default=1.0, help="of features")
     parser.add_argument("--share", type=float, default=0.25, help="of that, the smallest limit")
     parser.add_argument(

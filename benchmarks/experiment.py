@@ -133,7 +133,7 @@ def jaxreg_run(folder: Path, epochs: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="an eighth of the rows, one round")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each that are counted")
     parser.add_argument("--epochs", type=int, default=20)

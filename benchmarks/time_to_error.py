@@ -104,7 +104,8 @@ def _keras(folder: Path) -> None:
             told = model.predict_on_batch(validation[0])
             print("epoch", float(np.abs(told - validation[1]).mean()), flush=True)
 
-    stop = keras.callbacks.EarlyStopping(patience=10, min_delta=3e-4)
+    stopping: Any = keras.callbacks.EarlyStopping  # it takes a min_delta of float, too
+    stop = stopping(patience=10, min_delta=3e-4)
     model.fit(
         data["train-x"], data["train-y"], batch_size=BATCH, epochs=100, validation_data=validation,
         verbose=0, callbacks=[Tell(), stop],

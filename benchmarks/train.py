@@ -43,13 +43,15 @@ def jaxreg_epochs(x: np.ndarray, y: np.ndarray, components: int | None = None) -
     import jax
 
     from jaxreg.head.fit import make_fit
-    from jaxreg.head.state import Data, init_state, project
+    from jaxreg.head.state import Data, init_state, prepare
     from jaxreg.train_config import HeadConfig
 
-    config = HeadConfig(epochs=1_000, keep_going=True, components=components)
+    config = HeadConfig(
+        epochs=1_000, keep_going=True, components=components, huber_delta=DELTA, min_delta=0.0
+    )
     data = Data.of(x, y, x[:1], y[:1])
     fit, state = make_fit(config), init_state(config, data)
-    data = jax.device_put(project(config, state, data))
+    data = jax.device_put(prepare(config, state, data))
 
     def epoch() -> None:
         nonlocal state
@@ -70,7 +72,8 @@ def keras_model() -> Any:
             layers.append(keras.layers.Dropout(DROPOUT))
     model = keras.Sequential([*layers, keras.layers.Dense(1)])
     decay = keras.optimizers.schedules.ExponentialDecay(RATE, DECAY_STEPS, DECAY_RATE)
-    model.compile(keras.optimizers.Adam(decay), keras.losses.Huber(delta=DELTA))
+    adam: Any = keras.optimizers.Adam  # it takes schedules, too
+    model.compile(adam(decay), keras.losses.Huber(delta=DELTA))
     return model
 
 
@@ -250,7 +253,7 @@ def tell(told: dict[str, list[dict]], rows: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="an eighth of the rows, 3 rounds")
     parser.add_argument("--rounds", type=int, default=9, help="epochs of each that are counted")
     parser.add_argument("--torch-python", help="a Python that has torch, if this one has not")

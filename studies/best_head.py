@@ -88,6 +88,7 @@ def main(arguments: Arguments) -> None:
     columns += WIDE if arguments.wide else ()
     results: list[Result] = []
     left: dict[str, list[float]] = {}  # by columns, of each fold
+    folds: list[Fold] = []
     for chosen in columns:
         folds = list(_folds(arguments, chosen))
         left[_name(chosen)] = [left_by_ridge(fold) for fold in folds]
@@ -129,8 +130,8 @@ def _folds(arguments: Arguments, chosen: Columns) -> Iterator[Fold]:
     assert isinstance(experiment.x, np.ndarray)
     for number in range(5):
         its = experiment.fold(number)
-        sides = [its.rows(side) for side in ("train", "validation", "test")]
-        yield Fold(experiment.x, experiment.y, its, *sides, HeadConfig(**settings))
+        train, validation, test = (its.rows(side) for side in ("train", "validation", "test"))
+        yield Fold(experiment.x, experiment.y, its, train, validation, test, HeadConfig(**settings))
 
 
 def _run(
@@ -155,12 +156,13 @@ def _print_table(results: list[Result], left: dict[str, list[float]], folds: lis
         )
     )
     best = np.array(list(left))[np.argmin(list(left.values()), axis=0)]
+    chosen: list[Result] = []
     for head in FEW:
         own = {result.columns: result for result in results if result.head == head}
-        line = _of_folds("by a ridge's blocks", head, [own[name] for name in best], folds)
-        print(_line(line, folds, ""))
+        chosen.append(_of_folds("by a ridge's blocks", head, [own[name] for name in best], folds))
+        print(_line(chosen[-1], folds, ""))
     print("the columns that were chosen so:", "; ".join(best))
-    _say_left(line.predicted, folds[0].y[:, 0])
+    _say_left(chosen[-1].predicted, folds[0].y[:, 0])
 
 
 def _of_folds(columns: str, head: str, chosen: list[Result], folds: list[Fold]) -> Result:

@@ -87,7 +87,7 @@ def epochs(data: Any, repeat: int = 5) -> None:
 
     from jaxreg.head import ridge, scaling
     from jaxreg.head.fit import make_fit
-    from jaxreg.head.state import init_state, project
+    from jaxreg.head.state import init_state, prepare
     from jaxreg.train_config import HeadConfig
 
     x, y = data.x[:ROWS], data.y[:ROWS]
@@ -103,10 +103,11 @@ def epochs(data: Any, repeat: int = 5) -> None:
     )
     runs: dict[int | None, list[Any]] = {}
     for components in (None, 128, 32):
-        config = HeadConfig(components=components, epochs=repeat + 1, patience=repeat + 1)
+        config = HeadConfig(components=components, epochs=repeat + 1, keep_going=True)
+        config = config.with_thresholds(y.std(axis=0).tolist())
         state, fit = init_state(config, data, ready), make_fit(config)
-        took = seconds(lambda c=config, s=state: project(c, s, data))
-        rows = jax.device_put(project(config, state, data))
+        took = seconds(lambda c=config, s=state: prepare(c, s, data))
+        rows = jax.device_put(prepare(config, state, data))
         runs[components] = [fit, fit(state, rows, 1)[0], rows, []]
         if components:
             print(f"projection on {components} components: {took:.2f} s, once")
@@ -177,7 +178,6 @@ def alpha(name: str, cache: str, target: str, layer: str, pool: str) -> None:
     from jaxreg.experiment.arrays import load_experiment
     from jaxreg.experiment.resolve import resolve
     from jaxreg.head import ridge
-    from jaxreg.splits.sides import Split
 
     store = Cache(Path(cache))
     asked = {"target": (target,), "layers": (layer,), "pool": pool, "split": "blocks", "folds": 5}
@@ -194,7 +194,7 @@ def alpha(name: str, cache: str, target: str, layer: str, pool: str) -> None:
         eigen = ridge.decompose(scaler := _scaler(x[rows]), x[rows], y[rows])
         for way in ways:
             config = replace(fold.config, gap=way[1])
-            its = replace(fold, split=Split(fold.split.labels, way[0]), config=config)
+            its = replace(fold, split=replace(fold.split, kind=way[0]), config=config)
             solved = ridge.solve(eigen, x[rows], y[rows], groups=its.groups(rows))
             test = fold.rows("test")
             predicted[way][test] = _predict(eigen, solved, scaler, x[test])
@@ -213,7 +213,7 @@ def _predict(eigen: Any, solved: Any, scaler: Any, x: np.ndarray) -> np.ndarray:
     from jaxreg.head.apply import predict_rows
     from jaxreg.train_config import HeadConfig
 
-    scalers = scaling.Scalers(scaler, scaling.identity_scaler(1))
+    scalers = scaling.Scalers(scaler, scaling.unscaled_targets(1))
     return predict_rows(eigen.head(solved, scalers), scalers, HeadConfig(hidden=()), x)
 
 

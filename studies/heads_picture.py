@@ -15,6 +15,7 @@ def draw(points: Sequence[Point], path: Path) -> None:
 
     mpl.use("agg")
     from matplotlib import pyplot
+    from matplotlib.lines import Line2D
 
     figure, axes = pyplot.subplots(figsize=(10, 5.5), layout="constrained")
     columns = list(dict.fromkeys(point[0] for point in points))
@@ -29,11 +30,10 @@ def draw(points: Sequence[Point], path: Path) -> None:
     axes.set_ylabel("MAE on held-out blocks")
     axes.grid(alpha=0.3, which="both")
     handles = [
-        pyplot.Line2D([], [], ls="", marker="o", color=color, label=kind)
-        for kind, color in COLORS.items()
+        Line2D([], [], ls="", marker="o", color=color, label=kind) for kind, color in COLORS.items()
     ]
     handles += [
-        pyplot.Line2D([], [], ls="", marker=form, color="#777777", label=where)
+        Line2D([], [], ls="", marker=form, color="#777777", label=where)
         for where, form in forms.items()
     ]
     figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)

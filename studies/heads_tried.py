@@ -82,7 +82,7 @@ def _ridge(fold: Fold, rows: np.ndarray, *, alone: bool = False) -> np.ndarray:
     eigen = decompose(scaler, fold.x[rows], fold.y[rows])
     groups = None if alone else some_of(fold.experiment.groups(rows))
     solved = solve(eigen, fold.x[rows], fold.y[rows], groups=groups)
-    scalers = Scalers(scaler, scaling.identity_scaler(1))
+    scalers = Scalers(scaler, scaling.unscaled_targets(1))
     return predict_rows(eigen.head(solved, scalers), scalers, HeadConfig(hidden=()), fold.x)
 
 
@@ -109,7 +109,7 @@ def _head(fold: Fold, config: HeadConfig) -> Outcome:
 
 
 def _prepared(fold: Fold, config: HeadConfig) -> "tuple[HeadConfig, State, Data]":
-    from jaxreg.head.state import Data, Rows, init_state, project
+    from jaxreg.head.state import Data, Rows, init_state, prepare
 
     columns = fold.x.shape[1]
     config = replace(config, components=config.components_of(len(fold.train), columns))
@@ -120,7 +120,7 @@ def _prepared(fold: Fold, config: HeadConfig) -> "tuple[HeadConfig, State, Data]
         groups = baseline.validation_groups
     data = Data(fold.x, fold.y, Rows.of(fold.train), validation, np.zeros(1, np.int32))
     state = init_state(config, data, solved, groups)
-    return config, state, project(config, state, data, out_of_fold)
+    return config, state, prepare(config, state, data, out_of_fold)
 
 
 def trained(**ways: float) -> Callable[[Fold], Outcome]:
@@ -214,7 +214,7 @@ def smoothed(frames: int) -> Callable[[Fold], Outcome]:
     return run
 
 
-BLEND = {"head": "blend", "learning_rate": 1e-3, "min_delta": 0.0}
+BLEND: dict[str, Any] = {"head": "blend", "learning_rate": 1e-3, "min_delta": 0.0}
 HEADS: dict[str, Callable[[Fold], Outcome]] = {
     "mlp (original)": head(),
     "mlp, rate 1e-3": head(learning_rate=1e-3, min_delta=0.0),
@@ -228,8 +228,8 @@ HEADS: dict[str, Callable[[Fold], Outcome]] = {
     "mlp on the ridge's residual": residual(components=128, learning_rate=1e-3, min_delta=0.0),
     "blend": head(**BLEND),
     "blend, 32 components": head(**BLEND, components=32),
-    "blend, rate 1e-4": head(**BLEND | {"learning_rate": 1e-4}),
-    "blend, batch 128, rate 2e-3": head(**BLEND | {"batch_size": 128, "learning_rate": 2e-3}),
+    "blend, rate 1e-4": head(**{**BLEND, "learning_rate": 1e-4}),
+    "blend, batch 128, rate 2e-3": head(**{**BLEND, "batch_size": 128, "learning_rate": 2e-3}),
     "blend, 64-64": head(**BLEND, hidden=(64, 64)),
     "blend, 1024": head(**BLEND, hidden=(1024,)),
     "blend, dropout 0.5": head(**BLEND, dropout=0.5),

@@ -11,6 +11,7 @@ each draws its own, a few seeds each.
 
 import argparse
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,7 +42,7 @@ def programs(cache: Path, weights: str, rows: int) -> list[Program]:
     """Both programs with their features, the last fifth of the rows to validate."""
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
+    digits: Any = load_digits()
     archive = cache / "digits.npz"
     archive.parent.mkdir(parents=True, exist_ok=True)
     images = (digits.images * 255 / 16).round().astype(np.uint8)[:rows]
@@ -88,7 +89,10 @@ def keras_curves(config: HeadConfig, data: Data, state: State | None = None) -> 
     decay = keras.optimizers.schedules.ExponentialDecay(
         config.learning_rate, config.decay_steps, config.decay_rate
     )
-    model.compile(keras.optimizers.Adam(decay), keras.losses.Huber(delta=config.huber_delta))
+    adam: Any = keras.optimizers.Adam  # it takes schedules, too
+    delta = config.huber_delta
+    assert isinstance(delta, float)
+    model.compile(adam(decay), keras.losses.Huber(delta=delta))
     rows, validation = data.train.real, (data.x[data.validation.real], data.y[data.validation.real])
     common = {"batch_size": config.batch_size, "validation_data": validation, "verbose": 0}
     if state is None:
@@ -125,7 +129,7 @@ def draw(axes: Any, pairs: list[tuple[Curves, Curves]], title: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--weights", default="imagenet", help="of InceptionV3, as for extract")
     parser.add_argument("--cache", type=Path, help="a folder that keeps the features")
     parser.add_argument("--picture", type=Path, default=Path("keras-parity.png"))
@@ -150,8 +154,9 @@ def main() -> None:
         draw(above, [(ours, theirs)], f"{program.preset} ({program.title})\nno dropout")
 
         pairs = []
+        config = settings(program.preset, **length)
         for seed in range(arguments.seeds):
-            config = settings(program.preset, seed=seed, **length)
+            config = replace(config, seed=seed)
             pairs.append((jaxreg_curves(config, data), keras_curves(config, data)))
         draw(below, pairs, f"dropout {config.dropout}, {arguments.seeds} seeds of each")
         below.set_yscale("log")  # a first epoch at the question's rate may lose a hundredfold

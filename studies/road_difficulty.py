@@ -67,7 +67,7 @@ def splits(road, kind: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--frames", type=int, default=2000)
     parser.add_argument("--weights", help="trained InceptionV3 weights, or imagenet")
     parser.add_argument("--save", help="also keep the features, as .npz")
@@ -75,7 +75,7 @@ def main() -> None:
 
     road = open_road(arguments.frames)
     start = time.process_time()
-    images = np.stack(road.images[:])
+    images = np.stack([np.asarray(image) for image in road.images])
     seconds = time.process_time() - start
     print(
         f"{len(images)} frames, {1e3 * seconds / len(images):.2f} ms of one core each", flush=True
@@ -87,7 +87,7 @@ def main() -> None:
         name = "random" if spec == "random" else "trained"
         inputs[f"mixed10 avg, {name} weights"] = mixed10(images, spec)
     if arguments.save:
-        np.savez(arguments.save, y=y, **inputs)
+        np.savez(arguments.save, allow_pickle=False, y=y, **inputs)
 
     print("| ridge on | blocks:10, R² | whole drives, R² |\n|---|---|---|")
     for name, x in inputs.items():

@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxreg.head.state import Data, Rates, State
+from jaxreg.head.rates import Rates
+from jaxreg.head.state import Data, State
 from jaxreg.train_config import HeadConfig
 
 
@@ -26,10 +27,12 @@ def train(config: HeadConfig, ways: Ways, state: State, data: Data) -> tuple[flo
     import jax.numpy as jnp
     import optax
 
-    from jaxreg.head.apply import forward, losses_of
+    from jaxreg.head.apply import forward
+    from jaxreg.head.losses import huber
     from jaxreg.head.optimizer import decayed_rate
 
-    rates, scalers = Rates.of(config), state.scalers
+    scalers = state.scalers
+    rates = Rates.of(config, scalers.target)
     tx = optax.chain(
         optax.scale_by_adam(eps=1e-7),
         optax.add_decayed_weights(ways.decay),
@@ -44,7 +47,7 @@ def train(config: HeadConfig, ways: Ways, state: State, data: Data) -> tuple[flo
         def loss(params: Any) -> jax.Array:
             seen = jnp.where(kept, x[rows], 0) / (1 - ways.dropped)
             pred = forward(params, scalers, config, seen, jax.random.fold_in(key, 1))
-            return losses_of(pred, y[rows], rates, scalers).mean()
+            return huber(pred, y[rows], rates.huber_delta).mean()
 
         updates, opt_state = tx.update(jax.grad(loss)(params), opt_state, params)
         params = optax.apply_updates(params, updates)
@@ -58,7 +61,7 @@ def train(config: HeadConfig, ways: Ways, state: State, data: Data) -> tuple[flo
         order = order[: batches * config.batch_size].reshape(batches, config.batch_size)
         carry, _ = jax.lax.scan(step, carry, (order, jax.random.split(key, batches)))
         pred = forward(carry[2], scalers, config, x[validation])
-        return carry, jnp.abs(pred - y[validation]).mean()
+        return carry, jnp.abs(pred - y[validation]).mean() * scalers.target.std[0]
 
     x, y = jnp.asarray(data.x), jnp.asarray(data.y)
     numbers, validation = jnp.asarray(data.train.real), jnp.asarray(data.validation.real)

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +27,7 @@ def parquet(folder: Path, columns: dict | pa.Table, **options) -> Path:
     return file
 
 
-def refusal(file: Path, **options: str) -> str:
+def refusal(file: Path, **options: Any) -> str:
     with pytest.raises(InputError) as caught:
         open_source(file, SourceOptions(**options))
     return str(caught.value)

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from jaxreg.backbone.engine import load_engine
+from jaxreg.backbone.tensorflow_engine import TensorFlowEngine
 from jaxreg.backbone.weights import WeightsSource, identify_weights
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.errors import InputError
 from keras_models import bilinear, relative_error
+from typed import known_weights
 
 # get_weights and predict of Keras 3.15 on NumPy 2; jaxreg itself calls neither
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -26,14 +28,12 @@ def weights(trained, tmp_path_factory) -> WeightsSource:
     return source
 
 
-def engine_on(weights: WeightsSource, *columns: Column, **recipe):
+def engine_on(weights: WeightsSource, *columns: Column, **recipe) -> TensorFlowEngine:
     settings = {"size": (96, 107), **recipe}
-    return load_engine(
-        "tensorflow",
-        Recipe(weights=weights.identity, weights_tag=weights.tag, **settings),
-        columns,
-        weights,
-    )
+    made = Recipe(weights=weights.identity, weights_tag=weights.tag, **settings)
+    engine = load_engine("tensorflow", made, columns, weights)
+    assert isinstance(engine, TensorFlowEngine)
+    return engine
 
 
 READ = (
@@ -88,7 +88,7 @@ def test_features_are_keras_outputs_pooled(keras, trained, engine, images):
 
 
 def test_really_trained_features_are_those_of_keras(keras, trained_weights, images):
-    engine = engine_on(identify_weights(str(trained_weights)), Column(), Column(layer="mixed2"))
+    engine = engine_on(known_weights(str(trained_weights)), Column(), Column(layer="mixed2"))
     model = keras.applications.InceptionV3(include_top=False, weights=None)
     model.load_weights(trained_weights)
     last, early = outputs(keras, model, images[0][None], "mixed10", "mixed2")

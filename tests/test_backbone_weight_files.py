@@ -8,8 +8,9 @@ import pytest
 
 from jaxreg.backbone.network import build_network, set_weights
 from jaxreg.backbone.weight_files import Slot, read_arrays
-from jaxreg.backbone.weights import WeightsSource, identify_weights
+from jaxreg.backbone.weights import WeightsSource
 from jaxreg.errors import InputError
+from typed import known_weights
 
 # get_weights and predict of Keras 3.15 on NumPy 2; jaxreg itself calls neither
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -66,7 +67,7 @@ def save(model, path):
 
 def refill(blank, path) -> list[np.ndarray]:
     blank.set_weights([np.full(variable.shape, np.nan) for variable in blank.weights])
-    set_weights(blank, identify_weights(str(path)))
+    set_weights(blank, known_weights(str(path)))
     return blank.get_weights()
 
 
@@ -159,7 +160,7 @@ def tiny_file(path: Path, *kernels: np.ndarray) -> WeightsSource:
     with h5py.File(path, "w") as file:
         for number, kernel in enumerate(kernels):
             file[f"model_{number}/layers/conv2d/vars/0"] = kernel
-    source = identify_weights(str(path))
+    source = known_weights(str(path))
     assert source is not None
     return source
 
@@ -182,7 +183,7 @@ def test_what_else_may_be_wrong_with_a_file(tmp_path):
 
 
 def test_random_weights_are_drawn_in_order_of_creation(keras):
-    network = build_network("inception_v3", ["mixed10"], identify_weights("random:3"))
+    network = build_network("inception_v3", ["mixed10"], known_weights("random:3"))
     kernels = sorted(
         (layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)),
         key=lambda layer: int([*layer.name.split("_"), "0"][1]),

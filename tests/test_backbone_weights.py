@@ -17,6 +17,7 @@ from jaxreg.backbone.weights import IMAGENET, identify_weights, keras_weights_fi
 from jaxreg.cache.recipe import Recipe
 from jaxreg.errors import InputError, UnavailableError
 from jaxreg.extraction.feature_set import find_weights
+from typed import known_weights
 
 
 def test_a_file_is_known_by_its_bytes(tmp_path):
@@ -27,12 +28,12 @@ def test_a_file_is_known_by_its_bytes(tmp_path):
     assert source is not None
     assert (source.identity, source.tag, source.path) == (digest, digest[:8], path)
     moved = path.rename(tmp_path / "b.keras")
-    assert identify_weights(str(moved)).identity == digest
+    assert known_weights(str(moved)).identity == digest
 
 
 @pytest.mark.parametrize(("spec", "seed"), [("random", 0), ("random:7", 7), ("random:007", 7)])
 def test_random_weights_are_known_by_their_seed(spec, seed):
-    source = identify_weights(spec)
+    source = known_weights(spec)
     assert source.identity == f"random:{seed}:v1"
     assert (source.tag, source.seed, source.path) == (f"random{seed}", seed, None)
 
@@ -70,7 +71,7 @@ def test_imagenet_is_what_keras_has_cached(tmp_path, monkeypatch):
     assert path.parent == tmp_path / "models"
     path.parent.mkdir()
     path.write_bytes(b"downloaded")
-    source = identify_weights("imagenet")
+    source = known_weights("imagenet")
     assert source.identity == hashlib.sha256(b"downloaded").hexdigest()
     assert (source.tag, source.path) == ("imagenet", path)
 
@@ -105,6 +106,14 @@ def test_random_kernels_follow_the_published_rule():
     assert [kernel.shape for kernel in (first, second)] == shapes
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """Has an event that ends a silent answer."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Site)
+        self.stop = threading.Event()
+
+
 class Site(http.server.BaseHTTPRequestHandler):
     """Serves `/good`; `/cut` ends too soon, `/silent` never, and everything else is forbidden."""
 
@@ -117,9 +126,10 @@ class Site(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(PUBLISHED if self.path == "/good" else PUBLISHED[:1000])
         if self.path == "/silent":
+            assert isinstance(self.server, Server)
             self.server.stop.wait(20)
 
-    def log_message(self, *args):
+    def log_message(self, format, *args):
         pass
 
 
@@ -129,8 +139,7 @@ PUBLISHED = b"weights, as if of ImageNet" * 1000
 @pytest.fixture
 def site(tmp_path, monkeypatch):
     """Has Keras' file come from a server of our own; yields how to choose what it answers."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site)
-    server.stop = threading.Event()
+    server = Server()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))

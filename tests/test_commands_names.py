@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -230,6 +231,6 @@ def test_more_than_the_memory_is_refused_at_once(planted: Path, settings: dict) 
         ("components", 2**40),
     ],
 )
-def test_a_number_over_its_limit_is_refused(name: str, value: object) -> None:
+def test_a_number_over_its_limit_is_refused(name: str, value: Any) -> None:
     with pytest.raises(InputError, match=f"--{name.replace('_', '-')} is"):
         TrainConfig(**{name: value})

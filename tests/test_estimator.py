@@ -6,7 +6,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import sklearn
-from sklearn.base import clone
 from sklearn.datasets import make_regression
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -16,9 +15,10 @@ from sklearn.utils.estimator_checks import check_estimator, parametrize_with_che
 from jaxreg.errors import InputError
 from jaxreg.estimator import HeadRegressor
 from jaxreg.head.state import Data
+from typed import fresh
 
 SMALL = HeadRegressor(hidden=(8,), epochs=60, learning_rate=0.03, random_state=0)
-X, Y = make_regression(120, 6, n_targets=2, noise=1.0, random_state=0)
+X, Y = map(np.asarray, make_regression(120, 6, n_targets=2, noise=1.0, random_state=0)[:2])
 
 
 @parametrize_with_checks([SMALL])
@@ -33,7 +33,7 @@ def test_the_defaults_pass_every_check_too() -> None:
 
 
 def test_it_learns_and_tells_its_history() -> None:
-    model = clone(SMALL).set_params(epochs=200, patience=200).fit(X, Y[:, 0])
+    model = fresh(SMALL).set_params(epochs=200, patience=200).fit(X, Y[:, 0])
     assert model.score(X, Y[:, 0]) > 0.9
     assert model.n_iter_ == len(model.history_["val_loss"]) == 200
     assert model.best_epoch_ == 1 + int(np.argmin(model.history_["val_loss"]))
@@ -41,37 +41,37 @@ def test_it_learns_and_tells_its_history() -> None:
 
 def test_predictions_have_the_shape_of_y_and_float64() -> None:
     for y, shape in [(Y[:, 0], (120,)), (Y[:, :1], (120, 1)), (Y, (120, 2))]:
-        pred = clone(SMALL).fit(X, y).predict(X)
+        pred = fresh(SMALL).fit(X, y).predict(X)
         assert (pred.shape, pred.dtype) == (shape, np.float64)
 
 
 def test_float16_features_are_taken_as_they_are() -> None:
     half = X.astype(np.float16)
-    one, other = (clone(SMALL).fit(a, Y).predict(a) for a in (half, half.astype(np.float32)))
+    one, other = (fresh(SMALL).fit(a, Y).predict(a) for a in (half, half.astype(np.float32)))
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
 
 
 def test_components_are_its_input() -> None:
-    model = clone(SMALL).set_params(components=4, epochs=200, patience=200).fit(X, Y)
+    model = fresh(SMALL).set_params(components=4, epochs=200, patience=200).fit(X, Y)
     assert model.params_["hidden"]["layer_0"]["kernel"].shape == (4, 8)
     assert (model.predict(X).shape, model.predict(X).dtype) == ((120, 2), np.float64)
     with pytest.raises(InputError, match=r"--components 7[\s\S]*at most 6"):
-        clone(SMALL).set_params(components=7).fit(X, Y)
+        fresh(SMALL).set_params(components=7).fit(X, Y)
 
 
 def test_a_blend_with_a_ridge() -> None:
     # a linear problem: the ridge has nearly all of it, and the MLP alone is far behind
-    model = clone(SMALL).set_params(head="blend").fit(X, Y)
+    model = fresh(SMALL).set_params(head="blend").fit(X, Y)
     assert model.params_["blend"]["share"].min() > 0.9
-    assert model.score(X, Y) > max(0.99, clone(SMALL).fit(X, Y).score(X, Y))
+    assert model.score(X, Y) > max(0.99, fresh(SMALL).fit(X, Y).score(X, Y))
     with pytest.raises(ValueError, match="minimum of 2 is required"):
-        clone(SMALL).set_params(head="blend").fit(X[:1], Y[:1])
+        fresh(SMALL).set_params(head="blend").fit(X[:1], Y[:1])
     with pytest.raises(InputError, match="RidgeCV"):
-        clone(SMALL).set_params(head="ridge").fit(X, Y)
+        fresh(SMALL).set_params(head="ridge").fit(X, Y)
 
 
 def test_too_few_rows_to_spare_any_are_validation_themselves() -> None:
-    model = clone(SMALL).fit(X[:4], Y[:4, 0])
+    model = fresh(SMALL).fit(X[:4], Y[:4, 0])
     pred = model.predict(X[:4])
     best = min(model.history_["val_mae"])
     lowest = model.history_["val_mae"][model.best_epoch_ - 1]
@@ -81,7 +81,7 @@ def test_too_few_rows_to_spare_any_are_validation_themselves() -> None:
 
 
 def test_pipeline_and_search() -> None:
-    pipe = make_pipeline(StandardScaler(), clone(SMALL))
+    pipe = make_pipeline(StandardScaler(), fresh(SMALL))
     search = GridSearchCV(pipe, {"headregressor__learning_rate": [1e-9, 0.03]}, cv=2)
     search.fit(X, Y[:, 0])
     assert search.best_params_ == {"headregressor__learning_rate": 0.03}
@@ -91,7 +91,7 @@ def test_pipeline_and_search() -> None:
 
 def test_random_state_decides_everything_random() -> None:
     first, same, other = (
-        clone(SMALL).set_params(random_state=seed).fit(X, Y).predict(X) for seed in (3, 3, 4)
+        fresh(SMALL).set_params(random_state=seed).fit(X, Y).predict(X) for seed in (3, 3, 4)
     )
     np.testing.assert_array_equal(first, same)
     assert not np.allclose(first, other)
@@ -101,22 +101,22 @@ def test_bad_settings_and_dead_trainings_say_so() -> None:
     with pytest.raises(InputError, match="dropout is 1"):
         HeadRegressor(dropout=1).fit(X, Y)
     with pytest.raises(FloatingPointError, match="not finite at epoch 1"):
-        clone(SMALL).set_params(learning_rate=1e38).fit(X, Y)
+        fresh(SMALL).set_params(learning_rate=1e38).fit(X, Y)
 
 
 @pytest.mark.parametrize("settings", [{}, {"head": "blend"}, {"components": 6}])
 def test_an_offset_of_x_changes_nothing(settings: dict) -> None:
     rows = np.random.default_rng(0).normal(size=(150, 6))
     y = rows[:, 0] - 0.5 * rows[:, 1]
-    model = clone(SMALL).set_params(**settings)
-    base = clone(model).fit(rows[:100], y[:100]).score(rows[100:], y[100:])
+    model = fresh(SMALL).set_params(**settings)
+    base = fresh(model).fit(rows[:100], y[:100]).score(rows[100:], y[100:])
     assert base > 0.9
     for far in (1e3, -1e6, 1e6 * np.arange(6)):  # std, for all columns or one for each
         moved = rows + far
-        found = clone(model).fit(moved[:100], y[:100])
+        found = fresh(model).fit(moved[:100], y[:100])
         assert found.score(moved[100:], y[100:]) == pytest.approx(base, abs=1e-3)
         first = StandardScaler().fit(moved[:100])  # as scikit-learn scales them
-        theirs = clone(model).fit(first.transform(moved[:100]), y[:100])
+        theirs = fresh(model).fit(first.transform(moved[:100]), y[:100])
         score = theirs.score(first.transform(moved[100:]), y[100:])
         assert score == pytest.approx(base, abs=0.02)  # another std for each column
 
@@ -127,13 +127,18 @@ def test_rows_of_a_group_never_both_train_and_validate(monkeypatch) -> None:
     of = Data.of
 
     def watched(x, y, validation_x, validation_y):
-        place = {row.tobytes(): group for row, group in zip(np.float32(X), groups, strict=True)}
-        both = np.float32(x), np.float32(validation_x)
-        seen.append(tuple({place.get(row.tobytes()) for row in rows} for rows in both))
+        place = {
+            row.tobytes(): group for row, group in zip(X.astype(np.float32), groups, strict=True)
+        }
+        train, held_out = (
+            {place.get(row.tobytes()) for row in np.asarray(rows, np.float32)}
+            for rows in (x, validation_x)
+        )
+        seen.append((train, held_out))
         return of(x, y, validation_x, validation_y)
 
     monkeypatch.setattr(Data, "of", watched)
-    model = clone(SMALL).set_params(scale_features=False)
+    model = fresh(SMALL).set_params(scale_features=False)
     model.fit(X, Y, groups=groups)
     train, validation = seen[0]
     assert None not in train | validation
@@ -148,7 +153,7 @@ def test_rows_of_a_group_never_both_train_and_validate(monkeypatch) -> None:
 def test_a_search_routes_the_groups() -> None:
     groups = np.repeat(np.arange(12), 10)
     with sklearn.config_context(enable_metadata_routing=True):
-        model = clone(SMALL).set_fit_request(groups=True)
+        model = fresh(SMALL).set_fit_request(groups=True)
         splitter = GroupKFold(3).set_split_request(groups=True)
         found = cross_val_score(model, X, Y[:, 0], cv=splitter, params={"groups": groups})
     assert len(found) == 3
@@ -156,7 +161,7 @@ def test_a_search_routes_the_groups() -> None:
 
 def test_validation_rows_of_choice() -> None:
     """Early stopping follows their loss, which far below delta is half the squared error."""
-    model = clone(SMALL).set_params(patience=1000, huber_delta=1e9)
+    model = fresh(SMALL).set_params(patience=1000, huber_delta=1e9)
     model.fit(X[:80], Y[:80], X_val=X[80:], y_val=Y[80:])
     std = Y[:80].std(axis=0)
     error = (model.predict(X[80:]) - Y[80:]) / std
@@ -173,12 +178,12 @@ def test_validation_rows_of_choice() -> None:
         {"X_val": X[100:], "y_val": Y[110:].reshape(-1)},
     ):
         with pytest.raises(ValueError, match=r"X_val|y_val|X has 3 features|reshape|inconsistent"):
-            clone(SMALL).fit(X[:80], Y[:80], **wrong)
+            fresh(SMALL).fit(X[:80], Y[:80], **wrong)
 
 
 def test_text_is_no_target_and_one_number_is_one_layer() -> None:
     for y in (Y[:, 0].astype(str), Y[:, 0].astype(str).astype(object), Y[:, 0].astype("S9")):
         with pytest.raises(InputError, match="y holds text, as "):
-            clone(SMALL).fit(X, y)
-    one, other = (clone(SMALL).set_params(hidden=h).fit(X, Y) for h in (8, (8,)))
+            fresh(SMALL).fit(X, y)
+    one, other = (fresh(SMALL).set_params(hidden=h).fit(X, Y) for h in (8, (8,)))
     np.testing.assert_array_equal(one.predict(X), other.predict(X))

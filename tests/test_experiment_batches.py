@@ -122,7 +122,7 @@ def orders(root: Path, epochs: int, **options) -> list[np.ndarray]:
     key = jax.random.key_data(jax.random.key(config.seed))
     found = []
     for epoch in range(epochs):
-        told = jax.device_get(list(blocks.training(key, np.int32(epoch))))
+        told = jax.device_get(list(blocks.training(key, jax.numpy.int32(epoch))))
         seen = [row_of[x.tobytes()] for block in told for x in block.x[block.real]]
         targets = np.concatenate([block.y[block.real] for block in told])
         np.testing.assert_array_equal(targets, experiment.y[seen].astype(np.float32))

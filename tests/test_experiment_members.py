@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -349,5 +350,5 @@ def test_a_training_that_is_not_finite_is_judged_among_many() -> None:
 
     from jaxreg.report.run_verdict import judged_members
 
-    states = [SimpleNamespace(finite=number != 3) for number in range(8)]
+    states: Any = [SimpleNamespace(finite=number != 3) for number in range(8)]
     assert judged_members(states) == [0, 2, 3, 4, 6]

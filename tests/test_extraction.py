@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,9 +20,10 @@ from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
 from jaxreg.extract_config import WHOLE
 from jaxreg.extraction import pipeline
-from jaxreg.extraction.pipeline import Task, extract
+from jaxreg.extraction.pipeline import Outcome, Task, extract
 from jaxreg.extraction.reader import Reader, Sample, read_ahead
 from jaxreg.sources import pixels
+from typed import given
 
 FEATURE_SET = "test-features"
 AVG, MAX = Column(), Column(pool="max")
@@ -58,13 +60,18 @@ def run(images, cache: Cache, columns=(AVG,), **options):
     return outcome, engine
 
 
+def digests_of(outcome: Outcome) -> list[str]:
+    """Of images that are all usable."""
+    return [given(digest) for digest in outcome.digests]
+
+
 def test_features_belong_to_their_images(tmp_path) -> None:
     images, cache = drawn(150), Cache(tmp_path)
     outcome, _ = run(images, cache, batch_size=16)
     assert (outcome.computed, outcome.reused, outcome.failed) == (150, 0, [])
     assert outcome.digests == [pixels.digest(image) for image in images]
     expected = np.stack([image.mean(axis=(0, 1)) for image in images])  # by hand, in NumPy
-    found = cache.read(FEATURE_SET, [AVG], outcome.digests)
+    found = cache.read(FEATURE_SET, [AVG], digests_of(outcome))
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
@@ -123,7 +130,7 @@ def test_each_view_is_a_column_computed_where_it_is_missing(tmp_path) -> None:
     assert (outcome.computed, outcome.reused, len(engine.seen)) == (20, 0, 32)
     for column, edge in ((AVG, 0), (mirror, -1)):
         expected = np.stack([image[:, edge].mean(axis=0) for image in images])  # by hand
-        found = cache.read(FEATURE_SET, [column], outcome.digests)
+        found = cache.read(FEATURE_SET, [column], digests_of(outcome))
         np.testing.assert_allclose(found, expected, rtol=1e-6)
     outcome, engine = run_views(images, AVG, mirror)
     assert (outcome.computed, outcome.reused, engine.seen) == (0, 20, [])
@@ -186,7 +193,7 @@ def test_a_damaged_part_is_set_aside_and_computed_again(tmp_path) -> None:
     outcome, engine = run(images, cache, on_damage=reported.append)
     assert (outcome.computed, len(engine.seen)) == (4, 4)
     assert [path.suffix for path in reported] == [".bad"]
-    assert cache.read(FEATURE_SET, [AVG], outcome.digests).shape == (4, 3)
+    assert cache.read(FEATURE_SET, [AVG], digests_of(outcome)).shape == (4, 3)
 
 
 def test_what_was_computed_before_an_error_is_kept(tmp_path) -> None:
@@ -232,7 +239,9 @@ def test_batches_side_by_side_stay_with_their_images(tmp_path) -> None:
     first = images[0]
     outcome = extract(Task(images, cache, FEATURE_SET, [AVG], batch_size=8), Uneven)
     expected = np.stack([image.mean(axis=(0, 1)) for image in images])
-    np.testing.assert_allclose(cache.read(FEATURE_SET, [AVG], outcome.digests), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        cache.read(FEATURE_SET, [AVG], digests_of(outcome)), expected, rtol=1e-6
+    )
     assert 0 < outcome.seconds.compute <= outcome.seconds.total
 
 
@@ -240,8 +249,8 @@ def test_a_column_keeps_its_own_dtype(tmp_path) -> None:
     images, cache = drawn(6), Cache(tmp_path)
     run(images[:3], cache, dtype="float16")
     outcome, _ = run(images, cache, columns=(AVG, MAX), dtype="float32")
-    assert cache.read(FEATURE_SET, [AVG], outcome.digests).dtype == np.float16
-    assert cache.read(FEATURE_SET, [MAX], outcome.digests).dtype == np.float32
+    assert cache.read(FEATURE_SET, [AVG], digests_of(outcome)).dtype == np.float16
+    assert cache.read(FEATURE_SET, [MAX], digests_of(outcome)).dtype == np.float32
 
 
 def test_a_batch_larger_than_a_part_is_cut(tmp_path) -> None:
@@ -272,7 +281,12 @@ def test_decoded_pixels_that_wait_are_bounded(monkeypatch, large: int, most: int
 def test_parts_come_later_and_later(monkeypatch) -> None:
     clock, sizes = [0.0], []
     monkeypatch.setattr("jaxreg.extraction.pipeline.time.monotonic", lambda: clock[0])
-    writer = pipeline._PartWriter(lambda digests, _: sizes.append(len(digests)), pipeline.Seconds())
+
+    def write(digests: list[str], _: list) -> Path:
+        sizes.append(len(digests))
+        return Path()
+
+    writer = pipeline._PartWriter(write, pipeline.Seconds())
     for number in range(200):  # an image a second
         clock[0] += 1.0
         writer.add(str(number), None)
@@ -287,9 +301,9 @@ def test_thumbnails_are_kept_once(tmp_path) -> None:
     outcome, _ = run(images, cache)
     run(images, cache, columns=(MAX,))
     assert len(list_parts(cache.thumbnails())) == 1
-    jpegs = cache.read_thumbnails(outcome.digests)
-    assert set(jpegs) == set(outcome.digests)
-    assert Image.open(io.BytesIO(jpegs[outcome.digests[0]])).size == (12, 8)
+    jpegs = cache.read_thumbnails(digests_of(outcome))
+    assert set(jpegs) == set(digests_of(outcome))
+    assert Image.open(io.BytesIO(jpegs[digests_of(outcome)[0]])).size == (12, 8)
 
 
 def test_a_large_run_is_cut_into_parts_of_1024(tmp_path) -> None:
@@ -352,7 +366,9 @@ from jaxreg.extraction import pipeline
     assert outcome.reused == before
     assert len(engine.seen) == 400 - before
     expected = np.stack([image.mean(axis=(0, 1)) for image in images])
-    np.testing.assert_allclose(cache.read(FEATURE_SET, [AVG], outcome.digests), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        cache.read(FEATURE_SET, [AVG], digests_of(outcome)), expected, rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize(

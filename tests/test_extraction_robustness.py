@@ -185,10 +185,10 @@ def test_two_extractions_into_one_cache_at_once(places: Path) -> None:
     single, shared = (Cache(places / name / "cache") for name in ("single", "shared"))
     dataset = read_dataset(shared, "photos")
     assert dataset == read_dataset(single, "photos")
-    features = [
+    one, other = (
         c.read(dataset.feature_set, dataset.columns, dataset.digests) for c in (single, shared)
-    ]
-    assert np.array_equal(*features)
+    )
+    assert np.array_equal(one, other)
     assert not list(shared.root.rglob("*.tmp"))
     assert list_parts(shared.folder(dataset.feature_set, Column()))
     _, computed, _, _ = end(start(places / "shared", 0.0))

@@ -111,10 +111,10 @@ def test_two_shards_killed_and_restarted_equal_a_single_run(places: Path) -> Non
             single.root / "datasets" / file
         ).read_bytes()
     dataset = read_dataset(single, "photos")
-    features = [
+    one, other = (
         c.read(dataset.feature_set, dataset.columns, dataset.digests) for c in (single, shared)
-    ]
-    assert np.array_equal(*features)
+    )
+    assert np.array_equal(one, other)
     thumbnails = [c.read_thumbnails(dataset.digests) for c in (single, shared)]
     assert thumbnails[0] == thumbnails[1]
 

@@ -1,5 +1,8 @@
 """The blend of a ridge and the MLP, against scikit-learn's ridge and least squares by NumPy."""
 
+from dataclasses import replace
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -27,7 +30,8 @@ def make_data(targets: int = 2) -> Data:
 
 
 def trained(epochs: int, data: Data, **settings):
-    config = HeadConfig(head="blend", epochs=epochs, **{"components": 6} | SETTINGS | settings)
+    chosen: dict[str, Any] = {"components": 6} | SETTINGS | settings
+    config = HeadConfig(head="blend", epochs=epochs, **chosen)
     state = init_state(config, data)
     state, history = fit.make_fit(config)(state, prepare(config, state, data), epochs)
     return config, jax.device_get(state), jax.device_get(history)
@@ -133,4 +137,4 @@ def test_components_are_as_many_as_the_rows_can_bear() -> None:
 @pytest.mark.parametrize("flag", ["scale_features", "scale_target"])
 def test_it_needs_both_scalers(flag: str) -> None:
     with pytest.raises(InputError, match=f"--no-{flag.replace('_', '-')}"):
-        HeadConfig(head="blend", **{flag: False})
+        replace(HeadConfig(head="blend"), **{flag: False})

@@ -1,5 +1,7 @@
 """A whole training: its bits, compilation, stopping, best weights and units of the loss."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from jaxreg.head.apply import predict_rows
 from jaxreg.head.state import Data, History, Rows, State, init_state, prepare
 from jaxreg.train_config import HeadConfig
 
-UNITS = {"huber_delta": 0.5, "min_delta": 3e-4}  # target and loss units
+UNITS: Any = {"huber_delta": 0.5, "min_delta": 3e-4}  # target and loss units
 SMALL = HeadConfig(hidden=(8, 8), batch_size=16, epochs=6, learning_rate=1e-2, **UNITS)
 
 
@@ -143,7 +145,7 @@ def test_early_stopping_ends_it_and_leaves_the_other_epochs_unwritten() -> None:
 
 
 def test_the_best_weights_are_those_of_the_lowest_validation_loss() -> None:
-    settings = {"batch_size": 8, "epochs": 40, "learning_rate": 0.02, "patience": 40}
+    settings: Any = {"batch_size": 8, "epochs": 40, "learning_rate": 0.02, "patience": 40}
     config = HeadConfig(hidden=(32,), **settings, **UNITS)
     data = make_data(30, noise=20)
     state, history = train(config, data)

@@ -3,6 +3,8 @@
 The only test module of the heads that imports Keras, which takes seconds.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import keras
@@ -45,16 +47,16 @@ def keras_stops(values: list[float], patience: int, min_delta: float) -> tuple[i
     class Model:
         stop_training = False
 
-    callback = keras.callbacks.EarlyStopping(
-        "val_loss", mode="min", patience=patience, min_delta=min_delta
-    )
-    callback.set_model(Model())
+    stopping: Any = keras.callbacks.EarlyStopping
+    callback = stopping("val_loss", mode="min", patience=patience, min_delta=min_delta)
+    model = Model()
+    callback.set_model(model)
     callback.on_train_begin()
     for epoch, value in enumerate(values):
         callback.on_epoch_end(epoch, {"val_loss": float(np.float32(value))})
-        if callback.model.stop_training:
-            break
-    return epoch + 1, callback.best_epoch + 1
+        if model.stop_training:
+            return epoch + 1, callback.best_epoch + 1
+    return len(values), callback.best_epoch + 1
 
 
 @pytest.mark.parametrize("values", SERIES.values(), ids=SERIES)
@@ -76,8 +78,7 @@ def test_adam_and_decay_are_keras_for_200_updates(size: float) -> None:
     rng = np.random.default_rng(0)
     gradients = (size * rng.normal(size=(200, 4, 3))).astype(np.float32)
     start = rng.normal(size=(4, 3)).astype(np.float32)
-    schedule = keras.optimizers.schedules.ExponentialDecay(1e-2, decay_steps=30, decay_rate=0.5)
-    theirs = keras.optimizers.Adam(schedule)
+    schedule, theirs = keras_adam(1e-2, 30, 0.5)
     variable = keras.Variable(start)
     ours = optimizer.adam(1e-2, 30, 0.5)
     params = jnp.asarray(start)
@@ -91,23 +92,30 @@ def test_adam_and_decay_are_keras_for_200_updates(size: float) -> None:
         updates, state = update(jnp.asarray(gradient), state)
         params = optax.apply_updates(params, updates)
         moved = np.abs(np.asarray(variable) - start).max()
-        np.testing.assert_allclose(params, np.asarray(variable), rtol=0, atol=2e-4 * moved + 1e-7)
+        np.testing.assert_allclose(
+            np.asarray(params), np.asarray(variable), rtol=0, atol=2e-4 * moved + 1e-7
+        )
 
 
-def keras_head(config: HeadConfig, state: State) -> "keras.Model":
+def keras_adam(rate: float, decay_steps: int, decay_rate: float) -> tuple[Any, Any]:
+    """Keras' schedule, and its Adam with it."""
+    schedule: Any = keras.optimizers.schedules.ExponentialDecay(rate, decay_steps, decay_rate)
+    return schedule, keras.optimizers.Adam(schedule)
+
+
+def keras_head(config: HeadConfig, state: State) -> Any:
     """The same head in Keras with the weights of `state`, compiled with the same Adam and Huber."""
     layers = [*state.params["hidden"].values(), state.params["output"]]
     features, targets = layers[0]["kernel"].shape[0], layers[-1]["kernel"].shape[1]
     dense = [keras.layers.Dense(n, "relu") for n in config.hidden]
     output = keras.layers.Dense(targets, config.output_activation)
-    model = keras.Sequential([keras.Input((features,)), *dense, output])
+    model: Any = keras.Sequential([keras.Input((features,)), *dense, output])
     model.set_weights([np.asarray(layer[name]) for layer in layers for name in ("kernel", "bias")])
-    schedule = keras.optimizers.schedules.ExponentialDecay(
-        config.learning_rate, config.decay_steps, config.decay_rate
-    )
+    huber: Any = keras.losses.Huber
+    _, adam = keras_adam(config.learning_rate, config.decay_steps, config.decay_rate)
     model.compile(
-        keras.optimizers.Adam(schedule),
-        keras.losses.Huber(delta=config.huber_delta),
+        adam,
+        huber(delta=config.huber_delta),
         metrics=["mae"],
         jit_compile=False,
     )
@@ -139,7 +147,7 @@ def test_three_epochs_are_keras_fit(targets: int, activation: str) -> None:
     rng = np.random.default_rng(1)
     state = init_state(config, data.data)
     model = keras_head(config, state)
-    schedule = keras.optimizers.schedules.ExponentialDecay(5e-3, decay_steps=4, decay_rate=0.7)
+    schedule, _ = keras_adam(5e-3, 4, 0.7)
 
     run_epoch = jax.jit(fit.run_epoch, static_argnums=0)
     for epoch in range(3):

@@ -1,6 +1,7 @@
 """The ridge against scikit-learn's RidgeCV, its components against scikit-learn's PCA."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def test_it_is_ridge_cv(rows: int, columns: int, targets: int, constant: int) ->
     eigen = eigen_of(x, y)
     found = ridge.solve(eigen, x, y)
     # scikit-learn, in float64, on the same scaled rows
-    model = RidgeCV(ridge.ALPHAS, store_cv_results=True, alpha_per_target=True)
+    model: Any = RidgeCV(ridge.ALPHAS, store_cv_results=True, alpha_per_target=True)
     model.fit(scaled(x), y.astype(np.float64))
     np.testing.assert_allclose(found.alphas, np.atleast_1d(model.alpha_), rtol=1e-6)
     errors = model.cv_results_.mean(axis=0).reshape(targets, -1).T
@@ -109,7 +110,7 @@ def test_as_a_head_it_predicts_what_scikit_learn_does(
     pred = predict_rows(eigen.head(found, state.scalers), state.scalers, config, x)
     # a ridge on scikit-learn's own components, all of them being the columns turned round
     z = PCA(components).fit_transform(scaled(x))
-    model = RidgeCV(ridge.ALPHAS, alpha_per_target=True).fit(z, y.astype(np.float64))
+    model: Any = RidgeCV(ridge.ALPHAS, alpha_per_target=True).fit(z, y.astype(np.float64))
     np.testing.assert_allclose(pred, model.predict(z), rtol=1e-4)
 
 

@@ -12,6 +12,7 @@ from jaxreg.extract_config import ExtractConfig
 from jaxreg.sources import SourceOptions, open_source
 from jaxreg.splits.group_column import group_values
 from tables import csv, parquet, refusal
+from typed import given
 
 NAMES = [
     ["007", "7", "07"],
@@ -208,7 +209,7 @@ def test_the_cell_is_named_as_a_spreadsheet_does(tmp_path):
         ["image", "y"],
         *([f"{n}.png", cell] for n, cell in enumerate([1, "NA", "x", 2, 3])),
     ]:
-        book.active.append(row)
+        given(book.active).append(row)
     book.save(tmp_path / "labels.xlsx")
     notes = [note for note in open_source(tmp_path / "labels.xlsx").notes if "is text" in note]
     said = "column 'y' is text: 'x' in B4 is no number; 3 cells are numbers"

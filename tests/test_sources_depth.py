@@ -22,6 +22,7 @@ from jaxreg.sources.depth import Depth, mapped
 from jaxreg.sources.in_memory import images_of
 from test_sources_encoded import encoded
 from tiffs import DEFLATE, INKS, tiff
+from typed import pixels_of
 
 RNG = np.random.default_rng(1)
 WORDS = RNG.integers(0, 4096, (20, 31, 4), dtype=np.uint16)
@@ -202,7 +203,7 @@ def test_an_npz_of_floats_needs_a_range(tmp_path: Path) -> None:
         open_source(file)
     assert "--range LO HI" in str(caught.value)
     examples = open_source(file, ranged=True)
-    got = pixels.decode(examples.images[3], (0.0, 1.0))
+    got = pixels.decode(pixels_of(examples.images[3]), (0.0, 1.0))
     assert (got.min(), got.max()) == (192, 255)  # 255 * 300 / 399 = 191.7
 
 

@@ -11,12 +11,13 @@ import pytest
 from jaxreg.errors import InputError
 from jaxreg.sources import SourceOptions, excel, open_source
 from tables import refusal
+from typed import given
 
 
 def book(folder: Path, *rows: list, name: str = "labels.xlsx") -> Path:
     workbook = openpyxl.Workbook()
     for row in rows:
-        workbook.active.append(row)
+        given(workbook.active).append(row)
     workbook.save(folder / name)
     return folder / name
 
@@ -92,7 +93,7 @@ def test_the_roles_of_columns_are_those_of_a_csv(tmp_path):
     sheet, csv = open_source(file, options), open_source(tmp_path / "labels.csv", options)
     assert list(sheet.images) == list(csv.images) == [tmp_path / "1.png", tmp_path / "2.png"]
     assert (sheet.ids, sheet.group) == (csv.ids, csv.group) == (("x", "z"), ("007", "7"))
-    assert list(sheet.order) == list(csv.order)
+    assert list(given(sheet.order)) == list(given(csv.order))
 
 
 def test_empty_rows_are_left_out_wherever_they_are(tmp_path):
@@ -140,8 +141,9 @@ def test_numbers_that_no_int64_holds(tmp_path):
 def test_a_number_that_is_shown_as_007_is_that_name(tmp_path):
     workbook = openpyxl.Workbook()
     for row in (["image", "y"], [7, 1], [12, 2]):
-        workbook.active.append(row)
-    workbook.active["A2"].number_format = workbook.active["A3"].number_format = "000"
+        given(workbook.active).append(row)
+    sheet = given(workbook.active)
+    sheet["A2"].number_format = sheet["A3"].number_format = "000"
     workbook.save(tmp_path / "labels.xlsx")
     options = SourceOptions(image_column="image", image_suffix=".png")
     examples = open_source(tmp_path / "labels.xlsx", options)
@@ -172,8 +174,8 @@ def test_cells_with_an_error_have_no_value(tmp_path):
 
 def test_the_first_sheet_that_is_visible_is_read(tmp_path):
     workbook = openpyxl.Workbook()
-    workbook.active.append(["lists", "for", "menus"])
-    workbook.active.sheet_state = "hidden"
+    given(workbook.active).append(["lists", "for", "menus"])
+    given(workbook.active).sheet_state = "hidden"
     for title in ("first", "second"):
         sheet = workbook.create_sheet(title)
         sheet.append(["image", "y"])

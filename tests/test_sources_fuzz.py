@@ -9,6 +9,7 @@ from csv import QUOTE_ALL, QUOTE_MINIMAL, QUOTE_NONE, writer
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openpyxl
@@ -19,6 +20,7 @@ from PIL import Image
 
 from fuzzing import LONG, ODD_NAMES, ODD_NUMBERS, changed, damaged, odd_json, use_source
 from jaxreg.sources import SourceOptions
+from typed import given
 
 Make = Callable[[Path, random.Random], Path]
 
@@ -60,7 +62,7 @@ def odd_options(rng: random.Random) -> SourceOptions:
         "image_root",
         "image_suffix",
     )
-    chosen = {
+    chosen: dict[str, Any] = {
         n: rng.choice((*COLUMNS, *ODD_NAMES[:8])) for n in rng.sample(names, rng.randrange(1, 4))
     }
     return SourceOptions(**chosen)
@@ -92,7 +94,10 @@ def csv(folder: Path, rng: random.Random) -> Path:
         rows.append([unlike.get(name, rng.choice(pools[name])) for name in names])
     text = io.StringIO(newline="")
     quoting = rng.choice((QUOTE_MINIMAL, QUOTE_MINIMAL, QUOTE_MINIMAL, QUOTE_ALL, QUOTE_NONE))
-    form = {"delimiter": rng.choice(",,;\t|"), "lineterminator": rng.choice(("\n", "\n", "\r\n"))}
+    form: Any = {
+        "delimiter": rng.choice(",,;\t|"),
+        "lineterminator": rng.choice(("\n", "\n", "\r\n")),
+    }
     write = writer(text, quoting=quoting, escapechar="\\", **form)
     write.writerows(rows)
     encoding = rng.choice(("utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-32", "latin-1"))
@@ -317,7 +322,7 @@ def tub(folder: Path, rng: random.Random) -> Path:
 
 def xlsx(folder: Path, rng: random.Random) -> Path:
     book = openpyxl.Workbook()
-    sheet = book.active
+    sheet = given(book.active)
     names = ["image", *rng.sample(COLUMNS, 3)]
     sheet.append(names)
     values = (

@@ -124,7 +124,7 @@ def test_an_image_of_pillow_is_decoded_like_its_file() -> None:
 
 
 def archive(path: Path, **arrays: np.ndarray) -> str:
-    np.savez(path, **arrays)
+    np.savez(path, allow_pickle=False, **arrays)
     return str(path)
 
 

@@ -56,7 +56,7 @@ def test_a_real_tub(tub):
     first = json.loads((tub / "catalog_0.catalog").read_text().splitlines()[0])
     assert {name: examples.columns[name][0].as_py() for name in first} == first
     assert [name for name in examples.columns.column_names if name not in first] == []
-    assert all(path.is_file() for path in examples.images)
+    assert all(isinstance(path, Path) and path.is_file() for path in examples.images)
     assert examples.group is None
     assert examples.targets == ()
     assert examples.sequential
@@ -159,7 +159,7 @@ def test_driving_log(log, header, folder):
         "center_1.jpg", "left_1.jpg", "right_1.jpg", "center_2.jpg", "left_2.jpg", "right_2.jpg",
     )  # fmt: skip
     assert list(examples.images) == [log.parent / "IMG" / name for name in examples.ids]
-    assert all(Path(path).is_file() for path in examples.images)
+    assert all(isinstance(path, Path) and path.is_file() for path in examples.images)
     # by hand: left +0.2, right -0.2, not clipped at -1
     np.testing.assert_allclose(
         examples.columns["steering"].to_numpy(), [0.1, 0.3, -0.1, -0.9, -0.7, -1.1], rtol=1e-12

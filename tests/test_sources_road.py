@@ -15,6 +15,7 @@ from jaxreg.sources.road.drive import FRAMES, FULL_LOCK, LOOKAHEAD, make_drive
 from jaxreg.sources.road.look import make_look
 from jaxreg.sources.road.scene import draw
 from jaxreg.sources.road.view import CAMERA, FOCAL, HORIZON
+from typed import pixels_of
 
 SOME = (0, 99, 100, 463, 731)
 
@@ -199,7 +200,12 @@ def test_mean_colours_do_not_tell_the_steering():
 
     road = open_road(2000)
     rows = np.arange(0, 2000, 2)
-    cells = np.stack([road.images[i].reshape(4, 24, 4, 80, 3).mean(axis=(1, 3)) for i in rows])
+    cells = np.stack(
+        [
+            pixels_of(road.images[i]).reshape(4, 24, 4, 80, 3).mean(axis=(1, 3))
+            for i in rows.tolist()
+        ]
+    )
     steering = road.columns["steering"].to_numpy()[rows]
     poses = np.stack([road.columns[n].to_numpy()[rows] for n in ("heading", "curvature")], axis=1)
     fold = (rows % FRAMES // 10 + rows // FRAMES) % 5  # two blocks of ten frames in each drive

@@ -53,7 +53,7 @@ def test_groups_are_the_blocks_that_the_split_did_not_hold_out() -> None:
         scored = group.rows[group.scored]
         assert len(set(sequence[group.rows])) == 1
         first, last = order[scored].min(), order[scored].max()
-        reach = {"a": 3, "b": 2}[sequence[scored[0]]]  # ceil(0.02 × moments)
+        reach = {"a": 3, "b": 2}[str(sequence[scored[0]])]  # ceil(0.02 × moments)
         near = (
             (sequence == sequence[scored[0]]) & (order >= first - reach) & (order <= last + reach)
         )

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sklearn.base import clone
 from sklearn.model_selection import train_test_split
 
 import jaxreg
@@ -21,6 +20,7 @@ from jaxreg.estimator import HeadRegressor
 from jaxreg.target_numbers import mean_and_std, number_text, number_type
 from jaxreg.train_config import HeadConfig
 from planted_runs import digests_of, edit_dataset, history_of, run_quick
+from typed import fresh
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(300, 8)).astype(np.float32)
@@ -82,7 +82,7 @@ MODEL = HeadRegressor(
 
 
 def reached(y: np.ndarray, **settings) -> float:
-    model = clone(MODEL).set_params(**settings).fit(X[:200], y[:200])
+    model = fresh(MODEL).set_params(**settings).fit(X[:200], y[:200])
     return r2(y[200:], model.predict(X[200:]))
 
 
@@ -99,7 +99,7 @@ def test_the_unit_and_the_offset_of_y_change_nothing(head: str) -> None:
 
 def test_targets_of_different_units_are_learned_together() -> None:
     y = np.stack([Y, 5.4e6 + 1e-3 * Y, 1e9 * Y], axis=1)
-    model = clone(MODEL).fit(X[:200], y[:200])
+    model = fresh(MODEL).fit(X[:200], y[:200])
     pred = model.predict(X[200:])
     each = [r2(y[200:, i], pred[:, i]) for i in range(3)]
     assert min(each) > 0.9
@@ -109,9 +109,9 @@ def test_targets_of_different_units_are_learned_together() -> None:
 @pytest.mark.parametrize("scaled", [True, False])
 def test_the_loss_of_several_targets_divides_each_by_its_std(scaled: bool) -> None:
     y = np.stack([Y, X[:, 3] + 0.2 * X[:, 4]], axis=1)
-    model = clone(MODEL).set_params(scale_target=scaled, huber_delta=(0.7, 0.3), epochs=20)
-    base = clone(model).fit(X[:200], y[:200])
-    large = clone(model).set_params(huber_delta=(0.7, 300.0))
+    model = fresh(MODEL).set_params(scale_target=scaled, huber_delta=(0.7, 0.3), epochs=20)
+    base = fresh(model).fit(X[:200], y[:200])
+    large = fresh(model).set_params(huber_delta=(0.7, 300.0))
     large.fit(X[:200], y[:200] * np.array([1.0, 1000.0]))
     for name in ("loss", "val_loss", "val_mae"):
         np.testing.assert_allclose(large.history_[name], base.history_[name], rtol=0.01)
@@ -127,7 +127,7 @@ def test_the_loss_of_several_targets_divides_each_by_its_std(scaled: bool) -> No
 
 
 def test_the_history_is_in_the_unit_of_y() -> None:
-    large, small = (clone(MODEL).fit(X[:200], Y[:200] * factor).history_ for factor in (1.0, 1e-30))
+    large, small = (fresh(MODEL).fit(X[:200], Y[:200] * factor).history_ for factor in (1.0, 1e-30))
     np.testing.assert_allclose(np.array(small["val_loss"]) * 1e60, large["val_loss"], rtol=1e-3)
     np.testing.assert_allclose(np.array(small["val_mae"]) * 1e30, large["val_mae"], rtol=1e-3)
 
@@ -144,8 +144,8 @@ def test_thresholds_of_one_unit_are_the_defaults_of_another(scale_target: bool) 
 def test_the_defaults_of_the_estimator_are_none_and_a_list_is_one_each() -> None:
     model = HeadRegressor()
     assert (model.get_params()["huber_delta"], model.get_params()["min_delta"]) == (None, None)
-    one = clone(MODEL).set_params(huber_delta=[0.5, 0.2], epochs=2)
-    assert clone(one).fit(X, np.stack([Y, Y], axis=1)).n_iter_ == 2
+    one = fresh(MODEL).set_params(huber_delta=[0.5, 0.2], epochs=2)
+    assert fresh(one).fit(X, np.stack([Y, Y], axis=1)).n_iter_ == 2
     with pytest.raises(InputError, match=r"--huber-delta is 0\.5 0\.2\n  expected: 1 or 3 numbers"):
         one.fit(X, np.stack([Y, Y, Y], axis=1))
 
@@ -160,12 +160,12 @@ def test_the_defaults_of_the_estimator_are_none_and_a_list_is_one_each() -> None
 )
 def test_y_that_float32_cannot_hold_is_refused(of_y, found: str) -> None:
     with pytest.raises(InputError, match=found):
-        clone(MODEL).fit(X, of_y(Y))
+        fresh(MODEL).fit(X, of_y(Y))
 
 
 def test_y_that_is_not_scaled_is_refused_where_float32_rounds_it() -> None:
     with pytest.raises(InputError, match=r"float32 loses these differences\n  try: --scale-target"):
-        clone(MODEL).set_params(scale_target=False).fit(X, Y + 5.4e6)
+        fresh(MODEL).set_params(scale_target=False).fit(X, Y + 5.4e6)
 
 
 # --- runs

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sklearn.base import clone
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
 from jaxreg.cache.datasets import Dataset, read_dataset
@@ -19,6 +18,7 @@ from jaxreg.sources.as_written import Columns
 from jaxreg.sources.columns import scalar_columns
 from jaxreg.sources.examples import WRITTEN
 from planted_runs import edit_dataset, run_quick, with_column
+from typed import fresh
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(200, 6))
@@ -37,28 +37,28 @@ MODEL = HeadRegressor(hidden=(16,), epochs=20, learning_rate=0.01, random_state=
 )
 def test_the_estimator_refuses_y_that_float64_rounds(y: np.ndarray, found: str) -> None:
     with pytest.raises(InputError, match=found):
-        clone(MODEL).fit(X, y)
+        fresh(MODEL).fit(X, y)
 
 
 def test_the_estimator_takes_whole_numbers_whose_differences_float64_holds() -> None:
-    score = clone(MODEL).fit(X, Y).score(X, Y)
+    score = fresh(MODEL).fit(X, Y).score(X, Y)
     nanoseconds = 1_700_000_000_000_000_000 + (1e9 * Y).astype(np.int64)
-    pred = clone(MODEL).fit(X, nanoseconds).predict(X)
+    pred = fresh(MODEL).fit(X, nanoseconds).predict(X)
     assert r2_score(Y, (pred - 1.7e18) / 1e9) == pytest.approx(score, abs=1e-3)
-    assert clone(MODEL).fit(X, np.full(200, 2**62)).n_iter_  # a constant is no difference
+    assert fresh(MODEL).fit(X, np.full(200, 2**62)).n_iter_  # a constant is no difference
 
 
 @pytest.mark.parametrize("settings", [{}, {"components": 4}, {"head": "blend"}])
 @pytest.mark.parametrize("offset", [1e6, 1e9])
 def test_the_offset_of_x_changes_nothing(settings: dict, offset: float) -> None:
-    plain, far = (clone(MODEL).set_params(**settings).fit(x, Y) for x in (X, X + offset))
+    plain, far = (fresh(MODEL).set_params(**settings).fit(x, Y) for x in (X, X + offset))
     np.testing.assert_allclose(far.predict(X + offset), plain.predict(X), atol=1e-3)
     np.testing.assert_allclose(far.scalers_.features.mean, X.mean(0) + offset, atol=0.3)
 
 
 def test_x_beyond_float32_is_refused() -> None:
     with pytest.raises(InputError, match="beyond float32"):
-        clone(MODEL).fit(X * 1e60, Y)
+        fresh(MODEL).fit(X * 1e60, Y)
 
 
 def _decimals(of_angle: Callable[[np.ndarray], list[str]]) -> Callable[[Dataset], pa.Table]:

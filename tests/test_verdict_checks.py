@@ -1,6 +1,7 @@
 """The measurements behind the findings, each against an independent source."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def _head(bias: float, output: float):
         (0.0, -9.0, "linear", False),
     ],
 )
-def test_a_dead_head_is_known(bias: float, output: float, activation: str, dead: bool) -> None:
+def test_a_dead_head_is_known(bias: float, output: float, activation: Any, dead: bool) -> None:
     x = np.array([[1.0], [2.0], [3.0]], np.float32)
     config = HeadConfig(hidden=(2,), dropout=0.0, output_activation=activation)
     params, scalers = _head(bias, output)

@@ -32,7 +32,7 @@ def tiff(
         tags: more of them, each with its type (B, H or I) and its values.
     """
     height, width, bands = values.shape
-    stored = values.astype(values.dtype.newbyteorder(order))
+    stored = values.astype(values.dtype.newbyteorder("<" if order == "<" else ">"))
     parts = [stored[..., band].tobytes() for band in range(bands)] if planes else [stored.tobytes()]
     if compression == DEFLATE:
         parts = [zlib.compress(part) for part in parts]

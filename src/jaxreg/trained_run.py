@@ -53,7 +53,7 @@ class TrainedRun:
 
     def __repr__(self) -> str:
         scores = "".join(f", {n}={_short(self.metrics[n])}" for n in ("mae", "r2"))
-        healthy = self.summary["verdict"]["healthy"]
+        healthy = self.verdict["healthy"]
         head = self.settings.head
         return (
             f"TrainedRun({str(self.path)!r}, {head=}, targets={self.targets}{scores}, {healthy=})"
@@ -68,13 +68,18 @@ class TrainedRun:
             cells.append((target, *map(_short, [*(scores[name] for name in names), median])))
         lines = ("".join(f"<td>{escape(text)}</td>" for text in row) for row in cells)
         table = "".join(f"<tr>{line}</tr>" for line in lines)
-        headline = escape(self.summary["verdict"]["headline"])
+        headline = escape(self.verdict["headline"])
         return f"<p><b>{escape(str(self.path))}</b> {headline}</p><table>{table}</table>"
 
     @property
     def metrics(self) -> dict[str, float | None]:
         """The scores of the held-out rows: mae, rmse, r2, spearman, huber."""
         return self.summary["metrics"]
+
+    @property
+    def verdict(self) -> dict[str, Any]:
+        """Whether the head learns: healthy, headline, findings (code, severity, remedy, ...)."""
+        return self.summary["verdict"]
 
     @property
     def predictions(self) -> pa.Table:

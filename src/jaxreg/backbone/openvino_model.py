@@ -83,6 +83,10 @@ def _convert(backbone: str, weights: WeightsSource, size: Size) -> Any:
     import tensorflow as tf
 
     ov = import_openvino()
+    from openvino.frontend.tensorflow import utils
+
+    # OpenVINO's own deletes a variable that `exec` made, which Python 3.13 does not keep
+    utils.get_environment_setup = lambda framework: {"tensorflow": tf.__version__}
     network = build_network(backbone, None, weights, size)
     pixels = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)  # pyright: ignore[reportCallIssue]
     function = tf.function(lambda x: network(x, training=False), input_signature=[pixels])
