@@ -34,7 +34,8 @@ def download_imagenet(
     path, file = keras_weights_file(backbone), IMAGENET[backbone]
     start_keras()
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(min(_SILENCE, time_limit or _SILENCE))
+    # longer than the limit, which names its seconds
+    socket.setdefaulttimeout(min(_SILENCE, 2 * time_limit if time_limit else _SILENCE))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Keras writes under the final name and leaves a file that fails its check: hence a folder
