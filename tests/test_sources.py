@@ -172,7 +172,7 @@ IMAGES = np.arange(3 * 4 * 5 * 3, dtype=np.uint8).reshape(3, 4, 5, 3)
 
 
 def archive(path: Path, **arrays: np.ndarray) -> Path:
-    np.savez(path, allow_pickle=False, **arrays)
+    np.savez(path, allow_pickle=True, **arrays)
     return path
 
 
