@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from jaxreg.diagnosis.trials import Trial
+from jaxreg.metrics import Scores
 from jaxreg.report import plots
 from jaxreg.report.page import others
 from jaxreg.report.run_content import GroupTable
@@ -25,7 +26,7 @@ def jpeg(colour: tuple[int, int, int]) -> bytes:
     return file.getvalue()
 
 
-def history(epochs: int) -> dict[str, np.ndarray]:
+def history(epochs: int) -> dict[str, Any]:
     epoch = np.arange(1, epochs + 1)
     return {
         "epoch": epoch,
@@ -50,16 +51,16 @@ def made_plots() -> dict[str, bytes]:
     }
 
 
-MODEL = {"mae": 0.11284, "rmse": 0.17, "r2": 0.7654, "spearman": 0.8812, "huber": 0.0143}
+MODEL: Scores = {"mae": 0.11284, "rmse": 0.17, "r2": 0.7654, "spearman": 0.8812, "huber": 0.0143}
 
 
-MEDIAN = {"mae": 0.30217, "rmse": 0.41, "r2": -0.04, "spearman": None, "huber": 0.0711}
+MEDIAN: Scores = {"mae": 0.30217, "rmse": 0.41, "r2": -0.04, "spearman": None, "huber": 0.0711}
 
 
-MEAN = {"mae": 0.32, "rmse": 0.402, "r2": 0.0, "spearman": None, "huber": 0.0699}
+MEAN: Scores = {"mae": 0.32, "rmse": 0.402, "r2": 0.0, "spearman": None, "huber": 0.0699}
 
 
-RIDGE = {"mae": 0.1209, "rmse": 0.164, "r2": 0.78, "spearman": 0.87, "huber": 0.0131}
+RIDGE: Scores = {"mae": 0.1209, "rmse": 0.164, "r2": 0.78, "spearman": 0.87, "huber": 0.0131}
 
 
 LINES = {"this model": MODEL, "ridge": RIDGE, "training median": MEDIAN, "training mean": MEAN}

@@ -8,6 +8,7 @@ import threading
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -181,7 +182,7 @@ def test_frames_of_the_road_are_drawn_again() -> None:
 
     examples = open_source("road:3", SourceOptions())
     images = list(examples.images)
-    road = SimpleNamespace(
+    road: Any = SimpleNamespace(
         name="road",
         opened="road:3",
         options=SourceOptions(),
