@@ -74,14 +74,17 @@ def test_it_says_which_weights_predicting_needs(kind: str) -> None:
     from jaxreg.cache.recipe import Recipe
 
     if kind == "random":
-        text = bundle._needs(Recipe(weights="random:0:v1", weights_tag="random0"), None)
-        assert text == "predicting needs no other file"
+        told = bundle._needs(Recipe(weights="random:0:v1", weights_tag="random0"), None)
+        assert told == ("predicting needs no other file", [])
     elif kind == "imagenet":
-        text = bundle._needs(Recipe(weights="ab" * 32, weights_tag="imagenet"), None)
+        text, words = bundle._needs(Recipe(weights="ab" * 32, weights_tag="imagenet"), None)
         assert "Keras downloads" in text
+        assert words == []
     else:
-        text = bundle._needs(Recipe(weights="ab" * 32, weights_tag="abababab"), "w.weights.h5")
-        assert f"w.weights.h5, SHA-256 {'ab' * 32}): jaxreg predict … --weights FILE" in text
+        recipe = Recipe(weights="ab" * 32, weights_tag="abababab")
+        text, words = bundle._needs(recipe, "w.weights.h5")
+        assert f"w.weights.h5, SHA-256 {'ab' * 32})" in text
+        assert words == ["--weights", "FILE"]
 
 
 def test_a_run_that_is_not_finished_or_damaged_is_no_gift(planted: Path, tmp_path: Path) -> None:

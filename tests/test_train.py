@@ -4,22 +4,21 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import jaxreg
-from jaxreg import api, runner, train
+from jaxreg import train
 from jaxreg.arguments import parse as parse_words
+from jaxreg.common import progress_line, steps
 from jaxreg.common.json_files import write_json
+from jaxreg.common.steps import Step
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
 from jaxreg.merge_settings import merge, preset_settings, read_settings
 from jaxreg.train_config import TrainConfig
-from jaxreg.training import loop
 from planted_runs import history_of, predictions_of, run_quick, words
 
 
@@ -199,22 +198,60 @@ def test_a_new_run_with_resume_says_so(planted: Path) -> None:
     assert any(line.startswith("nothing to resume in") for line in lines)
 
 
-def test_each_long_step_has_a_name_and_quiet_says_none(
+class Begun(list[Step]):
+    """The running steps; it keeps the names of all that began."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def append(self, one: Step) -> None:
+        self.names.append(one.name)
+        super().append(one)
+
+
+def test_each_long_step_has_a_name(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = Begun()
+    monkeypatch.setattr(steps, "running", begun)
+    assert train.main(words(planted)) == 0
+    expected = [
+        "importing", "importing JAX and reading the features", "solving the ridge",
+        "compiling the head", "training", "predicting every row", "looking for causes",
+        "drawing the report", "loading the run",
+    ]  # fmt: skip
+    assert [name for name in dict.fromkeys(begun.names) if name in expected] == expected
+    assert not begun  # each has ended
+
+
+def test_quiet_shows_no_step_and_no_epoch(
     planted: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each step is said as if it lasted; what it is said to is silent with --quiet."""
+    for limit in ("AFTER", "EVERY", "REDRAWN"):
+        monkeypatch.setattr(progress_line, limit, 0.001)
+    with progress_line.shown():
+        assert train.main(words(planted, "--quiet")) == 0
+    told = capsys.readouterr().err
+    assert [line for line in told.splitlines() if line.endswith(" …")] == []
+    assert "epoch 1/12: " not in told
 
-    @contextmanager
-    def at_once(text: str, say: Callable[[str], None]) -> Iterator[None]:
-        say(text)
-        yield
 
-    for module in (runner, loop, api):
-        monkeypatch.setattr(module, "long_step", at_once)
-    steps = ["reading the features", "solving the ridge", "compiling", "predicting every row",
-             "looking for causes", "drawing the report", "loading the run"]  # fmt: skip
-    assert train.main(words(planted)) == 0
+def test_the_last_line_is_what_to_type_next(
+    planted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train.main(words(planted, "--run", "good")) == 0
+    run = planted.parent / "ckpts" / "good"
+    healthy = f"next: jaxreg predict {run} SOURCE --out predictions.csv"
+    assert capsys.readouterr().err.splitlines()[-1] == healthy
+    for silent in ("--quiet", "--json"):
+        assert train.main(words(planted, silent)) == 0
+        assert "next: " not in capsys.readouterr().err
+    wrong = words(planted, "--learning-rate", "1e-9")
+    wrong[wrong.index("0.01") - 1 : wrong.index("0.01") + 1] = []
+    assert train.main([*wrong, "--run", "slow"]) == 0  # not healthy, and of no known cause
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == f"next: jaxreg diagnose {planted.parent / 'ckpts' / 'slow'}"
+    places = ["--cache", str(planted), "--ckpts", str(planted.parent / "ckpts")]
+    assert train.main(["planted", *places, "--preset", "question"]) == train.DEAD
     lines = capsys.readouterr().err.splitlines()
-    assert [line for line in lines if line in steps] == steps
-    assert train.main(words(planted, "--quiet")) == 0
-    assert not set(steps) & set(capsys.readouterr().err.splitlines())
+    assert lines[-1].startswith("try: jaxreg train planted")
+    assert sum(lines[-1].removeprefix("try: ") in line for line in lines) == 1  # said once

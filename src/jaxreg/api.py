@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from jaxreg.cache.datasets import dataset_names, read_dataset
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import safe_name
-from jaxreg.common.long_steps import long_step
+from jaxreg.common.steps import step
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
 from jaxreg.extract_config import FEATURES_PRESETS, ExtractConfig, FeaturesPreset, SourceOptions
@@ -114,7 +114,6 @@ def train_head(
     config: StrPath | None = None,
     say: Say = _silent,
     on_epoch: "Callable[[Row], None]" = _silent,
-    on_step: Say = _silent,
     should_stop: Callable[[], bool] = _never,
     **settings: Unpack[TrainKeywords],
 ) -> "TrainedRun":
@@ -131,7 +130,6 @@ def train_head(
         config: a JSON file of settings, such as the config.json of a run.
         say: gets each line meant for people.
         on_epoch: gets each line of history.csv.
-        on_step: gets what is being done, from another thread, when it lasts over two seconds.
         should_stop: asked about twice a second.
         settings: fields of `jaxreg.train_config.TrainConfig`. They win over `config`, which wins
             over `preset`. With `resume` the run's own settings take the place of the defaults.
@@ -144,10 +142,11 @@ def train_head(
     has the finding `non-finite`.
     """
     begin = time.perf_counter()
-    from jaxreg.experiment.resolve import resolve
-    from jaxreg.runner import execute
-    from jaxreg.training.replace_run import restore
-    from jaxreg.training.run_directory import RunDirectory, new_run, run_path
+    with step("importing"):
+        from jaxreg.experiment.resolve import resolve
+        from jaxreg.runner import execute
+        from jaxreg.training.replace_run import restore
+        from jaxreg.training.run_directory import RunDirectory, new_run, run_path
 
     asked = merge(
         preset=preset_settings(preset),
@@ -179,12 +178,10 @@ def train_head(
         overwrite=overwrite,
         say=say,
         on_epoch=on_epoch,
-        on_step=on_step,
         should_stop=should_stop,
         begin=begin,
     )
-    with long_step("loading the run", on_step):
-        return load_run(directory.path)
+    return load_run(directory.path)
 
 
 def load_features(
@@ -238,9 +235,10 @@ def load_run(path: StrPath) -> "TrainedRun":
     Raises:
         InputError: no such run, not finished, damaged, or of another format.
     """
-    from jaxreg import run_loading
+    with step("loading the run"):
+        from jaxreg import run_loading
 
-    return run_loading.load_run(Path(path))
+        return run_loading.load_run(Path(path))
 
 
 def _only_dataset(cache: Cache) -> str:

@@ -10,6 +10,8 @@ import tyro
 
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
+from jaxreg.common.steps import step
+from jaxreg.config_io import command_line
 from jaxreg.errors import InputError
 from jaxreg.setting_field import setting
 
@@ -33,7 +35,8 @@ class BundleArguments:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, pack, write; returns the exit code."""
     own, _ = parse("bundle", BundleArguments, argv=argv)
-    from jaxreg.api import load_run
+    with step("importing"):
+        from jaxreg.api import load_run
     from jaxreg.common.files import output_file, write_whole
     from jaxreg.training.bundle_file import SUFFIX, pack_run, unpacked
     from jaxreg.training.replace_run import is_run
@@ -49,23 +52,25 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise InputError(
                 f"{out} exists and is no bundle of {path}", remedy="name another --out"
             )
-    content = pack_run(RunDirectory(path))
-    write_whole(out, content)
+    with step("writing the bundle"):
+        content = pack_run(RunDirectory(path))
+        write_whole(out, content)
     cli.say(f"{out}: {humanize.naturalsize(len(content))}")
-    cli.say(_needs(run.recipe, run.config["weights_path"]))
+    needed, more = _needs(run.recipe, run.config["weights_path"])
+    cli.say(needed)
+    words = [out, "SOURCE", "--out", "predictions.csv", *more]
+    cli.say_next(command_line("jaxreg predict", words), quiet=False)
     return 0
 
 
-def _needs(recipe: "Recipe", weights_path: str | None) -> str:
-    """What predicting needs beside the bundle."""
+def _needs(recipe: "Recipe", weights_path: str | None) -> tuple[str, list[str]]:
+    """What predicting needs beside the bundle, in a sentence and as words of its command."""
     if recipe.quantized is not None or recipe.random_seed is not None:
-        return "predicting needs no other file"
+        return "predicting needs no other file", []
     if recipe.weights_tag == "imagenet":
-        return "predicting needs the imagenet weights, which Keras downloads"
-    return (
-        f"predicting needs the weights file too ({weights_path}, SHA-256 {recipe.weights}): "
-        "jaxreg predict … --weights FILE"
-    )
+        return "predicting needs the imagenet weights, which Keras downloads", []
+    what = f"the weights file too ({weights_path}, SHA-256 {recipe.weights})"
+    return f"predicting needs {what}", ["--weights", "FILE"]
 
 
 if __name__ == "__main__":

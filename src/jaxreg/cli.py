@@ -1,4 +1,4 @@
-"""What all commands share: messages, progress, signals and exit codes."""
+"""What all commands share: messages, signals and exit codes."""
 
 import gc
 import json
@@ -8,15 +8,12 @@ import re
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, NoReturn
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
+from jaxreg.common import progress_line
 from jaxreg.errors import InputError, JaxregError, Stopped
-
-if TYPE_CHECKING:
-    from jaxreg.extraction.pipeline import Progress
 
 
 def run_command(main: Callable[[], int]) -> NoReturn:
@@ -24,9 +21,12 @@ def run_command(main: Callable[[], int]) -> NoReturn:
     # Imports and traces leave millions of objects that live to the end. Looking through them for
     # garbage, over and over and once more on exit, took a second of a short training.
     gc.set_threshold(100_000, 50, 100)
+    if sys.stderr is None:  # it was closed; print would take standard output in its place
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:
-        code = main()
-        sys.stdout.flush()
+        with progress_line.shown():
+            code = main()
+            sys.stdout.flush()
     except JaxregError as error:
         say(str(error) if isinstance(error, Stopped) else f"error: {error}")
         code = error.exit_code
@@ -50,6 +50,12 @@ def run_command(main: Callable[[], int]) -> NoReturn:
 def say(text: str) -> None:
     """One line for people, on standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+def say_next(command: str, *, quiet: bool) -> None:
+    """The last line of a command: what to type next, if it is a person who reads it."""
+    if not quiet:
+        say(f"next: {command}")
 
 
 def print_json(result: dict[str, Any]) -> None:
@@ -103,6 +109,7 @@ def stop_signal() -> Iterator[StopSignal]:
 
     def note(number: int, frame: object) -> None:
         if stop():
+            progress_line.hide()
             os._exit(128 + number)
         stop.number = number
         say("stopping: saving what is done (once more exits at once)")
@@ -118,42 +125,7 @@ def stop_signal() -> Iterator[StopSignal]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def live_line(*, quiet: bool = False, every: float = 0.0) -> Iterator[Callable[[str], None]]:
-    """Gives `show(text)`: one line that is rewritten on a terminal, and plain lines elsewhere.
-
-    Args:
-        quiet: show nothing.
-        every: seconds between two plain lines, at least.
-    """
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False)
-    printed = time.monotonic()
-    with console.status("") if console.is_terminal and not quiet else nullcontext() as status:
-
-        def show(text: str) -> None:
-            nonlocal printed
-            if status is not None:
-                status.update(text)
-            elif not quiet and time.monotonic() - printed >= every:
-                say(text)
-                printed = time.monotonic()
-
-        yield show
-
-
 def scores_text(scores: Mapping[str, float | None]) -> str:
     """`MAE 0.123, R² 0.9`; without a score that is not defined."""
     pairs = ("MAE", scores["mae"]), ("R²", scores["r2"])
     return ", ".join(f"{word} {value:.3g}" for word, value in pairs if value is not None)
-
-
-def progress_text(progress: "Progress") -> str:
-    """`1234/5000 images, 34.5 images/s, 109 s left`."""
-    busy = progress.seconds.compute
-    text = f"{progress.seen}/{progress.images} images"
-    if not progress.computed or not busy:
-        return text
-    left = (progress.images - progress.seen) * busy / progress.computed
-    return f"{text}, {progress.computed / busy:.1f} images/s, {left:.0f} s left"

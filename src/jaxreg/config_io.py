@@ -91,6 +91,13 @@ def command_line(command: str, words: Sequence[object], *settings: Any) -> str:
     return shlex.join(parts)
 
 
+def words_given(own: Any, *names: str) -> list[str]:
+    """Some fields of a command's arguments as words, without those that are the default."""
+    default = {field.name: field.default for field in dataclasses.fields(own)}
+    given = [(name, getattr(own, name)) for name in names if getattr(own, name) != default[name]]
+    return [word for name, value in given for word in option_words(name, value)]
+
+
 def option_words(name: str, value: Any) -> list[str]:
     """A setting as words of the command line."""
     flag = name.replace("_", "-")

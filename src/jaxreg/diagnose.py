@@ -6,6 +6,8 @@ from pathlib import Path
 
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
+from jaxreg.common.steps import step
+from jaxreg.config_io import command_line, words_given
 from jaxreg.errors import InputError
 from jaxreg.setting_field import setting
 
@@ -40,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InputError(
             "no run and no dataset to diagnose", expected="a run or a dataset as the first word"
         )
-    from jaxreg.diagnosis.run_diagnosis import diagnose
+    with step("importing JAX"):
+        from jaxreg.diagnosis.run_diagnosis import diagnose
 
     done = diagnose(
         own.name,
@@ -52,6 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     cli.say(done["verdict"]["headline"])
     cli.say(f"diagnosis: {done['page']} ({done['seconds']:.0f} s)")
+    if remedy := done["verdict"].get("remedy"):
+        if not own.json:
+            cli.say(f"try: {remedy}")
+    elif Path(done["page"]).parent == Path():  # of a dataset, which has no run yet
+        words = [own.name, *words_given(own, "target", "cache", "ckpts")]
+        cli.say_next(command_line("jaxreg train", words), quiet=own.json)
     if own.json:
         cli.print_json(done)
     return 0

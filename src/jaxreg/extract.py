@@ -3,13 +3,16 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
 
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
-from jaxreg.config_io import split_off
+from jaxreg.common.steps import step
+from jaxreg.config_io import command_line, split_off, words_given
+from jaxreg.errors import InputError
 from jaxreg.extract_config import ExtractConfig, FeaturesPreset, SourceOptions
 from jaxreg.setting_field import setting
 
@@ -40,11 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse, extract, print; returns the exit code."""
     own, settings = parse("extract", ExtractArguments, [SourceOptions, ExtractConfig], argv)
     begin = time.perf_counter()
-    from jaxreg.api import extract_features
+    with step("importing"):
+        from jaxreg.api import extract_features
 
     importing = time.perf_counter() - begin
     options = split_off(SourceOptions, settings)
-    with cli.live_line(every=5) as show, cli.stop_signal() as stop:
+    with cli.stop_signal() as stop:
         done = extract_features(
             own.source,
             name=own.name,
@@ -52,16 +56,34 @@ def main(argv: Sequence[str] | None = None) -> int:
             options=options,
             preset=own.preset,
             say=cli.say,
-            on_progress=lambda progress: show(cli.progress_text(progress)),
             should_stop=stop,
             **settings,
         )
     for part in ("start", "total"):  # the Python API cannot know it
         done.seconds[part] = round(done.seconds[part] + importing, 3)
     _say_result(done, own.cache)
+    if command := _train_command(done, own):
+        cli.say_next(command, quiet=own.json)
     if own.json:
         cli.print_json(done.to_json())
     return 0
+
+
+def _train_command(done: "Extraction", own: ExtractArguments) -> str:
+    """The command that trains on the dataset; empty if it is not written or has no numbers."""
+    from jaxreg.cache.datasets import read_dataset
+    from jaxreg.cache.store import Cache
+    from jaxreg.experiment.choose import choose_targets
+    from jaxreg.train_config import TrainConfig
+
+    command = command_line("jaxreg train", [done.dataset, *words_given(own, "cache", "preset")])
+    cache = Cache(Path(own.cache))
+    try:
+        choose_targets(cache, read_dataset(cache, done.dataset), TrainConfig())
+    except InputError as error:
+        asked = error.remedy
+        return f"{command} {asked}" if asked.startswith("--target") else ""
+    return command
 
 
 def _say_result(done: "Extraction", cache: str) -> None:

@@ -10,6 +10,7 @@ import tyro
 
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
+from jaxreg.common.steps import step
 from jaxreg.config_io import split_off
 from jaxreg.errors import InputError
 from jaxreg.extract_config import SourceOptions
@@ -46,28 +47,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     from jaxreg.common.files import output_file
 
     out = output_file(own.out, "--out", FORMATS)
-    from jaxreg.api import load_run
-    from jaxreg.common.long_steps import long_step
-    from jaxreg.sources import open_source
-    from jaxreg.training.run_directory import run_path
+    with step("importing"):
+        from jaxreg.api import load_run
+        from jaxreg.sources import open_source
+        from jaxreg.training.run_directory import run_path
 
-    with long_step("loading the run", cli.say):
-        run = load_run(run_path(own.run, Path(own.ckpts)))
+    run = load_run(run_path(own.run, Path(own.ckpts)))
     options = split_off(SourceOptions, settings)
     examples = open_source(own.source, options, ranged=run.recipe.range is not None)
     if not len(examples) and not examples.unusable:
         raise InputError(f"no images in {own.source}", expected="at least one")
     _refuse_source(out, own.source, examples)
-    with cli.live_line(every=5) as show, cli.stop_signal() as stop:
+    with cli.stop_signal() as stop:
         table = run.predict_table(
             examples,
             cache=own.cache,
             weights=own.weights,
             say=cli.say,
-            on_progress=lambda progress: show(cli.progress_text(progress)),
             should_stop=stop,
         )
-    write_table(out, table)
+    with step("writing the predictions"):
+        write_table(out, table)
     failed = sum(bool(reason) for reason in table["reason"].to_pylist())
     done = f"{table.num_rows - failed} prediction{'s' * (table.num_rows - failed != 1)}: {out}"
     images = "1 image" if failed == 1 else f"{failed} images"

@@ -13,6 +13,7 @@ import tyro
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
 from jaxreg.common.files import remove
+from jaxreg.common.steps import counted
 from jaxreg.errors import InputError, nearest
 from jaxreg.setting_field import setting
 
@@ -107,7 +108,7 @@ def _ask(name: str) -> None:
 
 def _delete(paths: Sequence[Path]) -> None:
     """Delete files in this order, and the folders that are empty then."""
-    for path in paths:
+    for path in counted("deleting", paths, "files"):
         remove(path)
     for folder in {path.parent for path in paths}:
         for inside, _, _ in os.walk(folder, topdown=False):

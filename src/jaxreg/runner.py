@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from jaxreg.common.device import device_warning, prepare_jax
 from jaxreg.common.files import write_whole
-from jaxreg.common.long_steps import long_step
+from jaxreg.common.steps import counted, step
 from jaxreg.errors import InputError, Stopped
 from jaxreg.experiment.arrays import Experiment, load_experiment
 from jaxreg.experiment.resolve import ResolvedRun
@@ -29,7 +29,6 @@ def execute(
     overwrite: bool,
     say: Say,
     on_epoch: Callable[[Row], None],
-    on_step: Say,
     should_stop: Callable[[], bool],
     begin: float,
 ) -> None:
@@ -43,9 +42,9 @@ def execute(
     try:
         # A thread reads the features, mostly outside Python's lock, and imports nothing. The
         # imports beside it bring JAX, Flax, Orbax and matplotlib, which take about as long.
-        with ThreadPoolExecutor(1) as thread, long_step("reading the features", on_step):
+        with ThreadPoolExecutor(1) as thread, step("importing JAX and reading the features"):
             reading = thread.submit(load_experiment, resolved)
-            from jaxreg.experiment.members import make_members, ridge_text
+            from jaxreg.experiment.members import make_members, number_of_members, ridge_text
             from jaxreg.report.page import write_plots, write_report
             from jaxreg.report.run_predictions import predict_all, predictions_table
             from jaxreg.report.run_verdict import verdict_of
@@ -66,8 +65,8 @@ def execute(
             say(f"{directory.path} is finished")
             return
         loaded = time.perf_counter()
-        with long_step("solving the ridge", on_step):
-            members = tuple(make_members(experiment))
+        solving, count = make_members(experiment), number_of_members(config)
+        members = tuple(counted("solving the ridge", solving, "trainings", count))
         say(f"ridge: {ridge_text(members)}")
         solved = time.perf_counter()
         if not resume:  # nothing can be wrong any more: what was there may go
@@ -87,7 +86,6 @@ def execute(
             resume=resume,
             say=say,
             on_epoch=on_epoch,
-            on_step=on_step,
             should_stop=should_stop,
         )
     if trained.interrupted:
@@ -96,19 +94,19 @@ def execute(
             remedy=f"jaxreg train --run {directory.path} --resume",
         )
     reporting = time.perf_counter()
-    with long_step("predicting every row", on_step):
+    with step("predicting every row"):
         predictions = predict_all(experiment, members, trained)
     sink = pa.BufferOutputStream()
     table = predictions_table(experiment, predictions)
     pq.write_table(table, sink, write_page_checksum=True)
     write_whole(directory.path / "predictions.parquet", sink.getvalue().to_pybytes())
     judging = time.perf_counter()
-    with long_step("looking for causes", on_step):
+    with step("looking for causes"):
         verdict = verdict_of(experiment, members, trained, predictions)
     judged = time.perf_counter()
     summary = summarize(experiment, members, trained, predictions, verdict, device=device)
     plots = directory.path / "plots"
-    with long_step("drawing the report", on_step):
+    with step("drawing the report"):
         drawn = write_plots(plots, experiment, trained, predictions, summary.best_epoch)
     now = time.perf_counter()
     seconds = {

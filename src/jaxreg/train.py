@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
+from jaxreg.common import progress_line
+from jaxreg.common.steps import step
+from jaxreg.config_io import command_line
 from jaxreg.extract_config import FEATURES_PRESETS
 from jaxreg.setting_field import setting
 from jaxreg.train_config import Preset, TrainConfig
@@ -49,7 +52,10 @@ class TrainArguments:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, train, print; returns the exit code."""
     own, settings = parse("train", TrainArguments, [TrainConfig], argv)
-    from jaxreg.api import train_head
+    if own.quiet:
+        progress_line.hide()
+    with step("importing"):
+        from jaxreg.api import train_head
 
     before = None
     if own.resume:
@@ -57,12 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         before = RunDirectory(run_path(own.run or "", Path(own.ckpts))).read_summary()
     words = ("name", "cache", "run", "ckpts", "resume", "overwrite", "preset", "config")
-    with cli.live_line(quiet=own.quiet) as show, cli.stop_signal() as stop:
+    with cli.stop_signal() as stop:
         run = train_head(
             **{word: getattr(own, word) for word in words},
             say=cli.say,
-            on_epoch=lambda row: show(_epoch_text(row)),
-            on_step=show,
+            on_epoch=lambda row: _say_epoch(row, quiet=own.quiet),
             should_stop=stop,
             **settings,
         )
@@ -75,21 +80,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         cli.say(head_text(run.settings, summary, run.targets))
     if own.preset == "best" and (note := _other_features(run.settings.columns)):
         cli.say(note)
-    told = set()
+    remedy = summary.verdict.get("remedy", "")
+    told = {remedy}  # in the last line
     for finding in summary.verdict["findings"]:
         cli.say(_finding_text(finding, told))
     cli.say(_scores_text("validation", summary, run.targets))
     if summary.test is not None:
         cli.say(_scores_text("test", summary, run.targets))
     cli.say(summary.verdict["headline"])
-    if (remedy := summary.verdict.get("remedy")) and remedy not in told:
-        cli.say(f"try: {remedy}")
     cli.say(f"report: {run.path / 'report.html'}")
+    if remedy:
+        cli.say(f"try: {remedy}")
+    else:
+        cli.say_next(_next_command(run.path, summary), quiet=own.quiet or own.json)
     if own.json:
         cli.print_json({**run.summary, "run": str(run.path)})
     codes = [finding["code"] for finding in summary.verdict["findings"]]
     dead = summary.dead or "non-finite" in codes
     return DEAD if dead and run.summary != before else 0  # the same again: nothing was trained
+
+
+def _next_command(path: Path, summary: "Summary") -> str:
+    """What to do with a run for which the verdict has no remedy."""
+    run = path if len(path.parts) > 1 else f"./{path}"  # a bare name would be one in ckpts
+    if not summary.verdict["healthy"]:
+        return command_line("jaxreg diagnose", [run])
+    return command_line("jaxreg predict", [run, "SOURCE", "--out", "predictions.csv"])
 
 
 def _finding_text(finding: Mapping[str, str], told: set[str]) -> str:
@@ -143,6 +159,12 @@ def _scores_text(side: str, summary: "Summary", targets: Sequence[str]) -> str:
     for name, scores in each.items():
         lines.append(name + (cli.scores_text(scores) or "not scored"))
     return f"{side} ({summary.rows[side]} rows): {'; '.join(lines)}"
+
+
+def _say_epoch(row: dict[str, Any], *, quiet: bool) -> None:
+    """A line for an epoch, where no line on a terminal counts the epochs."""
+    if not (quiet or progress_line.is_live()):
+        cli.say(_epoch_text(row))
 
 
 def _epoch_text(row: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from jaxreg.backbone.engine import Engine, load_engine
 from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
+from jaxreg.common.steps import step
 from jaxreg.errors import InputError, Stopped
 from jaxreg.extraction.feature_set import find_weights, smallest_image
 from jaxreg.extraction.pipeline import Progress, Task, extract
@@ -229,8 +230,9 @@ class TrainedRun:
         predictions = np.full((len(outcome.digests), len(self.targets)), np.nan)
         if usable:
             digests = [digest for digest in outcome.digests if digest is not None]
-            features = store.read(self.recipe.feature_set, self.columns, digests)
-            predictions[usable] = self.predict_features(features)
+            with step("predicting"):
+                features = store.read(self.recipe.feature_set, self.columns, digests)
+                predictions[usable] = self.predict_features(features)
         return self._table(examples, predictions, dict(outcome.failed))
 
     def _trained_on(self, store: Cache, digests: Sequence[str | None]) -> int:

@@ -13,6 +13,7 @@ from jaxreg.cache.failed_list import failed_path
 from jaxreg.cache.parts import DamagedPart, list_parts, read_digests
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import TEMPORARY
+from jaxreg.common.steps import counted
 from jaxreg.errors import InputError
 from jaxreg.training.replace_run import is_run
 from jaxreg.training.run_directory import RunDirectory
@@ -35,7 +36,7 @@ class Usage:
     def runs(self) -> dict[str, dict[str, Any]]:
         """Path of a run → its config.json. A run whose config.json is damaged is left out."""
         found = {}
-        for folder in _runs_below(self.ckpts):
+        for folder in counted("reading the runs", _runs_below(self.ckpts), "runs"):
             try:
                 directory = RunDirectory(folder)
                 if directory.cache() == self.cache.root.resolve():
@@ -60,7 +61,7 @@ class Usage:
     def datasets(self) -> dict[str, Dataset]:
         """The datasets that can be read."""
         found = {}
-        for name in dataset_names(self.cache):
+        for name in counted("reading the datasets", dataset_names(self.cache), "datasets"):
             try:
                 found[name] = read_dataset(self.cache, name)
             except InputError:
@@ -96,7 +97,8 @@ class Usage:
         parts: list[Path] = []
         places = ("features/*/*", "thumbnails", "thumbnails/*")
         folders = [folder for place in places for folder in sorted(self.cache.root.glob(place))]
-        for path in (path for folder in folders for path in list_parts(folder)):
+        every = [path for folder in folders for path in list_parts(folder)]
+        for path in counted("looking through the cache", every, "files"):
             try:
                 there = set(read_digests(path))
             except DamagedPart:

@@ -1,7 +1,9 @@
 """`jaxreg verify`: read the whole cache, and name the damage."""
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ from typing import Any
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
 from jaxreg.common.files import TEMPORARY, remove
+from jaxreg.common.steps import BYTES, counted, step
+from jaxreg.config_io import command_line, words_given
 from jaxreg.errors import InputError
 from jaxreg.setting_field import setting
 
@@ -57,20 +61,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         cli.say(f"damaged: {path}{kept}")
     for text in wrong:
         cli.say(text)
-    unlike = out_of_range(cache)
+    with step("comparing the images with those of the calibration"):
+        unlike = out_of_range(cache)
     for text in unlike:
         cli.say(f"warning: {text}")
     cli.say(f"{sound} parts are sound, {len(damaged)} damaged, {len(wrong)} other faults")
-    if damaged:
-        todo = "extract again" if arguments.repair else "--repair, then extract again"
-        cli.say(f"try: {todo}: only what is lost is computed")
     result = {"sound": sound, "damaged": list(map(str, damaged)), "wrong": wrong}
     result["warnings"] = unlike
     if arguments.recompute:
         result |= _recompute(cache, arguments.recompute, wrong)
+    if damaged:
+        cli.say(f"try: {_remedy(cache, damaged, arguments)}")
     if arguments.json:
         cli.print_json(result)
     return DAMAGED if wrong or (damaged and not arguments.repair) else 0
+
+
+def _remedy(cache, damaged: Sequence[Path], own: VerifyArguments) -> str:
+    """The command that sets damaged parts aside, or computes again what was in the first of them.
+
+    Nothing else is computed again.
+    """
+    from jaxreg.cache.datasets import dataset_names, read_dataset
+
+    if not own.repair:
+        return command_line("jaxreg verify", [*words_given(own, "cache"), "--repair"])
+    for name in dataset_names(cache):
+        with suppress(InputError):
+            dataset = read_dataset(cache, name)
+            if any(dataset.feature_set in path.parts for path in damaged):
+                return dataset.extract_command()
+    return "extract again, which computes only what is lost"
 
 
 def _verify_runs(arguments: VerifyArguments) -> int:
@@ -79,7 +100,7 @@ def _verify_runs(arguments: VerifyArguments) -> int:
     from jaxreg.training.run_directory import RunDirectory, run_path
 
     wrong = []
-    for name in arguments.runs:
+    for name in counted("checking", arguments.runs, "runs"):
         directory = RunDirectory(run_path(name, Path(arguments.ckpts)))
         if arguments.repair:
             restore(directory.path)
@@ -147,14 +168,18 @@ def check(cache) -> tuple[int, list[Path], list[str]]:
 
     sound, damaged, wrong = 0, [], []
     there: dict[Path, set[str]] = {}  # the digests of each folder
-    for path in sorted(cache.root.rglob("part-*.parquet")):
-        try:
-            there.setdefault(path.parent, set()).update(read_digests(path))
-            sound += 1
-        except DamagedPart:
-            damaged.append(path)
-        except InputError as error:
-            wrong.append(str(error))
+    parts = sorted(cache.root.rglob("part-*.parquet"))
+    sizes = list(itertools.accumulate(path.lstat().st_size for path in parts))
+    with step("checking", sizes[-1] if parts else 0, BYTES) as one:
+        for number, path in enumerate(parts):
+            try:
+                there.setdefault(path.parent, set()).update(read_digests(path))
+                sound += 1
+            except DamagedPart:
+                damaged.append(path)
+            except InputError as error:
+                wrong.append(str(error))
+            one.reach(sizes[number], f"{number + 1}/{len(parts)} files")
     names = cache.feature_sets()
     wrong += [
         f"{folder} has parts and no feature_set.json; try: extract again, which writes this file"
@@ -184,7 +209,7 @@ def check(cache) -> tuple[int, list[Path], list[str]]:
                 )
 
     checks += [(check_dataset, name) for name in dataset_names(cache)]
-    for read, name in checks:
+    for read, name in counted("checking the datasets", checks, "files"):
         try:
             read(name)
         except InputError as error:

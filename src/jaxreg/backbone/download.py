@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jaxreg.backbone.network import start_keras
 from jaxreg.backbone.weights import IMAGENET, WeightsSource, identify_weights, keras_weights_file
+from jaxreg.common.steps import step
 from jaxreg.errors import UnavailableError
 
 _SILENCE = 30.0  # seconds without a byte after which the network counts as dead
@@ -41,7 +42,8 @@ def download_imagenet(
         # Keras writes under the final name and leaves a file that fails its check: hence a folder
         folder = Path(tempfile.mkdtemp(prefix=".download-", dir=path.parent))
         try:
-            _within(time_limit, lambda: _fetch(backbone, folder))
+            with step("downloading the ImageNet weights"):
+                _within(time_limit, lambda: _fetch(backbone, folder))
             (folder / file.name).replace(path)
         finally:
             shutil.rmtree(folder, ignore_errors=True)

@@ -14,7 +14,7 @@ from jaxreg.backbone.pooling import lack_of_memory_told
 from jaxreg.backbone.registry import backbone_name
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Column, Precision, Recipe
-from jaxreg.common.long_steps import long_step
+from jaxreg.common.steps import step
 from jaxreg.errors import InputError
 
 
@@ -69,7 +69,7 @@ def load_engine(
     check_layers(recipe.backbone, [column.layer for column in columns])
     say(f"engine: {chosen} ({why})")
     size = "images" if recipe.size is None else f"images of {recipe.size[0]} x {recipe.size[1]}"
-    with lack_of_memory_told(size), long_step("loading the network", say):
+    with lack_of_memory_told(size), step("loading the network"):
         return _engine(chosen, recipe, columns, weights, quantized)
 
 

@@ -18,6 +18,7 @@ from jaxreg.backbone.resize import resize
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Recipe
 from jaxreg.common.json_files import read_json, write_json
+from jaxreg.common.steps import step
 from jaxreg.errors import InputError
 from jaxreg.sources.pixels import thumbnail
 
@@ -63,7 +64,8 @@ def quantized_network(
         warnings.simplefilter("ignore")
         nncf.set_log_level(logging.ERROR)
         dataset = nncf.Dataset(images, prepare)
-        return pack(nncf.quantize(network, dataset, subset_size=CALIBRATION_IMAGES))
+        with step("calibrating int8"):
+            return pack(nncf.quantize(network, dataset, subset_size=CALIBRATION_IMAGES))
 
 
 _COLOURS = ("red", "green", "blue")

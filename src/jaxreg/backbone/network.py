@@ -16,6 +16,7 @@ from jaxreg.backbone.weight_files import Slot, read_arrays
 from jaxreg.backbone.weight_loading import fill_random, load_file
 from jaxreg.backbone.weights import WeightsSource, random_kernels
 from jaxreg.cache.recipe import INCEPTION_LAYERS
+from jaxreg.common.steps import step
 from jaxreg.errors import InputError, nearest
 
 Size = tuple[int, int] | None
@@ -66,15 +67,17 @@ def _build(backbone: str, layers: Sequence[str] | None, weights: WeightsSource, 
         constructor = getattr(keras.applications, BACKBONES[backbone].constructor)
         inception = backbone == "inception_v3"
         shape = (None, None, 3) if inception or size is None else (*size, 3)
-        base = constructor(include_top=False, weights=None, input_shape=shape)
-        if inception:
-            set_weights(base, weights)
-        elif weights.path is not None:
-            load_file(base, BACKBONES[backbone], weights)
-        elif weights.seed is not None:
-            fill_random(base, weights.seed)
-        else:
-            raise ValueError("weights: neither a file nor a seed")
+        with step("building the network"):
+            base = constructor(include_top=False, weights=None, input_shape=shape)
+        with step("loading the weights"):
+            if inception:
+                set_weights(base, weights)
+            elif weights.path is not None:
+                load_file(base, BACKBONES[backbone], weights)
+            elif weights.seed is not None:
+                fill_random(base, weights.seed)
+            else:
+                raise ValueError("weights: neither a file nor a seed")
         base.trainable = False
         readable = spatial_layers(base)
         if inception:
@@ -147,7 +150,8 @@ def start_keras(backend: str = "tensorflow", *, hide_gpu: bool = False) -> None:
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = backend
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # C++ information and warnings
-        with _without_start_up_noise():
+        frameworks = {"tensorflow": "TensorFlow", "jax": "JAX"}
+        with step(f"importing {frameworks[backend]} and Keras"), _without_start_up_noise():
             import keras
 
             if backend == "tensorflow":

@@ -22,6 +22,7 @@ from jaxreg.backbone.resize import resize
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.common.memory import free_memory
+from jaxreg.common.steps import step
 from jaxreg.errors import InputError
 
 STEP = 8
@@ -104,7 +105,8 @@ class OpenVINOEngine(ReadingEngine):
         together = 0.8 * free_memory() / (STEP * height * width * PIXEL_BYTES)
         if together < (os.cpu_count() or 1):  # OpenVINO itself does not ask what is free
             hints["NUM_STREAMS"] = str(max(1, int(together)))
-        compiled = self._core.compile_model(pooled, "CPU", hints)
+        with step("compiling the network"):
+            compiled = self._core.compile_model(pooled, "CPU", hints)
         requests: SimpleQueue = SimpleQueue()
         for _ in range(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")):
             pixels = np.zeros((STEP, height, width, 3), np.float32)

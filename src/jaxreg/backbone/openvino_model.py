@@ -21,6 +21,7 @@ from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.common import stored_zip
 from jaxreg.common.files import open_regular, write_whole
+from jaxreg.common.steps import step
 from jaxreg.common.user_cache import user_cache
 from jaxreg.errors import InputError
 
@@ -72,7 +73,8 @@ def converted_network(backbone: str, weights: WeightsSource, size: Size = None) 
         return content
     except (OSError, ValueError):
         pass  # absent or damaged: converted anew
-    content = pack(_convert(backbone, weights, size))
+    with step("converting the network for OpenVINO"):
+        content = pack(_convert(backbone, weights, size))
     with suppress(InputError):  # a cache that cannot be written costs the next start its time
         write_whole(path, content)
     return content

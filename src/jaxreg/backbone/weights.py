@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxreg.backbone.registry import BACKBONES
 from jaxreg.common.files import open_regular
+from jaxreg.common.steps import step
 from jaxreg.errors import InputError
 from jaxreg.sources.naming import neighbour
 
@@ -125,7 +126,7 @@ def _writable(folder: str) -> bool:
 
 def _sha256(path: Path) -> str:
     try:
-        with open_regular(path, MOST_BYTES) as file:
+        with step("reading the weights file"), open_regular(path, MOST_BYTES) as file:
             if not os.fstat(file.fileno()).st_size:
                 raise InputError(f"{path} is empty", expected=f"weights in {', '.join(SUFFIXES)}")
             return hashlib.file_digest(file, "sha256").hexdigest()

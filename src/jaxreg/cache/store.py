@@ -24,6 +24,7 @@ from jaxreg.cache.parts import (
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.common.files import named_path, open_regular, write_whole
 from jaxreg.common.json_files import read_json, write_json
+from jaxreg.common.steps import counted
 from jaxreg.errors import InputError, nearest_option
 
 MOST_NETWORK = 4_000_000_000  # bytes of a quantized network; the largest has a tenth of that
@@ -179,7 +180,7 @@ class Cache:
         `on_damage` gets each damaged part, set aside; without it they stay where they are.
         """
         digests: set[str] = set()
-        for path in list_parts(folder):
+        for path in counted("looking through the cache", list_parts(folder), "files"):
             try:
                 digests.update(read_digests(path))
             except DamagedPart:
@@ -239,7 +240,8 @@ class Cache:
             rows_of: dict[str, list[int]] = {}
             for row, digest in enumerate(digests):
                 rows_of.setdefault(digest, []).append(row)
-            for path in list_parts(self.folder(feature_set, column)):
+            parts = list_parts(self.folder(feature_set, column))
+            for path in counted("reading the features", parts, "files"):
                 there, block = read_features(path, layout)
                 # popped, because the first part with a digest is the one that counts
                 hits = [(at, rows_of.pop(digest, ())) for at, digest in enumerate(there)]

@@ -8,7 +8,7 @@ from typing import Any
 from jaxreg.cache.datasets import dataset_names
 from jaxreg.cache.store import Cache
 from jaxreg.common.device import prepare_jax
-from jaxreg.common.long_steps import long_step
+from jaxreg.common.steps import counted, step
 from jaxreg.config_io import command_line
 from jaxreg.diagnosis import trials
 from jaxreg.diagnosis.learning_curve import learning_curve
@@ -60,12 +60,12 @@ def diagnose(
     subject = _subject(name, cache, ckpts, target, say)
     for note in subject.experiment.notes:
         say(f"note: {note}")
-    with long_step("looking for causes", say):
+    with step("looking for causes"):
         verdict = judge(subject.obs)
     done: list[Trial] = []
-    for name, test in _tests(subject):
+    for name, test in counted("testing", _tests(subject), "tests"):
         started = time.perf_counter()
-        with long_step(f"testing: {name}", say):
+        with step(name):
             trial = test()
         if trial is not None:
             done.append(trial)
@@ -73,14 +73,15 @@ def diagnose(
     if images is not None:
         from jaxreg.diagnosis.preprocess_match import preprocessing
 
-        say("comparing preprocessing with the weights")
-        finding, trial = preprocessing(subject, images, say)
+        with step("comparing the preprocessing with the weights"):
+            finding, trial = preprocessing(subject, images, say)
         done.append(trial)
         say(f"images: {trial.answer}")
         if finding is not None:
             verdict = _with(verdict, finding)
     page = subject.folder / "diagnosis.html"
-    write_diagnosis(page, subject, verdict, done, command=command, begin=begin)
+    with step("drawing the page"):
+        write_diagnosis(page, subject, verdict, done, command=command, begin=begin)
     return {
         "name": subject.name,
         "verdict": verdict,

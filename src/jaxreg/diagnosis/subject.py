@@ -10,6 +10,7 @@ import numpy as np
 from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.lazy_features import PartFeatures, read_rows
 from jaxreg.cache.store import Cache
+from jaxreg.common.steps import step
 from jaxreg.errors import InputError
 from jaxreg.experiment.arrays import Experiment, load_experiment
 from jaxreg.experiment.members import Member, make_members
@@ -79,13 +80,14 @@ def of_run(path: Path, cache: Path | None, say: Say) -> Subject:
             f"the dataset {dataset.name} is not what {path} was trained on",
             remedy=f"jaxreg diagnose {dataset.name}",
         )
-    say(f"reading {len(dataset)} rows")
-    experiment = load_experiment(resolve(store, dataset, {}, record))
-    states, history = load_states(directory, say)
-    member = next(make_members(experiment))
+    with step(f"reading {len(dataset)} rows"):
+        experiment = load_experiment(resolve(store, dataset, {}, record))
+        states, history = load_states(directory, say)
+    with step("solving the ridge"):
+        member = next(make_members(experiment))
     if len(states) > 1:
         say(f"diagnosing the first of its {len(states)} trainings")
-    obs = _look(member, Trained(states[:1], history, 0.0, 0.0, interrupted=False), say)
+    obs = _look(member, Trained(states[:1], history, 0.0, 0.0, interrupted=False))
     return Subject(path.name, path, experiment, obs)
 
 
@@ -93,19 +95,21 @@ def of_dataset(name: str, cache: Path, target: tuple[str, ...], say: Say) -> Sub
     """A dataset, with a head of default settings trained on a sample of its rows."""
     store = Cache(cache)
     dataset = read_dataset(store, name)
-    say(f"reading {len(dataset)} rows")
-    experiment = load_experiment(resolve(store, dataset, {"epochs": EPOCHS, "target": target}))
-    say("training a head on a sample of them")
-    trained = _train_on_some(experiment)
-    obs = _look(next(make_members(experiment)), trained, say)
+    with step(f"reading {len(dataset)} rows"):
+        experiment = load_experiment(resolve(store, dataset, {"epochs": EPOCHS, "target": target}))
+    with step("training a head on a sample of the rows"):
+        trained = _train_on_some(experiment)
+    with step("solving the ridge"):
+        member = next(make_members(experiment))
+    obs = _look(member, trained)
     return Subject(dataset.name, Path(), experiment, obs)
 
 
-def _look(member: Member, trained: Trained, say: Say) -> Observed:
-    say("predicting, and solving a ridge")
-    predictions = predict_all(member.experiment, [member], trained)
-    history = trained.history_of(member)
-    return observe(member, trained.states[0], history, predictions.predictions)
+def _look(member: Member, trained: Trained) -> Observed:
+    with step("predicting every row"):
+        predictions = predict_all(member.experiment, [member], trained)
+        history = trained.history_of(member)
+        return observe(member, trained.states[0], history, predictions.predictions)
 
 
 def _train_on_some(experiment: Experiment) -> Trained:

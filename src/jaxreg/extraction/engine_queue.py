@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxreg.backbone.engine import Engine
 from jaxreg.cache.recipe import Column
+from jaxreg.common.steps import step
 
 
 class Shown(NamedTuple):
@@ -46,7 +47,8 @@ class EngineQueue:
         if self.engine is None or self.threads is None:
             begin = time.perf_counter()
             self.engine = self.load_engine()
-            self.engine.compile(batch[0].rgb, len(batch))
+            with step("compiling the network"):
+                self.engine.compile(batch[0].rgb, len(batch))
             self.threads = ThreadPoolExecutor(self.engine.parallel, "compute")
             self.start_seconds = time.perf_counter() - begin
         self.under_way.append((batch, self.threads.submit(_timed, self.engine, batch)))

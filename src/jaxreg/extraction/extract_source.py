@@ -17,6 +17,7 @@ from jaxreg.cache.failed_list import failed_path, write_failed
 from jaxreg.cache.recipe import Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import safe_name
+from jaxreg.common.steps import step
 from jaxreg.errors import InputError, Stopped, TooManyFailed
 from jaxreg.extract_config import ExtractConfig, Shard, SourceOptions
 from jaxreg.extraction.feature_set import (
@@ -130,7 +131,8 @@ class ExtractionJob:
         if recipe.precision == "int8":
             self._warn_of_range(outcome)
         joined = outcome if self.shard.whole else join_shares(self.task, outcome)
-        change = self._write(joined, outcome)
+        with step("writing the dataset"):
+            change = self._write(joined, outcome)
         return self._extraction(outcome, engine, change)
 
     def _calibration(self, wanted: Recipe) -> Sample:

@@ -13,6 +13,7 @@ from jaxreg.backbone.engine import Engine
 from jaxreg.cache.parts import write_part
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
+from jaxreg.common.steps import Step, step
 from jaxreg.extract_config import WHOLE, Shard
 from jaxreg.extraction.engine_queue import Batch, EngineQueue, Features, Shown
 from jaxreg.extraction.reader import Reader, ReadImage, read_ahead
@@ -112,6 +113,8 @@ class _PartWriter:
 class _Extraction:
     """The state of one extraction: examples come in one by one, parts go out."""
 
+    counting: Step
+
     def __init__(self, task: Task, load_engine: Callable[[], Engine]) -> None:
         cache, name = task.cache, task.feature_set
         present = {c: cache.present(cache.folder(name, c), task.on_damage) for c in task.columns}
@@ -128,6 +131,7 @@ class _Extraction:
         self.digests: list[str | None] = []
         self.failed: list[tuple[int, str]] = []
         self.depth = Depth()
+        self.sent = 0  # distinct images
         self.computed: list[str] = []
         self.reasons: dict[str, str] = {}  # by digest: a copy of a broken image is broken too
 
@@ -158,6 +162,12 @@ class _Extraction:
         self.pending += [
             Shown(digest, columns, pixels.viewed(rgb, view)) for view, columns in views.items()
         ]
+        self.sent += 1
+
+    @property
+    def done(self) -> int:
+        """Examples that were read and wait for nothing."""
+        return self.progress.seen - self.sent + len(self.computed)
 
     @property
     def full(self) -> bool:
@@ -169,7 +179,10 @@ class _Extraction:
         """Send the pending images to the engine; the first call loads and compiles it."""
         if self.pending:
             batch, self.pending = self.pending, []
+            first, self.counting.name = self.counting.name != "computing", "computing"
             self.queue.send(batch)
+            if first:
+                self.counting.restart()
             self._time()
 
     def finish(self) -> None:
@@ -183,6 +196,7 @@ class _Extraction:
                 self.writers[column].add(shown.digest, features[column.identity.name][row])
         self.computed += dict.fromkeys(shown.digest for shown in batch)
         self.progress.computed = len(self.computed)
+        self.counting.reach(self.done)
 
     def _time(self) -> None:
         self.progress.seconds.start = self.queue.start_seconds
@@ -229,21 +243,24 @@ def extract(
     work = _Extraction(task, load_engine)
     progress, stopped = work.progress, False
     try:
-        for item in read_ahead(work.reader, task.images, 3 * task.batch_size):
-            work.take(item)
-            if work.full:
+        with step("reading", len(task.images), "images") as work.counting:
+            for item in read_ahead(work.reader, task.images, 3 * task.batch_size):
+                work.take(item)
+                if work.full:
+                    work.compute()
+                work.counting.reach(work.done)
+                work.flush()
+                if progress.seen % task.batch_size == 0:
+                    on_progress(progress)
+                if stopped := should_stop():
+                    break
+            else:
                 work.compute()
-            work.flush()
-            if progress.seen % task.batch_size == 0:
-                on_progress(progress)
-            if stopped := should_stop():
-                break
-        else:
-            work.compute()
-        work.finish()
+            work.finish()
     finally:
         work.queue.close()
-        work.flush(force=True)
+        with step("writing the features"):
+            work.flush(force=True)
         progress.seconds.total = time.perf_counter() - begin
     on_progress(progress)
     return work.outcome(stopped=stopped)

@@ -11,6 +11,7 @@ from jaxreg.cache.datasets import Dataset, dataset_names, read_dataset
 from jaxreg.cache.originals import Originals
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
+from jaxreg.common.steps import counted, step
 from jaxreg.errors import InputError, JaxregError
 from jaxreg.extraction.feature_set import find_weights
 from jaxreg.sources import pixels
@@ -42,13 +43,15 @@ _Known = dict[str, tuple[Dataset, int]]
 def recompute(cache: Cache, count: int, say: Callable[[str], None]) -> Recomputed:
     """Compute `count` random images per column again, and compare them with the cache."""
     work = _Recomputing(cache, count, say, _known_images(cache))
+    columns: dict[tuple[str, str], list[Column]] = {}  # an engine computes one view
     for feature_set in cache.feature_sets():
-        there = cache.columns(feature_set)
-        for view in dict.fromkeys(column.view for column in there):  # an engine computes one
-            try:
-                work.check(feature_set, [column for column in there if column.view == view])
-            except JaxregError as error:  # no weights, no such engine here, a damaged recipe
-                work.done.skipped += (f"{feature_set}: {error.found}",)
+        for column in cache.columns(feature_set):
+            columns.setdefault((feature_set, column.view), []).append(column)
+    for (feature_set, _), there in counted("recomputing", columns.items(), "feature sets"):
+        try:
+            work.check(feature_set, there)
+        except JaxregError as error:  # no weights, no such engine here, a damaged recipe
+            work.done.skipped += (f"{feature_set}: {error.found}",)
     return work.done
 
 
@@ -79,7 +82,8 @@ class _Recomputing:
         found: dict[str, np.ndarray] = {}
         reasons: dict[str, str] = {}
         recipe = self.cache.recipe(feature_set)
-        for digest in sorted(set().union(*samples.values())):
+        asked = sorted(set().union(*samples.values()))
+        for digest in counted("reading", asked, "images"):
             try:
                 found[digest] = self._image(digest, recipe.range)
             except pixels.UnusableImage as error:
@@ -119,11 +123,13 @@ class _Recomputing:
         engine = load_engine("auto", recipe, columns, weights, quantized=model, say=self.say)
         digests, view = list(found), columns[0].view
         anew: dict[str, dict[str, np.ndarray]] = {}
-        for at in range(0, len(digests), _BATCH):
-            some = digests[at : at + _BATCH]
-            features = engine.features([pixels.viewed(found[digest], view) for digest in some])
-            for row, digest in enumerate(some):
-                anew[digest] = {name: values[row] for name, values in features.items()}
+        with step("computing", len(digests), "images") as one:
+            for at in range(0, len(digests), _BATCH):
+                some = digests[at : at + _BATCH]
+                features = engine.features([pixels.viewed(found[digest], view) for digest in some])
+                for row, digest in enumerate(some):
+                    anew[digest] = {name: values[row] for name, values in features.items()}
+                one.reach(len(anew))
         return anew
 
     def _differences(

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxreg import metrics
 from jaxreg.cache.lazy_features import read_rows
+from jaxreg.common.steps import counted
 from jaxreg.config_io import command_line
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.members import Member
@@ -89,7 +90,7 @@ def verdict_of(
     """
     of_members = [cause for cause in CAUSES if not cause.pooled]
     judged, obs = [], None
-    for number in judged_members(trained.states):
+    for number in counted("looking for causes", judged_members(trained.states), "trainings"):
         member, state = members[number], trained.states[number]
         history = trained.history_of(member)
         obs = observe(member, state, history, predictions.by_member[number])

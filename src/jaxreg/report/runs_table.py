@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jaxreg.common.steps import counted
 from jaxreg.errors import InputError, reading
 from jaxreg.training.run_directory import RunDirectory, runs_in
 
@@ -39,7 +40,7 @@ def runs_table(
     if not folder.is_dir():
         raise InputError(f"no folder {folder}", expected="a folder of runs")
     rows, groups = [], dict[str, int]()
-    for path in runs_in(folder):
+    for path in counted("reading the runs", runs_in(folder), "runs"):
         try:
             directory = RunDirectory(path)
             config, summary = directory.read_config(), directory.read_summary()

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from jaxreg.common.steps import step
 from jaxreg.errors import InputError, nearest, reading
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.csvfile import CsvFile
@@ -56,7 +57,8 @@ def open_source(
     if re.fullmatch(r"mnist|road(:.*)?", location):
         open_word = open_mnist if location == "mnist" else partial(_open_road, location)
         return replace(open_word(options), notes=_hidden(location))
-    with reading(location, expected=f"SOURCE: {KINDS}; its files complete and undamaged"):
+    complete = f"SOURCE: {KINDS}; its files complete and undamaged"
+    with step("opening the source"), reading(location, expected=complete):
         return _open_path(location, options, ranged)
 
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxreg.cache.lazy_features import read_pieces
-from jaxreg.common.long_steps import long_step
+from jaxreg.common.steps import step
 from jaxreg.experiment.batches import ExperimentBlocks
 from jaxreg.experiment.members import Member
 from jaxreg.head import fit as on_device
@@ -51,7 +51,6 @@ def train(
     resume: bool,
     say: Callable[[str], None],
     on_epoch: Callable[[Row], None],
-    on_step: Callable[[str], None],
     should_stop: Callable[[], bool],
 ) -> Trained:
     """Train until early stopping, the last epoch, a loss that is not finite, or a request to stop.
@@ -69,7 +68,7 @@ def train(
     labels = tuple(members[0].label) if len(members) > 1 else ()
     directory.write_history(history, labels)
 
-    with long_step("compiling", on_step):
+    with step("compiling the head"):
         fit = make_fit(state)
         state, _ = fit(state, 0)
         jax.block_until_ready(state)
@@ -80,24 +79,27 @@ def train(
     watch = Watch(members, config.keep_going)
     if history:  # it may have been lost when it was stopped
         dead = watch.look(states_of(state), history, say)
-    while _goes_on(state, config) and not (interrupted or dead):
-        started, before = time.perf_counter(), _epochs(state)
-        done = int(before.max())
-        state, written = fit(state, min(done + chunk, next_look(done)))
-        after = _epochs(state)
-        rows = _rows(members, written, before, after, time.perf_counter() - started)
-        for epoch in range(done + 1, int(after.max()) + 1):
-            mean = _mean([row for row in rows if row["epoch"] == epoch])
-            on_epoch({**mean, "epochs": config.epochs})
-        history += rows
-        if after.max() == next_look(done):
-            dead = watch.look(states_of(state), history, say)
-        directory.write_history(history, labels)
-        interrupted = should_stop()
-        if not interrupted and checkpoints.due(state):
-            checkpoints.save(int(after.max()), state, history_text(history, labels))
-        each = (time.perf_counter() - started) / (after.max() - before.max())
-        chunk = max(1, int(CHUNK_SECONDS / each))
+    what = "training" if len(members) == 1 else f"training {len(members)} heads side by side"
+    with step(what, config.epochs, "epochs", at_most=True, own_lines=True) as counting:
+        while _goes_on(state, config) and not (interrupted or dead):
+            started, before = time.perf_counter(), _epochs(state)
+            done = int(before.max())
+            state, written = fit(state, min(done + chunk, next_look(done)))
+            after = _epochs(state)
+            rows = _rows(members, written, before, after, time.perf_counter() - started)
+            for epoch in range(done + 1, int(after.max()) + 1):
+                mean = _mean([row for row in rows if row["epoch"] == epoch])
+                on_epoch({**mean, "epochs": config.epochs})
+                counting.reach(epoch, f"val_mae {mean['val_mae']:.4g}")
+            history += rows
+            if after.max() == next_look(done):
+                dead = watch.look(states_of(state), history, say)
+            directory.write_history(history, labels)
+            interrupted = should_stop()
+            if not interrupted and checkpoints.due(state):
+                checkpoints.save(int(after.max()), state, history_text(history, labels))
+            each = (time.perf_counter() - started) / (after.max() - before.max())
+            chunk = max(1, int(CHUNK_SECONDS / each))
     stopped = interrupted and not dead
     checkpoints.save(int(_epochs(state).max()), state, history_text(history, labels))
     if not stopped:

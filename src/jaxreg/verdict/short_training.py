@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxreg.common.steps import counted
 from jaxreg.head import mlp, optimizer
 from jaxreg.head.apply import activations, forward, predict_rows
 from jaxreg.head.fit import steps_from, train_batch
@@ -172,9 +173,9 @@ def run_probe(
     def mae(params: mlp.Params, of: HeadConfig) -> np.ndarray:
         return np.abs(predict_rows(params, scalers, of, validation[0]) - validation[1]).mean(axis=0)
 
-    for number, factor in enumerate(FACTORS):
-        if factor not in factors:
-            continue
+    asked = [factor for factor in FACTORS if factor in factors]
+    for factor in counted("trying other learning rates", asked, "rates"):
+        number = FACTORS.index(factor)
         rate = config.learning_rate * factor
         its = replace(config, learning_rate=rate, decay_rate=1.0)
         own = bench.run(rates=Rates.of(its, scalers.target))
