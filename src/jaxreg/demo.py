@@ -87,6 +87,7 @@ def _compare(runs: Sequence[Path]) -> None:
         cli.print_table(("predictor", "features", "MAE", "R²", "verdict"), [median, *rows])
     for path in runs:
         cli.say(f"report: {path / 'report.html'}")
+    cli.say_next("jaxreg extract SOURCE", quiet=False)
 
 
 def _scores(scores: dict[str, Any]) -> list[str]:
