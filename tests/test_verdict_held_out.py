@@ -194,7 +194,7 @@ def test_folds_are_judged_by_their_pooled_predictions(planted: Path, capsys) -> 
     # the terminal says it, before the headline
     lines = told.splitlines()
     assert f"warning: {found['evidence']} (try: {found['remedy']})" in lines
-    assert lines[-2] == run.summary["verdict"]["headline"]
+    assert lines[-3] == run.summary["verdict"]["headline"]
 
 
 def test_each_target_has_its_own_ridge_and_a_blend_serves_both(good: Observed) -> None:
