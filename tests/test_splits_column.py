@@ -15,8 +15,11 @@ from conftest import make_planted
 from jaxreg.cache.datasets import read_dataset, write_dataset
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
+from jaxreg.experiment.choose_split import choose_split
 from jaxreg.splits import Split, split_folds, split_rows
 from jaxreg.splits.column_split import read_given_split
+from jaxreg.splits.group_column import column_texts
+from jaxreg.train_config import TrainConfig
 from jaxreg.trained_run import TrainedRun
 from test_splits_sides import table
 
@@ -66,7 +69,7 @@ def test_a_table_without_validation_rows_takes_a_share_of_the_training_rows() ->
     given = table(part=["train"] * 90 + ["test"] * 10)
     found = split_rows("column:part", test=0.0, default="tail", **given)
     assert letters(found) == "t" * 72 + "v" * 18 + "e" * 10  # Keras: the last fifth of 90 rows
-    assert "no validation rows. --split tail drew 18 of the 90 training rows" in found.notes[-1]
+    assert "--split tail drew 18 of the 90 training rows" in found.notes[-1]
     given["group"] = [f"g{i % 9}" for i in range(100)]
     found = split_rows("column:part", test=0.0, default="group:group", **given)
     sides: dict[str, set[str]] = {}
@@ -85,6 +88,9 @@ def test_a_table_without_validation_rows_takes_a_share_of_the_training_rows() ->
             r"no side: w0, w1, w2, .*, w7 and 4 more\n.*\n.*folds 12$",
         ),
         (["a", "b", "c"], r"no side: a, b, c\n  expected: .*\n  try: --split group:part$"),
+        (["train", "val", "tset"], r"\n  try: write these words into column part, "),
+        (["train_1", "train_2", "val_1"], r"no side: train_1, .*\n.*\n  try: write these words"),
+        (["x" * 9999, "y"], r"no side: x{39}…, y\n"),
         (["val", "test", "val"], r"leaves no train rows \(0 train, 20 validation, 10 test"),
         ([None, None, ""], r"leaves no train rows"),
     ],
@@ -102,6 +108,41 @@ def test_a_share_of_test_rows_beside_the_column_is_refused() -> None:
 def test_a_column_that_is_not_there_gets_the_nearest_name() -> None:
     with pytest.raises(InputError, match=r"column:prat: .*\n.*\n  try: --split column:part"):
         split_rows("column:prat", test=0.0, **table(part=["train", "val"] * 10))
+
+
+@pytest.mark.parametrize("name", ["is_eval", "in_train"])
+def test_a_flag_that_cannot_be_read_is_offered_no_split_that_refuses_it(name: str) -> None:
+    given = table(**{name: ["a", "b"] * 20})
+    for kind in ("column", "group"):
+        with pytest.raises(InputError) as refused:
+            split_rows(f"{kind}:{name}", test=0.0, **given)
+    with pytest.raises(InputError, match="try: write these words into column"):
+        split_rows(refused.value.remedy.removeprefix("--split "), test=0.0, **given)
+
+
+@pytest.mark.parametrize(
+    ("name", "folds"),
+    [
+        *[(name, True) for name in ("fold", "KFold", "cv_fold", "outerFold2", "folds-5", "Fold 1")],
+        *[(name, False) for name in ("folder", "scaffold", "Folder", "unfolded", "manifold")],
+    ],
+)
+def test_a_column_is_called_a_fold_by_a_whole_word(name: str, folds: bool) -> None:
+    if folds:
+        given = read_given_split(name, ["a", "b", "c"], None)
+        assert given.names == ("a", "b", "c")
+    else:
+        with pytest.raises(InputError, match=f"try: --split group:{name}"):
+            read_given_split(name, ["a", "b", "c"], None)
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.int64()])
+def test_numbers_that_differ_late_are_two_folds(kind: pa.DataType) -> None:
+    days = [20240101, 20240102, 20240103, None] * 20
+    columns = pa.table({"fold": pa.array(days, kind), "zero": pa.array([0.0, -0.0, 1.5, 1] * 20)})
+    given = read_given_split("fold", column_texts("fold", columns, None), None)
+    assert given.names == ("20240101", "20240102", "20240103")
+    assert column_texts("zero", columns, None)[:4] == ["0", "0", "1.5", "1"]
 
 
 @pytest.mark.parametrize("name", ["fold", "kfold", "part"])
@@ -178,6 +219,30 @@ def test_a_run_with_a_given_split_ends_with_its_test_score(tmp_path: Path) -> No
     )
     mae = np.abs(y - predicted)[np.array(words) == "test"].mean()
     assert run.summary["test"]["mae"] == pytest.approx(mae, rel=1e-9)
+
+
+def test_more_folds_than_a_run_can_have_are_refused_before_they_are_made(tmp_path: Path) -> None:
+    count = 1001
+    root = with_column(tmp_path, "fold", list(range(240)))
+    dataset = read_dataset(Cache(root), "planted")
+    many = dataset.rows(np.arange(count) % 240)
+    folds = pa.array(range(count))
+    renumbered = many.table.set_column(many.table.column_names.index("fold"), "fold", folds)
+    config = TrainConfig(target=("angle",), split="column:fold")
+    with pytest.raises(InputError, match="folds is 1001"):
+        choose_split(replace(many, table=renumbered), np.zeros((count, 1)), config)
+
+
+def test_validation_rows_without_a_target_are_said_to_lack_it(tmp_path: Path) -> None:
+    words = ["train"] * 120 + ["val"] * 60 + ["test"] * 60
+    dataset = read_dataset(Cache(with_column(tmp_path, "split", words)), "planted")
+    y = np.where(np.array(words) == "val", np.nan, 1.0)[:, None]
+    config = TrainConfig(target=("angle",), split="column:split")
+    split, _ = choose_split(dataset, y, config)
+    assert "names no validation rows that have a number for each target" in split.notes[-1]
+    y = np.where(np.array(words) == "train", np.nan, 1.0)[:, None]
+    with pytest.raises(InputError, match="the word train and a number for each target"):
+        choose_split(dataset, y, config)
 
 
 def test_a_run_with_given_folds_scores_each_row_by_the_head_of_its_fold(tmp_path: Path) -> None:

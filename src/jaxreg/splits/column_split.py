@@ -17,6 +17,7 @@ from jaxreg.splits.sides import (
     VALIDATION,
     Split,
     flag_side,
+    named_sides,
     share_of,
     side_of,
     where_each_went,
@@ -26,7 +27,11 @@ _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0"
 NAMES = re.compile(r"split|subset|set|(cv|k)?[ _-]?folds?", re.IGNORECASE)
 """Columns of these names may hold a split; `train` names them if they do."""
 
+_CALLED_FOLD = re.compile(r"(?<![A-Za-z])(?i:(cv|k)?folds?)(?![A-Za-z])|Folds?(?![A-Za-z])")
+"""In the name of a column of folds, such as `cv_fold`; not in folder or scaffold."""
+
 SHOWN = 8  # words that a message lists
+LONGEST = 40  # characters of a word that a message lists
 MOST_OFFERED = 20  # folds; more words are rather names
 
 
@@ -65,11 +70,11 @@ def read_given_split(name: str, texts: Sequence[str | None], folds: int | None) 
             )
         return GivenSplit(_labels(sides[word] for word in words), None, ())
     others = [word for word, side in sides.items() if side in (TRAIN, VALIDATION)]
-    if others or (folds is None and not re.search("fold", name, re.IGNORECASE)):
+    if others or (folds is None and not _CALLED_FOLD.search(name)):
         raise InputError(
             f"column {name!r} has words that name no side: {_listed(unknown)}",
             expected="train; val, valid, validation or dev; test or holdout",
-            remedy="" if others else _another_use(name, unknown),
+            remedy=_another_use(name, unknown, [*sides]),
         )
     if folds not in (None, len(unknown)):
         raise InputError(
@@ -81,8 +86,10 @@ def read_given_split(name: str, texts: Sequence[str | None], folds: int | None) 
     return GivenSplit(labels, _numbers(words, unknown), tuple(unknown))
 
 
-def _another_use(name: str, words: Sequence[str]) -> str:
+def _another_use(name: str, words: Sequence[str], all_words: Sequence[str]) -> str:
     """The option for words that name no side: a few numbers are folds, and names are groups."""
+    if named_sides(name, all_words) or any(map(side_of, all_words)):
+        return f"write these words into column {name}, and extract again"
     if all(word[-1].isdecimal() for word in words) and 3 <= len(words) <= MOST_OFFERED:
         return f"--folds {len(words)}"
     return f"--split group:{name}" if len(words) > 1 else ""
@@ -143,8 +150,8 @@ def split_by_column(
         )
         raise InputError(
             f"--split column:{name} leaves no train rows ({counts})",
-            expected="at least 1 row with the word train",
-            remedy=f"write train into column {name} of the rows that train, and extract again",
+            expected="at least 1 row with the word train and a number for each target",
+            remedy=f"write train into column {name} of rows that have them, and extract again",
         )
     named = [text or "" for text in texts]
     known = np.flatnonzero(labels != LEFT_OUT)
@@ -156,8 +163,9 @@ def split_by_column(
         labels[rows] = drawn.labels
         count = (drawn.labels == VALIDATION).sum()
         notes.append(
-            f"Column {name!r} names no validation rows. --split {drawn.kind} drew {count} of the "
-            f"{len(rows)} training rows to validate (--validation)."
+            f"Column {name!r} names no validation rows that have a number for each target. --split "
+            f"{drawn.kind} drew {count} of the {len(rows)} training rows to validate "
+            "(--validation)."
         )
     return Split(labels, f"column:{name}", 1, tuple(notes))
 
@@ -219,7 +227,8 @@ def _labels(sides: Iterable[str | None]) -> np.ndarray:
 
 def _listed(words: Sequence[str]) -> str:
     more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
-    return ", ".join(words[:SHOWN]) + more
+    shown = (w if len(w) <= LONGEST else w[: LONGEST - 1] + "…" for w in words[:SHOWN])
+    return ", ".join(shown) + more
 
 
 def _left_out(name: str, count: int) -> str:

@@ -52,7 +52,7 @@ def column_texts(name: str, columns: pa.Table, group: Sequence[str] | None) -> l
     """
     values = _column("column", name, columns, group)
     if pa.types.is_floating(values.type):
-        return [None if v is None or v != v else f"{v:g}" for v in values.to_pylist()]
+        values = pa.array(_floats(values) + 0, from_pandas=True)  # -0.0 is 0
     return values.cast(pa.string()).to_pylist()
 
 
@@ -77,12 +77,16 @@ def _column(
     )
 
 
+def _floats(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """The numbers, NaN where one is missing."""
+    return np.asarray(values.to_numpy(zero_copy_only=False))
+
+
 def _dense_ranks(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     if pa.types.is_floating(values.type):
-        numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        values = pa.array(numbers, from_pandas=True)  # NaN is a missing value
+        values = pa.array(_floats(values), from_pandas=True)
     ranks = pc.rank(  # pyright: ignore[reportAttributeAccessIssue] (made on import)
         values, sort_keys="ascending", tiebreaker="dense"
     )

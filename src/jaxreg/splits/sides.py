@@ -56,6 +56,15 @@ def flag_side(name: str) -> str | None:
     return side_of(match[2]) if match else None
 
 
+def named_sides(name: str, words: Sequence[str]) -> bool:
+    """Whether the words of a column, such as train1 and val1, or its name, as `is_eval`, say sides.
+
+    Some of these are no words of `side_of`.
+    """
+    sides = all(any(map(side.fullmatch, words)) for side in _SIDE_NAMES)
+    return sides or (sum(map(bool, words)) == 2 and bool(_SIDE_FLAG.fullmatch(name)))
+
+
 def refuse_sides(name: str, values: pa.Array | pa.ChunkedArray) -> None:
     """Raise InputError if a column says on which side each row is, as a column of groups does not.
 
@@ -64,8 +73,7 @@ def refuse_sides(name: str, values: pa.Array | pa.ChunkedArray) -> None:
     """
     values = values.unique().drop_null()  # few, unlike their rows; and Python lacks some times
     shown = sorted({value.strip() for value in values.cast(pa.string()).to_pylist()} - {""})
-    sides = all(any(map(side.fullmatch, shown)) for side in _SIDE_NAMES)
-    if not (sides or (len(shown) == 2 and _SIDE_FLAG.fullmatch(name))):
+    if not named_sides(name, shown):
         return
     raise InputError(
         f"column {name!r} says on which side each row is ({', '.join(shown[:8])}). As groups, a "
