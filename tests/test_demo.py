@@ -7,7 +7,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import jaxreg
 from jaxreg import demo
+from jaxreg.errors import InputError
 
 
 @pytest.mark.slow
@@ -16,6 +18,8 @@ def test_the_demo_compares_two_heads_on_one_extraction(
 ) -> None:
     places = ["--cache", str(tmp_path / "cache"), "--ckpts", str(tmp_path / "runs")]
     assert demo.main(["--images", "60", *places]) == 0
+    capfd.readouterr()
+    assert demo.main(["--images", "60", *places]) == 0  # replaces its own runs
     out, err = capfd.readouterr()
     commands = re.findall(r"^\$ jaxreg (\w+) ", err, re.MULTILINE)
     assert commands == ["extract", "train", "train"]
@@ -42,6 +46,24 @@ def test_the_demo_compares_two_heads_on_one_extraction(
         report = tmp_path / "runs" / name / "report.html"
         assert report.is_file()
         assert f"report: {report}" in err
+
+
+def test_the_demo_replaces_only_its_own_runs(planted: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    run = jaxreg.train_head(
+        "planted", cache=planted, ckpts=runs, run="road-best", head="ridge", target="angle"
+    )
+    (runs / "road-original").mkdir()
+    (runs / "road-original" / "notes.txt").write_text("of a user")
+    kept = {path: path.read_bytes() for path in runs.rglob("*") if path.is_file()}
+    for name in ("road-original", "road-best"):
+        with pytest.raises(InputError, match=f"{name} was not made by jaxreg demo") as refused:
+            demo.main(["--cache", str(planted), "--ckpts", str(runs)])
+        assert refused.value.remedy == f"jaxreg demo --ckpts {runs}-demo"
+        assert kept == {path: path.read_bytes() for path in runs.rglob("*") if path.is_file()}
+        (runs / "road-original" / "notes.txt").unlink(missing_ok=True)
+        kept.pop(runs / "road-original" / "notes.txt", None)
+    assert run.path.is_dir()
 
 
 @pytest.mark.slow

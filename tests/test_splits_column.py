@@ -100,6 +100,12 @@ def test_words_that_make_no_split_are_refused(values: list, message: str) -> Non
         split_rows("column:part", test=0.0, **table(part=values * 10))
 
 
+def test_ids_are_not_offered_as_groups_because_that_would_part_rows_that_are_alike() -> None:
+    with pytest.raises(InputError, match="no side: row0, ") as refused:
+        split_rows("column:part", test=0.0, **table(part=[f"row{i}" for i in range(40)]))
+    assert refused.value.remedy == ""
+
+
 def test_a_share_of_test_rows_beside_the_column_is_refused() -> None:
     with pytest.raises(InputError, match=r"--test 0\.1 with --split column:part"):
         split_rows("column:part", test=0.1, **table(part=["train", "val"] * 10))

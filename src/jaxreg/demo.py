@@ -9,11 +9,13 @@ from typing import Any
 
 from jaxreg import cli, extract, train
 from jaxreg.arguments import parse
-from jaxreg.errors import UnavailableError
+from jaxreg.config_io import command_line
+from jaxreg.errors import InputError, UnavailableError
 from jaxreg.setting_field import setting
 
 LAST, EARLY = "mixed10.avg", "mixed2.grid2x4"  # what the original program reads, and a better one
 SIDE = "150"  # pixels: a quarter of the work of 299
+RUNS = {"original": LAST, "best": EARLY}  # the column that each preset trains on
 DOWNLOAD_SECONDS = 10  # a demo must not wait for a network that does not answer
 
 
@@ -35,20 +37,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     TensorFlow extracts in a process of its own, so that JAX has the GPU for itself.
     """
     asked, _ = parse("demo", DemoArguments, argv=argv)
+    runs = {preset: Path(asked.ckpts) / f"road-{preset}" for preset in RUNS}
+    again = {preset: _made_before(path, preset) for preset, path in runs.items()}
     process = multiprocessing.get_context("spawn").Process(target=_extract, args=(asked,))
     process.start()
     process.join()
     if process.exitcode:
         return process.exitcode
-    runs = {"road-original": ["--preset", "original", "--columns", LAST]}
-    runs["road-best"] = ["--preset", "best", "--columns", EARLY]
-    for name, words in runs.items():
-        again = ["--overwrite"] if (Path(asked.ckpts) / name).exists() else []
-        places = ["--cache", asked.cache, "--ckpts", asked.ckpts]
-        if code := _run(train.main, ["train", "road", *words, "--run", name, *places, *again]):
+    for preset, path in runs.items():
+        words = ["train", "road", "--preset", preset, "--columns", RUNS[preset], "--run", path.name]
+        words += ["--cache", asked.cache, "--ckpts", asked.ckpts]
+        if code := _run(train.main, words + ["--overwrite"] * again[preset]):
             return code
-    _compare([Path(asked.ckpts) / name for name in runs])
+    _compare(list(runs.values()))
     return 0
+
+
+def _made_before(path: Path, preset: str) -> bool:
+    """Whether an earlier demo made this run. Raises InputError if it is somebody else's."""
+    from jaxreg.merge_settings import merge, preset_settings
+    from jaxreg.training.run_directory import RunDirectory
+
+    if not path.is_dir() or not any(path.iterdir()):
+        return False
+    its = merge(preset=preset_settings(preset), given={"columns": [RUNS[preset]]})
+    try:
+        config = RunDirectory(path).read_config()
+    except InputError:
+        config = {}
+    if config.get("dataset") != "road" or config.get("asked") != its:
+        raise InputError(
+            f"{path} was not made by jaxreg demo, which would replace it",
+            remedy=command_line("jaxreg demo", ["--ckpts", f"{path.parent}-demo"]),
+        )
+    return True
 
 
 def _extract(asked: DemoArguments) -> None:

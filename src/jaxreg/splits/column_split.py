@@ -74,7 +74,7 @@ def read_given_split(name: str, texts: Sequence[str | None], folds: int | None) 
         raise InputError(
             f"column {name!r} has words that name no side: {_listed(unknown)}",
             expected="train; val, valid, validation or dev; test or holdout",
-            remedy=_another_use(name, unknown, [*sides]),
+            remedy=_another_use(name, unknown, words),
         )
     if folds not in (None, len(unknown)):
         raise InputError(
@@ -86,13 +86,16 @@ def read_given_split(name: str, texts: Sequence[str | None], folds: int | None) 
     return GivenSplit(labels, _numbers(words, unknown), tuple(unknown))
 
 
-def _another_use(name: str, words: Sequence[str], all_words: Sequence[str]) -> str:
-    """The option for words that name no side: a few numbers are folds, and names are groups."""
-    if named_sides(name, all_words) or any(map(side_of, all_words)):
+def _another_use(name: str, words: Sequence[str], rows: Sequence[str]) -> str:
+    """What to do with words that name no side: a few numbers are folds, and names are groups.
+
+    Names that most rows have alone, such as ids, are no groups: they part rows that are alike.
+    """
+    if named_sides(name, all_words := set(rows)) or any(map(side_of, all_words)):
         return f"write these words into column {name}, and extract again"
     if all(word[-1].isdecimal() for word in words) and 3 <= len(words) <= MOST_OFFERED:
         return f"--folds {len(words)}"
-    return f"--split group:{name}" if len(words) > 1 else ""
+    return f"--split group:{name}" if 1 < len(words) <= len(rows) / 2 else ""
 
 
 def fold_of_rows(name: str, texts: Sequence[str | None]) -> np.ndarray | None:

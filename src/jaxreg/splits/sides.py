@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +56,7 @@ def flag_side(name: str) -> str | None:
     return side_of(match[2]) if match else None
 
 
-def named_sides(name: str, words: Sequence[str]) -> bool:
+def named_sides(name: str, words: Collection[str]) -> bool:
     """Whether the words of a column, such as train1 and val1, or its name, as `is_eval`, say sides.
 
     Some of these are no words of `side_of`.
