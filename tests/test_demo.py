@@ -1,6 +1,7 @@
 """The demo: one extraction, two heads, one table."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import jaxreg
+from conftest import make_planted
 from jaxreg import demo
+from jaxreg.cache.datasets import read_dataset, write_dataset
+from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
 
 
@@ -74,3 +78,11 @@ def test_a_demo_that_cannot_extract_ends_with_the_code_of_extract(
     places = ["--cache", str(tmp_path / "cache"), "--ckpts", str(tmp_path / "runs")]
     assert demo.main(places) == 2
     assert capfd.readouterr().err.count("error:") == 1
+
+
+def test_a_demo_replaces_no_dataset_of_the_user(tmp_path: Path) -> None:
+    dataset = read_dataset(Cache(make_planted(tmp_path)), "planted")
+    write_dataset(Cache(tmp_path / "mine"), replace(dataset, name="road"))
+    with pytest.raises(InputError, match=r"a dataset road from planted.csv") as caught:
+        demo.weights_to_use(tmp_path / "mine")
+    assert caught.value.remedy == f"jaxreg demo --cache {tmp_path / 'mine'}-demo"

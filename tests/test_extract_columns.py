@@ -14,7 +14,7 @@ from jaxreg.extraction.feature_set import choose_columns
 
 
 def test_the_columns_are_those_of_each_view_in_the_order_given() -> None:
-    asked = ("mixed10.avg", "identity.mixed3.grid2x4", "mixed3.max")
+    asked = ("mixed10.avg", "identity.mixed3.grid:2x4", "mixed3.max")
     chosen = choose_columns(ExtractConfig(columns=asked, views=("identity", "mirror")))
     assert [column.name for column in chosen] == [
         "identity.mixed10.avg",
@@ -29,7 +29,10 @@ def test_the_columns_are_those_of_each_view_in_the_order_given() -> None:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        (("mixed10.avg", "mixed10.avg"), "expected: each column once"),
+        (
+            ("mixed10.avg", "mixed10.avg"),
+            "is mixed10.avg mixed10.avg\n  expected: each column once",
+        ),
         (("mixed10.avg", "identity.mixed10.avg"), "expected: each column once"),
         (
             ("mirror.mixed2.max",),

@@ -112,7 +112,7 @@ def test_a_share_of_test_rows_beside_the_column_is_refused() -> None:
 
 
 def test_a_column_that_is_not_there_gets_the_nearest_name() -> None:
-    with pytest.raises(InputError, match=r"column:prat: .*\n.*\n  try: --split column:part"):
+    with pytest.raises(InputError, match=r"column:prat, .*\n.*\n  try: --split column:part"):
         split_rows("column:prat", test=0.0, **table(part=["train", "val"] * 10))
 
 
@@ -139,7 +139,7 @@ def test_a_column_is_called_a_fold_by_a_whole_word(name: str, folds: bool) -> No
         assert given.names == ("a", "b", "c")
     else:
         with pytest.raises(InputError, match=f"try: --split group:{name}"):
-            read_given_split(name, ["a", "b", "c"], None)
+            read_given_split(name, ["a", "b", "c"] * 2, None)
 
 
 @pytest.mark.parametrize("kind", [pa.float64(), pa.int64()])

@@ -117,15 +117,26 @@ def _scores(scores: dict[str, Any]) -> list[str]:
 
 
 def weights_to_use(cache: Path) -> str:
-    """`imagenet` if its file is here within ten seconds, else `random` with a message."""
+    """`imagenet` if its file is here within ten seconds, else `random` with a message.
+
+    Raises:
+        InputError: the cache has another dataset of this name.
+    """
     from jaxreg.cache.datasets import dataset_names, read_dataset
     from jaxreg.cache.store import Cache
     from jaxreg.extract_config import ExtractConfig
     from jaxreg.extraction.feature_set import choose_feature_set
 
     store = Cache(cache)
-    if "road" in dataset_names(store) and "-random0-" in read_dataset(store, "road").feature_set:
-        return "random"  # as the last demo, whose features are in the cache
+    if "road" in dataset_names(store):
+        dataset = read_dataset(store, "road")
+        if dataset.source["kind"] != "road":
+            raise InputError(
+                f"{cache} has a dataset road from {dataset.opened}, which the demo would replace",
+                remedy=command_line("jaxreg demo", ["--cache", f"{cache}-demo"]),
+            )
+        if "-random0-" in dataset.feature_set:
+            return "random"  # as the last demo, whose features are in the cache
     try:
         choose_feature_set(ExtractConfig(), store, download_seconds=DOWNLOAD_SECONDS)
     except UnavailableError:

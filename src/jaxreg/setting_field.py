@@ -20,7 +20,8 @@ def setting(default: T, group: str, text: str) -> T:
 
 def require(ok: bool, name: str, value: object, expected: str) -> None:
     if not ok:
-        raise InputError(f"--{name.replace('_', '-')} is {value}", expected=expected)
+        shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+        raise InputError(f"--{name.replace('_', '-')} is {shown}", expected=expected)
 
 
 def require_choice(settings: object, name: str) -> None:

@@ -64,7 +64,7 @@ class Column:
         if len(parts) not in (2, 3):
             raise InputError(f"no column {name!r}", expected="LAYER.POOL, as mixed10.avg")
         view, layer, pool = ("identity", *parts)[-3:]
-        return cls(view, layer, pool.replace("grid", "grid:"))
+        return cls(view, layer, re.sub("^grid:?", "grid:", pool))
 
     @property
     def identity(self) -> "Column":

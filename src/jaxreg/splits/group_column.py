@@ -71,7 +71,7 @@ def _column(
     problem = "the dataset has no such column" if name else "no column is named"
     again = "" if candidates else "extract again with --group-column COLUMN"
     raise InputError(
-        f"--split {kind}:{name}: {problem}",
+        f"--split {kind}:{name}, but {problem}",
         expected=f"a column of the dataset: {', '.join(candidates) or 'it has none'}",
         remedy=f"--split {kind}:{near}" if near else again,
     )
