@@ -13,6 +13,8 @@ import jaxreg
 from faults.made import TUNING, photos, train
 from jaxreg import diagnose
 from jaxreg.backbone.norm_statistics import Mismatch
+from jaxreg.cache.recipe import Column
+from jaxreg.cache.store import Cache
 from jaxreg.diagnosis import pictures, run_diagnosis, trials
 from jaxreg.diagnosis.preprocess_match import compare
 from jaxreg.diagnosis.subject import of_run
@@ -103,14 +105,26 @@ def test_the_best_column_is_named(obs) -> None:
 
 def test_a_single_column_gets_the_whole_command_that_adds_others(planted: Path) -> None:
     subject = of_run(_train(planted, head="ridge"), None, lambda text: None)
-    trial = trials.columns(subject.obs, subject.columns, subject.read, subject.more)
+    trial = trials.columns(subject.obs, [*subject.columns], subject.read, subject.more)
     assert trial is not None
     command = trial.answer.partition("To add some: ")[2]
     assert command.startswith("jaxreg extract planted.csv --name planted --cache ")
     assert command.endswith("--columns mixed10.avg mixed2.avg mixed5.avg")
-    without = trials.columns(subject.obs, subject.columns, subject.read)
+    without = trials.columns(subject.obs, [*subject.columns], subject.read)
     assert without is not None
     assert without.answer.endswith("the feature set has no other")
+
+
+def test_a_column_of_other_datasets_alone_is_passed_over(planted: Path) -> None:
+    """The feature set is shared; here another dataset has put mixed2 into it."""
+    run, cache = _train(planted, head="ridge"), Cache(planted)
+    [feature_set] = cache.feature_sets()
+    others = np.ones((3, 12), np.float32)
+    cache.add(feature_set, Column(layer="mixed2"), ["a" * 64, "b" * 64, "c" * 64], others)
+    subject = of_run(run, None, lambda text: None)
+    trial = trials.columns(subject.obs, [*subject.columns], subject.read)
+    assert trial is not None
+    assert list(trial.numbers["mae"]) == ["identity.mixed10.avg"]
 
 
 def test_a_ridge_is_not_tested_as_if_it_took_steps(planted: Path) -> None:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from jaxreg.cache.parts import Layout, list_parts, read_features, read_part
 from jaxreg.cache.recipe import Column
-from jaxreg.cache.store import Cache, lacking_features
+from jaxreg.cache.store import Cache, LackingFeatures
 
 Piece = tuple[np.ndarray, np.ndarray]
 """Row numbers, and the features of those rows (rows, columns)."""
@@ -46,7 +46,7 @@ class PartFeatures:
             layout = cache.layout(feature_set, column, digests)
             located = _locate(list_parts(cache.folder(feature_set, column)), layout, wanted)
             if lacking := set(np.array(digests, object)[located.at < 0]):
-                raise lacking_features(len(lacking), feature_set, column)
+                raise LackingFeatures(len(lacking), feature_set, column)
             self._columns.append(located)
         layouts = [located.layout for located in self._columns]
         self.shape = len(digests), sum(layout.size for layout in layouts)

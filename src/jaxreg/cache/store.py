@@ -30,6 +30,16 @@ from jaxreg.errors import InputError, nearest_option
 MOST_NETWORK = 4_000_000_000  # bytes of a quantized network; the largest has a tenth of that
 
 
+class LackingFeatures(InputError):
+    """Images that a column has no features of."""
+
+    def __init__(self, count: int, feature_set: str, column: Column) -> None:
+        super().__init__(
+            f"{count} images have no {column.name} features in {feature_set}",
+            remedy="extract them; what is there already is not computed again",
+        )
+
+
 @dataclass(frozen=True)
 class Cache:
     """A folder of datasets, features and thumbnails, which need not exist yet."""
@@ -248,7 +258,7 @@ class Cache:
                 source = [at for at, rows in hits for _ in rows]
                 place[[row for _, rows in hits for row in rows]] = block[source]
             if rows_of:
-                raise lacking_features(len(rows_of), feature_set, column)
+                raise LackingFeatures(len(rows_of), feature_set, column)
         return features
 
     def layout(self, feature_set: str, column: Column, digests: Iterable[str]) -> Layout:
@@ -260,7 +270,7 @@ class Cache:
         """
         parts = list_parts(self.folder(feature_set, column))
         if not parts:
-            raise lacking_features(len(set(digests)), feature_set, column)
+            raise LackingFeatures(len(set(digests)), feature_set, column)
         return read_layout(parts[0])
 
     def read_thumbnails(
@@ -284,11 +294,3 @@ class Cache:
                 if digest in wanted and digest not in found:
                     found[digest] = table["jpeg"][at].as_py()
         return found
-
-
-def lacking_features(count: int, feature_set: str, column: Column) -> InputError:
-    """The error for images that a column has no features of."""
-    return InputError(
-        f"{count} images have no {column.name} features in {feature_set}",
-        remedy="extract them; what is there already is not computed again",
-    )

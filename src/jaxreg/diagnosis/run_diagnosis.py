@@ -122,7 +122,7 @@ def _tests(subject: Subject) -> Iterator[tuple[str, Callable[[], Trial | None]]]
         yield "gradients", lambda: trials.gradients(bench)
         yield "learning curve", lambda: learning_curve(bench, obs)
         yield "seeds", lambda: trials.seeds(bench)
-    yield "columns", lambda: trials.columns(obs, subject.columns, subject.read, subject.more)
+    yield "columns", lambda: trials.columns(obs, [*subject.columns], subject.read, subject.more)
     yield "noise", lambda: trials.noise(obs)
 
 

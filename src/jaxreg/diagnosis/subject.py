@@ -1,7 +1,9 @@
 """The subject of a diagnosis: a finished run, or a dataset and a head for it."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import jax
@@ -9,7 +11,7 @@ import numpy as np
 
 from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.lazy_features import PartFeatures, read_rows
-from jaxreg.cache.store import Cache
+from jaxreg.cache.store import Cache, LackingFeatures
 from jaxreg.common.steps import step
 from jaxreg.errors import InputError
 from jaxreg.experiment.arrays import Experiment, load_experiment
@@ -40,11 +42,18 @@ class Subject:
     experiment: Experiment
     obs: Observed
 
-    @property
-    def columns(self) -> list[str]:
-        """The names of the columns of the feature set."""
-        columns = self.experiment.cache.columns(self.experiment.recipe.feature_set)
-        return [column.name for column in columns]
+    @cached_property
+    def columns(self) -> dict[str, PartFeatures]:
+        """The columns of the feature set that have all images of the dataset, by name.
+
+        Other datasets may have put columns into the feature set that this one lacks.
+        """
+        cache, feature_set = self.experiment.cache, self.experiment.recipe.feature_set
+        digests, found = self.experiment.dataset.digests, {}
+        for column in cache.columns(feature_set):
+            with suppress(LackingFeatures):
+                found[column.name] = PartFeatures(cache, feature_set, [column], digests)
+        return found
 
     @property
     def more(self) -> str:
@@ -57,11 +66,8 @@ class Subject:
         return self.experiment.dataset.extract_command(columns=tuple(names))
 
     def read(self, name: str) -> np.ndarray:
-        """One column's features of the sampled rows. Raises InputError where some have none."""
-        cache, feature_set = self.experiment.cache, self.experiment.recipe.feature_set
-        found = [column for column in cache.columns(feature_set) if column.name == name]
-        features = PartFeatures(cache, feature_set, found, self.experiment.dataset.digests)
-        return read_rows(features, self.obs.sampled)
+        """The features of the sampled rows in one of the columns."""
+        return read_rows(self.columns[name], self.obs.sampled)
 
 
 def of_run(path: Path, cache: Path | None, say: Say) -> Subject:
