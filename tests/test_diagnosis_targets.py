@@ -69,7 +69,7 @@ def test_the_page_of_a_run_with_folds_says_that_it_shows_one_training(planted: P
         str(run.path), cache=None, ckpts=planted.parent, images=None, say=told.append
     )
     assert "diagnosing the first of its 3 trainings" in told
-    assert "The first of 3 trainings, with " in Path(found["page"]).read_text()
+    assert "<dd>the first of 3</dd>" in Path(found["page"]).read_text()
     assert found["tests"]["columns"]["numbers"]["by_target"].keys() == {"angle", "speed"}
 
 
