@@ -14,12 +14,14 @@ import jaxreg
 
 
 def main(labels: Path, new: Path, /, target: str, group: str, weights: str = "imagenet") -> None:
-    done = jaxreg.extract_features(labels, name="photos", weights=weights, say=print)
-    print(f"{done.images} photos, {done.failed} of them cannot be used")
+    done = jaxreg.extract_features(
+        labels, name="photos", preset="best", weights=weights, max_failed=0.1, say=print
+    )
+    print(f"{done.images} photos can be used, {done.failed} cannot")
 
     # the photos of one group all train or are all held out
     split = f"group:{group}"
-    run = jaxreg.train_head("photos", target=target, split=split, say=print)
+    run = jaxreg.train_head("photos", preset="best", target=target, split=split, say=print)
     print(run.verdict["headline"])
     for finding in run.verdict["findings"]:
         print(f"{finding['code']}: {finding['remedy']}")

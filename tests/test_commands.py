@@ -115,7 +115,7 @@ def test_a_flag_and_its_opposite_are_one_option() -> None:
         (["extract", "road:10", "--weights", "random", "--layers", "mixed11"], 2, "mixed11"),
         (["train", "nothing", "--cache", "none"], 2, "no dataset 'nothing'"),
         (["train", "--sede", "1"], 2, "--seed"),
-        (["predict", "none", "x.jpg", "--out", "p.csv"], 2, "no ckpts/none/config.json"),
+        (["predict", "none", "x.jpg", "--out", "p.csv"], 2, "no run ckpts/none"),
         (["predict", "none", "x.jpg", "--out", "p.txt"], 2, "ends in .csv, .parquet, .jsonl"),
         (["predict", "none", "x.jpg"], 2, "error: --out is missing"),
         (["bundle", "none"], 2, "error: --out is missing"),
@@ -217,9 +217,18 @@ def test_renaming_and_moving_images_computes_nothing(
 def test_too_many_failed_ends_with_4_after_writing_what_was_good(
     photos: Path, extracted: dict
 ) -> None:
-    with pytest.raises(TooManyFailed, match=r"4 images could not be used \(half\.png: broken PNG"):
-        extract.main([str(photos / "photos.csv"), "--name", "strict", *small(photos)])
-    assert TooManyFailed.exit_code == 4
+    words = [str(photos / "photos.csv"), "--name", "strict", *small(photos)]
+    with pytest.raises(TooManyFailed) as caught:
+        extract.main(words)
+    told, listed = caught.value, photos / "cache" / "datasets" / "strict.failed.csv"
+    assert told.exit_code == 4
+    assert told.found.startswith("4 of 44 images could not be used (half.png: broken PNG")
+    assert "The dataset strict has the good rows: 40 rows. You can train on it." in told.found
+    assert told.found.endswith(f"All reasons: {listed}")
+    assert len(listed.read_text().splitlines()) == 1 + 4
+    assert "max_failed" in told.expected
+    assert extract.main([*words, *told.remedy.split()]) == 0  # 4 / 44 is below the 0.1 in it
+    assert told.remedy == "--max-failed 0.1"
     assert pq.read_table(photos / "cache" / "datasets" / "strict.parquet").num_rows == 40
 
 

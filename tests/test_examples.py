@@ -43,17 +43,20 @@ def grey(path: Path, value: int, rng: np.random.Generator) -> None:
 def test_photos(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     (tmp_path / "new").mkdir()
-    rows = []
+    rows, broken = [], []
     for i, value in enumerate(rng.integers(30, 220, size=60)):
         grey(tmp_path / f"{i}.png", value, rng)
         rows.append((f"{i}.png", value / 10, f"album {i // 6}"))
+    for name in ("broken.png", "torn.png"):  # a share above the 1% that is allowed by default
+        (tmp_path / name).write_bytes((tmp_path / "0.png").read_bytes()[:1000])
+        broken.append((name, 1.0, "album 0"))
     for value in (60, 120, 180):
         grey(tmp_path / "new" / f"{value}.jpg", value, rng)
     with (tmp_path / "labels.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("image", "light", "album"), *rows])
+        csv.writer(file).writerows([("image", "light", "album"), *rows, *broken])
     words = ("--target", "light", "--group", "album")
     printed = run_example("photos.py", tmp_path, "labels.csv", "new", *words)
-    assert "60 photos, 0 of them cannot be used" in printed
+    assert "60 photos can be used, 2 cannot" in printed
     new = [numbers_after(f"{value}.jpg:", printed)[0] for value in (60, 120, 180)]
     np.testing.assert_allclose(new, [6, 12, 18], atol=3)
     # whole albums are held out, and the printed score is that of their rows

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -187,15 +188,21 @@ class ExtractionJob:
                         self.cache, dataclasses.replace(older, failed_sha256=failed_sha256)
                     )
         everything = len(self.examples) + len(self.examples.unusable)
-        if len(failed) > self.settings.max_failed * everything:
+        allowed = self.settings.max_failed
+        if len(failed) / everything > allowed:
             first = "; ".join(f"{name}: {reason}" for name, reason in failed[:3])
             more = "; …" if len(failed) > 3 else ""
-            absent = change.startswith("not written")
-            kept = f"The dataset is {change}" if absent else f"The dataset has the others: {change}"
+            kept = f"The dataset {self.name} is {change}."
+            if not change.startswith("not written"):
+                kept = f"The dataset {self.name} has the good rows: {change}. You can train on it."
+            enough = math.ceil(10 * len(failed) / everything) / 10
             raise TooManyFailed(
-                f"{len(failed)} images could not be used ({first}{more}). {kept}",
-                expected=f"at most a share of {self.settings.max_failed} (--max-failed)",
-                remedy=f"see the reasons in {listed}" if listed else "",
+                f"{len(failed)} of {everything} images could not be used ({first}{more}). {kept}"
+                + (f" All reasons: {listed}" if listed else ""),
+                expected=f"at most a share of {allowed:g} (--max-failed, in Python max_failed)",
+                remedy=f"--max-failed {enough:g}"
+                if len(failed) < everything
+                else f"see the reasons in {listed}",
             )
         return change
 
