@@ -69,8 +69,13 @@ def test_columns_replace_the_layers_and_the_pool_of_what_they_win_over() -> None
     assert merge(file=merged, given=file) == file
     resumed = {"layers": [], "pool": None, "columns": ["identity.mixed10.avg"]}
     assert merge(resumed=resumed, given={"layers": ("mixed2",)})["layers"] == ("mixed2",)
-    with pytest.raises(InputError, match="--columns with --layers or --pool"):
-        merge(given={"columns": ("mixed10.avg",), "pool": "max"})
+    for others in (("pool",), ("layers", "pool")):
+        with pytest.raises(InputError) as caught:
+            merge(given={"columns": ("mixed10.avg",), **dict.fromkeys(others, "max")})
+        told = " and ".join(f"--{name}" for name in others)
+        assert caught.value.found == f"--columns with {told}"
+        assert caught.value.expected.startswith("--columns, which names a pool with each layer")
+        assert caught.value.remedy == f"leave out --columns, or leave out {told}"
 
 
 @pytest.mark.parametrize(

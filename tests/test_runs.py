@@ -205,7 +205,7 @@ def test_a_run_beside_the_command_and_a_bundle_are_named(
 ) -> None:
     run = run_quick(planted, run="one", epochs=1)
     monkeypatch.chdir(run.path.parent)
-    with pytest.raises(InputError, match=r"no ckpts.one.config.json\n.*; \./one is one"):
+    with pytest.raises(InputError, match=r"no run ckpts.one\n.*\n  try: use the run \./one$"):
         jaxreg.load_run(Path("ckpts/one"))
     bundle.main([str(run.path), "--out", str(tmp_path / "one.zip")])
     with pytest.raises(InputError, match=r"one\.zip is a bundle, which only predict"):

@@ -221,7 +221,7 @@ def test_driving_log_of_one_camera(log):
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        (HEADER, {}, "has a header and no rows"),
+        (HEADER, {}, "one row per moment\n  try: name the folder of another recording"),
         (HEADER + ",,,0,0,0,0\n", {}, "names no image"),
         (HEADER + "a.jpg,b.jpg,c.jpg,left,0,0,0\n", {}, "is 'left' in row 0 (from 0)"),
         (HEADER + log_row(1, 0), {"steering_correction": float("inf")}, "correction is inf"),

@@ -325,6 +325,7 @@ def test_group_group_is_the_datasets_own():
         ),
         ("block:5", 9, {}, r"no split 'block:5'(.|\n)*try: --split blocks:5$"),
         ("tail:3", 9, {}, r"no split 'tail:3'(.|\n)*try: --split tail"),
+        ("probe", 9, {}, r"no split 'probe'(.|\n)*try: leave --split out: jaxreg chooses one$"),
         ("blocks:1", 9, {}, r"--split blocks:1\n(.|\n)*2 or more"),
         ("blocks:-3", 9, {}, r"--split blocks:-3\n(.|\n)*2 or more"),
         ("blocks:99999999999999999999", 9, {}, r"at most 1,000,000\n(.|\n)*try: --split blocks:10"),

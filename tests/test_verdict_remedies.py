@@ -63,6 +63,23 @@ def test_no_remedy_weakens_the_split(faulty: dict[str, Observed], fault: str, sp
     assert found
 
 
+@pytest.mark.parametrize(
+    ("sequential", "groups", "where"),
+    [(True, 60, "in time"), (False, 60, "of the same group"), (False, 1, "in the table")],
+)
+def test_neighbours_are_in_time_only_where_rows_are_a_sequence(
+    faulty: dict[str, Observed], sequential: bool, groups: int, where: str
+) -> None:
+    fault = "frames-of-a-video-shuffled"
+    seen = faulty[fault]
+    sequence = np.arange(len(seen.y)) * groups // len(seen.y)
+    order = np.arange(len(seen.y))
+    found = evidence(fault, seen, sequential=sequential, sequence=sequence, order=order)
+    assert found is not None
+    assert f"% of the validation rows are next to a training row {where}, " in found.sentence
+    assert ("time, " in found.sentence) == sequential
+
+
 def test_a_shift_offers_folds_of_the_same_split(faulty: dict[str, Observed]) -> None:
     seen = faulty["another-camera"]
     config = dataclasses.replace(seen.config, split="group:patient", test=0.1)

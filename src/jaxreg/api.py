@@ -249,7 +249,8 @@ def _only_dataset(cache: Cache) -> str:
     raise InputError(
         f"which dataset of {cache.root}?" + listed if names else f"no dataset in {cache.root}",
         expected="its name as the first word",
-        remedy=f"jaxreg train {names[0]}" if names else "jaxreg extract SOURCE",
+        remedy=f"use the dataset {names[0]}" if names else "jaxreg extract SOURCE",
+        instead=("", names[0]) if names else None,
     )
 
 

@@ -5,11 +5,13 @@ import json
 import math
 import os
 import re
+import shlex
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 from jaxreg.common import progress_line
@@ -28,6 +30,7 @@ def run_command(main: Callable[[], int]) -> NoReturn:
             code = main()
             sys.stdout.flush()
     except JaxregError as error:
+        error.remedy = retyped(sys.argv, error) or error.remedy
         say(str(error) if isinstance(error, Stopped) else f"error: {error}")
         code = error.exit_code
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
@@ -45,6 +48,18 @@ def run_command(main: Callable[[], int]) -> NoReturn:
         code = 128 + signal.SIGINT
     gc.freeze()
     sys.exit(code)
+
+
+def retyped(argv: Sequence[str], error: JaxregError) -> str:
+    """The command that was typed, with the word that is meant; "" if the error names none."""
+    said, meant = error.instead or ("", "")
+    words = [*argv[1:]] if said else [said, *argv[1:]]
+    place = [i for i, word in enumerate(words) if said in (word, Path(word).name)]
+    if not meant or not place:
+        return ""
+    words[place[0]] = meant
+    command = argv[0] if argv[0].startswith("jaxreg ") else f"jaxreg {Path(argv[0]).stem}"
+    return shlex.join([*command.split(), *words])
 
 
 def say(text: str) -> None:

@@ -26,18 +26,26 @@ class JaxregError(Exception):
 
     Attributes:
         exit_code: what the process exits with when a command ends by this error.
+        instead: a word that the user said, and the word that is meant; "" for a first word that is
+            missing. A command then prints as the remedy what was typed, with the word meant.
     """
 
     exit_code = 1
 
-    def __init__(self, found: str, *, expected: str = "", remedy: str = "") -> None:
-        lines = [found]
-        if expected:
-            lines.append(f"expected: {expected}")
-        if remedy:
-            lines.append(f"try: {remedy}")
-        super().__init__("\n  ".join(lines))
-        self.found, self.expected, self.remedy = found, expected, remedy
+    def __init__(
+        self,
+        found: str,
+        *,
+        expected: str = "",
+        remedy: str = "",
+        instead: tuple[str, str] | None = None,
+    ) -> None:
+        super().__init__(found)
+        self.found, self.expected, self.remedy, self.instead = found, expected, remedy, instead
+
+    def __str__(self) -> str:
+        expected = f"\n  expected: {self.expected}" if self.expected else ""
+        return self.found + expected + (f"\n  try: {self.remedy}" if self.remedy else "")
 
 
 class InputError(JaxregError, ValueError):

@@ -39,7 +39,12 @@ def merge(
     for said in (preset or {}, file or {}, given or {}):
         parts = [name for name in ("layers", "pool") if said.get(name)]
         if said.get("columns") and parts:
-            raise InputError("--columns with --layers or --pool", remedy="leave one of them out")
+            others = " and ".join(f"--{name}" for name in parts)
+            raise InputError(
+                f"--columns with {others}",
+                expected="--columns, which names a pool with each layer, or --layers and --pool",
+                remedy=f"leave out --columns, or leave out {others}",
+            )
         for name in ("layers", "pool") if said.get("columns") else ("columns",) if parts else ():
             merged.pop(name, None)
         merged |= said

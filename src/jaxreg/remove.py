@@ -89,6 +89,7 @@ def _find(usage: "Usage", name: str) -> tuple[str, list[Path]]:
             f"no dataset or feature set {name!r} in {usage.cache.root}, and no run {run}",
             expected="a name that jaxreg list datasets, list feature-sets or runs shows",
             remedy=f"jaxreg remove {near}" if near else "",
+            instead=(name, near) if near else None,
         )
     if is_run(run):
         return kinds[0], run_files(run)

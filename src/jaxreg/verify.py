@@ -105,7 +105,7 @@ def _verify_runs(arguments: VerifyArguments) -> int:
         if arguments.repair:
             restore(directory.path)
         if not directory.exists:
-            raise InputError(f"no run {directory.path}", expected="the directory of a run")
+            raise directory.missing()
         try:
             found = left_behind(directory.path)
             _say_left_behind(found, delete_left_behind, repair=arguments.repair)

@@ -218,6 +218,7 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
             f"no dataset {name!r} in {cache.root}",
             expected="one of: " + (", ".join(names) or "none is there yet"),
             remedy=f"use the dataset {near}" if near else f"jaxreg extract SOURCE --name {name}",
+            instead=(name, near) if near else None,
         )
     again = f"jaxreg extract SOURCE --name {name}"
     try:

@@ -110,6 +110,7 @@ def _subject(
         expected=f"a run ({', '.join(runs) or 'none is there'}) or a dataset "
         f"({', '.join(names) or 'none is there'})",
         remedy=f"jaxreg diagnose {near}" if near else "",
+        instead=(name, near) if near else None,
     )
 
 

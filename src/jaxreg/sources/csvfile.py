@@ -55,7 +55,11 @@ class CsvFile:
         if "\n" not in text:  # lines end with a carriage return, as old spreadsheets write them
             text = text.replace("\r", "\n")
         if not text.strip():
-            raise InputError(f"{path} is empty", expected="a header line, then one line per image")
+            raise InputError(
+                f"{path} is empty",
+                expected="a header line, then one line per image",
+                remedy="write these lines into it, or name another table",
+            )
         try:
             separator = _separator(text)
             rows = csv.reader(io.StringIO(text), delimiter=separator)

@@ -135,6 +135,7 @@ def _read(path: Path, file: BufferedReader) -> Columns:
         raise InputError(
             f"the sheet {sheet.title!r} of {path} is empty",
             expected="a row of columns' names, then one row per image",
+            remedy="write these rows into it, or name another table",
         )
     notes = []
     if len(book.sheetnames) > 1:

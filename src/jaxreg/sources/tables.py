@@ -56,7 +56,11 @@ def table_examples(table: Table, location: str, options: SourceOptions) -> Examp
     """
     options.refuse_all_but("a table", *ROLES, "image_root", "image_suffix")
     if not table.scalars.num_rows:
-        raise InputError(f"{table.path} has columns and no rows", expected="one row per image")
+        raise InputError(
+            f"{table.path} has columns and no rows",
+            expected="one row per image",
+            remedy="add a row for each image, or name another table",
+        )
     image_column, chosen = find_image_column(table, options)
     read = _encoded if image_column in table.encoded else _files
     images = read(table, image_column, options)

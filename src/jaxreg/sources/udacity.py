@@ -115,7 +115,11 @@ def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Ex
 def _steering(path: Path, table: pa.Table) -> np.ndarray:
     """(rows,) float64, NaN where there is none."""
     if not table.num_rows:
-        raise InputError(f"{path} has a header and no rows", expected="one row per moment")
+        raise InputError(
+            f"{path} has a header and no rows",
+            expected="one row per moment",
+            remedy="name the folder of another recording",
+        )
     column = table["steering"]
     if pa.types.is_temporal(column.type):
         raise InputError(

@@ -210,7 +210,7 @@ def unknown_kind(kind: str, name: str, columns: pa.Table) -> InputError:
     return InputError(
         f"no split {kind!r}",
         expected=", ".join(KINDS),
-        remedy=f"--split {_meant(near, kind)}" if near else "",
+        remedy=f"--split {_meant(near, kind)}" if near else "leave --split out: jaxreg chooses one",
     )
 
 

@@ -22,8 +22,8 @@ from jaxreg.common.files import (
     write_whole,
 )
 from jaxreg.common.json_files import load_json, read_json, write_json
-from jaxreg.config_io import from_json
-from jaxreg.errors import InputError
+from jaxreg.config_io import command_line, from_json
+from jaxreg.errors import InputError, nearest
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.replace_run import BESIDE, check_replaceable, is_run, replace_run
 
@@ -222,9 +222,21 @@ class RunDirectory:
             is_bundle = self.path.suffix == ".zip"
             what = "a bundle, which only predict and load_run take" if is_bundle else "a file"
             raise InputError(f"{self.path} is {what}", expected=expected)
-        if not self.exists and self.path.name and is_run(here := Path(self.path.name)):
-            expected += f"; ./{here} is one"
+        if not self.exists:
+            raise self.missing()
         return read_json(self.path / name, shape, expected=expected, again=self.again())
+
+    def missing(self) -> InputError:
+        """The error that no run is there. It names the run that is meant, or where runs are."""
+        here, runs = Path(self.path.name), {run.name: run for run in runs_in(self.path.parent)}
+        near = f"./{here}" if is_run(here) else runs.get(nearest(here.name, runs) or "")
+        listed = command_line("jaxreg runs", [self.path.parent]) if runs else ""
+        return InputError(
+            f"no run {self.path}",
+            expected="the directory of a run, which has a config.json",
+            remedy=f"use the run {near}" if near else listed,
+            instead=(here.name, str(near)) if near else None,
+        )
 
     def again(self) -> str:
         """The command that makes the run again, beside this one, of which nothing is lost."""

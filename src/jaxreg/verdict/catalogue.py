@@ -105,7 +105,8 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "split-leak", "warning", "error",
         "the share of validation images that are training images too; the share of validation rows "
-        "that are next to a training row in time and much more similar to it than to a random one; "
+        "that are next to a training row (in time, in their group or in the table) and much more "
+        "similar to it than to a random one; "
         "and the error without them (a ridge's, with neighbours held out together)",
         f"{split_leakage.COPIES:.0%} of the images; or {split_leakage.BESIDE:.0%} of the rows, at "
         f"{split_leakage.ALIKE:g} of the distance, and an error {split_leakage.GROWS:g} times as "

@@ -67,10 +67,12 @@ def _neighbours(obs: Observed) -> Evidence | None:
     in_blocks, median = _in_blocks(obs)
     if in_blocks < GROWS * on_split:
         return None
+    where = "of the same group" if _has_groups(obs) else "in the table"
     sentence = (
-        f"{share:.0%} of the validation rows are next to a training row in time, and {ratio:.2f} "
-        f"times as far from it as from a random one; a ridge's MAE is {on_split:.3g} on this split "
-        f"and {in_blocks:.3g} where neighbours are held out together (median predictor "
+        f"{share:.0%} of the validation rows are next to a training row "
+        f"{'in time' if obs.sequential else where}, and the distance of their features is "
+        f"{ratio:.2f} times that to a random training row. A ridge's MAE is {on_split:.3g} on this "
+        f"split, and {in_blocks:.3g} if neighbours are held out together (median predictor "
         f"{median:.3g})"
     )
     numbers = {"share": share, "ratio": ratio, "in_blocks": in_blocks, "on_split": on_split}
