@@ -45,7 +45,7 @@ class TrainArguments:
     )
     resume: bool = setting(False, "Run", "go on with a run that was stopped")
     overwrite: bool = setting(False, "Run", "replace a run of this name")
-    quiet: bool = setting(False, "Output", "print no line per epoch")
+    quiet: bool = setting(False, "Output", "show no progress: no steps and no epochs")
     json: bool = setting(False, "Output", "print the summary as one JSON object")
 
 

@@ -48,9 +48,11 @@ class HeadConfig:
     )  # fmt: skip
     learning_rate: float = setting(1e-4, "Optimizer", "first learning rate of Adam")
     decay_steps: int = setting(
-        100_000, "Optimizer", "number of updates after which the rate has fallen by --decay-rate"
+        100_000, "Optimizer", "number of updates that multiply the rate once by --decay-rate"
     )
-    decay_rate: float = setting(0.95, "Optimizer", "factor of the rate after --decay-steps updates")
+    decay_rate: float = setting(
+        0.95, "Optimizer", "factor that the rate is multiplied by in --decay-steps updates"
+    )
     batch_size: int = setting(32, "Optimizer", "number of rows in each update")
     epochs: int = setting(100, "Optimizer", "number of epochs to train at most")
     patience: int = setting(
