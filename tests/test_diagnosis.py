@@ -103,16 +103,33 @@ def test_the_best_column_is_named(obs) -> None:
     assert trial.answer.startswith("the best is b: ")
 
 
-def test_a_single_column_gets_the_whole_command_that_adds_others(planted: Path) -> None:
-    subject = of_run(_train(planted, head="ridge"), None, lambda text: None)
+def test_a_single_column_gets_the_whole_command_that_adds_others(
+    planted: Path, monkeypatch, capsys
+) -> None:
+    run = _train(planted, head="ridge")
+    subject = of_run(run, None, lambda text: None)
     trial = trials.columns(subject.obs, [*subject.columns], subject.read, subject.more)
     assert trial is not None
-    command = trial.answer.partition("To add some: ")[2]
+    command = trial.remedy
+    assert trial.answer.endswith("the feature set has no other")
     assert command.startswith("jaxreg extract planted.csv --name planted --cache ")
     assert command.endswith("--columns mixed10.avg mixed2.avg mixed5.avg")
     without = trials.columns(subject.obs, [*subject.columns], subject.read)
     assert without is not None
-    assert without.answer.endswith("the feature set has no other")
+    assert without.remedy == ""
+    monkeypatch.setattr(run_diagnosis, "_tests", lambda subject: [("columns", lambda: trial)])
+    assert diagnose.main([str(run)]) == 0
+    assert f"try: {command}" in capsys.readouterr().err.splitlines()
+    assert command in Boxes((run / "diagnosis.html").read_text()).found
+
+
+def test_every_command_of_a_page_stands_alone_in_its_box() -> None:
+    """In the templates, no other element holds a command."""
+    folder = Path(run_diagnosis.__file__).parent.parent
+    for template in folder.rglob("*.jinja"):
+        text = template.read_text()
+        assert "<code>" not in text
+        assert text.count("<pre>") == (template.name == "base.html.jinja")
 
 
 def test_a_column_of_other_datasets_alone_is_passed_over(planted: Path) -> None:
@@ -159,6 +176,28 @@ class Tags(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.words += data
+
+
+class Boxes(HTMLParser):
+    """The text of each box of a page that holds a command."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._inside = False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs) -> None:
+        if tag == "pre":
+            self._inside = True
+            self.found.append("")
+
+    def handle_endtag(self, tag) -> None:
+        self._inside = self._inside and tag != "pre"
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.found[-1] += data
 
 
 QUICK = {"hidden": (16, 8), "epochs": 12, "learning_rate": 0.01}

@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from jaxreg import bundle, diagnose, extract, verify
@@ -10,6 +11,8 @@ from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.parts import list_parts
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
+from jaxreg.experiment.resolve import resolve
+from jaxreg.extract_config import SourceOptions
 from jaxreg.extraction.extract_source import Extraction
 from planted_runs import edit_dataset, run_quick
 
@@ -29,6 +32,70 @@ def test_extract_names_the_training(planted: Path) -> None:
     words = shlex.split(after_extract(planted))
     assert words[:-1] == ["jaxreg", "train", "planted", "--cache", str(planted), "--target"]
     assert words[-1] in ("angle", "speed")
+
+
+def as_photos(planted: Path, **columns: list[str]) -> None:
+    """Make the planted dataset one of photos, not of frames, with more columns of text."""
+
+    def table(dataset):
+        found = dataset.table
+        for name, values in columns.items():
+            found = found.append_column(name, pa.array(values, pa.string()))
+        return found
+
+    edit_dataset(planted, sequential=False, table=table)
+
+
+PLACES = [f"place-{row // 10}" for row in range(240)]
+SIDES = ["train", "train", "val", "test"] * 60
+
+
+@pytest.mark.parametrize(
+    ("columns", "split"),
+    [
+        ({"group": PLACES}, "group:group"),
+        ({"group": PLACES, "place": PLACES}, "group:place"),
+        ({"group": ["a"] * 240}, ""),  # a single group cannot be split
+        ({"group": PLACES, "Split": SIDES}, "column:Split"),
+        ({"fold": [f"{row % 5}" for row in range(240)]}, "column:fold"),
+        ({"fold": [f"{row % 2}" for row in range(240)]}, ""),  # two folds are refused
+        ({"split": ["test"] * 240}, ""),  # no row trains
+        ({"split": PLACES}, ""),
+        ({"group": SIDES}, "column:group"),  # folders called train, val and test
+    ],
+)
+def test_extract_names_the_split_that_the_training_needs(
+    planted: Path, columns: dict[str, list[str]], split: str
+) -> None:
+    edit_dataset(planted, table=lambda dataset: dataset.table.drop_columns(["group"]))
+    as_photos(planted, **columns)
+    if "place" in columns:
+        edit_dataset(planted, options=SourceOptions(group_column="place"))
+    command = after_extract(planted, preset="best")
+    best = f"jaxreg train planted --cache {planted} --preset best"
+    assert command == best + (f" --split {split}" if split else "")
+    cache = Cache(planted)
+    run = resolve(cache, read_dataset(cache, "planted"), {"split": split} if split else {})
+    assert run.config.split == (split or "hash")  # what is offered is not refused
+
+
+def test_rows_of_sequences_need_no_split(planted: Path) -> None:
+    assert len(set(read_dataset(Cache(planted), "planted").table["group"].to_pylist())) > 1
+    assert "--split" not in after_extract(planted)
+
+
+def test_the_target_and_the_split_are_words_of_a_shell(planted: Path) -> None:
+    def table(dataset):
+        found = dataset.table.select(["id", "digest", "order", "angle", "speed"])
+        found = found.rename_columns(["id", "digest", "order", "steering angle", "speed"])
+        for name in ("group", "my place"):
+            found = found.append_column(name, pa.array(PLACES))
+        return found
+
+    options = SourceOptions(group_column="my place")
+    edit_dataset(planted, targets=(), sequential=False, table=table, options=options)
+    words = shlex.split(after_extract(planted))
+    assert words[-4:] == ["--target", "steering angle", "--split", "group:my place"]
 
 
 def test_images_without_numbers_have_no_training(planted: Path) -> None:
@@ -75,7 +142,11 @@ def test_a_bundle_names_the_prediction(
     ("remedy", "page", "last"),
     [
         ("jaxreg train d --epochs 9", "diagnosis.html", "try: jaxreg train d --epochs 9"),
-        ("", "diagnosis.html", "next: jaxreg train d --target angle --cache c --ckpts r"),
+        (
+            "",
+            "diagnosis.html",
+            "next: jaxreg train planted --target angle --cache cache --ckpts r --split group:group",
+        ),
         ("", "r/d/diagnosis.html", "diagnosis: r/d/diagnosis.html (1 s)"),  # a run that is healthy
     ],
 )
@@ -83,13 +154,16 @@ def test_diagnose_ends_with_its_remedy_or_the_training_of_a_dataset(
     remedy: str,
     page: str,
     last: str,
+    planted: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     verdict = {"headline": "learning", "remedy": remedy}
     done = {"verdict": verdict, "page": page, "seconds": 1.0}
     monkeypatch.setattr("jaxreg.diagnosis.run_diagnosis.diagnose", lambda *_, **__: done)
-    words = ["d", "--target", "angle", "--cache", "c", "--ckpts", "r"]
+    monkeypatch.chdir(planted.parent)
+    edit_dataset(planted, sequential=False)
+    words = ["planted", "--target", "angle", "--cache", "cache", "--ckpts", "r"]
     assert diagnose.main(words) == 0
     assert capsys.readouterr().err.splitlines()[-1] == last
     assert diagnose.main([*words, "--json"]) == 0

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -184,6 +185,27 @@ def test_list_shows_bytes_and_users(planted: Path, capsys) -> None:
     parts = (planted / "features").rglob("part-*.parquet")
     assert row["bytes"] == sum(path.stat().st_size for path in parts)
     assert (row["datasets"], row["runs"]) == (["planted"], [str(run.path)])
+
+
+def test_list_names_only_the_users_of_a_column(planted: Path, capsys) -> None:
+    """A feature set with two columns: `other` has images in the second alone."""
+    run = run_quick(planted, run="one", epochs=1)
+    cache = Cache(planted)
+    [feature_set] = cache.feature_sets()
+    column, digests = Column(layer="mixed2"), [f"{i:064x}" for i in range(8)]
+    cache.add(feature_set, column, digests, np.ones((8, 3), np.float32))
+    dataset = read_dataset(cache, "planted").rows(np.arange(8))
+    table = dataset.table.set_column(1, "digest", pa.array(digests))
+    write_dataset(cache, replace(dataset, name="other", table=table, columns=(column,)))
+    capsys.readouterr()
+    places = ["--cache", str(planted), "--ckpts", str(planted.parent / "ckpts"), "--json"]
+    assert list_command.main(["feature-sets", *places]) == 0
+    rows = json.loads(capsys.readouterr().out)["feature-sets"]
+    users = {row["column"]: (row["datasets"], row["runs"]) for row in rows}
+    assert users == {
+        "identity.mixed10.avg": (["planted"], [str(run.path)]),
+        "identity.mixed2.avg": (["other"], []),
+    }
 
 
 def test_a_feature_set_that_is_being_made_stays(planted: Path) -> None:

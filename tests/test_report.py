@@ -15,8 +15,9 @@ from PIL import Image
 from jaxreg.report import plots
 from jaxreg.report.page import _steps, others, write_page
 from jaxreg.report.run_content import GroupTable
-from jaxreg.report.summary import MemberSummary, Summary
+from jaxreg.report.summary import MemberSummary, Summary, head_text
 from jaxreg.report.worst_rows import WorstRow
+from jaxreg.train_config import HeadConfig
 from made_pages import (
     LABELS,
     MODEL,
@@ -59,6 +60,29 @@ def test_a_summary_survives_json():
     for summary in (SUMMARY, several):
         content = json.loads(json.dumps({"format": 2, **summary.to_json()}))
         assert Summary.from_json(content) == summary
+
+
+@pytest.mark.parametrize(
+    ("shares", "text"),
+    [
+        ([0.66], "blend: 66% ridge, the rest MLP 8 on 21 components"),
+        ([1.0], "blend: 100% ridge; the MLP 8 on 21 components adds nothing"),
+        ([0.9971], "blend: 99.71% ridge, the rest MLP 8 on 21 components"),
+        (
+            [1.0, 0.5],
+            "blend: 100% for a, 50% for b ridge, the rest MLP 8 on 21 components; it adds nothing "
+            "for a",
+        ),
+        (
+            [1.0, 1.0],
+            "blend: 100% for a, 100% for b ridge; the MLP 8 on 21 components adds nothing",
+        ),
+    ],
+)
+def test_a_blend_of_ridge_alone_says_that_the_mlp_adds_nothing(shares: list[float], text: str):
+    config = HeadConfig(head="blend", hidden=(8,), components=21)
+    summary = dataclasses.replace(SUMMARY, blend_share=shares)
+    assert head_text(config, summary, ["a", "b"][: len(shares)]) == text
 
 
 class Page(HTMLParser):
@@ -119,7 +143,7 @@ def test_page_says_everything(report, tmp_path):
         "warning: inputs-unscaled The features deviate by 0.0009. What to do: --scale-features",
         "user/throttle, test rows true 0.5, predicted 0.1235",
         "place rows this model ridge brick 26 0.59 0.6 chelsea 1,020 0.19 \N{EN DASH}",
-        "diagnosis.html , which this command writes: jaxreg diagnose ckpts/tub-3",
+        "diagnosis.html . This command writes it: jaxreg diagnose ckpts/tub-3",
         "5_cam_image_array_.jpg",
         "hidden 512 256",
         "learning_rate 0.0001",

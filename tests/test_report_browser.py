@@ -291,6 +291,50 @@ def shot(browser: Browser, folder: Path) -> np.ndarray:
     return np.asarray(Image.open(folder / "shot.png").convert("RGB")).astype(int)
 
 
+@pytest.mark.parametrize("width", [1265, 1280])
+def test_a_table_that_fits_has_no_shadow_at_its_edge(
+    browser: Browser, tmp_path: Path, width: int
+) -> None:
+    """At 1265 px the table ends inside a pixel, as it does beside a scroll bar at 1280 px."""
+    browser.open(report(tmp_path), width=width)
+    right, top = browser.run("""(({right, top}) => [Math.floor(right), Math.floor(top)])(
+        document.querySelector('.scroll').getBoundingClientRect())""")
+    edge = shot(browser, tmp_path)[top + 3 : top + 10, right - 4 : right + 3]
+    assert (edge == 255).all()
+
+
+LINES_OF_WORDS = """(() => {
+      const walker = document.createTreeWalker(
+        [...document.querySelectorAll('pre')].at(-1), NodeFilter.SHOW_TEXT)
+      const found = {}
+      while (walker.nextNode()) for (const word of walker.currentNode.data.matchAll(/\\S+/g)) {
+        const range = document.createRange()
+        range.setStart(walker.currentNode, word.index)
+        range.setEnd(walker.currentNode, word.index + word[0].length)
+        found[word[0]] = range.getClientRects().length
+      }
+      return found
+    })()"""
+"""Each word of the last command of a page, and on how many lines it stands."""
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_command_breaks_between_words_and_is_copied_as_it_is(
+    browser: Browser, tmp_path: Path, page
+) -> None:
+    words = ["jaxreg", "train", *(f"--{'a' * n}-{'b' * n}" for n in range(2, 15)), "x" * 100]
+    command = " ".join(words)
+    browser.open(page(tmp_path, command=command), width=400)
+    lines = browser.run(LINES_OF_WORDS)
+    assert lines.pop("x" * 100) > 1  # it has no room on one line
+    assert lines == dict.fromkeys(words[:-1], 1)
+    copied = """(() => {
+        getSelection().selectAllChildren([...document.querySelectorAll('pre')].at(-1))
+        return getSelection().toString()
+    })()"""
+    assert browser.run(copied) == command
+
+
 def test_plots_are_dark_in_dark_mode_and_light_on_paper(browser: Browser, tmp_path: Path) -> None:
     browser.scheme("dark")
     try:

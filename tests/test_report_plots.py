@@ -97,6 +97,16 @@ def test_one_huge_prediction_does_not_hide_the_others(rng):
     assert spread[1] > 0.1 * spread[0]
 
 
+def test_tiny_training_errors_do_not_press_the_others_into_the_outermost_bars(rng):
+    errors = {"train": rng.normal(0, 1e-3, 900), "validation": rng.normal(0, 1, 100)}
+    edges = plots._edges(errors)
+    outside = (np.abs(errors["validation"]) > edges[-2]).mean()
+    assert outside <= 0.05
+    assert np.array_equal(edges, plots._edges({"validation": errors["validation"]}))
+    only_train = plots._edges({"train": errors["train"]})
+    assert 2e-3 < only_train[-1] < 1e-2  # about 3 to 7 std
+
+
 def test_many_rows_still_show_where_most_are(rng):
     true = rng.normal(size=100_000)
     predicted = true + rng.normal(size=100_000)

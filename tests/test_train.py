@@ -188,6 +188,15 @@ def test_the_last_epochs_of_one_fold_are_not_those_of_the_run(planted: Path) -> 
     assert train._epoch_text(rows[0]).startswith("epoch 1/30 (mean of 3): loss ")
 
 
+@pytest.mark.parametrize(
+    ("seconds", "end"), [(0.0031, "3.1 ms"), (0.25, "250 ms"), (1.5, "1.50 s"), (123.4, "123.40 s")]
+)
+def test_short_epochs_are_told_in_milliseconds(seconds: float, end: str) -> None:
+    scores = dict.fromkeys(("loss", "val_loss", "val_mae"), 0.5)
+    text = train._epoch_text({"epoch": 1, "epochs": 2, "seconds": seconds, **scores})
+    assert text.endswith(f", {end}")
+
+
 def test_one_target_may_be_a_plain_string(planted: Path) -> None:
     assert run_quick(planted, target="speed").targets == ("speed",)
 

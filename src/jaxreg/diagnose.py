@@ -59,7 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not own.json:
             cli.say(f"try: {remedy}")
     elif Path(done["page"]).parent == Path():  # of a dataset, which has no run yet
-        words = [own.name, *words_given(own, "target", "cache", "ckpts")]
+        from jaxreg.cache.store import Cache
+        from jaxreg.experiment.first_training import first_training
+
+        needed = first_training(Cache(Path(own.cache or "cache")), own.name, own.target)
+        words = [own.name, *words_given(own, "target", "cache", "ckpts"), *needed]
         cli.say_next(command_line("jaxreg train", words), quiet=own.json)
     if own.json:
         cli.print_json(done)

@@ -71,19 +71,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train_command(done: "Extraction", own: ExtractArguments) -> str:
     """The command that trains on the dataset; empty if it is not written or has no numbers."""
-    from jaxreg.cache.datasets import read_dataset
     from jaxreg.cache.store import Cache
-    from jaxreg.experiment.choose import choose_targets
-    from jaxreg.train_config import TrainConfig
+    from jaxreg.experiment.first_training import first_training
 
-    command = command_line("jaxreg train", [done.dataset, *words_given(own, "cache", "preset")])
-    cache = Cache(Path(own.cache))
     try:
-        choose_targets(cache, read_dataset(cache, done.dataset), TrainConfig())
-    except InputError as error:
-        asked = error.remedy
-        return f"{command} {asked}" if asked.startswith("--target") else ""
-    return command
+        needed = first_training(Cache(Path(own.cache)), done.dataset)
+    except InputError:
+        return ""
+    words = [done.dataset, *words_given(own, "cache", "preset"), *needed]
+    return command_line("jaxreg train", words)
 
 
 def _say_result(done: "Extraction", cache: str) -> None:

@@ -79,20 +79,20 @@ def _feature_sets(usage: "Usage") -> list[Row]:
     from jaxreg.cache.parts import list_parts
     from jaxreg.usage import size_of
 
-    cache = usage.cache
-    return [
-        {
-            "feature_set": name,
-            "column": column.name,
-            "images": len(cache.digests(name, column)),
-            "dtype": cache.dtype(name, column),
-            "bytes": size_of(list_parts(cache.folder(name, column))),
-            "datasets": usage.datasets_on(name),
-            "runs": usage.runs_on(feature_set=name),
-        }
-        for name in cache.feature_sets()
-        for column in cache.columns(name)
-    ]
+    cache, rows = usage.cache, []
+    for name in cache.feature_sets():
+        for column in cache.columns(name):
+            images = cache.digests(name, column)
+            rows.append({
+                "feature_set": name,
+                "column": column.name,
+                "images": len(images),
+                "dtype": cache.dtype(name, column),
+                "bytes": size_of(list_parts(cache.folder(name, column))),
+                "datasets": usage.datasets_with(name, images),
+                "runs": usage.runs_with(name, column),
+            })  # fmt: skip
+    return rows
 
 
 def _backbones(_: object) -> list[Row]:

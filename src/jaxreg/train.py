@@ -174,9 +174,13 @@ def _epoch_text(row: dict[str, Any]) -> str:
     if "members" in row:
         of = f" (mean of {row['members']})"
     epoch = f"epoch {row['epoch']}/{row['epochs']}{of}"
+    import humanize  # late: `--help` is quick without it
+
+    seconds = row["seconds"]
+    time = f"{seconds:.2f} s" if seconds >= 1 else humanize.metric(seconds, "s", precision=2)
     return (
         f"{epoch}: loss {row['loss']:.4g}, val_loss {row['val_loss']:.4g}, "
-        f"val_mae {row['val_mae']:.4g}, {row['seconds']:.2f} s"
+        f"val_mae {row['val_mae']:.4g}, {time}"
     )
 
 

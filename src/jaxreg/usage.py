@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 from jaxreg.cache.datasets import Dataset, dataset_names, dataset_path, read_dataset
 from jaxreg.cache.failed_list import failed_path
 from jaxreg.cache.parts import DamagedPart, list_parts, read_digests
+from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import TEMPORARY
 from jaxreg.common.steps import counted
@@ -71,6 +72,21 @@ class Usage:
     def _dataset(self, name: str) -> Dataset:
         """One of these datasets, read once. Raises InputError if it is damaged."""
         return self.datasets[name] if name in self.datasets else read_dataset(self.cache, name)
+
+    def datasets_with(self, feature_set: str, images: Set[str]) -> list[str]:
+        """The datasets of a feature set whose images are all in `images`: digests of a column."""
+        names = self.datasets_on(feature_set)
+        return [name for name in names if images >= {*self.datasets[name].digests}]
+
+    def runs_with(self, feature_set: str, column: Column) -> list[str]:
+        """The runs on a feature set that were trained on a column."""
+        found = []
+        for path in self.runs_on(feature_set=feature_set):
+            settings = self.runs[path]["settings"]
+            views = settings.get("views", ("identity",))
+            if column.identity.name in settings.get("columns", ()) and column.view in views:
+                found.append(path)
+        return found
 
     # ---- what goes when something is removed
 

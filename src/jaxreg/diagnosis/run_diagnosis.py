@@ -70,6 +70,8 @@ def diagnose(
         if trial is not None:
             done.append(trial)
             say(f"{name} ({time.perf_counter() - started:.1f} s): {trial.answer}")
+            if trial.remedy:
+                say(f"try: {trial.remedy}")
     if images is not None:
         from jaxreg.diagnosis.preprocess_match import preprocessing
 
@@ -85,7 +87,10 @@ def diagnose(
     return {
         "name": subject.name,
         "verdict": verdict,
-        "tests": {t.name: {"answer": t.answer, "numbers": dict(t.numbers)} for t in done},
+        "tests": {
+            t.name: {"answer": t.answer, "remedy": t.remedy, "numbers": dict(t.numbers)}
+            for t in done
+        },
         "page": str(page),
         "seconds": round(time.perf_counter() - begin, 3),
     }

@@ -35,6 +35,7 @@ class Trial:
     numbers: Mapping[str, Any] = field(default_factory=dict)  # JSON
     series: Mapping[str, np.ndarray] = field(default_factory=dict)  # for its picture
     unit: str = ""  # of errors: "" for target units, or STD
+    remedy: str = ""  # a command
 
 
 def bench_of(obs: Observed) -> Bench:
@@ -156,9 +157,11 @@ def columns(
     if len(maes) > 1:
         worst = max(maes, key=lambda name: maes[name])
         answer += f"; on {worst} it reaches {maes[worst]:.3g}"
+        more = ""
     else:
-        answer += "; the feature set has no other" + (f". To add some: {more}" if more else "")
-    return Trial("columns", "Which column predicts best?", answer, numbers, unit=unit)
+        answer += "; the feature set has no other"
+    question = "Which column predicts best?"
+    return Trial("columns", question, answer, numbers, unit=unit, remedy=more)
 
 
 def noise(obs: Observed) -> Trial | None:

@@ -1,5 +1,7 @@
 """Which side of the split each row of a dataset is on."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -7,8 +9,9 @@ import numpy as np
 
 from jaxreg.cache.datasets import Dataset
 from jaxreg.errors import InputError
+from jaxreg.experiment.choose import as_kept, numbers
 from jaxreg.splits import Split, split_folds, split_rows
-from jaxreg.splits.column_split import NAMES, read_given_split
+from jaxreg.splits.column_split import NAMES, GivenSplit, read_given_split
 from jaxreg.splits.group_column import column_texts
 from jaxreg.splits.sides import LEFT_OUT, TEST, VALIDATION
 from jaxreg.train_config import TrainConfig
@@ -83,20 +86,51 @@ def choose_split(
 
 def unused_split_columns(dataset: Dataset) -> list[str]:
     """A sentence on each column that is called like a split and holds one."""
-    where, notes = places(dataset), []
-    for name in filter(NAMES.fullmatch, dataset.source_columns):
-        try:
-            given = read_given_split(
-                name, column_texts(name, where["columns"], where["group"]), None
-            )
-        except InputError:  # words of another kind
-            continue
+    notes = []
+    for name, given in _given_splits(dataset, _called_like_a_split(dataset)).items():
         found = "the fold" if given.folds is not None else "the side"
         notes.append(
             f"column {name!r} names {found} of each row. This run did not use it: "
             f"--split column:{name} does"
         )
     return notes
+
+
+def split_to_offer(dataset: Dataset, targets: Sequence[str]) -> str:
+    """The split that a training needs on these rows; "" where that is the default one.
+
+    It is that of a column, else that of the groups. Rows of sequences are split in blocks. A split
+    that `choose_split` refuses is not offered.
+    """
+    group = as_kept(dataset, dataset.options.group_column or "group")
+    where = places(dataset)
+    kinds: list[str] = []
+    names = _called_like_a_split(dataset)
+    if len(set(where["group"] or ())) > 1:
+        group = group if group in dataset.source_columns else "group"
+        names.append(group)  # folders may be called train and val
+        kinds += [] if dataset.sequential else [f"group:{group}"]
+    given = [f"column:{name}" for name in _given_splits(dataset, names)]
+    for kind in (*given, *kinds):
+        with suppress(InputError):
+            y = np.stack([numbers(dataset, name) for name in targets], axis=1)
+            choose_split(dataset, y, TrainConfig(target=tuple(targets), split=kind))
+            return kind
+    return ""
+
+
+def _called_like_a_split(dataset: Dataset) -> list[str]:
+    return list(filter(NAMES.fullmatch, dataset.source_columns))
+
+
+def _given_splits(dataset: Dataset, names: Sequence[str]) -> dict[str, GivenSplit]:
+    """The split that each of these columns holds, of those that hold one."""
+    where, found = places(dataset), {}
+    for name in names:
+        with suppress(InputError):  # words of another kind
+            texts = column_texts(name, where["columns"], where["group"])
+            found[name] = read_given_split(name, texts, None)
+    return found
 
 
 def places(dataset: Dataset) -> dict[str, Any]:

@@ -192,7 +192,7 @@ def residuals(target: str, true: np.ndarray, predicted: np.ndarray, split: np.nd
     """
     drawing, (counts, over) = figure((5.2, 5.0), nrows=2)
     sides = [(side, x, y - x) for side, x, y in _finite_sides(true, predicted, split)]
-    edges = _edges([error for _, _, error in sides])
+    edges = _edges({side: error for side, _, error in sides})
     for side, x, error in sides:
         share = np.full(len(error), 100 / len(error))
         look = {"train": {"histtype": "stepfilled", "alpha": 0.35}}.get(side, {"histtype": "step"})
@@ -244,11 +244,15 @@ def _frame(sides: list[tuple[str, np.ndarray, np.ndarray]]) -> tuple[float, floa
     return (low, high) if high > low else (low - around, low + around)
 
 
-def _edges(errors: list[np.ndarray]) -> np.ndarray:
-    """The edges of a histogram around 0. A few huge errors do not stretch it."""
-    together = np.abs(np.concatenate(errors)) if errors else np.zeros(1)
-    reach = min(together.max(), 6 * np.quantile(together, 0.75) or together.max()) or 1.0
-    bars = 2 * int(np.clip(len(together) ** 0.5 / 2, 5, 25)) + 1  # odd: one bar holds 0
+def _edges(errors: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The edges of a histogram around 0. A few huge errors do not stretch it.
+
+    The rows of validation and test decide, where there are any: training errors may be tiny.
+    """
+    held_out = [one for side, one in errors.items() if side != "train"]
+    sizes = np.abs(np.concatenate(held_out or [*errors.values()] or [np.zeros(1)]))
+    reach = min(sizes.max(), 6 * np.quantile(sizes, 0.75) or sizes.max()) or 1.0
+    bars = 2 * int(np.clip(len(sizes) ** 0.5 / 2, 5, 25)) + 1  # odd: one bar holds 0
     return np.linspace(-reach, reach, bars + 1)
 
 

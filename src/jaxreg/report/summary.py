@@ -212,10 +212,20 @@ def head_text(config: HeadConfig, summary: Summary, targets: Sequence[str]) -> s
     if summary.blend_share is None:
         return f"{mlp}{on}"
     names = [f" for {name}" for name in targets] if len(targets) > 1 else [""]
-    pairs = zip(summary.blend_share, names, strict=True)
-    shares = ", ".join(f"{share:.0%}{name}" for share, name in pairs)
+    share_of = dict(zip(names, summary.blend_share, strict=True))
+    shares = ", ".join(f"{_percent(share)}{name}" for name, share in share_of.items())
     mean = "on average " if summary.members else ""
-    return f"blend: {mean}{shares} ridge, the rest {mlp}{on}"
+    idle = [name for name, share in share_of.items() if share == 1]
+    if len(idle) == len(names):
+        return f"blend: {mean}{shares} ridge; the {mlp}{on} adds nothing"
+    adds = f"; it adds nothing{' and'.join(idle)}" if idle else ""
+    return f"blend: {mean}{shares} ridge, the rest {mlp}{on}{adds}"
+
+
+def _percent(share: float) -> str:
+    """A share as whole percent; 100% and 0% mean all and nothing."""
+    whole = f"{share:.0%}"
+    return whole if whole not in ("0%", "100%") or share in (0, 1) else f"{share:.2%}"
 
 
 def _provenance(experiment: Experiment, device: str) -> dict[str, Any]:
