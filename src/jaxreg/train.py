@@ -169,13 +169,13 @@ def _say_epoch(row: dict[str, Any], *, quiet: bool) -> None:
 
 def _epoch_text(row: dict[str, Any]) -> str:
     """One epoch; of several members it says which of them still train."""
+    import humanize  # late: `--help` is quick without it
+
     labels = [f"{name} {row[name]}" for name in ("fold", "seed") if name in row]
     of = f" (only {' '.join(labels)})" if labels else ""
     if "members" in row:
         of = f" (mean of {row['members']})"
     epoch = f"epoch {row['epoch']}/{row['epochs']}{of}"
-    import humanize  # late: `--help` is quick without it
-
     seconds = row["seconds"]
     time = f"{seconds:.2f} s" if seconds >= 1 else humanize.metric(seconds, "s", precision=2)
     return (
