@@ -4,6 +4,7 @@ import multiprocessing
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class DemoArguments:
     Example: jaxreg demo
     """
 
-    images: int = setting(600, "Data", "number of images to draw")
+    images: int = setting(500, "Data", "number of images to draw")
     cache: str = setting("cache", "Run", "folder of datasets and features")
     ckpts: str = setting("ckpts", "Run", "folder of runs")
 
@@ -41,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     again = {preset: _made_before(path, preset) for preset, path in runs.items()}
     process = multiprocessing.get_context("spawn").Process(target=_extract, args=(asked,))
     process.start()
+    import_module("jaxreg.report.page")  # what the training needs takes seconds to import
     process.join()
     if process.exitcode:
         return process.exitcode
