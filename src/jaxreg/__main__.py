@@ -19,7 +19,7 @@ COMMANDS = {
     "bundle": "write a run to one file for a colleague",
     "remove": "delete a dataset, a feature set or a run",
     "verify": "check the cache for damage",
-    "demo": "extract, train and report on drawn images",
+    "demo": "extract drawn images, and compare two heads on them",
 }
 
 
