@@ -135,3 +135,22 @@ def make_planted(folder: Path) -> Path:
     )
     write_dataset(cache, dataset)
     return cache.root
+
+
+class Clock:
+    """The clock of steps, which stands still until it is moved."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """In place of the real clock of `jaxreg.common.steps`."""
+    from jaxreg.common import steps
+
+    made = Clock()
+    monkeypatch.setattr(steps, "clock", made)
+    return made

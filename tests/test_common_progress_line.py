@@ -14,26 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from jaxreg.common import progress_line, steps
+from conftest import Clock
+from jaxreg.common import progress_line
 from jaxreg.common.progress_line import ProgressLine
 from jaxreg.common.steps import step
 from planted_runs import words
 
 WAIT = 120  # seconds for a process that hangs
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(steps, "clock", made)
-    return made
 
 
 def screen(written: str, columns: int) -> list[str]:

@@ -2,24 +2,9 @@
 
 import pytest
 
+from conftest import Clock
 from jaxreg.common import steps
 from jaxreg.common.steps import BYTES, counted, line, step
-
-
-class Clock:
-    """Stands still until it is moved."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(steps, "clock", made)
-    return made
 
 
 def shown(clock: Clock, width: int = 79) -> str:

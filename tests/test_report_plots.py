@@ -1,7 +1,6 @@
 """The figures of a report: what they show of odd numbers."""
 
 import io
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from PIL import Image
 from jaxreg.common.files import safe_name
 from jaxreg.report import plots
 from jaxreg.train_config import HeadConfig
+from made_pages import history
 
 LABELS = ("training", "validation")
 
@@ -17,16 +17,6 @@ LABELS = ("training", "validation")
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(5)
-
-
-def history(epochs: int) -> dict[str, Any]:
-    epoch = np.arange(1, epochs + 1)
-    return {
-        "epoch": epoch,
-        "loss": 0.1 * np.exp(-epoch / 10) + 0.004,
-        "val_loss": 0.08 * np.exp(-epoch / 12) + 0.009,
-        "learning_rate": 1e-4 * 0.95 ** (epoch * 19 / 1000),
-    }
 
 
 def ink(picture: bytes, colour: str) -> int:
