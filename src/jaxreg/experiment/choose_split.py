@@ -69,7 +69,7 @@ def choose_split(
         drawing = "group:group" if grouped and not dataset.sequential else default
         split = split_rows(kind, test=config.test, default=drawing, **common)
         return all_rows(split), ()
-    replace(config, folds=number)  # too many would take all memory
+    replace(config, folds=number)  # refuses too many, which would take all memory
     folds = split_folds(number, kind, **common)
     held_out = np.stack([fold.labels == TEST for fold in folds])
     sizes = held_out.sum(axis=1).tolist()

@@ -6,9 +6,9 @@ import numpy as np
 
 from jaxreg.cache.datasets import Dataset
 from jaxreg.experiment.choose_split import places
-from jaxreg.splits.blocks import DEFAULT_RUNS, block_numbers
-from jaxreg.splits.column_split import fold_of_rows
-from jaxreg.splits.group_column import column_texts, group_values
+from jaxreg.splits.blocks import block_numbers
+from jaxreg.splits.group_column import group_values
+from jaxreg.splits.held_out_groups import runs_of_kind, unit_values
 
 
 class RowUnits(NamedTuple):
@@ -29,15 +29,10 @@ def row_units(dataset: Dataset, split: str) -> RowUnits | None:
         InputError: the dataset has no such column of groups.
     """
     where = places(dataset)
-    name, _, argument = split.partition(":")
-    if name == "group":
-        return RowUnits(group_values(argument, where["columns"], where["group"]), "groups")
-    if name == "column":
-        folds = fold_of_rows(argument, column_texts(argument, where["columns"], where["group"]))
-        if folds is not None:
-            return RowUnits(folds - folds.min(), "groups")
-    if name == "blocks" or dataset.sequential:
-        runs = int(argument) if name == "blocks" and argument else DEFAULT_RUNS
+    if (values := unit_values(split, where["columns"], where["group"])) is not None:
+        return RowUnits(values, "groups")
+    if split.startswith("blocks") or dataset.sequential:
+        runs = runs_of_kind(split)
         return RowUnits(block_numbers(runs, where["order"], where["group"]), "blocks")
     if where["group"] is not None:
         return RowUnits(group_values("group", where["columns"], where["group"]), "groups")

@@ -47,24 +47,38 @@ def training_groups(
         order, group, columns, gap: of those, as `split_rows` takes them.
         sequential: whether rows follow one another in time; then a `tail` has blocks as well.
     """
-    name, _, argument = kind.partition(":")
-    values = None
-    if name == "group":
-        values = group_values(argument, columns, group)
-    elif name == "column":
-        values = fold_of_rows(argument, column_texts(argument, columns, group))
-    if values is not None:
+    if (values := unit_values(kind, columns, group)) is not None:
         values = values[rows]
         found = [np.flatnonzero(values == value) for value in np.unique(values)]
         pieces = [some[i : i + LARGEST] for some in found for i in range(0, len(some), LARGEST)]
         return [HeldOutGroup(some, np.ones(len(some), bool)) for some in pieces]
+    name = kind.partition(":")[0]
     if name == "blocks" or (name in ("tail", "column") and sequential):
-        runs = int(argument) if name == "blocks" and argument else DEFAULT_RUNS
-        cut = cut_runs(runs, order, group, len(order), 0)
+        cut = cut_runs(runs_of_kind(kind), order, group, len(order), 0)
         groups = list(_of_blocks(cut, rows, gap))
         # of very few frames a block and its gap may be all: nothing would be left to fit on
         return None if any(len(group.rows) == len(rows) for group in groups) else groups
     return None
+
+
+def unit_values(kind: str, columns: pa.Table, group: Sequence[str] | None) -> np.ndarray | None:
+    """The group or the fold of each row, as a number from 0; None for a split that has neither.
+
+    Rows in no fold have a number of their own.
+    """
+    name, _, column = kind.partition(":")
+    if name == "group":
+        return group_values(column, columns, group)
+    if name == "column":
+        folds = fold_of_rows(column, column_texts(column, columns, group))
+        return None if folds is None else folds - folds.min()
+    return None
+
+
+def runs_of_kind(kind: str) -> int:
+    """Into how many blocks a resolved split cuts a sequence, or would cut it."""
+    name, _, number = kind.partition(":")
+    return int(number) if name == "blocks" and number else DEFAULT_RUNS
 
 
 def some_of(groups: list[HeldOutGroup] | None) -> list[HeldOutGroup] | None:
