@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 
 from jaxreg.backbone.engine import load_engine
+from jaxreg.backbone.preprocess import preprocessing
 from jaxreg.backbone.tensorflow_engine import TensorFlowEngine
 from jaxreg.backbone.weights import WeightsSource, identify_weights
 from jaxreg.cache.recipe import Column, Recipe
@@ -124,6 +126,23 @@ def test_a_gpu_computes_in_float32_too(engine):
     import tensorflow as tf
 
     assert not tf.config.experimental.tensor_float_32_execution_enabled()
+
+
+def test_named_preprocessings_are_those_of_keras_and_clip() -> None:
+    """Keras' "torch" is ImageNet's set; the formula of CLIP's is from openai/clip, clip.py."""
+    from keras.applications.imagenet_utils import preprocess_input
+
+    pixels = np.random.default_rng(3).uniform(0, 255, (2, 5, 4, 3)).astype(np.float32)
+
+    def prepared(name: Any) -> np.ndarray:
+        return preprocessing(Recipe("random:0:v1", "random0", preprocess=name))(pixels)
+
+    wanted = preprocess_input(pixels.copy(), mode="torch")
+    np.testing.assert_allclose(prepared("imagenet"), wanted, rtol=1e-5, atol=1e-6)
+    mean, std = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+    np.testing.assert_allclose(prepared("clip"), (pixels / 255 - mean) / std, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(prepared("none"), pixels)
+    np.testing.assert_allclose(prepared("unit"), pixels / 255, rtol=1e-6)
 
 
 def test_the_network_ends_at_the_last_layer(keras, trained, weights, images):

@@ -41,7 +41,8 @@ def test_the_columns_are_those_of_each_view_in_the_order_given() -> None:
         (("mixed11.avg",), r"no layer 'mixed11'[\s\S]*try: use the layer mixed1"),
         (("mixed10",), r"no column 'mixed10'\n  expected: LAYER.POOL, as mixed10.avg"),
         (("mixed10.grid2",), "no pool 'grid:2'"),
-        (("mixed10.mean",), "no pool 'mean'"),
+        (("mixed10.mode",), "no pool 'mode'"),
+        (("mixed10.mean",), "--pool mean on mixed10, .*\n  expected: avg, max or grid:RxC"),
         (("mixed1.0.avg",), "no view 'mixed1'"),
     ],
 )

@@ -100,8 +100,8 @@ class ExtractConfig:
     size: tuple[int, int] | Literal["native"] | None = setting(
         None, "Features", "height and width in pixels, or native; by default the backbone's"
     )
-    preprocess: Literal["keras", "unit"] = setting(
-        "keras", "Features", "keras for the preprocessing of the backbone, unit for x / 255"
+    preprocess: Literal["keras", "unit", "imagenet", "clip", "none"] = setting(
+        "keras", "Features", "keras: as the backbone's; or a named set (docs/pixels.md)"
     )
     range: tuple[float, float] | None = setting(
         None, "Features", "values that become 0 and 255, for pixels of more than 8 bits"

@@ -14,7 +14,7 @@ class ExtractKeywords(TypedDict, total=False):
     backbone: str
     weights: str
     size: tuple[int, int] | Literal["native"] | None
-    preprocess: Literal["keras", "unit"]
+    preprocess: Literal["keras", "unit", "imagenet", "clip", "none"]
     range: tuple[float, float] | None
     layers: Names
     pool: str

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from jaxreg.backbone.network import check_layers
+from jaxreg.backbone.network import check_layers, check_maps
 from jaxreg.backbone.pooling import lack_of_memory_told
 from jaxreg.backbone.registry import backbone_name
 from jaxreg.backbone.weights import WeightsSource
@@ -67,6 +67,7 @@ def load_engine(
         raise ValueError("load_engine: weights are not those of the recipe")
     backbone_name(recipe.backbone)
     check_layers(recipe.backbone, [column.layer for column in columns])
+    check_maps(columns)
     say(f"engine: {chosen} ({why})")
     size = "images" if recipe.size is None else f"images of {recipe.size[0]} x {recipe.size[1]}"
     with lack_of_memory_told(size), step("loading the network"):

@@ -15,7 +15,7 @@ from jaxreg.backbone.registry import BACKBONES
 from jaxreg.backbone.weight_files import Slot, read_arrays
 from jaxreg.backbone.weight_loading import fill_random, load_file
 from jaxreg.backbone.weights import WeightsSource, random_kernels
-from jaxreg.cache.recipe import INCEPTION_LAYERS
+from jaxreg.cache.recipe import INCEPTION_LAYERS, Column
 from jaxreg.common.steps import step
 from jaxreg.errors import InputError, nearest
 
@@ -39,6 +39,16 @@ def check_layers(
                 f"{backbone} has no layer {layer!r}",
                 expected=", ".join(some),
                 remedy=f"use the layer {near}" if (near := nearest(layer, known)) else "",
+            )
+
+
+def check_maps(columns: Sequence[Column]) -> None:
+    """Raise InputError for a pool of tokens or vectors: a Keras layer that is read has maps."""
+    for column in columns:
+        if column.pool in ("cls", "mean", "none"):
+            raise InputError(
+                f"--pool {column.pool} on {column.layer}, whose output has rows and columns",
+                expected="avg, max or grid:RxC",
             )
 
 

@@ -43,17 +43,30 @@ def _float32(*values: float) -> np.ndarray:
     return np.array(values[0] if len(values) == 1 else values, np.float32)
 
 
-# the numbers are those of keras/src/applications/imagenet_utils.py
+# mean and std of "clip" are those of openai/clip; the rest are in
+# keras/src/applications/imagenet_utils.py
+NAMED = {
+    "unit": Preprocessing(255.0),
+    "imagenet": Preprocessing(255.0, _float32(0.485, 0.456, 0.406), _float32(0.229, 0.224, 0.225)),
+    "clip": Preprocessing(
+        255.0,
+        _float32(0.48145466, 0.4578275, 0.40821073),
+        _float32(0.26862954, 0.26130258, 0.27577711),
+    ),
+    "none": Preprocessing(),
+}
+"""The preprocessings that no backbone decides, by the name that `--preprocess` takes."""
+
 _KERAS = {
     "tf": Preprocessing(127.5, _float32(1.0)),
-    "torch": Preprocessing(255.0, _float32(0.485, 0.456, 0.406), _float32(0.229, 0.224, 0.225)),
+    "torch": NAMED["imagenet"],
     "caffe": Preprocessing(mean=_float32(103.939, 116.779, 123.68), bgr=True),
-    "none": Preprocessing(),
+    "none": NAMED["none"],
 }
 
 
 def preprocessing(recipe: Recipe) -> Preprocessing:
-    """The preprocessing of a recipe: the backbone's own `preprocess_input`, or x / 255."""
-    if recipe.preprocess == "unit":
-        return Preprocessing(255.0)
-    return _KERAS[BACKBONES[recipe.backbone].range]
+    """The preprocessing of a recipe: one of NAMED, or the backbone's own `preprocess_input`."""
+    if recipe.preprocess == "keras":
+        return _KERAS[BACKBONES[recipe.backbone].range]
+    return NAMED[recipe.preprocess]

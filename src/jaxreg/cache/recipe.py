@@ -22,7 +22,7 @@ RESIZE = "bilinear-half-pixel"
 DECODE = 1
 """Version of the rules in sources/pixels.py; another one gives other pixels."""
 
-Preprocess = Literal["keras", "unit"]
+Preprocess = Literal["keras", "unit", "imagenet", "clip", "none"]
 Precision = Literal["float32", "bfloat16", "int8"]
 
 
@@ -32,14 +32,15 @@ class Column:
 
     view: str = "identity"  # identity or mirror
     layer: str = "mixed10"  # a layer of the backbone
-    pool: str = "avg"  # avg, max or grid:RxC
+    pool: str = "avg"  # of maps avg, max or grid:RxC; of tokens cls or mean; of vectors none
 
     def __post_init__(self) -> None:
         if self.view not in VIEWS:
             raise InputError(f"no view {self.view!r}", expected=" or ".join(VIEWS))
-        if not re.fullmatch(r"avg|max|grid:[1-9]\d*x[1-9]\d*", self.pool):
-            raise InputError(f"no pool {self.pool!r}", expected="avg, max or grid:RxC")
-        if not re.fullmatch(r"\w+", self.layer):
+        if not re.fullmatch(r"avg|max|cls|mean|none|grid:[1-9]\d*x[1-9]\d*", self.pool):
+            expected = "avg, max or grid:RxC; cls or mean of tokens; none of vectors"
+            raise InputError(f"no pool {self.pool!r}", expected=expected)
+        if not re.fullmatch(r"[\w-]+", self.layer):
             raise InputError(f"no layer {self.layer!r}", expected="a layer's name, as mixed10")
 
     @property
@@ -55,7 +56,8 @@ class Column:
     @staticmethod
     def is_name(name: str) -> bool:
         """Whether the name is that of a column."""
-        return re.fullmatch(r"(identity|mirror)\.\w+\.(avg|max|grid\d+x\d+)", name) is not None
+        pools = r"avg|max|cls|mean|none|grid\d+x\d+"
+        return re.fullmatch(rf"(identity|mirror)\.[\w-]+\.({pools})", name) is not None
 
     @classmethod
     def parse(cls, name: str) -> Self:
@@ -73,7 +75,7 @@ class Column:
 
     @property
     def cells(self) -> tuple[int, int] | None:
-        """Rows and columns of the grid, None for avg and max."""
+        """Rows and columns of the grid, None for the other pools."""
         if not self.pool.startswith("grid:"):
             return None
         rows, columns = self.pool.removeprefix("grid:").split("x")
@@ -103,7 +105,7 @@ class Recipe:
     backbone: str = "inception_v3"
     size: tuple[int, int] | None = (299, 299)  # pixels, height and width; None: the image's own
     resize: str = RESIZE
-    preprocess: Preprocess = "keras"  # keras: the backbone's own preprocess_input; unit: x / 255
+    preprocess: Preprocess = "keras"  # keras: the backbone's own preprocess_input
     precision: Precision = "float32"
     decode: int = DECODE
     engine: str | None = None  # only below float32, where engines differ

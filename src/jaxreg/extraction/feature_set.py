@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxreg.backbone.download import download_imagenet
 from jaxreg.backbone.int8 import quantized_network, write_range
-from jaxreg.backbone.network import check_layers
+from jaxreg.backbone.network import check_layers, check_maps
 from jaxreg.backbone.registry import BACKBONES, backbone_name
 from jaxreg.backbone.weights import WeightsSource, identify_weights, keras_weights_file
 from jaxreg.cache.recipe import Column, Recipe
@@ -41,6 +41,7 @@ def choose_columns(chosen: ExtractConfig) -> tuple[Column, ...]:
     if len(set(wanted)) < len(wanted):
         raise InputError(f"--columns {' '.join(chosen.columns)}", expected="each column once")
     check_layers(backbone, [column.layer for column in wanted])
+    check_maps(wanted)
     return tuple(replace(column, view=view) for view in chosen.views for column in wanted)
 
 
