@@ -27,7 +27,8 @@ WIDTH, PART = 2048, 1024
 
 def make_cache(root: Path, name: str, rows: int) -> None:
     """A dataset of `rows` rows whose target hangs on the first eight features."""
-    from jaxreg.cache.datasets import make_dataset, write_dataset
+    from jaxreg.cache.dataset_table import make_dataset
+    from jaxreg.cache.datasets import write_dataset
     from jaxreg.cache.recipe import Column, Recipe
     from jaxreg.cache.store import Cache
     from jaxreg.extract_config import ExtractConfig, SourceOptions

@@ -30,7 +30,8 @@ def make_cache(root: Path, x: np.ndarray, y: np.ndarray) -> None:
     """A dataset `synthetic` of these features, as an extract would leave it."""
     import pyarrow as pa
 
-    from jaxreg.cache.datasets import make_dataset, write_dataset
+    from jaxreg.cache.dataset_table import make_dataset
+    from jaxreg.cache.datasets import write_dataset
     from jaxreg.cache.recipe import Column, Recipe
     from jaxreg.cache.store import Cache
     from jaxreg.extract_config import ExtractConfig, SourceOptions

@@ -84,7 +84,8 @@ def make_planted(folder: Path) -> Path:
     import numpy as np
     import pyarrow as pa
 
-    from jaxreg.cache.datasets import make_dataset, write_dataset
+    from jaxreg.cache.dataset_table import make_dataset
+    from jaxreg.cache.datasets import write_dataset
     from jaxreg.cache.parts import write_part
     from jaxreg.cache.recipe import Column, Recipe
     from jaxreg.cache.store import Cache

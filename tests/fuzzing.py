@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxreg.cache.datasets import make_dataset, read_dataset, write_dataset
+from jaxreg.cache.dataset_table import make_dataset
+from jaxreg.cache.datasets import read_dataset, write_dataset
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, JaxregError

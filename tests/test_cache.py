@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxreg.cache.datasets import Dataset, make_dataset, read_dataset, write_dataset
+from jaxreg.cache.dataset_table import Dataset, make_dataset
+from jaxreg.cache.datasets import read_dataset, write_dataset
 from jaxreg.cache.parts import DamagedPart, list_parts, read_part, write_part
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache

@@ -13,7 +13,8 @@ import pytest
 import jaxreg
 from conftest import make_planted
 from fuzzing import ODD_NAMES, survives
-from jaxreg.cache.datasets import make_dataset, write_dataset
+from jaxreg.cache.dataset_table import make_dataset
+from jaxreg.cache.datasets import write_dataset
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import TEMPORARY, named_path, write_whole
 from jaxreg.errors import InputError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxreg.cache.datasets import Dataset, make_dataset
+from jaxreg.cache.dataset_table import Dataset, make_dataset
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
 from jaxreg.experiment.choose import choose_targets, numbers, passed_over

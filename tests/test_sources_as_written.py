@@ -7,7 +7,7 @@ import openpyxl
 import pyarrow as pa
 import pytest
 
-from jaxreg.cache.datasets import make_dataset
+from jaxreg.cache.dataset_table import make_dataset
 from jaxreg.extract_config import ExtractConfig
 from jaxreg.sources import SourceOptions, open_source
 from jaxreg.splits.group_column import group_values

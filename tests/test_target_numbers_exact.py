@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
-from jaxreg.cache.datasets import Dataset, read_dataset
+from jaxreg.cache.dataset_table import Dataset
+from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
 from jaxreg.estimator import HeadRegressor

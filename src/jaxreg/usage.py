@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jaxreg.cache.datasets import Dataset, dataset_names, dataset_path, read_dataset
+from jaxreg.cache.dataset_table import Dataset
+from jaxreg.cache.datasets import dataset_names, dataset_path, read_dataset
 from jaxreg.cache.failed_list import failed_path
 from jaxreg.cache.parts import DamagedPart, list_parts, read_digests
 from jaxreg.cache.recipe import Column

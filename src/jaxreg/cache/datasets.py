@@ -1,114 +1,26 @@
 """Datasets: the named table of a source's examples, `cache/datasets/<name>.parquet`."""
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxreg.cache.recipe import Column
+from jaxreg.cache.dataset_table import Dataset
+from jaxreg.cache.extracted import Extracted
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import open_regular, safe_name, write_whole
 from jaxreg.common.json_files import FORMAT, check_format, content_digest, parse_json
-from jaxreg.config_io import changed_fields, command_line, from_json, to_json
+from jaxreg.config_io import command_line
 from jaxreg.errors import InputError, nearest
-from jaxreg.extract_config import ExtractConfig, SourceOptions
-from jaxreg.merge_settings import merge
-from jaxreg.sources.columns import is_number
-from jaxreg.sources.examples import WRITTEN, Examples, is_reserved
-from jaxreg.sources.naming import listed
 from jaxreg.sources.source_file import SourceFile
 
-_PLAIN = ("name", "source", "feature_set", "sequential", "opened", "failed_sha256")
+_PLAIN = ("name", "source", "sequential", "failed_sha256")
 _TUPLES = ("targets", "bookkeeping")
 """Fields that the file's metadata has as they are."""
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """The examples of a source that have features in the cache."""
-
-    name: str
-    table: pa.Table  # id, digest, order, group?, path?, and the source's columns
-    source: dict[str, Any]  # the source's description
-    feature_set: str  # of the last extract
-    columns: tuple[Column, ...]  # of the last extract
-    targets: tuple[str, ...]  # the source's own
-    bookkeeping: tuple[str, ...]  # index, order and time columns: never a default target
-    sequential: bool  # consecutive frames
-    opened: str  # what the user called the source
-    options: SourceOptions
-    settings: ExtractConfig  # of the last extract, without its shard
-    files: tuple[SourceFile, ...]  # that the numbers came from
-    failed_sha256: str | None  # of <name>.failed.csv; None: every example could be used
-    cache_root: Path = field(default=Path("cache"), compare=False)
-
-    def __len__(self) -> int:
-        return self.table.num_rows
-
-    @property
-    def ids(self) -> list[str]:
-        return self.table["id"].to_pylist()
-
-    @property
-    def digests(self) -> list[str]:
-        return self.table["digest"].to_pylist()
-
-    @property
-    def source_columns(self) -> list[str]:
-        """The names of the columns that the source brought."""
-        return [name for name in self.table.column_names if not is_reserved(name)]
-
-    @property
-    def numeric_columns(self) -> list[str]:
-        """The names of the source's columns that could be a target."""
-        fields = (self.table.schema.field(name) for name in self.source_columns)
-        return [field.name for field in fields if is_number(field.type)]
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """64 hex digits that change with any id, image or value, and with nothing else."""
-        hashed = hashlib.sha256()
-        for name in sorted(self.table.column_names):
-            if name != "path":
-                values = self.table[name]
-                if pa.types.is_temporal(values.type):  # Python has no nanoseconds
-                    values = values.cast(pa.string())
-                hashed.update(json.dumps([name, values.to_pylist()], default=str).encode())
-        return hashed.hexdigest()
-
-    def extract_command(self, **changes: Any) -> str:
-        """The command that extracts this dataset again, for people to read and run.
-
-        Args:
-            changes: fields of `ExtractConfig` with other values; None is the default.
-        """
-        said = merge(file=changed_fields(self.settings), given=changes)
-        settings = ExtractConfig(**{n: value for n, value in said.items() if value is not None})
-        words = [self.opened, "--name", self.name, "--cache", self.cache_root]
-        return command_line("jaxreg extract", words, self.options, settings)
-
-    @property
-    def stale(self) -> list[str]:
-        """A sentence on the files of the source that have changed since, with the command."""
-        changed = [file.path for file in self.files if file.has_changed]
-        if not changed:
-            return []
-        what = f"{listed(changed, 3)} {'has' if len(changed) == 1 else 'have'} changed"
-        return [
-            f"{what}, and this dataset has the numbers from before. To use the new ones: "
-            f"{self.extract_command()}"
-        ]
-
-    def rows(self, keep: np.ndarray) -> "Dataset":
-        """The dataset of the rows `keep` (row numbers), in that order."""
-        return replace(self, table=self.table.take(keep))
 
 
 def dataset_path(cache: Cache, name: str) -> Path:
@@ -119,50 +31,6 @@ def dataset_path(cache: Cache, name: str) -> Path:
 def dataset_names(cache: Cache) -> list[str]:
     """All datasets of a cache."""
     return sorted(path.stem for path in cache.root.glob("datasets/*.parquet"))
-
-
-def make_dataset(
-    name: str,
-    examples: Examples,
-    digests: Sequence[str | None],
-    *,
-    feature_set: str,
-    columns: Sequence[Column],
-    opened: str,
-    options: SourceOptions,
-    settings: ExtractConfig,
-    failed_sha256: str | None = None,
-) -> Dataset:
-    """The dataset of the examples that have a digest; one without could not be used."""
-    count = len(examples)
-    order = np.arange(count) if examples.order is None else examples.order
-    fields: dict[str, Any] = {
-        "id": pa.array(examples.ids, pa.string()),
-        "digest": pa.array(digests, pa.string()),
-        "order": pa.array(order, pa.int64()),
-    }
-    if examples.group is not None:
-        fields["group"] = pa.array(examples.group, pa.string())
-    if examples.paths is not None:
-        fields["path"] = pa.array(examples.paths, pa.string())
-    fields |= zip(examples.columns.column_names, examples.columns.columns, strict=True)
-    fields |= {WRITTEN + name: text for name, text in examples.written.items()}
-    usable = pa.array([digest is not None for digest in digests])
-    return Dataset(
-        name=name,
-        table=pa.table(fields).filter(usable),
-        source=examples.description,
-        feature_set=feature_set,
-        columns=tuple(columns),
-        targets=examples.targets,
-        bookkeeping=examples.bookkeeping,
-        sequential=examples.sequential,
-        opened=opened,
-        options=options,
-        settings=replace(settings, shard=None),  # the command makes all that is missing
-        files=examples.files,
-        failed_sha256=failed_sha256,
-    )
 
 
 def write_dataset(cache: Cache, dataset: Dataset) -> str:
@@ -184,10 +52,11 @@ def write_dataset(cache: Cache, dataset: Dataset) -> str:
     metadata: dict[str, Any] = {
         "format": FORMAT,
         **{name: getattr(dataset, name) for name in (*_PLAIN, *_TUPLES)},
-        "columns": [column.name for column in dataset.columns],
-        **{name: _given(getattr(dataset, name)) for name in ("options", "settings")},
+        **dataset.extracted[0].to_json(),
         "files": [vars(file) for file in dataset.files],
     }
+    if dataset.others:
+        metadata["others"] = [one.to_json() for one in dataset.others]
     metadata = json.loads(json.dumps(metadata, default=str))
     metadata["sha256"] = _sha256(dataset, metadata)
     table = dataset.table.replace_schema_metadata({"jaxreg": json.dumps(metadata)})
@@ -235,9 +104,8 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
         dataset = Dataset(
             table=table.replace_schema_metadata(None),
             **plain,
-            columns=tuple(Column.parse(column) for column in metadata["columns"]),
-            options=from_json(SourceOptions, metadata["options"]),
-            settings=from_json(ExtractConfig, metadata["settings"]),
+            **vars(Extracted.from_json(metadata)),
+            others=tuple(map(Extracted.from_json, metadata.get("others", ()))),
             files=tuple(SourceFile(**file) for file in metadata["files"]),
             cache_root=cache.root,
         )
@@ -269,10 +137,6 @@ def _sha256(dataset: Dataset, metadata: Mapping[str, Any]) -> str:
             "paths": table["path"].to_pylist() if "path" in table.column_names else None,
         }
     )
-
-
-def _given(settings: SourceOptions | ExtractConfig) -> dict[str, Any]:
-    return {name: value for name, value in to_json(settings).items() if value is not None}
 
 
 def _again(source: Mapping[str, Any], name: str, root: Path) -> str:

@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxreg.cache.datasets import Dataset
+from jaxreg.cache.dataset_table import Dataset
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import file_sha256, remove, write_whole
 from jaxreg.common.json_files import reason_of

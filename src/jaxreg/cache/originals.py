@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxreg.cache.datasets import Dataset
+from jaxreg.cache.dataset_table import Dataset
 from jaxreg.errors import JaxregError
 from jaxreg.sources import open_source
 from jaxreg.sources.examples import Image

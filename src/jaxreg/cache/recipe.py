@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from jaxreg.common.files import safe_name
 from jaxreg.errors import InputError, nearest
 from jaxreg.setting_field import MOST_SIDE, VIEWS
+from jaxreg.sources.examples import DIGEST
 
 INCEPTION_LAYERS = tuple(f"mixed{i}" for i in range(11))
 """InceptionV3's concatenations, first to last; 0 is nearest to the image."""
@@ -22,6 +23,11 @@ RESIZE = "bilinear-half-pixel"
 DECODE = 1
 """Version of the rules in sources/pixels.py; another one gives other pixels."""
 
+LAYER = r"[\w-]+"
+"""The names that layers and embeddings may have in a column, as a regular expression."""
+
+_WORDS = "avg|max|cls|mean|none"
+
 Preprocess = Literal["keras", "unit", "imagenet", "clip", "none"]
 Precision = Literal["float32", "bfloat16", "int8"]
 
@@ -31,16 +37,16 @@ class Column:
     """One kind of feature: which view of the image, which layer is read, how it is pooled."""
 
     view: str = "identity"  # identity or mirror
-    layer: str = "mixed10"  # a layer of the backbone
+    layer: str = "mixed10"  # a layer of the backbone, or the name of embeddings
     pool: str = "avg"  # of maps avg, max or grid:RxC; of tokens cls or mean; of vectors none
 
     def __post_init__(self) -> None:
         if self.view not in VIEWS:
             raise InputError(f"no view {self.view!r}", expected=" or ".join(VIEWS))
-        if not re.fullmatch(r"avg|max|cls|mean|none|grid:[1-9]\d*x[1-9]\d*", self.pool):
+        if not re.fullmatch(rf"{_WORDS}|grid:[1-9]\d*x[1-9]\d*", self.pool):
             expected = "avg, max or grid:RxC; cls or mean of tokens; none of vectors"
             raise InputError(f"no pool {self.pool!r}", expected=expected)
-        if not re.fullmatch(r"[\w-]+", self.layer):
+        if not re.fullmatch(LAYER, self.layer):
             raise InputError(f"no layer {self.layer!r}", expected="a layer's name, as mixed10")
 
     @property
@@ -50,21 +56,26 @@ class Column:
 
     @property
     def short_name(self) -> str:
-        """The name without the view, as `mixed2.grid1x4`."""
-        return self.name.removeprefix(f"{self.view}.")
+        """The name without the view and the pool none, as `mixed2.grid1x4`."""
+        return self.name.removeprefix(f"{self.view}.").removesuffix(".none")
 
     @staticmethod
     def is_name(name: str) -> bool:
         """Whether the name is that of a column."""
-        pools = r"avg|max|cls|mean|none|grid\d+x\d+"
-        return re.fullmatch(rf"(identity|mirror)\.[\w-]+\.({pools})", name) is not None
+        pattern = rf"(identity|mirror)\.{LAYER}\.({_WORDS}|grid\d+x\d+)"
+        return re.fullmatch(pattern, name) is not None
 
     @classmethod
     def parse(cls, name: str) -> Self:
-        """The inverse of `name`; `mixed10.avg` means `identity.mixed10.avg`."""
+        """The inverse of `name`; `mixed10.avg` means `identity.mixed10.avg`.
+
+        One word is what has no pool: `dinov2` means `identity.dinov2.none`.
+        """
         parts = name.split(".")
-        if len(parts) not in (2, 3):
+        if len(parts) > 3:
             raise InputError(f"no column {name!r}", expected="LAYER.POOL, as mixed10.avg")
+        if len(parts) == 1:
+            parts.append("none")
         view, layer, pool = ("identity", *parts)[-3:]
         return cls(view, layer, re.sub("^grid:?", "grid:", pool))
 
@@ -137,6 +148,11 @@ class Recipe:
         """The name of the directory in `cache/features`."""
         size = "native" if self.size is None else f"{self.size[0]}x{self.size[1]}"
         return f"{self.backbone}-{self.weights_tag}-{size}-{self.fingerprint[:8]}"
+
+    @property
+    def digest_column(self) -> str:
+        """The column of a dataset with the digests of what features are of: of images."""
+        return DIGEST
 
     @property
     def random_seed(self) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from jaxreg.cache.embeddings import AnyRecipe, read_recipe
 from jaxreg.cache.parts import (
     DamagedPart,
     Layout,
@@ -21,7 +22,7 @@ from jaxreg.cache.parts import (
     set_aside,
     write_part,
 )
-from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.cache.recipe import Column
 from jaxreg.common.files import named_path, open_regular, write_whole
 from jaxreg.common.json_files import read_json, write_json
 from jaxreg.common.steps import counted
@@ -80,7 +81,7 @@ class Cache:
         folders = sorted((self.root / "features" / feature_set).glob("*.*.*/"))
         return [Column.parse(f.name) for f in folders if list_parts(f) and Column.is_name(f.name)]
 
-    def make_feature_set(self, recipe: Recipe, weights_path: Path | None) -> None:
+    def make_feature_set(self, recipe: AnyRecipe, weights_path: Path | None) -> None:
         """Write feature_set.json, or check that the one that is there has this very recipe.
 
         `weights_path` is kept beside the recipe, outside the fingerprint, so that `predict` finds
@@ -123,15 +124,15 @@ class Cache:
             again="extract again, which writes it anew",
         )
 
-    def recipe(self, feature_set: str) -> Recipe:
+    def recipe(self, feature_set: str) -> AnyRecipe:
         """The recipe of a feature set; InputError if the folder's name is not made from it."""
         record = self.feature_set_record(feature_set)
-        return Recipe.from_json(record["recipe"], record["weights_tag"], feature_set)
+        return read_recipe(record["recipe"], record["weights_tag"], feature_set)
 
     def _feature_set_file(self, feature_set: str) -> Path:
         return self.root / "features" / feature_set / "feature_set.json"
 
-    def quantized_model(self, recipe: Recipe) -> bytes | None:
+    def quantized_model(self, recipe: AnyRecipe) -> bytes | None:
         """The quantized network that an int8 feature set keeps; None at other precisions.
 
         Raises:
@@ -152,14 +153,14 @@ class Cache:
             )
         return content
 
-    def keep_quantized(self, recipe: Recipe, content: bytes) -> None:
+    def keep_quantized(self, recipe: AnyRecipe, content: bytes) -> None:
         """Write the quantized network of an int8 recipe, if it is absent or damaged."""
         try:
             self.quantized_model(recipe)
         except InputError:
             write_whole(self.quantized_path(recipe), content)
 
-    def quantized_path(self, recipe: Recipe) -> Path:
+    def quantized_path(self, recipe: AnyRecipe) -> Path:
         """Where an int8 feature set keeps its quantized network."""
         return self.root / "features" / recipe.feature_set / "quantized.zip"
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.lazy_features import PartFeatures, read_rows
+from jaxreg.cache.recipe import Recipe
 from jaxreg.cache.store import Cache, LackingFeatures
 from jaxreg.common.steps import step
 from jaxreg.errors import InputError
@@ -58,7 +59,8 @@ class Subject:
     @property
     def more(self) -> str:
         """The command that adds columns of other layers; empty if only Keras knows the layers."""
-        if self.experiment.recipe.backbone != "inception_v3":
+        recipe = self.experiment.recipe
+        if not isinstance(recipe, Recipe) or recipe.backbone != "inception_v3":
             return ""
         own = self.experiment.columns
         others = [replace(own[0], layer=layer) for layer in OTHER_LAYERS]

@@ -8,8 +8,9 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 
-from jaxreg.cache.datasets import Dataset, dataset_names
-from jaxreg.cache.recipe import Column, layer_meant
+from jaxreg.cache.dataset_table import Dataset
+from jaxreg.cache.datasets import dataset_names
+from jaxreg.cache.recipe import Column, Recipe, layer_meant
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, nearest
 from jaxreg.sources.as_written import among_numbers, is_no_number
@@ -173,7 +174,9 @@ def _how_to_have(
     there: Sequence[Column],
 ) -> str:
     """The layer that was meant, a column that is there, or the command that computes this one."""
-    if meant := layer_meant(cache.recipe(feature_set).backbone, column.layer, there):
+    recipe = cache.recipe(feature_set)
+    backbone = recipe.backbone if isinstance(recipe, Recipe) else ""
+    if meant := layer_meant(backbone, column.layer, there):
         return _instead(column, dataclasses.replace(column, layer=meant), config)
     if feature_set != dataset.feature_set and there:
         return _instead(column, there[0], config)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxreg.cache.datasets import Dataset
+from jaxreg.cache.dataset_table import Dataset
 from jaxreg.errors import InputError
 from jaxreg.experiment.choose import as_kept, numbers
 from jaxreg.splits import Split, split_folds, split_rows

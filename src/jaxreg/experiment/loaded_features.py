@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxreg.cache.datasets import Dataset
+from jaxreg.cache.dataset_table import Dataset
 from jaxreg.cache.store import Cache
 from jaxreg.experiment.choose import choose_features, choose_targets, numbers
 from jaxreg.experiment.resolve import remedies

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxreg.cache.datasets import Dataset
-from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.cache.dataset_table import Dataset
+from jaxreg.cache.embeddings import AnyRecipe
+from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.common.memory import bytes_text, free_memory
 from jaxreg.config_io import from_json
@@ -33,7 +34,7 @@ class ResolvedRun:
     config: TrainConfig  # all settings, final: targets, columns, split, components …
     cache: Cache
     dataset: Dataset
-    recipe: Recipe
+    recipe: AnyRecipe
     columns: tuple[Column, ...]
     y: np.ndarray  # (rows, targets) float64, NaN where the source has none
     split: Split  # its labels cover all rows; those without a target are left out

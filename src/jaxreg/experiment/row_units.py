@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxreg.cache.datasets import Dataset
+from jaxreg.cache.dataset_table import Dataset
 from jaxreg.experiment.choose_split import places
 from jaxreg.splits.blocks import block_numbers
 from jaxreg.splits.group_column import group_values

@@ -13,7 +13,8 @@ from typing import Any
 
 from jaxreg.backbone.engine import choose_engine, load_engine
 from jaxreg.backbone.int8 import CALIBRATION_IMAGES, read_range, some
-from jaxreg.cache.datasets import dataset_names, make_dataset, read_dataset, write_dataset
+from jaxreg.cache.dataset_table import make_dataset
+from jaxreg.cache.datasets import dataset_names, read_dataset, write_dataset
 from jaxreg.cache.failed_list import failed_path, write_failed
 from jaxreg.cache.recipe import Recipe
 from jaxreg.cache.store import Cache

@@ -29,6 +29,9 @@ def choose_columns(chosen: ExtractConfig) -> tuple[Column, ...]:
     """
     backbone = backbone_name(chosen.backbone)
     layers = chosen.layers or (BACKBONES[backbone].last_layer,)
+    for name in chosen.columns:
+        if "." not in name:  # in a training the name of embeddings
+            raise InputError(f"no column {name!r}", expected="LAYER.POOL, as mixed10.avg")
     asked = [Column.parse(name) for name in chosen.columns]
     for column in asked:
         if column.view not in chosen.views:
@@ -78,6 +81,8 @@ def choose_feature_set(
             if f"-{tag}-" not in feature_set:
                 continue
             there = cache.recipe(feature_set)
+            if not isinstance(there, Recipe):
+                continue
             theirs = weights or WeightsSource(there.weights, tag)
             if replace(there, quantized=None) == _recipe(chosen, theirs):
                 return there, theirs

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from jaxreg.backbone.engine import load_engine
-from jaxreg.cache.datasets import Dataset, dataset_names, read_dataset
+from jaxreg.cache.dataset_table import Dataset
+from jaxreg.cache.datasets import dataset_names, read_dataset
 from jaxreg.cache.originals import Originals
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
@@ -63,7 +64,8 @@ def _known_images(cache: Cache) -> _Known:
         except InputError:
             continue  # verify names it
         for row, digest in enumerate(dataset.digests):
-            known.setdefault(digest, (dataset, row))
+            if digest is not None:
+                known.setdefault(digest, (dataset, row))
     return known
 
 
@@ -82,6 +84,8 @@ class _Recomputing:
         found: dict[str, np.ndarray] = {}
         reasons: dict[str, str] = {}
         recipe = self.cache.recipe(feature_set)
+        if not isinstance(recipe, Recipe):
+            raise InputError("embeddings were computed elsewhere: there is no network to run")
         asked = sorted(set().union(*samples.values()))
         for digest in counted("reading", asked, "images"):
             try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxreg.cache.datasets import Dataset
+from jaxreg.cache.dataset_table import Dataset
 from jaxreg.cache.originals import Originals
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.report.run_content import HELD_OUT, each_target

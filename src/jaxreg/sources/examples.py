@@ -14,7 +14,10 @@ from jaxreg.sources.source_file import SourceFile
 Image = Path | bytes | np.ndarray
 """One image before decoding: a file, the bytes of an encoded image, or an array of pixels."""
 
-RESERVED = ("id", "digest", "order", "group", "path")
+DIGEST = "digest"
+"""The column of a dataset with the digests of its images; `digest.NAME` has those of vectors."""
+
+RESERVED = ("id", DIGEST, "order", "group", "path")
 """A dataset's own columns; a source's column of such a name is kept as `source.<name>`."""
 
 WRITTEN = "written."
@@ -77,4 +80,4 @@ def _is_unicode(names: Sequence[str]) -> bool:
 
 def is_reserved(name: str) -> bool:
     """Whether a column of that name is the dataset's own."""
-    return name in RESERVED or name.startswith(WRITTEN)
+    return name in RESERVED or name.startswith((WRITTEN, f"{DIGEST}."))

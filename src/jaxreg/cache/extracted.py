@@ -1,0 +1,49 @@
+"""One extraction of a dataset, as the dataset remembers it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from jaxreg.cache.recipe import Column
+from jaxreg.config_io import from_json, to_json
+from jaxreg.extract_config import ExtractConfig, SourceOptions
+from jaxreg.sources.examples import DIGEST
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """The last extraction of a dataset into one feature set."""
+
+    feature_set: str
+    columns: tuple[Column, ...]
+    digest_column: str  # of the dataset: the digests of what the features are of
+    opened: str  # what the user called the source
+    options: SourceOptions
+    settings: ExtractConfig
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "feature_set": self.feature_set,
+            "columns": [column.name for column in self.columns],
+            **({} if self.digest_column == DIGEST else {"digest_column": self.digest_column}),
+            "opened": self.opened,
+            "options": said_of(self.options),
+            "settings": said_of(self.settings),
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        return cls(
+            feature_set=fields["feature_set"],
+            columns=tuple(map(Column.parse, fields["columns"])),
+            digest_column=fields.get("digest_column", DIGEST),
+            opened=fields["opened"],
+            options=from_json(SourceOptions, fields["options"]),
+            settings=from_json(ExtractConfig, fields["settings"]),
+        )
+
+
+def said_of(settings: SourceOptions | ExtractConfig) -> dict[str, Any]:
+    """The settings as JSON values, without those that are None."""
+    return {name: value for name, value in to_json(settings).items() if value is not None}
