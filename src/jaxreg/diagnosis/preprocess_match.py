@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from jaxreg.backbone.norm_statistics import Mismatch, mismatches
+from jaxreg.cache.recipe import Recipe
 from jaxreg.diagnosis.subject import Subject
 from jaxreg.diagnosis.trials import Trial
 from jaxreg.errors import InputError
@@ -30,6 +31,11 @@ def preprocessing(
         UnavailableError: the weights are not to be found.
     """
     recipe = subject.experiment.recipe
+    if not isinstance(recipe, Recipe):
+        raise InputError(
+            "--images compares images with a network, and these features are embeddings",
+            remedy="leave --images out",
+        )
     examples = open_source(source, ranged=recipe.range is not None)
     for note in examples.notes:
         say(f"note: {note}")

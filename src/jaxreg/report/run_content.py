@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxreg.cache.recipe import Recipe
 from jaxreg.config_io import to_json
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.metrics import Scores
@@ -45,6 +46,9 @@ def facts_of(experiment: Experiment, summary: Summary) -> dict[str, Any]:
     """What was trained on what, by name."""
     dataset, recipe = experiment.dataset, experiment.recipe
     stds = experiment.loss.std.tolist()
+    weights = {}
+    if isinstance(recipe, Recipe):
+        weights["weights"] = f"{recipe.weights_tag} ({recipe.weights[:16]})"
     ranges = {
         f"target {name}": " to ".join(
             number_text(float(end(y)), std).replace("-", "\N{MINUS SIGN}")
@@ -60,7 +64,7 @@ def facts_of(experiment: Experiment, summary: Summary) -> dict[str, Any]:
         **ranges,
         "columns": ", ".join(column.name for column in experiment.columns),
         "feature set": recipe.feature_set,
-        "weights": f"{recipe.weights_tag} ({recipe.weights[:16]})",
+        **weights,
         "head": head_text(experiment.config, summary, experiment.targets),
     }
 
