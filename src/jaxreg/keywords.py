@@ -33,6 +33,7 @@ class TrainKeywords(TypedDict, total=False):
 
     target: Names
     mirror_targets: Names
+    side_columns: Names
     memory_limit: str | None
     feature_set: str | None
     layers: Names

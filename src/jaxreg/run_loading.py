@@ -12,6 +12,7 @@ from jaxreg.errors import InputError, reading
 from jaxreg.experiment.members import number_of_members
 from jaxreg.head.fit_many import stack
 from jaxreg.head.state import State, empty_state
+from jaxreg.side_columns import SideColumns
 from jaxreg.trained_run import TrainedRun
 from jaxreg.training.bundle_file import NETWORK, SUFFIX, unpacked
 from jaxreg.training.checkpoint import Checkpoints
@@ -33,7 +34,8 @@ def load_states(
     count = number_of_members(settings)
 
     def empty() -> State:
-        one = empty_state(settings, config["features"], len(settings.target))
+        side = SideColumns.from_json(config.get("side")).width
+        one = empty_state(settings, config["features"], len(settings.target), side)
         return one if count == 1 else stack([one] * count)
 
     template = jax.eval_shape(empty)  # shapes alone: nothing is compiled

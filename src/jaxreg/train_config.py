@@ -161,6 +161,9 @@ class TrainConfig(HeadConfig):
     mirror_targets: tuple[str, ...] = setting(
         (), "Data", "targets that change their sign in the mirror"
     )
+    side_columns: tuple[str, ...] = setting(
+        (), "Data", "columns that the head gets beside the features: numbers, text or booleans"
+    )
     memory_limit: str | None = setting(
         None, "Data", "limit of the memory for features, such as 1GiB"
     )

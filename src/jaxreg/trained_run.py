@@ -22,7 +22,9 @@ from jaxreg.extraction.pipeline import Progress, Task, extract
 from jaxreg.head import mlp
 from jaxreg.head.apply import predict_rows
 from jaxreg.head.scaling import Scalers, mean_and_std_of
-from jaxreg.sources.columns import no_columns
+from jaxreg.prediction_table import prediction_table
+from jaxreg.side_columns import Encoded, SideColumns, sentences
+from jaxreg.side_table import side_table
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.in_memory import images_of
 from jaxreg.target_numbers import number_type
@@ -107,15 +109,33 @@ class TrainedRun:
             remedy=f"unzip {self.path} report.html" if name == "report.html" else "",
         )
 
-    def predict_features(self, features: np.ndarray) -> np.ndarray:
+    @property
+    def side(self) -> SideColumns:
+        """The columns that the run needs beside the features (`--side-columns`)."""
+        return SideColumns.from_json(self.config.get("side"))
+
+    def predict_features(self, features: np.ndarray, side: object = None) -> np.ndarray:
         """Predictions (rows, targets) in target units for features as the cache holds them.
 
         They are float32, or float64 where float32 would round targets like those of the training
         by more than 1e-4 of their std.
+
+        Args:
+            features: (rows, columns).
+            side: the side columns of these rows, where the run has some; as in `predict`.
+
+        Raises:
+            InputError: another number of columns, or side columns that the run cannot use.
         """
-        width = self.scalers[0].features.mean.shape[0]
+        width = self.scalers[0].features.features
         if features.ndim != 2 or features.shape[1] != width:
             raise InputError(f"features of shape {features.shape}", expected=f"(rows, {width})")
+        beside = self.side.encode(side_table(side, self.side, len(features)))
+        return self._predict(features, beside)
+
+    def _predict(self, features: np.ndarray, beside: Encoded) -> np.ndarray:
+        if self.side:
+            features = np.concatenate([features, beside.values], axis=1)
         heads = zip(self.params, self.scalers, strict=True)
         each = [predict_rows(*head, self.settings, features) for head in heads]
         with np.errstate(over="ignore"):  # a diverged head
@@ -131,6 +151,7 @@ class TrainedRun:
         self,
         images: object,
         *,
+        side: object = None,
         cache: str | Path | None = None,
         weights: str | None = None,
     ) -> np.ndarray:
@@ -140,6 +161,8 @@ class TrainedRun:
             images: one image or a list of them. An image is a path, the bytes of its file, an
                 image of Pillow, or a uint8 array (height, width[, 1|3|4]). An array (images,
                 height, width[, 1|3|4]) holds many (`jaxreg.sources.in_memory`).
+            side: the side columns, where the run has some: a dict of columns, a DataFrame or a
+                table of Arrow with a row for each image.
             cache: the folder that keeps the features; by default the run's own.
             weights: a file, where the weights have moved.
 
@@ -149,13 +172,14 @@ class TrainedRun:
         Notes on the images, which `jaxreg predict` prints, are warnings.
 
         Raises:
-            InputError: an array of unclear shape, or images that cannot be used; the first few
-                are named with their reasons.
+            InputError: an array of unclear shape, side columns that the run cannot use, or images
+                that cannot be used; the first few are named with their reasons.
             UnavailableError: something must be computed and the weights are not to be found.
         """
         items = images_of(images)
         ids = tuple(f"{i}: {x}" if isinstance(x, Path) else str(i) for i, x in enumerate(items))
-        examples = Examples(ids, items, no_columns(len(ids)), {"kind": "images"})
+        beside = side_table(side, self.side, len(ids))
+        examples = Examples(ids, items, beside, {"kind": "images"})
         table = self.predict_table(examples, cache=cache, weights=weights, say=_warn)
         bad = [(i, why) for i, why in zip(ids, table["reason"].to_pylist(), strict=True) if why]
         if bad:
@@ -182,7 +206,7 @@ class TrainedRun:
         follows at the end.
 
         Raises:
-            InputError: the cache of the run is not to be found.
+            InputError: the cache of the run is not to be found, or the source lacks a side column.
             Stopped: `should_stop` said so.
             UnavailableError: something must be computed and the weights are not to be found.
         """
@@ -194,6 +218,9 @@ class TrainedRun:
             say(f"note: a new cache is made in {folder.resolve()}")
         for note in examples.notes:
             say(f"note: {note}")
+        beside = self.side.encode(examples.columns, examples.written)
+        for text in sentences(beside, self.side, "rows"):
+            say(f"note: {text}")
         if self.network is not None:
             store.keep_quantized(self.recipe, self.network)
         known = self.config["weights_path"]
@@ -232,8 +259,10 @@ class TrainedRun:
             digests = [digest for digest in outcome.digests if digest is not None]
             with step("predicting"):
                 features = store.read(self.recipe.feature_set, self.columns, digests)
-                predictions[usable] = self.predict_features(features)
-        return self._table(examples, predictions, dict(outcome.failed))
+                own = beside._replace(values=beside.values[usable])
+                predictions[usable] = self._predict(features, own)
+        each = dict(zip(self.targets, predictions.T, strict=True))
+        return prediction_table(examples, each, self._number_types, dict(outcome.failed))
 
     def _trained_on(self, store: Cache, digests: Sequence[str | None]) -> int:
         """How many of some images trained a head of this run, if its tables are there."""
@@ -249,25 +278,6 @@ class TrainedRun:
         rows = zip(dataset.ids, dataset.digests, strict=True)
         trained = {digest for name, digest in rows if split[name] in sides}
         return sum(digest in trained for digest in digests)
-
-    def _table(
-        self, examples: Examples, predictions: np.ndarray, reasons: dict[int, str]
-    ) -> pa.Table:
-        left_out = examples.unusable
-        ids = [*examples.ids, *(name for name, _ in left_out)]
-        why = [reasons.get(row, "") for row in range(len(examples))]
-        padding = np.full(len(left_out), np.nan)
-        columns: dict[str, Any] = {"id": pa.array(ids, pa.string())}
-        types = self._number_types
-        for name, values, kind in zip(self.targets, predictions.T, types, strict=True):
-            numbers = np.concatenate([values, padding]).astype(kind)
-            columns[f"prediction.{name}"] = pa.array(numbers, from_pandas=True)
-        for name in self.targets:
-            if name in examples.columns.column_names:
-                values = examples.columns[name].to_pylist() + [None] * len(left_out)
-                columns[f"target.{name}"] = pa.array(values, from_pandas=True)
-        columns["reason"] = pa.array([*why, *(reason for _, reason in left_out)], pa.string())
-        return pa.table(columns)
 
 
 def _warn(text: str) -> None:

@@ -38,8 +38,14 @@ class PartFeatures:
     """
 
     def __init__(
-        self, cache: Cache, feature_set: str, columns: Sequence[Column], digests: Sequence[str]
+        self,
+        cache: Cache,
+        feature_set: str,
+        columns: Sequence[Column],
+        digests: Sequence[str],
+        beside: np.ndarray | None = None,
     ) -> None:
+        """The columns of `beside` (len(digests), others) float32 follow the features."""
         wanted = pa.array(digests, pa.string())
         self._columns: list[_Located] = []
         for column in columns:
@@ -49,8 +55,11 @@ class PartFeatures:
                 raise LackingFeatures(len(lacking), feature_set, column)
             self._columns.append(located)
         layouts = [located.layout for located in self._columns]
-        self.shape = len(digests), sum(layout.size for layout in layouts)
-        self.dtype = np.result_type(*(layout.dtype for layout in layouts))
+        none = np.empty((len(digests), 0), layouts[0].dtype)
+        self._beside = none if beside is None or not beside.shape[1] else beside
+        width = sum(layout.size for layout in layouts) + self._beside.shape[1]
+        self.shape = len(digests), width
+        self.dtype = np.result_type(*(layout.dtype for layout in layouts), self._beside)
 
     def pieces(self, rows: np.ndarray, order: np.random.Generator | None = None) -> Iterator[Piece]:
         """`rows` in pieces, one for each part of the first column that has any of them.
@@ -78,6 +87,7 @@ class PartFeatures:
                 _, block = read_features(paths[number], layout)
                 place[here] = block[at[rows[here]]]
             start += layout.size
+        features[:, start:] = self._beside[rows]
         return features
 
 

@@ -233,11 +233,11 @@ class Cache:
     # ---- reading
 
     def read(
-        self, feature_set: str, columns: Sequence[Column], digests: Sequence[str]
+        self, feature_set: str, columns: Sequence[Column], digests: Sequence[str], room: int = 0
     ) -> np.ndarray:
-        """The features of `digests`, shape (len(digests), sum of the columns' sizes).
+        """The features of `digests`, shape (len(digests), sum of the columns' sizes + room).
 
-        float16 if every column is, else float32. Only sound parts are read.
+        float16 if every column is and there is no room for others, else float32.
 
         Raises:
             DamagedPart: a part is not what its name says.
@@ -245,7 +245,8 @@ class Cache:
         """
         layouts = [self.layout(feature_set, column, digests) for column in columns]
         sizes, dtypes = zip(*layouts, strict=True)
-        features = np.empty((len(digests), sum(sizes)), np.result_type(*dtypes))
+        dtype = np.result_type(*dtypes, *[np.float32] * bool(room))
+        features = np.empty((len(digests), sum(sizes) + room), dtype)
         for column, layout, last in zip(columns, layouts, np.cumsum(sizes), strict=True):
             place = features[:, last - layout.size : last]
             rows_of: dict[str, list[int]] = {}

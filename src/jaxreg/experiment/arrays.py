@@ -1,13 +1,16 @@
 """A resolved run with its features read: the arrays that training looks at."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxreg.cache.lazy_features import Features, PartFeatures, read_pieces
+from jaxreg.cache.recipe import Column
 from jaxreg.common.memory import give_back_freed
 from jaxreg.errors import InputError
+from jaxreg.experiment.choose_side import side_values
 from jaxreg.experiment.choose_split import places
 from jaxreg.experiment.resolve import ResolvedRun, remedies
 from jaxreg.metrics import runs_of_rows
@@ -28,7 +31,8 @@ class View(NamedTuple):
 class Experiment(ResolvedRun):
     """A resolved run and its features, row by row of the dataset."""
 
-    x: Features  # (rows, features) float32 or float16, in memory or in the cache's parts
+    #: (rows, features and side columns) float32 or float16, in memory or in the cache's parts
+    x: Features
     views: tuple[View, ...]  # what training may draw for a row instead of x and y
 
     def fold(self, number: int) -> "Experiment":
@@ -97,12 +101,14 @@ def load_experiment(resolved: ResolvedRun) -> Experiment:
         give_back_freed()
     dataset = resolved.dataset
     with remedies(dataset):
-        where = resolved.recipe.feature_set, resolved.columns, dataset.digests
+        side = side_values(dataset, resolved.side)
+        where = resolved.recipe.feature_set, resolved.columns, dataset.digests, side
         in_parts = resolved.placement.kind == "parts"
-        x = PartFeatures(resolved.cache, *where) if in_parts else resolved.cache.read(*where)
-        views = _read_views(resolved)
+        x = PartFeatures(resolved.cache, *where) if in_parts else _read(resolved, *where)
+        views = _read_views(resolved, side)
         every = [x, *(view.x for view in views)]
-        broken = np.unique(np.concatenate([_not_finite(some) for some in every]))
+        width = resolved.stored.width
+        broken = np.unique(np.concatenate([_not_finite(some, width) for some in every]))
     if len(broken):
         raise InputError(
             f"the features of {len(broken)} images are not finite, first {dataset.ids[broken[0]]}",
@@ -111,19 +117,35 @@ def load_experiment(resolved: ResolvedRun) -> Experiment:
     return Experiment(**vars(resolved), x=x, views=views)
 
 
-def _read_views(resolved: ResolvedRun) -> tuple[View, ...]:
-    """The views that training may draw instead of identity, with their targets."""
+def _read(
+    resolved: ResolvedRun,
+    feature_set: str,
+    columns: Sequence[Column],
+    digests: Sequence[str],
+    side: np.ndarray,
+) -> np.ndarray:
+    """Features in memory, and side columns after them."""
+    x = resolved.cache.read(feature_set, columns, digests, room=side.shape[1])
+    x[:, x.shape[1] - side.shape[1] :] = side
+    return x
+
+
+def _read_views(resolved: ResolvedRun, side: np.ndarray) -> tuple[View, ...]:
+    """The views that training may draw instead of identity, with their targets.
+
+    Their side columns are those of the row.
+    """
     config, y = resolved.config, resolved.y
     signs = np.where(np.isin(config.target, config.mirror_targets), -1.0, 1.0)
     views = []
     for view in (view for view in config.views if view != "identity"):
         shown = tuple(replace(column, view=view) for column in resolved.columns)
-        x = resolved.cache.read(resolved.recipe.feature_set, shown, resolved.dataset.digests)
+        x = _read(resolved, resolved.recipe.feature_set, shown, resolved.dataset.digests, side)
         views.append(View(x, y * signs[None, :] if view == "mirror" else y))
     return tuple(views)
 
 
-def _not_finite(x: Features) -> np.ndarray:
-    """The rows with a number that is not finite."""
+def _not_finite(x: Features, width: int) -> np.ndarray:
+    """The rows with a number among their first `width` that is not finite."""
     pieces = read_pieces(x, np.arange(x.shape[0]))
-    return np.concatenate([rows[~np.isfinite(some).all(axis=1)] for rows, some in pieces])
+    return np.concatenate([rows[~np.isfinite(x[:, :width]).all(axis=1)] for rows, x in pieces])

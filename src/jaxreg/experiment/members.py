@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxreg.experiment.arrays import Experiment
+from jaxreg.experiment.side_baselines import side_baselines
 from jaxreg.head import scaling
 from jaxreg.head.apply import predict_rows
 from jaxreg.head.ridge import Solved, decompose, left_out, solve
@@ -28,6 +29,7 @@ class RidgeBaseline:
     predictions: np.ndarray  # (rows, targets) of all rows of the dataset, target units
     out_of_fold: np.ndarray | None  # in a fold: validation rows predicted without their group
     validation_groups: int  # number of groups of the validation rows; counted for a blend
+    beside: Mapping[str, np.ndarray]  # with side columns: what `side_baselines` predicts
     seconds: float
 
 
@@ -41,11 +43,13 @@ def fit_ridge(experiment: Experiment, *, in_fold: bool) -> RidgeBaseline | None:
     quick = small and experiment.placement.kind == "device"
     if not isinstance(x, np.ndarray) or not (needed or quick):
         return None
-    scaler = scaling.feature_scaler(x[train])
+    scaler = scaling.feature_scaler(x[train], experiment.side)
     both = np.union1d(train, validation)
     rows = both if in_fold else train
     groups = experiment.groups(rows)
     eigen = decompose(scaler, x[rows], y[rows])
+    if config.components is not None:
+        eigen = eigen.with_own()
     solved = Solved(eigen, solve(eigen, x[rows], y[rows], groups=some_of(groups)))
     scalers = Scalers(scaler, scaling.target_scaler(y[train]))
     head = eigen.head(solved.ridge, scalers)
@@ -58,7 +62,10 @@ def fit_ridge(experiment: Experiment, *, in_fold: bool) -> RidgeBaseline | None:
         without = left_out(solved, x[rows], y[rows], held_out)
         out_of_fold = predictions.copy()
         out_of_fold[validation] = without[np.searchsorted(rows, validation)]
-    found = solved, rows, some_of(groups), predictions, out_of_fold, len(held_out)
+    beside = {}
+    if experiment.side:
+        beside = side_baselines(eigen, scalers.target, x, y, rows, some_of(groups))
+    found = solved, rows, some_of(groups), predictions, out_of_fold, len(held_out), beside
     return RidgeBaseline(*found, seconds=time.perf_counter() - begin)
 
 

@@ -38,6 +38,14 @@ class Size(NamedTuple):
     def all(self) -> int:
         return self.rows * self.row
 
+    def beside(self, side: int) -> "Size":
+        """The size with so many side columns in each row, which are float32."""
+        if not side:
+            return self
+        numbers = self.row // np.dtype(self.dtype).itemsize // self.width
+        row = numbers * 4 * (self.width + side)
+        return self._replace(width=self.width + side, dtype="float32", row=row)
+
 
 @dataclass(frozen=True)
 class Placement:

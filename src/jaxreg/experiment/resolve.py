@@ -17,10 +17,12 @@ from jaxreg.common.memory import bytes_text, free_memory
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
 from jaxreg.experiment.choose import as_kept, choose_features, choose_targets, numbers, passed_over
+from jaxreg.experiment.choose_side import choose_side, learn_side, side_notes
 from jaxreg.experiment.choose_split import choose_split, unused_split_columns
-from jaxreg.experiment.placement import Placement, measure, place
+from jaxreg.experiment.placement import Placement, Size, measure, place
 from jaxreg.merge_settings import merge
 from jaxreg.metrics import Loss
+from jaxreg.side_columns import SideColumns
 from jaxreg.splits import Split
 from jaxreg.target_numbers import check_range, mean_and_std, number_type
 from jaxreg.train_config import TrainConfig
@@ -39,7 +41,9 @@ class ResolvedRun:
     y: np.ndarray  # (rows, targets) float64, NaN where the source has none
     split: Split  # its labels cover all rows; those without a target are left out
     folds: tuple[Split, ...]  # with --folds: of each, its test rows being the fold; else empty
-    placement: Placement  # where the features are kept, and their size
+    placement: Placement  # where the features are kept, and their size, with side columns
+    stored: Size  # of the features in the cache
+    side: SideColumns  # the columns that follow the features
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -75,7 +79,14 @@ class ResolvedRun:
             for name in others
         ]
         unused = [] if self.asked.get("split") else unused_split_columns(self.dataset)
-        return [*self.dataset.stale, *passed, *unused, *self.split.notes, *self._missing()]
+        return [
+            *self.dataset.stale,
+            *passed,
+            *unused,
+            *self.split.notes,
+            *self._missing(),
+            *side_notes(self.dataset, self.side, self.rows("validation")),
+        ]
 
     def _missing(self) -> list[str]:
         """How many rows lack each target, and which rows are left out for that."""
@@ -125,7 +136,8 @@ def resolve(
     config = from_json(TrainConfig, merge(resumed=before.get("settings"), given=asked))
     targets = choose_targets(cache, dataset, config)
     mirrored = tuple(as_kept(dataset, name) for name in config.mirror_targets)
-    config = replace(config, target=targets, mirror_targets=mirrored)
+    beside = choose_side(dataset, config, targets)
+    config = replace(config, target=targets, mirror_targets=mirrored, side_columns=beside)
     y = np.stack([numbers(dataset, name) for name in targets], axis=1)
     feature_set, columns = choose_features(cache, dataset, config)
     split, folds = choose_split(dataset, y, config)
@@ -133,13 +145,16 @@ def resolve(
     config = _with_thresholds(config, y, split)
     with remedies(dataset):
         size = measure(cache, feature_set, columns, dataset.digests, len(config.views))
-    placement = place(config, size, resumed=resumed is not None, window=before.get("window"))
+    side = _side(before, dataset, beside, split, folds)
+    placement = place(
+        config, size.beside(side.width), resumed=resumed is not None, window=before.get("window")
+    )
     if len(config.views) > 1 and placement.kind == "parts":
         raise InputError(
             "the features of several views must fit in memory, and these do not",
             remedy="use a larger --memory-limit, or --views identity",
         )
-    rows = min(int((one.labels == "train").sum()) for one in folds or (split,))
+    rows = min(len(_trained(one)) for one in folds or (split,))
     final = replace(
         config,
         feature_set=feature_set,
@@ -149,7 +164,7 @@ def resolve(
         split=split.kind,
         components=config.components_of(rows, size.width),
     )
-    _check_head(final, placement, rows)
+    _check_head(final, placement, rows, size.width)
     return ResolvedRun(
         asked=merge(file=before.get("asked"), given=asked),
         config=final,
@@ -161,7 +176,29 @@ def resolve(
         split=split,
         folds=folds,
         placement=placement,
+        stored=size,
+        side=side,
     )
+
+
+def _side(
+    before: Mapping[str, Any],
+    dataset: Dataset,
+    names: tuple[str, ...],
+    split: Split,
+    folds: tuple[Split, ...],
+) -> SideColumns:
+    """The side columns of a run that goes on, or as its training rows teach them."""
+    known = SideColumns.from_json(before.get("side"))
+    if known.names == names:
+        return known
+    rows = np.unique(np.concatenate([_trained(one) for one in folds or (split,)]))
+    return learn_side(dataset, names, rows)
+
+
+def _trained(split: Split) -> np.ndarray:
+    """The numbers of the rows that train."""
+    return np.flatnonzero(split.labels == "train")
 
 
 def _with_thresholds(config: TrainConfig, y: np.ndarray, split: Split) -> TrainConfig:
@@ -195,8 +232,11 @@ def remedies(dataset: Dataset) -> Iterator[None]:
         raise InputError(error.found, remedy=dataset.extract_command()) from error
 
 
-def _check_head(config: TrainConfig, placement: Placement, rows: int) -> None:
-    """Raise InputError for a head that these rows cannot have, before anything is computed."""
+def _check_head(config: TrainConfig, placement: Placement, rows: int, features: int) -> None:
+    """Raise InputError for a head that these rows cannot have, before anything is computed.
+
+    `features` are the columns without side columns.
+    """
     needs_all = config.head == "ridge" or config.components is not None
     if needs_all and placement.kind == "parts":
         raise InputError(
@@ -204,7 +244,8 @@ def _check_head(config: TrainConfig, placement: Placement, rows: int) -> None:
             remedy="use a larger --memory-limit, or --head mlp without --components",
         )
     members = (config.folds or 1) * config.seeds
-    inputs = config.components or placement.size.width
+    side = placement.size.width - features
+    inputs = (config.components or features) + side
     layers = (inputs, *config.hidden_layers, len(config.target))
     weights = sum(map(math.prod, pairwise(layers)))
     # float32: weights, two moments of Adam, best weights; four numbers an epoch
@@ -216,10 +257,10 @@ def _check_head(config: TrainConfig, placement: Placement, rows: int) -> None:
             f"{bytes_text(needed)}, and {bytes_text(free)} are free",
             remedy="use fewer --folds, --seeds or --epochs, a smaller --hidden, or --components",
         )
-    most = min(rows, placement.size.width)
+    most = min(rows, features)
     if config.components is not None and config.components > most:
         raise InputError(
             f"--components {config.components}, but there are {rows} training rows of "
-            f"{placement.size.width} columns",
+            f"{features} columns",
             expected=f"at most {most}",
         )

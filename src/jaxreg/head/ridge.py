@@ -21,6 +21,7 @@ from jaxreg.head import scaling
 from jaxreg.head.leave_out import Fitted, blocks, group_blocks, groups_left_out, hats, rows_left_out
 from jaxreg.head.mlp import Params
 from jaxreg.head.scaling import ArrayOf, Basis, Scaler
+from jaxreg.head.side_basis import joined, onto, within
 from jaxreg.splits.held_out_groups import HeldOutGroup
 from jaxreg.target_numbers import mean_and_std
 
@@ -40,34 +41,73 @@ class Eigendecomposition(NamedTuple):
     xty: np.ndarray  # (ranks, targets) float64, the centred rows along each, times the targets
     target_mean: np.ndarray  # (targets,) float64, target units
     rows: int
+    own: "Eigendecomposition | None" = None  # of the features alone, where side columns follow
 
     def basis(self, components: int) -> Basis:
         """The first directions, each divided by the root of the std along it.
 
+        Side columns follow them as they are: the directions are those of the features alone.
+
         Raises:
             InputError: the rows vary in fewer directions.
         """
-        self.check(components)
-        directions = self.directions[:, :components] / self._roots(components)[None, :]
+        features = self.of_features
+        features.check(components)
+        directions = features.directions[:, :components] / features._roots(components)[None, :]
+        directions = joined(directions, len(self.center))
         return Basis(self.center.astype(np.float32), directions.astype(np.float32))
 
     def check(self, components: int) -> None:
-        """Raise InputError if the rows vary in fewer directions."""
-        if components > len(self.squares):
+        """Raise InputError if the rows vary in fewer directions, without side columns."""
+        found = self.of_features.squares
+        if components > len(found):
             raise InputError(
                 f"--components {components}, but {self.rows} training rows of "
-                f"{len(self.center)} columns vary in {len(self.squares)} directions",
-                expected=f"at most {len(self.squares)}",
+                f"{self.scaler.features} columns vary in {len(found)} directions",
+                expected=f"at most {len(found)}",
             )
+
+    @property
+    def of_features(self) -> "Eigendecomposition":
+        """The decomposition of the features without the side columns that follow them."""
+        return self if self.own is None else self.own
+
+    def with_own(self) -> "Eigendecomposition":
+        """The same, and that of the features alone; components need it beside side columns."""
+        count = self.scaler.features
+        if count == len(self.center):
+            return self
+        squares, directions = within(self.directions[:count], self.squares)
+        xty = directions.T @ (self.directions[:count] @ self.xty)
+        scaler = Scaler(self.scaler.mean[:count], self.scaler.std[:count], self.scaler.limit)
+        center, mean = self.center[:count], self.target_mean
+        own = Eigendecomposition(scaler, center, directions, squares, xty, mean, self.rows)
+        return self._replace(own=own)
+
+    def beside(self, components: int) -> "Eigendecomposition":
+        """The decomposition of the rows in their first components and all side columns."""
+        if self.own is None:
+            cut = self._replace(directions=self.directions[:, :components])
+            return cut._replace(squares=self.squares[:components], xty=self.xty[:components])
+        axes = joined(self.own.directions[:, :components], len(self.center)).astype(np.float64)
+        squares, inner = within(axes.T @ self.directions, self.squares)
+        directions = axes @ inner
+        xty = directions.T @ (self.directions @ self.xty)
+        return self._replace(directions=directions, squares=squares, xty=xty)
 
     def _roots(self, components: int) -> np.ndarray:
         return (self.squares[:components] / self.rows) ** 0.25
 
     def head(self, ridge: "Ridge", scalers: scaling.Scalers) -> Params:
         """The ridge as the parameters of a head without hidden layers behind these scalers."""
-        if scalers.features.basis is None:
+        basis = scalers.features.basis
+        if basis is None:
             kernel = self.directions @ ridge.coefficients
             bias = -self.center @ kernel
+        elif self.own is not None:
+            components = scalers.features.outputs - (len(self.center) - len(self.own.center))
+            kernel = self.beside(components).directions @ ridge.coefficients
+            kernel, bias = onto(np.asarray(basis.directions), kernel), np.zeros(kernel.shape[1])
         else:
             kernel = ridge.coefficients * self._roots(len(ridge.coefficients))[:, None]
             bias = np.zeros(len(self.target_mean))
@@ -132,7 +172,7 @@ def solve(
     Args:
         eigen: of the rows.
         x, y: the rows.
-        components: how many directions; None: all.
+        components: how many directions of the features; None: all.
         groups: rows that are left out together while alphas are compared; None: each row alone.
             Near twins of a frame among the rest would favour far too small an alpha.
 
@@ -141,8 +181,8 @@ def solve(
     """
     if components is not None:
         eigen.check(components)
-    squares, xty = eigen.squares[:components], eigen.xty[:components]
-    directions = eigen.directions[:, :components]
+        eigen = eigen.beside(components)
+    squares, xty, directions = eigen.squares, eigen.xty, eigen.directions
     shrinkage = 1 / (squares[:, None] + ALPHAS[None, :])
     total, rows = np.zeros((len(ALPHAS), y.shape[1])), eigen.rows
     with _float64_on_the_host():

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxreg.head.side_scaling import scale_side
+from jaxreg.side_columns import NO_SIDE, SideColumns
 from jaxreg.target_numbers import mean_and_std
 
 # Share of the largest std to which a smaller one is raised. Measured on a driving recording,
@@ -41,11 +43,21 @@ class Scaler(NamedTuple):
     std: ArrayOf  # (columns,), above 0
     limit: ArrayOf  # scalar, in std; infinite where nothing is clipped
     basis: Basis | None = None  # with --components: what the scaled columns are projected on
+    #: with side columns, the last ones: (columns,), the scaled value of a row without a value; NaN
+    #: for features
+    fill: ArrayOf | None = None
 
     @property
     def outputs(self) -> int:
         """How many columns `scale` returns."""
         return (self.mean if self.basis is None else self.basis.directions.T).shape[0]
+
+    @property
+    def features(self) -> int:
+        """How many of the columns are features; side columns follow them. Not while tracing."""
+        if self.fill is None:
+            return self.mean.shape[0]
+        return int(np.isnan(np.asarray(self.fill)).sum())
 
 
 class TargetScaler(NamedTuple):
@@ -67,22 +79,55 @@ class Scalers(NamedTuple):
     target: TargetScaler
 
 
-def feature_scaler(x: Float[ArrayOf, "rows columns"] | Pieces) -> Scaler:
+def feature_scaler(
+    x: Float[ArrayOf, "rows columns"] | Pieces,
+    side: SideColumns = NO_SIDE,
+    *,
+    scale_features: bool = True,
+) -> Scaler:
     """Mean and std of each column, floored and with a limit; x is read in chunks as float64.
 
     An array and its rows in pieces of 1,024 give the same bits.
 
     The floor is relative to the largest std. An absolute floor would fail: features of random
-    weights have a std of 0.0009.
+    weights have a std of 0.0009. Side columns have a unit of their own, so they have no part in it.
+
+    Args:
+        x: the training rows.
+        side: the side columns, which are the last ones of x.
+        scale_features: whether features change; side columns are always scaled.
     """
-    mean, std = _mean_and_std(x)
+    pieces = x if callable(x) else functools.partial(_chunks, x)
+    kept: list[np.ndarray] = []
+
+    def features() -> Iterator[np.ndarray]:
+        kept.clear()
+        for piece in pieces():
+            place = piece.shape[1] - side.width
+            kept.append(piece[:, place:].copy())  # a view would keep the whole piece
+            yield piece[:, :place]
+
+    mean, std = _mean_and_std(features)
     floored = np.maximum(std, FLOOR * std.max(initial=0.0))
-    return _scaler(mean, np.where(floored == 0, 1.0, floored), LIMIT)
+    scaler = _scaler(mean, np.where(floored == 0, 1.0, floored), LIMIT)
+    if not scale_features:
+        scaler = identity_scaler(len(mean))
+    if not side:
+        return scaler
+    own = scale_side(side, np.concatenate(kept))
+    fill = np.concatenate([np.full(len(mean), np.nan), own.fill]).astype(np.float32)
+    mean = np.concatenate([scaler.mean, own.mean])
+    std = np.concatenate([scaler.std, own.std])
+    return _scaler(mean, std, float(scaler.limit))._replace(fill=fill)
 
 
-def identity_scaler(columns: int) -> Scaler:
-    """A scaler that changes nothing."""
-    return _scaler(np.zeros(columns), np.ones(columns), np.inf)
+def identity_scaler(columns: int, side: int = 0) -> Scaler:
+    """A scaler that changes nothing; `side` side columns follow the `columns` features."""
+    scaler = _scaler(np.zeros(columns + side), np.ones(columns + side), np.inf)
+    if not side:
+        return scaler
+    fill = np.concatenate([np.full(columns, np.nan), np.zeros(side)])
+    return scaler._replace(fill=fill.astype(np.float32))
 
 
 def target_scaler(y: Float[np.ndarray, "rows targets"]) -> TargetScaler:
@@ -138,6 +183,8 @@ def scale(scaler: Scaler, x: Float[ArrayOf, "rows columns"]) -> Float[Array, "ro
     x = x.astype(scaler.mean.dtype)
     scaled = (x - scaler.mean[None, :]) / scaler.std[None, :]
     cut = jnp.clip(scaled, -scaler.limit, scaler.limit)
+    if scaler.fill is not None:
+        cut = jnp.where(jnp.isnan(cut), scaler.fill[None, :], cut)
     if scaler.basis is None:
         return cut
     return (cut - scaler.basis.center[None, :]) @ scaler.basis.directions
@@ -165,9 +212,8 @@ def _scaler(mean: np.ndarray, std: np.ndarray, limit: float) -> Scaler:
     return Scaler(mean.astype(np.float32), std.astype(np.float32), np.array(limit, np.float32))
 
 
-def _mean_and_std(x: ArrayOf | Pieces) -> tuple[np.ndarray, np.ndarray]:
+def _mean_and_std(pieces: Pieces) -> tuple[np.ndarray, np.ndarray]:
     """Mean and population std of each column, float64, in two passes (one would cancel)."""
-    pieces = x if callable(x) else functools.partial(_chunks, x)
     rows, total, squares = 0, np.float64(0), np.float64(0)
     with np.errstate(invalid="ignore"):  # an infinite value shows as a loss that is not finite
         for piece in pieces():

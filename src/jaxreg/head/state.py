@@ -16,6 +16,7 @@ from jaxreg.head.early_stopping import Stopping
 from jaxreg.head.rates import loss_unit
 from jaxreg.head.ridge import Solved, decompose, solve
 from jaxreg.head.scaling import ArrayOf, Basis, Pieces, Scalers, TargetScaler
+from jaxreg.side_columns import NO_SIDE, SideColumns
 from jaxreg.train_config import HeadConfig
 
 INIT, SHUFFLE, DROPOUT, VIEW = range(4)  # what a key is for that is folded into the run's own
@@ -139,6 +140,7 @@ def init_state(
     data: Data,
     solved: Solved | None = None,
     validation_groups: int | None = None,
+    side: SideColumns = NO_SIDE,
 ) -> State:
     """The state before the first epoch; scalers from the training rows (hand those in as NumPy).
 
@@ -149,6 +151,7 @@ def init_state(
             blend asks for it.
         validation_groups: number of groups of the validation rows, for a blend; None: one per
             row.
+        side: the side columns, which are the last ones of the features.
 
     Raises:
         InputError: too many components.
@@ -156,7 +159,7 @@ def init_state(
     rows = data.train.real
     x = data.pieces if config.components is None or solved is not None else data.x[rows]
     groups = int(data.validation.used) if validation_groups is None else validation_groups
-    return first_state(config, x, data.y[rows], data.x.shape[1], solved, groups)
+    return first_state(config, x, data.y[rows], data.x.shape[1], solved, groups, side)
 
 
 def first_state(
@@ -166,6 +169,7 @@ def first_state(
     features: int,
     solved: Solved | None = None,
     validation_groups: int = 1,
+    side: SideColumns = NO_SIDE,
 ) -> State:
     """`init_state` from the training rows alone; x, of `features` columns, may come in pieces.
 
@@ -177,15 +181,18 @@ def first_state(
         target = scaling.unscaled_targets(1)
     else:  # one loss of several targets needs a common unit
         target = scaling.uncentred_targets(np.asarray(y))
-    scaler = scaling.identity_scaler(features)
-    if config.scale_features:
-        scaler = scaling.feature_scaler(x) if solved is None else solved.eigen.scaler
+    if config.scale_features and solved is not None:
+        scaler = solved.eigen.scaler
+    elif config.scale_features or side:
+        scaler = scaling.feature_scaler(x, side, scale_features=config.scale_features)
+    else:
+        scaler = scaling.identity_scaler(features)
     scalers, ridge = Scalers(scaler, target), None
     if config.components is not None:
         if solved is None:
             if callable(x):
                 raise ValueError("first_state: components of features in pieces")
-            eigen = decompose(scaler, x, y)
+            eigen = decompose(scaler, x, y).with_own()
             solved = Solved(eigen, solve(eigen, x, y))
         basis = solved.eigen.basis(config.components)
         scalers = scalers._replace(features=scaler._replace(basis=basis))
@@ -200,14 +207,14 @@ def first_params(config: HeadConfig, inputs: int, targets: int, key: Array) -> m
     return mlp.init(key_for(key, INIT), inputs, config, targets)
 
 
-def empty_state(config: HeadConfig, features: int, targets: int) -> State:
-    """A state of the right shapes, into which a checkpoint is read."""
-    scaler = scaling.identity_scaler(features)
+def empty_state(config: HeadConfig, features: int, targets: int, side: int = 0) -> State:
+    """A state of the right shapes, into which a checkpoint is read; `side` side columns follow."""
+    scaler = scaling.identity_scaler(features, side)
     if config.components is not None:
-        directions = np.zeros((features, config.components), np.float32)
+        directions = np.zeros((features + side, config.components + side), np.float32)
         scaler = scaler._replace(basis=Basis(scaler.mean, directions))
     scalers = Scalers(scaler, scaling.unscaled_targets(targets))
-    ridge = blend.empty(features, targets) if config.head == "blend" else None
+    ridge = blend.empty(features + side, targets) if config.head == "blend" else None
     return _init(config, scalers, ridge)
 
 

@@ -19,13 +19,16 @@ GROUPS = 20  # shown for each target and side
 PREDICTORS = {
     "run": "this model",
     "ridge": "ridge",
+    "features": "ridge on the features alone",
+    "side": "ridge on the side columns alone",
+    "side_tree": "tree on the side columns alone",
     "median": "training median",
     "mean": "training mean",
 }
 """The lines of a score table, in their order."""
 
-IN_FACTS = ("target", "feature_set", "layers", "pool", "columns", "split", "head", "hidden",
-            "components")  # fmt: skip
+IN_FACTS = ("target", "side_columns", "feature_set", "layers", "pool", "columns", "split", "head",
+            "hidden", "components")  # fmt: skip
 """Settings that the facts of a run tell."""
 
 OF_STEPS = ("dropout", "scale_target", "learning_rate", "decay_steps", "decay_rate", "batch_size",
@@ -63,6 +66,7 @@ def facts_of(experiment: Experiment, summary: Summary) -> dict[str, Any]:
         "split": experiment.split.kind,
         **ranges,
         "columns": ", ".join(column.name for column in experiment.columns),
+        **({"side columns": ", ".join(experiment.side.names)} if experiment.side else {}),
         "feature set": recipe.feature_set,
         **weights,
         "head": head_text(experiment.config, summary, experiment.targets),
@@ -143,7 +147,7 @@ def group_tables(experiment: Experiment, predictions: RunPredictions) -> list[Gr
     of = {
         label: values
         for predictor, label in _predictors(experiment).items()
-        if predictor != "mean" and (values := known[predictor]) is not None
+        if predictor != "mean" and (values := known.get(predictor)) is not None
     }
     tables = []
     for number, start in each_target(experiment):

@@ -28,7 +28,8 @@ class RunPredictions:
     y: np.ndarray
     predictions: np.ndarray
     by_member: tuple[np.ndarray, ...]
-    baselines: Mapping[str, np.ndarray | None]  # mean, median, ridge
+    #: mean, median, ridge; with side columns also those of `side_baselines`
+    baselines: Mapping[str, np.ndarray | None]
 
 
 def score_each(
@@ -78,7 +79,7 @@ def predict_all(
     baselines: dict[str, np.ndarray | None] = {}
     each = [member_baselines(member) for member in members]
     for name in each[0]:
-        known = [values for one in each if (values := one[name]) is not None]
+        known = [values for one in each if (values := one.get(name)) is not None]
         complete = len(known) == len(members)
         baselines[name] = _combine(experiment, members, known) if complete else None
     combined = _rounded(_combine(experiment, members, by_member), types)
@@ -104,12 +105,15 @@ def _rounded(values: np.ndarray, types: Sequence[type[np.floating]]) -> np.ndarr
 def member_baselines(member: Member) -> dict[str, np.ndarray | None]:
     """Predictions (rows, targets) of what one training is compared with: mean, median, ridge.
 
+    With side columns, those of `side_baselines` follow.
+
     They are rounded as those of the run are.
     """
     y, types = member.experiment.y, _types(member.experiment)
     constants = constant_baselines(y[member.experiment.rows("train")], len(y))
     ridge = None if member.baseline is None else member.baseline.predictions
-    each = {**constants, "ridge": ridge}
+    beside = {} if member.baseline is None else member.baseline.beside
+    each = {**constants, "ridge": ridge, **beside}
     return {name: None if one is None else _rounded(one, types) for name, one in each.items()}
 
 

@@ -71,6 +71,8 @@ def observe(
         history={n: np.array([float(row[n]) for row in history]) for n in names},
         state=jax.device_get(state),
         ridge=None if member.baseline is None else member.baseline.predictions,
+        side=experiment.side,
+        beside={} if member.baseline is None else member.baseline.beside,
         random_seed=experiment.recipe.random_seed,
         unit_of_row=None if units is None else units.numbers,
         unit_word="rows" if units is None else units.word,
@@ -105,6 +107,11 @@ def verdict_of(
         labels=experiment.split.labels,
         predictions=predictions.predictions,
         ridge=predictions.baselines["ridge"],
+        beside={
+            name: values
+            for name, values in predictions.baselines.items()
+            if name in obs.beside and values is not None
+        },
     )
     of_all = find(pooled, [cause for cause in CAUSES if cause.pooled])
     joined = join(judged, {name: one.learns for name, one in compared.items()})

@@ -150,7 +150,13 @@ def _start_on_device(members: Sequence[Member]) -> tuple[State, Callable[[State]
     each, config = _data(members), members[0].config
     ridges = [member.baseline for member in members]
     states = [
-        init_state(member.config, data, its and its.solved, its and its.validation_groups)
+        init_state(
+            member.config,
+            data,
+            its and its.solved,
+            its and its.validation_groups,
+            member.experiment.side,
+        )
         for member, data, its in zip(members, each, ridges, strict=True)
     ]
 
@@ -181,7 +187,8 @@ def _first_state(member: Member) -> State:
     def pieces() -> Iterator[np.ndarray]:
         return (piece for _, piece in read_pieces(x, rows))
 
-    return first_state(member.config, pieces, member.experiment.y[rows], x.shape[1])
+    y, side = member.experiment.y[rows], member.experiment.side
+    return first_state(member.config, pieces, y, x.shape[1], side=side)
 
 
 def solve_ridge(directory: RunDirectory, members: Sequence[Member], record: Record) -> Trained:

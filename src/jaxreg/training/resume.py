@@ -7,7 +7,7 @@ from typing import Any
 from jaxreg.config_io import said_to_json, to_json
 from jaxreg.errors import InputError
 from jaxreg.experiment.resolve import ResolvedRun
-from jaxreg.train_config import THRESHOLDS
+from jaxreg.train_config import THRESHOLDS, TrainConfig
 from jaxreg.training.replace_run import KIND
 
 Record = dict[str, Any]
@@ -19,7 +19,8 @@ _FREE = ("asked", "cache", "weights_path")
 def record_of(resolved: ResolvedRun, run: Path) -> Record:
     """The content of config.json: what was asked, the resolved settings, and what they are of."""
     cache, dataset, recipe = resolved.cache, resolved.dataset, resolved.recipe
-    size = resolved.placement.size
+    size = resolved.stored
+    side = {"side": resolved.side.to_json()} if resolved.side else {}
     return {
         "kind": KIND,
         "asked": said_to_json(resolved.asked),
@@ -29,6 +30,7 @@ def record_of(resolved: ResolvedRun, run: Path) -> Record:
         "dataset_sha256": dataset.fingerprint,
         "features": size.width,
         "dtype": size.dtype,
+        **side,
         "cache": os.path.relpath(cache.root.resolve(), run.resolve()),
         "recipe": recipe.to_json(),
         "weights_tag": recipe.weights_tag,
@@ -45,7 +47,7 @@ def refuse_differences(there: Record, wanted: Record, place: str) -> None:
     """
     asked = [one.get("asked", {}) for one in (there, wanted)]
     follow = [n for n in THRESHOLDS if all(said.get(n) is None for said in asked)]
-    old, new = dict(there["settings"]), dict(wanted["settings"])
+    old, new = {**to_json(TrainConfig()), **there["settings"]}, dict(wanted["settings"])
     old["memory_limit"] = new["memory_limit"]
     if isinstance(old.get("epochs"), int) and new["epochs"] >= old["epochs"]:
         old["epochs"] = new["epochs"]

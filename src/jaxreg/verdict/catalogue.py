@@ -15,6 +15,7 @@ from jaxreg.verdict.checks import (
     inputs,
     label_signal,
     learning_rate,
+    side_alone,
     split_leakage,
     stopped_early,
     targets,
@@ -220,6 +221,15 @@ CAUSES: tuple[Cause, ...] = (
         held_out.linear_is_better, "gap", pooled=True, per_target=True,
     ),
     Cause(
+        "side-columns-alone", "warning", "warning",
+        "the error of a ridge and of a small tree on the side columns alone, compared with the "
+        "run's",
+        f"the lower one is below {side_alone.REACHES:g} times the run's error, and below the "
+        "median predictor's by more than twice the error of the gain",
+        SANE, "leave out the side columns that are known only together with the target",
+        side_alone.side_columns_alone, "gap", pooled=True, per_target=True,
+    ),
+    Cause(
         "stuck-at-median", "error", "error",
         "the std of the predictions over that of the targets, where the run does not learn",
         f"less than {stopped_early.CONSTANT:.0%}", SANE,
@@ -250,6 +260,14 @@ CAUSES: tuple[Cause, ...] = (
         "more than the std of the training targets", DEFINED,
         "look at those images; --scale-features, which clips features that lie far out",
         held_out.predictions_out_of_range, "targets", pooled=True, per_target=True,
+    ),
+    Cause(
+        "side-columns-gain", "note", "note",
+        "the error of a ridge on the features alone, and of one on features and side columns",
+        "each run with side columns has it", DEFINED,
+        "leave the side columns out, if the ridge gains nothing from them by more than twice the "
+        "error of the gain",
+        side_alone.side_columns_gain, "gap", pooled=True, per_target=True,
     ),
     Cause(
         "random-weights", "note", "note",

@@ -1,7 +1,7 @@
 """What the checks look at: a finished training, and what is computed from it once for all."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,9 +12,11 @@ from jaxreg.head import scaling
 from jaxreg.head.apply import Activations, activations
 from jaxreg.head.scaling import TargetScaler
 from jaxreg.head.state import State
+from jaxreg.side_columns import NO_SIDE, SideColumns
 from jaxreg.target_numbers import mean_and_std
 from jaxreg.train_config import TrainConfig
 from jaxreg.verdict.finding import Compared
+from jaxreg.verdict.sampling import mean_and_std_of_rows, standardized
 from jaxreg.verdict.shared_property import shared
 from jaxreg.verdict.short_training import FACTORS, NEAR, Probe, Rows, run_probe
 from jaxreg.verdict.small_ridge import small_ridge
@@ -47,11 +49,13 @@ class Observed:
     split: str  # resolved, as blocks:10
     units: int  # how many parts of the rows it can hold out, as `Split.units`
     sampled: np.ndarray  # row numbers, rising, as `sampling.choose_rows` gives them
-    x: np.ndarray  # (sampled, columns) features as stored
+    x: np.ndarray  # (sampled, columns) features as stored, and side columns after them
     history: Mapping[str, np.ndarray]  # loss, val_loss, val_mae, learning_rate, one per epoch
     state: State  # after the last epoch, on the host
     ridge: np.ndarray | None  # (rows, targets), a ridge's predictions
     random_seed: int | None  # of random backbone weights
+    side: SideColumns = NO_SIDE
+    beside: Mapping[str, np.ndarray] = field(default_factory=dict)  # (rows, targets), by name
     unit_of_row: np.ndarray | None = None  # (rows,) int, which of `unit_word`; None: rows alone
     unit_word: str = "rows"  # what rows that are alike come in: groups, blocks
     whole: "Observed | None" = None  # of one target of several: the training with all of them
@@ -78,6 +82,7 @@ class Observed:
             y=self.y[:, column],
             predictions=self.predictions[:, column],
             ridge=None if self.ridge is None else self.ridge[:, column],
+            beside={name: values[:, column] for name, values in self.beside.items()},
             state=self.state._replace(scalers=self.state.scalers._replace(target=own)),
         )
 
@@ -130,7 +135,7 @@ class Observed:
 
     @property
     def trained(self) -> np.ndarray:
-        """Row numbers that trained. In pooled predictions of folds that is every row."""
+        """Row numbers that trained; in pooled predictions of folds, every row."""
         return self.train if len(self.train) else self.validation
 
     @property
@@ -207,6 +212,11 @@ class Observed:
         return self.y[self.sampled]
 
     @property
+    def features(self) -> np.ndarray:
+        """(sampled, features) as stored, without the side columns."""
+        return self.x[:, : self.x.shape[1] - self.side.width]
+
+    @property
     def sides(self) -> tuple[Rows, Rows]:
         """Features and targets of the sampled training rows, and of the validation rows."""
         train, validation = self.sample_train, self.sample_validation
@@ -221,11 +231,7 @@ class Observed:
     @shared
     def mean_and_std(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and std (columns,) of the sampled training rows' features."""
-        train = self.x[self.sample_train].astype(np.float32)
-        mean = train.mean(axis=0, dtype=np.float64)
-        train -= mean.astype(np.float32)
-        with np.errstate(over="ignore"):
-            return mean, np.sqrt(np.square(train).mean(axis=0, dtype=np.float64))
+        return mean_and_std_of_rows(self.features[self.sample_train])
 
     @shared
     def standard(self) -> np.ndarray:
@@ -233,11 +239,7 @@ class Observed:
 
         Columns that do not vary there are 0.
         """
-        mean, std = self.mean_and_std
-        varies = std > 1e-6 * np.abs(mean)
-        scaled = self.x.astype(np.float32) - mean.astype(np.float32)
-        scaled /= np.where(varies, std, np.inf).astype(np.float32)
-        return scaled
+        return standardized(self.features, *self.mean_and_std)
 
     @shared
     def last_activations(self) -> Activations:
@@ -265,11 +267,9 @@ class Observed:
         usable = len(self.sample_train) > 1 and len(self.sample_validation) > 0
         if not self.behind or self.config.head == "ridge" or not usable:
             return None
-        # a relu that most targets lie below would hide the effect of the rate
-        linear = replace(self.config, output_activation="linear")
         return run_probe(
             self.config,
-            linear if self.bounded else self.config,
+            self.bounded,
             self.state.scalers,
             self.state.best_params,
             *self.sides,
@@ -282,7 +282,7 @@ class Observed:
         if self.whole is not None:
             return self.whole.sample_ridge[:, self.number : self.number + 1]
         train, (asked, _) = self.sides
-        return small_ridge(*train, asked)
+        return small_ridge(*train, asked, self.side)
 
     @property
     def linear(self) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The rows that a verdict reads: at most some two thousand, in a tenth of a second."""
+"""The rows that a verdict reads, at most some two thousand, and their features in std."""
 
 import numpy as np
 
@@ -38,6 +38,23 @@ def nearest_in_time(
         nearer = np.abs(order[there[left]] - places) <= np.abs(order[there[right]] - places)
         found[here] = there[np.where(nearer, left, right)]
     return found
+
+
+def mean_and_std_of_rows(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and std (columns,) float64 of rows of features."""
+    rows = x.astype(np.float32)
+    mean = rows.mean(axis=0, dtype=np.float64)
+    rows -= mean.astype(np.float32)
+    with np.errstate(over="ignore"):
+        return mean, np.sqrt(np.square(rows).mean(axis=0, dtype=np.float64))
+
+
+def standardized(x: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """Features (rows, columns) in these std, float32; columns that do not vary are 0."""
+    varies = std > 1e-6 * np.abs(mean)
+    scaled = x.astype(np.float32) - mean.astype(np.float32)
+    scaled /= np.where(varies, std, np.inf).astype(np.float32)
+    return scaled
 
 
 def _draw(random: np.random.Generator, rows: np.ndarray, most: int) -> np.ndarray:

@@ -6,20 +6,24 @@ from jaxreg.head import scaling
 from jaxreg.head.apply import predict_rows
 from jaxreg.head.ridge import decompose, solve
 from jaxreg.head.scaling import Scalers
+from jaxreg.side_columns import NO_SIDE, SideColumns
 from jaxreg.train_config import HeadConfig
 
 MOST = 1024  # rows that it is fitted on: its time grows with their cube
 
 
-def small_ridge(x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
+def small_ridge(
+    x: np.ndarray, y: np.ndarray, asked: np.ndarray, side: SideColumns = NO_SIDE
+) -> np.ndarray:
     """Predictions (asked, targets) of a ridge fitted on at most MOST of the rows x, y.
 
-    Features are as stored; the alpha is chosen by leaving out one row at a time.
+    Features are as stored, with the side columns after them. The alpha is chosen by leaving out
+    one row at a time.
     """
     if len(x) > MOST:
         some = np.random.default_rng(0).permutation(len(x))[:MOST]
         x, y = x[some], y[some]
-    scalers = Scalers(scaling.feature_scaler(x), scaling.target_scaler(y))
+    scalers = Scalers(scaling.feature_scaler(x, side), scaling.target_scaler(y))
     eigen = decompose(scalers.features, x, y)
     head = eigen.head(solve(eigen, x, y), scalers)
     return predict_rows(head, scalers, HeadConfig(hidden=()), asked)

@@ -33,7 +33,8 @@ def rows_few(obs: Observed) -> Evidence | None:
         return None
     random, train, asked = np.random.default_rng(0), obs.sample_train, obs.sample_validation
     halves = [random.permutation(train)[: len(train) // 2] for _ in range(HALVES)]
-    ridges = [small_ridge(obs.x[half], obs.sample_y[half], obs.x[asked]) for half in halves]
+    x, y = obs.x, obs.sample_y
+    ridges = [small_ridge(x[half], y[half], x[asked], obs.side) for half in halves]
     less = float(np.mean([np.abs(ridge - obs.sample_y[asked]).mean() for ridge in ridges]))
     all_rows = float(np.abs(obs.sample_ridge - obs.sample_y[asked]).mean())
     if all_rows > STILL_FALLS * less and rows >= FEWEST * 2:

@@ -19,7 +19,7 @@ def non_finite(obs: Observed) -> Evidence | None:
     when = "a prediction is not finite"
     if not obs.state.finite:
         when = f"the loss was not finite in epoch {epochs}"
-    broken = int((~np.isfinite(obs.x)).sum())
+    broken = int((~np.isfinite(obs.features)).sum())
     raw = scale_targets(scaler, obs.y[obs.train])
     inputs, targets = (float(np.abs(values).max(initial=0)) for values in (obs.inputs, raw))
     numbers = {"epoch": epochs, "inputs": inputs, "targets": targets, "learning_rate": rate}

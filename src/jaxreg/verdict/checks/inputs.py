@@ -18,9 +18,11 @@ def inputs_identical(obs: Observed) -> Evidence | None:
     """Most images are one image, or all features are nearly the same."""
     used = np.concatenate([obs.train, obs.validation])
     _, images = Counter(obs.digests[row] for row in used).most_common(1)[0]
-    _, alike = Counter(row.tobytes() for row in obs.x).most_common(1)[0]
-    share = max(images / len(used), alike / len(obs.x))
-    spread = float(obs.mean_and_std[1].max(initial=0) / (np.abs(obs.x).max(initial=0) or 1.0))
+    _, alike = Counter(row.tobytes() for row in obs.features).most_common(1)[0]
+    share = max(images / len(used), alike / len(obs.features))
+    spread = float(
+        obs.mean_and_std[1].max(initial=0) / (np.abs(obs.features).max(initial=0) or 1.0)
+    )
     numbers = {"share": share, "spread": spread, "rows": len(used)}
     advice = f"look at the images and paths, then: {obs.extract}"
     if share > ALIKE_SHARE:
@@ -71,7 +73,7 @@ def inputs_heavy_tailed(obs: Observed) -> Evidence | None:
 
 def columns_constant(obs: Observed) -> Evidence | None:
     """Columns are the same for every row."""
-    rows = obs.x[obs.sample_train]
+    rows = obs.features[obs.sample_train]
     constant = float((rows == rows[:1]).all(axis=0).mean())
     if not CONSTANT_SHARE <= constant < 1:
         return None

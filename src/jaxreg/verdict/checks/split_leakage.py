@@ -95,7 +95,8 @@ def _in_blocks(obs: Observed) -> tuple[float, float]:
     for fold in np.array_split(np.arange(len(used)), FOLDS):
         rest = used[np.r_[0 : max(0, fold[0] - edge), fold[-1] + 1 + edge : len(used)]]
         asked = used[fold]
-        wrong.append(np.abs(small_ridge(obs.x[rest], y[rest], obs.x[asked]) - y[asked]))
+        predicted = small_ridge(obs.x[rest], y[rest], obs.x[asked], obs.side)
+        wrong.append(np.abs(predicted - y[asked]))
         usual.append(np.abs(np.median(y[rest], axis=0) - y[asked]))
     return float(np.concatenate(wrong).mean()), float(np.concatenate(usual).mean())
 

@@ -1,0 +1,56 @@
+"""Looks at what side columns bring to a run, and at what they reach without the images."""
+
+import numpy as np
+
+from jaxreg import metrics
+from jaxreg.verdict.finding import Evidence
+from jaxreg.verdict.observation import Observed
+
+REACHES = 1.05  # times the run's error: side columns below it reach the score alone
+WITHOUT: dict[str, object] = {"side_columns": ()}
+
+
+def side_columns_alone(obs: Observed) -> Evidence | None:
+    """A ridge or a small tree on the side columns alone is as good as the run."""
+    if obs.mae is None or not {"side", "side_tree"} <= obs.beside.keys():
+        return None
+    rows = obs.validation
+    y = obs.y[rows]
+    maes = {
+        word: float(np.abs(obs.beside[name][rows] - y).mean())
+        for name, word in [("side", "ridge"), ("side_tree", "small tree")]
+    }
+    word = min(maes, key=lambda name: maes[name])
+    best = obs.beside["side" if word == "ridge" else "side_tree"][rows]
+    gain, error = metrics.bootstrap_gain(y, best, obs.median_for(rows), obs.runs)
+    if maes[word] > REACHES * obs.mae or gain <= 2 * error:
+        return None
+    sentence = (
+        f"a {word} on the side columns alone ({_names(obs)}) has an MAE of {maes[word]:.3g}, and "
+        f"the run {obs.mae:.3g}: they reach the score without the images. A column that is known "
+        "only together with the target gives it away"
+    )
+    numbers = {"side": maes["ridge"], "side_tree": maes["small tree"], "run": obs.mae}
+    return Evidence(sentence, WITHOUT, numbers)
+
+
+def side_columns_gain(obs: Observed) -> Evidence | None:
+    """What a ridge gains from the side columns. It is found in each run that has some."""
+    if obs.ridge is None or "features" not in obs.beside:
+        return None
+    rows = obs.validation
+    y, both, features = obs.y[rows], obs.ridge[rows], obs.beside["features"][rows]
+    maes = [float(np.abs(one - y).mean()) for one in (features, both)]
+    gain, error = metrics.bootstrap_gain(y, both, features, obs.runs)
+    helps = gain > 2 * error
+    less = f"{gain / maes[0]:.0%} less (the difference is {gain:.2g} ± {error:.1g})"
+    sentence = (
+        f"a ridge on the features alone has an MAE of {maes[0]:.3g}, and {maes[1]:.3g} with the "
+        f"side columns ({_names(obs)}): " + (less if helps else "they bring nothing that is sure")
+    )
+    numbers = {"features": maes[0], "both": maes[1], "gain": gain, "gain_error": error}
+    return Evidence(sentence, "" if helps else WITHOUT, numbers)
+
+
+def _names(obs: Observed) -> str:
+    return ", ".join(obs.side.names)
