@@ -52,7 +52,7 @@ def _baseline(fold: Fold) -> "RidgeBaseline":
 
 def left_by_ridge(fold: Fold) -> float:
     """Mean squared error of a ridge on groups of the training and validation rows, left out."""
-    from jaxreg.head.ridge import left_out
+    from jaxreg.head.target_ridges import left_out
 
     baseline = _baseline(fold)
     assert baseline.groups is not None
@@ -109,6 +109,7 @@ def _head(fold: Fold, config: HeadConfig) -> Outcome:
 
 
 def _prepared(fold: Fold, config: HeadConfig) -> "tuple[HeadConfig, State, Data]":
+    from jaxreg.entry_weights import entry_weights
     from jaxreg.head.state import Data, Rows, init_state, prepare
 
     columns = fold.x.shape[1]
@@ -118,7 +119,8 @@ def _prepared(fold: Fold, config: HeadConfig) -> "tuple[HeadConfig, State, Data]
         baseline = _baseline(fold)
         out_of_fold, solved = baseline.out_of_fold, baseline.solved
         groups = baseline.validation_groups
-    data = Data(fold.x, fold.y, Rows.of(fold.train), validation, np.zeros(1, np.int32))
+    sides = Rows.of(fold.train), validation
+    data = Data(fold.x, fold.y, *sides, np.zeros(1, np.int32), entry_weights(fold.y))
     state = init_state(config, data, solved, groups)
     return config, state, prepare(config, state, data, out_of_fold)
 

@@ -12,6 +12,7 @@ from jaxreg.errors import InputError
 from jaxreg.head import blend, fit, ridge, scaling
 from jaxreg.head.apply import activations, predict_rows
 from jaxreg.head.state import Data, empty_state, init_state, prepare
+from jaxreg.head.target_ridges import solve_targets
 from jaxreg.train_config import HeadConfig
 
 SETTINGS = {
@@ -89,10 +90,9 @@ def test_what_is_kept_is_the_best_mixture_and_beats_both() -> None:
 def test_a_ridge_fitted_on_the_validation_rows_does_not_predict_them() -> None:
     data = make_data(1)
     config = HeadConfig(head="blend", components=6, epochs=1, **SETTINGS)
-    rows = np.arange(len(data.x))  # all: an unfair ridge
     x, y = np.asarray(data.x), np.asarray(data.y)
-    eigen = ridge.decompose(scaling.feature_scaler(x[data.train.real]), x, y)
-    solved = ridge.Solved(eigen, ridge.solve(eigen, x[rows], y[rows]))
+    scaler = scaling.feature_scaler(x[data.train.real])
+    solved = solve_targets(scaler, x, y)  # all rows: an unfair ridge
     state = init_state(config, data, solved, 50)
     out_of_fold = by_scikit_learn(data).astype(np.float32)
     projected = np.asarray(prepare(config, state, data, out_of_fold).x)[:, 6:]

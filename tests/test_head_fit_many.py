@@ -19,7 +19,8 @@ def folds(sizes: list[int], seed: int = 0) -> list[Data]:
     x = rng.normal(2, 3, (100, 5)).astype(np.float32)
     y = (x @ rng.normal(size=(5, 1)) + rng.normal(size=(100, 1))).astype(np.float32)
     validation = Rows.of(np.arange(80, 100))
-    return [Data(x, y, Rows.of(np.arange(size)), validation, NO_VIEWS) for size in sizes]
+    same = validation, NO_VIEWS, np.ones_like(y)
+    return [Data(x, y, Rows.of(np.arange(size)), *same) for size in sizes]
 
 
 def alone(configs: list[HeadConfig], each: list[Data]) -> list[tuple[State, History]]:
@@ -107,7 +108,7 @@ def test_a_member_that_has_stopped_stands_still_while_others_go_on(together: boo
     broken[5] = np.nan
     y = np.concatenate([data.y, broken])
     x = np.concatenate([data.x, data.x])
-    good = Data(x, y, data.train, data.validation, NO_VIEWS)
+    good = Data(x, y, data.train, data.validation, NO_VIEWS, np.ones_like(y))
     bad = good._replace(train=Rows.of(np.arange(100, 180)))
     state, history = as_one([config] * 2, [good, bad], together)
     assert state.epoch.tolist() == [2, 1]

@@ -13,6 +13,7 @@ from jaxreg.head import leave_out, ridge, scaling
 from jaxreg.head.apply import predict_rows
 from jaxreg.head.scaling import Scalers
 from jaxreg.head.state import Data, empty_state, init_state, prepare
+from jaxreg.head.target_ridges import head_on_components, left_out, solve_targets
 from jaxreg.splits.held_out_groups import HeldOutGroup
 from jaxreg.train_config import HeadConfig
 
@@ -104,10 +105,12 @@ def test_as_a_head_it_predicts_what_scikit_learn_does(
     y = 50 + 10 * y
     config = HeadConfig(head="ridge", components=components, scale_target=scale_target)
     eigen = eigen_of(x, y)
-    solved = ridge.Solved(eigen, ridge.solve(eigen, x, y))
+    solved = solve_targets(eigen.scaler, x, y)
     state = init_state(config, plain(x, y), solved)
-    found = ridge.solve(eigen, x, y, components)
-    pred = predict_rows(eigen.head(found, state.scalers), state.scalers, config, x)
+    head = solved.head(state.scalers)
+    if components is not None:
+        head = head_on_components(solved, state.scalers, x, y, np.ones_like(y))
+    pred = predict_rows(head, state.scalers, config, x)
     # a ridge on scikit-learn's own components, all of them being the columns turned round
     z = PCA(components).fit_transform(scaled(x))
     model: Any = RidgeCV(ridge.ALPHAS, alpha_per_target=True).fit(z, y.astype(np.float64))
@@ -196,18 +199,17 @@ def test_a_group_left_out_errs_as_a_ridge_that_never_saw_it(
 @pytest.mark.parametrize(("rows", "columns"), [(60, 7), (30, 50)])
 def test_predictions_for_rows_left_out_are_those_of_a_refit(rows: int, columns: int) -> None:
     x, y = make_rows(rows, columns, 2)
-    eigen = eigen_of(x, y)
-    solved = ridge.Solved(eigen, ridge.solve(eigen, x, y))
+    solved = solve_targets(scaling.feature_scaler(x), x, y)
     some = np.arange(10, 22)
     groups = [
         HeldOutGroup(some, (some >= 12) & (some < 20)),
         HeldOutGroup(np.array([0]), np.array([True])),
     ]
-    pred = ridge.left_out(solved, x, y, groups)
+    pred = left_out(solved, x, y, groups)
     z = scaled(x)
     for group in groups:
         rest, judged = np.setdiff1d(np.arange(rows), group.rows), group.rows[group.scored]
-        for target, alpha in enumerate(solved.ridge.alphas):
+        for target, alpha in enumerate(solved.alphas):
             model = Ridge(alpha).fit(z[rest], y[rest, target])  # scikit-learn's
             expected = model.predict(z[judged])
             np.testing.assert_allclose(pred[judged, target], expected, rtol=1e-3, atol=1e-4)

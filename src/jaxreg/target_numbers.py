@@ -19,7 +19,15 @@ def mean_and_std(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     The std is 0 only if all rows are equal. The first row is subtracted before anything is
     summed, because a sum of large numbers loses their small differences. Squares are of numbers
     near 1, so that they neither overflow nor underflow.
+
+    A NaN is a missing number: each target has its own rows. Of no number, both are 0.
     """
+    if (missing := np.isnan(y)).any():
+        known = [column[~lacks] for column, lacks in zip(y.T, missing.T, strict=True)]
+        both = [mean_and_std(one[:, None]) if len(one) else (0.0, 0.0) for one in known]
+        mean, std = (np.array([float(np.squeeze(part)) for part in parts])
+                     for parts in zip(*both, strict=True))  # fmt: skip
+        return mean, std
     with np.errstate(invalid="ignore", over="ignore"):  # what is not finite shows in the loss
         apart = y.astype(np.float64) - y[:1].astype(np.float64)
         mean = apart.mean(axis=0)

@@ -10,9 +10,9 @@ from jaxreg.config_io import to_json
 from jaxreg.head import scaling
 from jaxreg.head.apply import predict_rows
 from jaxreg.head.fit import make_fit
-from jaxreg.head.ridge import Solved, decompose, solve
 from jaxreg.head.scaling import Scalers
 from jaxreg.head.state import Data, History, init_state, prepare
+from jaxreg.head.target_ridges import solve_targets
 from jaxreg.splits.held_out_groups import some_of, training_groups
 from jaxreg.train_config import HeadConfig, TrainConfig
 from jaxreg.verdict.observation import Observed
@@ -128,7 +128,6 @@ def train(made: Made) -> Observed:
     std = y[made.side("train")].std(axis=0).tolist()
     config = replace(made.config, components=components).with_thresholds(std)
     data = Data.of(x[rows], y[rows], x[validation], y[validation])
-    eigen = decompose(scaling.feature_scaler(x[rows]), x[rows], y[rows])
     groups = training_groups(
         made.split,
         rows,
@@ -138,13 +137,14 @@ def train(made: Made) -> Observed:
         gap=config.gap,
         sequential=made.sequential,
     )
-    solved = solve(eigen, x[rows], y[rows], groups=some_of(groups))
-    plain = Scalers(eigen.scaler, scaling.target_scaler(y[rows]))
-    ridge = predict_rows(eigen.head(solved, plain), plain, HeadConfig(hidden=()), x)
-    state = init_state(config, data, Solved(eigen, solved))
+    scaler = scaling.feature_scaler(x[rows])
+    solved = solve_targets(scaler, x[rows], y[rows], None, some_of(groups), components=True)
+    plain = Scalers(scaler, scaling.target_scaler(y[rows]))
+    ridge = predict_rows(solved.head(plain), plain, HeadConfig(hidden=()), x)
+    state = init_state(config, data, solved)
     history = History(*(np.zeros(0) for _ in History._fields))
     if config.head == "ridge":
-        head = eigen.head(solved, state.scalers)
+        head = solved.head(state.scalers)
         state = state._replace(params=head, best_params=head)
     else:
         data = prepare(config, state, data)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from jaxreg.cache.lazy_features import PartFeatures, Piece, read_pieces
+from jaxreg.entry_weights import relative
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.head.apply import ROWS
 from jaxreg.head.fit import order_of
@@ -29,14 +30,16 @@ class ExperimentBlocks:
         self._views = experiment.views
         # numbered on from view to view, as `order_of` draws them
         y = np.concatenate([experiment.y, *(view.y for view in self._views)])
-        self._y = scale_targets(target, y)
+        weights = relative(experiment.weights, experiment.rows("train")).astype(np.float32)
+        self._weights = np.tile(weights, (1 + len(self._views), 1))
+        self._y = np.where(self._weights > 0, scale_targets(target, y), np.float32(0))
         self._behind = np.arange(1 + len(self._views), dtype=np.int32) * len(experiment.y)
         self._train, self._validation = experiment.rows("train"), experiment.rows("validation")
-        self.rows, self.validation_rows = len(self._train), len(self._validation)
+        self._rows = len(self._train)
         self._window = experiment.placement.window
-        self._shape = experiment.placement.block, min(experiment.config.batch_size, self.rows)
+        self._shape = experiment.placement.block, min(experiment.config.batch_size, self._rows)
         # one batch a block: where parts are read, a block of validation rows is seldom full
-        self._validation_shape = 1, min(ROWS, self.validation_rows)
+        self._validation_shape = 1, min(ROWS, len(self._validation))
 
     def empty(self) -> tuple[Block, Block]:
         nothing = np.empty(0, np.int64), np.empty((0, self._x.shape[1]), self._x.dtype)
@@ -47,7 +50,7 @@ class ExperimentBlocks:
         if isinstance(self._x, PartFeatures):
             random = np.random.default_rng([*np.asarray(key).tolist(), int(epoch)])
             pieces = self._x.pieces(self._train, random)
-            shuffled = shuffle(pieces, self._window or self.rows, size, random)
+            shuffled = shuffle(pieces, self._window or self._rows, size, random)
         else:
             order = np.asarray(_order(key, epoch, Rows.of(self._train), self._behind).numbers)
             shuffled = ((some, self._shown(some)) for some in _runs(order, size))
@@ -79,6 +82,7 @@ class ExperimentBlocks:
         block = Block(
             x.reshape(*shape, -1),
             np.pad(self._y[rows], fill).reshape(*shape, -1),
+            np.pad(self._weights[rows], fill).reshape(*shape, -1),
             (np.arange(size) < len(rows)).reshape(shape),
         )
         return jax.device_put(block)

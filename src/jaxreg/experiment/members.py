@@ -11,8 +11,8 @@ from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.side_baselines import side_baselines
 from jaxreg.head import scaling
 from jaxreg.head.apply import predict_rows
-from jaxreg.head.ridge import Solved, decompose, left_out, solve
 from jaxreg.head.scaling import Scalers
+from jaxreg.head.target_ridges import Solved, left_out, solve_targets
 from jaxreg.splits.held_out_groups import HeldOutGroup, some_of
 from jaxreg.train_config import HeadConfig, TrainConfig
 
@@ -47,13 +47,10 @@ def fit_ridge(experiment: Experiment, *, in_fold: bool) -> RidgeBaseline | None:
     both = np.union1d(train, validation)
     rows = both if in_fold else train
     groups = experiment.groups(rows)
-    eigen = decompose(scaler, x[rows], y[rows])
-    if config.components is not None:
-        eigen = eigen.with_own()
-    solved = Solved(eigen, solve(eigen, x[rows], y[rows], groups=some_of(groups)))
+    own, components = experiment.weights[rows], config.components is not None
+    solved = solve_targets(scaler, x[rows], y[rows], own, some_of(groups), components=components)
     scalers = Scalers(scaler, scaling.target_scaler(y[train]))
-    head = eigen.head(solved.ridge, scalers)
-    predictions = predict_rows(head, scalers, HeadConfig(hidden=()), x)
+    predictions = predict_rows(solved.head(scalers), scalers, HeadConfig(hidden=()), x)
     out_of_fold, held_out = None, []
     if config.head == "blend":
         of_both = groups if in_fold else experiment.groups(both)
@@ -61,10 +58,13 @@ def fit_ridge(experiment: Experiment, *, in_fold: bool) -> RidgeBaseline | None:
     if held_out and in_fold:
         without = left_out(solved, x[rows], y[rows], held_out)
         out_of_fold = predictions.copy()
-        out_of_fold[validation] = without[np.searchsorted(rows, validation)]
+        held = without[np.searchsorted(rows, validation)]
+        out_of_fold[validation] = np.where(np.isnan(held), predictions[validation], held)
     beside = {}
     if experiment.side:
-        beside = side_baselines(eigen, scalers.target, x, y, rows, some_of(groups))
+        beside = side_baselines(
+            solved, scalers.target, x, y, experiment.weights, rows, some_of(groups)
+        )
     found = solved, rows, some_of(groups), predictions, out_of_fold, len(held_out), beside
     return RidgeBaseline(*found, seconds=time.perf_counter() - begin)
 
@@ -140,7 +140,7 @@ def ridge_text(members: tuple[Member, ...]) -> str:
         rows = member.scored
         errors.append(np.abs(baseline.predictions[rows] - member.experiment.y[rows]))
         seconds += baseline.seconds
-        alphas = baseline.solved.ridge.alphas
+        alphas = baseline.solved.alphas
     names, folds = members[0].experiment.targets, len(baselines)
     texts = [
         f"{f'{name} ' * (len(names) > 1)}MAE {mae:.3g}"

@@ -15,6 +15,7 @@ from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.common.memory import bytes_text, free_memory
 from jaxreg.config_io import from_json
+from jaxreg.entry_weights import entry_weights
 from jaxreg.errors import InputError
 from jaxreg.experiment.choose import as_kept, choose_features, choose_targets, numbers, passed_over
 from jaxreg.experiment.choose_side import choose_side, learn_side, side_notes
@@ -39,6 +40,7 @@ class ResolvedRun:
     recipe: AnyRecipe
     columns: tuple[Column, ...]
     y: np.ndarray  # (rows, targets) float64, NaN where the source has none
+    weights: np.ndarray  # (rows, targets) float64 as `entry_weights`
     split: Split  # its labels cover all rows; those without a target are left out
     folds: tuple[Split, ...]  # with --folds: of each, its test rows being the fold; else empty
     placement: Placement  # where the features are kept, and their size, with side columns
@@ -173,6 +175,7 @@ def resolve(
         recipe=cache.recipe(feature_set),
         columns=columns,
         y=y,
+        weights=entry_weights(y),
         split=split,
         folds=folds,
         placement=placement,

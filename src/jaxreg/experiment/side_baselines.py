@@ -6,8 +6,9 @@ import numpy as np
 
 from jaxreg.head import scaling
 from jaxreg.head.apply import predict_rows
-from jaxreg.head.ridge import Eigendecomposition, decompose, solve
+from jaxreg.head.ridge import solve
 from jaxreg.head.scaling import Scaler, Scalers, TargetScaler
+from jaxreg.head.target_ridges import Solved, solve_targets
 from jaxreg.splits.held_out_groups import HeldOutGroup
 from jaxreg.train_config import HeadConfig
 
@@ -15,10 +16,11 @@ LEAF, LEAVES = 5, 64  # rows of a leaf at least, and leaves at most: of the tree
 
 
 def side_baselines(
-    eigen: Eigendecomposition,
+    solved: Solved,
     target: TargetScaler,
     x: np.ndarray,
     y: np.ndarray,
+    weights: np.ndarray,
     rows: np.ndarray,
     groups: Sequence[HeldOutGroup] | None,
 ) -> dict[str, np.ndarray]:
@@ -28,25 +30,27 @@ def side_baselines(
     `side_tree` a small tree on these: a code that stands for the target need not be linear in it.
 
     Args:
-        eigen: of the rows, with side columns.
+        solved: the ridge of the rows, with side columns.
         target: the scaler of the run's targets.
         x: (all rows, columns) features, and side columns after them.
         y: (all rows, targets).
+        weights: (all rows, targets) as `entry_weights`.
         rows: numbers of the rows to learn from.
         groups: rows that are left out together while alphas are compared, as for the run's ridge.
     """
-    features, side = _halves(eigen.scaler)
+    features, side = _halves(solved.eigen.scaler)
     width = len(features.mean)
-    own = eigen.with_own().of_features
-    parts = {"features": (own, x[:, :width]), "side": (None, x[:, width:])}
     found = {}
-    for name, (known, part) in parts.items():
-        part_eigen = known or decompose(side, part[rows], y[rows])
-        ridge = solve(part_eigen, part[rows], y[rows], groups=groups)
-        scalers = Scalers(part_eigen.scaler, target)
-        head = part_eigen.head(ridge, scalers)
-        found[name] = predict_rows(head, scalers, HeadConfig(hidden=()), part)
-    found["side_tree"] = _tree(scaling.scale_rows(side, x[:, width:]), y, rows)
+    for name, scaler, part in [("features", features, x[:, :width]), ("side", side, x[:, width:])]:
+        own_x, own_y = part[rows], y[rows]
+        if name == "features" and solved.alike:  # known from the decomposition of both
+            eigen = solved.eigen.with_own().of_features
+            its = Solved.of_one(eigen, own_y, solve(eigen, own_x, own_y, groups=groups))
+        else:
+            its = solve_targets(scaler, own_x, own_y, weights[rows], groups)
+        scalers = Scalers(scaler, target)
+        found[name] = predict_rows(its.head(scalers), scalers, HeadConfig(hidden=()), part)
+    found["side_tree"] = _tree(scaling.scale_rows(side, x[:, width:]), y, weights, rows)
     return found
 
 
@@ -58,13 +62,13 @@ def _halves(scaler: Scaler) -> tuple[Scaler, Scaler]:
     return Scaler(mean[:width], std[:width], scaler.limit), side
 
 
-def _tree(x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _tree(x: np.ndarray, y: np.ndarray, weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Predictions (all rows, targets) of a small tree for each target."""
     from sklearn.tree import DecisionTreeRegressor  # late: its import takes a second
 
     trees = DecisionTreeRegressor(min_samples_leaf=LEAF, max_leaf_nodes=LEAVES, random_state=0)
     each = []
-    for own in y.T:
-        known = rows[~np.isnan(own[rows])]
-        each.append(trees.fit(x[known], own[known]).predict(x))
+    for own, its in zip(y.T, weights.T, strict=True):
+        known = rows[its[rows] > 0]
+        each.append(trees.fit(x[known], own[known], sample_weight=its[known]).predict(x))
     return np.stack(each, axis=1)

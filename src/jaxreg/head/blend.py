@@ -19,8 +19,8 @@ from jaxtyping import Array, Float
 
 from jaxreg.head import mlp, scaling
 from jaxreg.head.mlp import Params
-from jaxreg.head.ridge import Solved
 from jaxreg.head.scaling import ArrayOf, Basis, Scaler, Scalers
+from jaxreg.head.target_ridges import Solved
 from jaxreg.train_config import HeadConfig
 
 PRIOR = 2.0  # groups
@@ -29,7 +29,7 @@ PRIOR = 2.0  # groups
 def start(solved: Solved, scalers: Scalers, validation_groups: int) -> Params:
     """`blend` before the first epoch, for a head with these scalers."""
     without_basis = scalers._replace(features=scalers.features._replace(basis=None))
-    layer = solved.eigen.head(solved.ridge, without_basis)["output"]
+    layer = solved.head(without_basis)["output"]
     prior = jnp.float32(PRIOR / validation_groups)
     return {**layer, "share": jnp.zeros_like(layer["bias"]), "prior": prior}
 

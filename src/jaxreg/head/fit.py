@@ -15,6 +15,7 @@ from jaxreg.head import blend, early_stopping, mlp, optimizer
 from jaxreg.head.apply import ROWS, forward
 from jaxreg.head.losses import huber
 from jaxreg.head.rates import Rates
+from jaxreg.head.row_batches import batch_of, batches_of, weight_of, weighted_sum
 from jaxreg.head.scaling import ArrayOf, Scalers
 from jaxreg.head.state import (
     DROPOUT,
@@ -37,14 +38,16 @@ class Steps(NamedTuple):
     params: mlp.Params
     opt_state: optax.OptState
     step: jax.Array  # int32, updates done
-    total: jax.Array  # float32, the sum of the losses of the epoch's rows so far
+    total: jax.Array  # float32, the weighted sum of the losses of the epoch's rows so far
+    weight: jax.Array  # float32, the sum of their weights; both are means over the targets
 
 
 class Errors(NamedTuple):
-    """Sums over the validation rows so far, float32."""
+    """Weighted sums over the validation rows so far, float32; means over the targets."""
 
     loss: jax.Array  # of targets in std
     absolute: jax.Array  # target units
+    weight: jax.Array
 
 
 def make_fit(config: HeadConfig) -> Callable[[State, Data, int], tuple[State, History]]:
@@ -98,7 +101,7 @@ def run_epoch(
     if config.head == "blend":
         head = blend.with_share(head, state.best_params, _share(config, state, data))
     errors = _evaluate(config, rates, head, state.scalers, data)
-    return close_epoch(rows.used, data.validation.used, rates, state, steps.total, errors, head)
+    return close_epoch(rates, state, steps.total, steps.weight, errors, head)
 
 
 def order_of(key: Array, epoch: Int[Array, ""], rows: Rows, views: Int[ArrayOf, " views"]) -> Rows:
@@ -120,20 +123,20 @@ def order_of(key: Array, epoch: Int[Array, ""], rows: Rows, views: Int[ArrayOf, 
 
 
 def close_epoch(
-    rows: Int[ArrayOf, ""],
-    validation: Int[ArrayOf, ""],
     rates: Rates,
     state: State,
     total: Float[Array, ""],
+    weight: Float[Array, ""],
     errors: Errors,
     head: mlp.Params | None = None,
 ) -> tuple[State, History]:
     """Early stopping and the best weights after an epoch's updates, and its history as scalars.
 
-    `rows` counts the training rows of `total`, `validation` the validation rows of `errors`. `head`
-    are the parameters that were validated, where they are more than the state's.
+    `total` and `weight` are sums over the epoch's updates. `head` are the parameters that were
+    validated, where they are more than the state's.
     """
-    loss, val_loss, val_mae = total / rows, errors.loss / validation, errors.absolute / validation
+    loss, val_loss = total / weight, errors.loss / errors.weight
+    val_mae = errors.absolute / errors.weight
     head = state.params if head is None else head
     after, stop = early_stopping.update(
         state.early_stopping, val_loss, rates.patience, rates.min_delta
@@ -155,24 +158,28 @@ def close_epoch(
 
 def _train(config: HeadConfig, rates: Rates, state: State, data: Data, rows: Rows) -> Steps:
     """Every one of the rows once, in batches; the last may be a partial one."""
-    indices, real, batches = _batches(rows, config.batch_size)
+    indices, real, batches = batches_of(rows, config.batch_size)
 
     def step(i: Array, steps: Steps) -> Steps:
-        x, y = data.x[indices[i]], data.y[indices[i]]
-        return train_batch(config, rates, state.scalers, state.key, steps, x, y, real[i])
+        x, y, weights = batch_of(data, indices[i], real[i])
+        return train_batch(config, rates, state.scalers, state.key, steps, x, y, weights)
 
     return lax.fori_loop(0, batches, step, first_steps(state))
 
 
 def first_steps(state: State) -> Steps:
     """The steps at the start of an epoch."""
-    return Steps(state.params, state.opt_state, state.step, jnp.zeros((), jnp.float32))
+    return Steps(state.params, state.opt_state, state.step, *_nothing())
 
 
 def steps_from(params: mlp.Params) -> Steps:
     """The steps with new weights, before any update."""
     opt_state = optimizer.adam(0.0, 1, 1.0).init(params)
-    return Steps(params, opt_state, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32))
+    return Steps(params, opt_state, jnp.zeros((), jnp.int32), *_nothing())
+
+
+def _nothing() -> tuple[Array, Array]:
+    return jnp.zeros((), jnp.float32), jnp.zeros((), jnp.float32)  # two, so that both are donated
 
 
 def train_batch(
@@ -183,32 +190,37 @@ def train_batch(
     steps: Steps,
     x: Float[ArrayOf, "rows features"],
     y: Float[ArrayOf, "rows targets"],
-    real: Bool[Array, " rows"],
+    weights: Float[ArrayOf, "rows targets"],
 ) -> Steps:
-    """One update on the mean loss of the rows that are real; at least one has to be."""
+    """One update on the sum of the weighted losses over the number of weights above 0.
+
+    As in Keras, the sum is not divided by the sum of the weights of the batch.
+    """
     adam = optimizer.adam(rates.learning_rate, rates.decay_steps, rates.decay_rate)
 
     def mean_loss(params: mlp.Params) -> tuple[Array, Array]:
         dropout = jax.random.fold_in(key_for(key, DROPOUT), steps.step)
         pred = forward(params, scalers, config, x, dropout)
         loss = huber(pred, y, rates.huber_delta)
-        batch_total = jnp.where(real, loss, 0).sum()
-        return batch_total / real.sum(), batch_total
+        batch_total = weighted_sum(loss, weights)
+        numbers = jnp.maximum((weights > 0).sum(), 1)
+        return batch_total / (numbers / weights.shape[1]), batch_total
 
     gradient, batch_total = jax.grad(mean_loss, has_aux=True)(steps.params)
     updates, opt_state = adam.update(gradient, steps.opt_state)
     params: Any = optax.apply_updates(steps.params, updates)
-    return Steps(params, opt_state, steps.step + 1, steps.total + batch_total)
+    weight = steps.weight + weight_of(weights)
+    return Steps(params, opt_state, steps.step + 1, steps.total + batch_total, weight)
 
 
 def _share(config: HeadConfig, state: State, data: Data) -> Float[Array, " targets"]:
     """The ridge's share in a blend, by the validation rows."""
-    indices, real, batches = _batches(data.validation, ROWS)
+    indices, real, batches = batches_of(data.validation, ROWS)
 
     def add(i: Array, so_far: tuple[Array, Array]) -> tuple[Array, Array]:
-        x, y = jnp.asarray(data.x[indices[i]]), data.y[indices[i]]
+        x, y, weights = batch_of(data, indices[i], real[i])
         each = blend.terms(state.params, x, y, config)
-        products, squares = (jnp.where(real[i][:, None], term, 0).sum(axis=0) for term in each)
+        products, squares = ((weights * term).sum(axis=0) for term in each)
         return so_far[0] + products, so_far[1] + squares
 
     none = jnp.zeros(state.scalers.target.mean.shape, jnp.float32)
@@ -220,18 +232,18 @@ def _evaluate(
     config: HeadConfig, rates: Rates, params: mlp.Params, scalers: Scalers, data: Data
 ) -> Errors:
     """The errors over all validation rows, without dropout."""
-    indices, real, batches = _batches(data.validation, ROWS)
+    indices, real, batches = batches_of(data.validation, ROWS)
 
     def add(i: Array, errors: Errors) -> Errors:
-        x, y = data.x[indices[i]], data.y[indices[i]]
-        return add_errors(config, rates, params, scalers, errors, x, y, real[i])
+        x, y, weights = batch_of(data, indices[i], real[i])
+        return add_errors(config, rates, params, scalers, errors, x, y, weights)
 
     return lax.fori_loop(0, batches, add, no_errors())
 
 
 def no_errors() -> Errors:
     """Before the first validation row."""
-    return Errors(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.float32))
+    return Errors(*(jnp.zeros((), jnp.float32) for _ in Errors._fields))
 
 
 def add_errors(
@@ -242,31 +254,16 @@ def add_errors(
     errors: Errors,
     x: Float[ArrayOf, "rows features"],
     y: Float[ArrayOf, "rows targets"],
-    real: Bool[Array, " rows"],
+    weights: Float[ArrayOf, "rows targets"],
 ) -> Errors:
-    """The sums with the rows that are real added."""
+    """The sums with these rows added."""
     pred = forward(params, scalers, config, x)
     loss = huber(pred, y, rates.huber_delta)
     size = jnp.abs(pred - y)
     if y.shape[1] == 1:  # several targets have no common unit but their std
         size = size * scalers.target.std[None, :]
-    error = size.mean(axis=1)
     return Errors(
-        errors.loss + jnp.where(real, loss, 0).sum(),
-        errors.absolute + jnp.where(real, error, 0).sum(),
+        errors.loss + weighted_sum(loss, weights),
+        errors.absolute + weighted_sum(size, weights),
+        errors.weight + weight_of(weights),
     )
-
-
-def _batches(
-    rows: Rows, most: int
-) -> tuple[Int[Array, "batches size"], Bool[Array, "batches size"], Int[Array, ""]]:
-    """The rows cut into batches of at most `most`, which entries are real, and how many batches.
-
-    The last batch is filled up; where rows are fewer than their capacity, unused ones follow.
-    """
-    capacity = rows.numbers.shape[0]
-    size = min(most, capacity)
-    padded = jnp.pad(jnp.asarray(rows.numbers), (0, -capacity % size), mode="edge")
-    padded = padded.reshape(-1, size)
-    real = (jnp.arange(padded.size) < rows.used).reshape(-1, size)
-    return padded, real, (jnp.asarray(rows.used) + size - 1) // size

@@ -22,15 +22,13 @@ class Block(NamedTuple):
 
     x: Float[ArrayOf, "batches rows features"]
     y: Float[ArrayOf, "batches rows targets"]  # in std
+    weights: Float[ArrayOf, "batches rows targets"]  # 0 for a row that is not real
     real: Bool[ArrayOf, "batches rows"]
 
 
 @runtime_checkable
 class Blocks(Protocol):
     """All rows of a training in blocks: one shape for training rows, another for validation."""
-
-    rows: int  # training rows
-    validation_rows: int  # validation rows
 
     def empty(self) -> tuple[Block, Block]:
         """A block of either kind without a real row."""
@@ -89,8 +87,7 @@ def _run_epoch(
         errors = _validate_block(config, rates, steps.params, scalers, errors, block)
         jax.block_until_ready(errors)
     state = state._replace(params=steps.params, opt_state=steps.opt_state, step=steps.step)
-    counts = np.array([blocks.rows, blocks.validation_rows], np.int32)
-    return _close_epoch(*counts, rates, state, steps.total, errors)
+    return _close_epoch(rates, state, steps.total, steps.weight, errors)
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=4)
@@ -98,8 +95,8 @@ def _train_block(
     config: HeadConfig, rates: Rates, scalers: Scalers, key: Array, steps: Steps, block: Block
 ) -> Steps:
     def train(i: Array, steps: Steps) -> Steps:
-        x, y, real = block.x[i], block.y[i], block.real[i]
-        return fit.train_batch(config, rates, scalers, key, steps, x, y, real)
+        x, y, weights = block.x[i], block.y[i], block.weights[i]
+        return fit.train_batch(config, rates, scalers, key, steps, x, y, weights)
 
     return lax.fori_loop(0, _batches_in(block), train, steps)
 
@@ -114,13 +111,13 @@ def _validate_block(
     block: Block,
 ) -> Errors:
     def add(i: Array, errors: Errors) -> Errors:
-        x, y, real = block.x[i], block.y[i], block.real[i]
-        return fit.add_errors(config, rates, params, scalers, errors, x, y, real)
+        x, y, weights = block.x[i], block.y[i], block.weights[i]
+        return fit.add_errors(config, rates, params, scalers, errors, x, y, weights)
 
     return lax.fori_loop(0, _batches_in(block), add, errors)
 
 
-_close_epoch = jax.jit(fit.close_epoch, donate_argnums=3)
+_close_epoch = jax.jit(fit.close_epoch, donate_argnums=1)
 
 
 def _batches_in(block: Block) -> Array:

@@ -43,6 +43,7 @@ def stack_data(members: Sequence[Data]) -> Data:
         _stack_rows([data.train for data in members]),
         _stack_rows([data.validation for data in members]),
         first.views,
+        np.stack([data.weights for data in members]),
     )
 
 
@@ -82,15 +83,21 @@ def _fit(
     own_features = data.x.ndim == 3
 
     def one(
-        state: State, rates: Rates, y: ArrayOf, train: Rows, validation: Rows, x: ArrayOf | None
+        state: State,
+        rates: Rates,
+        y: ArrayOf,
+        weights: ArrayOf,
+        train: Rows,
+        validation: Rows,
+        x: ArrayOf | None,
     ) -> tuple[State, History]:
-        its = Data(data.x if x is None else x, y, train, validation, data.views)
+        its = Data(data.x if x is None else x, y, train, validation, data.views, weights)
         return train_until(config, rates, state, its, until)
 
     features = data.x if own_features else None
-    each = states, rates, data.y, data.train, data.validation, features
+    each = states, rates, data.y, data.weights, data.train, data.validation, features
     if together:
-        return jax.vmap(one, in_axes=(0, 0, 0, 0, 0, 0 if own_features else None))(*each)
+        return jax.vmap(one, in_axes=(0, 0, 0, 0, 0, 0, 0 if own_features else None))(*each)
     return lax.map(lambda arguments: one(*arguments), each)
 
 

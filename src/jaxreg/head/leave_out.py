@@ -2,7 +2,9 @@
 
 With the hat matrix H of all rows and the residuals e of the ridge on all rows, a ridge fitted
 without the rows B has the errors (I − H_BB)⁻¹ e_B on them (Cook and Weisberg, Residuals and
-Influence in Regression, 2.2); for a single row that is e / (1 − h).
+Influence in Regression, 2.2); for a single row that is e / (1 − h). With weights w of the rows,
+the same holds for rows, errors and the mean's part of H that are multiplied by √w. A row that only
+fills the shape has no weight.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from jaxreg.common.threads import threads_for
 from jaxreg.head import scaling
@@ -39,13 +41,15 @@ def rows_left_out(
     fitted: Fitted,
     x: Float[Array, "rows columns"],
     y: Float[Array, "rows targets"],
-    real: Bool[Array, " rows"],
+    root: Float[Array, " rows"],
 ) -> Float[Array, "alphas targets"]:
-    """Sums of squared errors of some rows, each left out alone."""
+    """Weighted sums of squared errors of some rows, each left out alone; `root` is √w."""
     along = _along(fitted, x).astype(jnp.float64)
     leverage = fitted.leverage_of_mean + jnp.square(along) @ fitted.shrinkage
+    leverage *= jnp.square(root)[:, None]
     wrong = _residuals(fitted, along, y) / (1 - leverage)[:, :, None]
-    return jnp.where(real[:, None, None], jnp.square(wrong), 0).sum(axis=0)
+    squares = jnp.square(root[:, None, None] * wrong)
+    return jnp.where(root[:, None, None] > 0, squares, 0).sum(axis=0)
 
 
 @jax.jit
@@ -53,24 +57,23 @@ def hats(
     fitted: Fitted,
     x: Float[Array, "groups rows columns"],
     y: Float[Array, "groups rows targets"],
-    real: Bool[Array, "groups rows"],
+    root: Float[Array, "groups rows"],
 ) -> tuple[Float[Array, "alphas groups rows rows"], Float[Array, "alphas groups rows targets"]]:
-    """The hat matrices and residuals of some groups' rows, 0 where a row is not real."""
+    """The hat matrices and residuals of some groups' rows, both multiplied by √w."""
     groups, rows, columns = x.shape
     along = _along(fitted, x.reshape(-1, columns))  # all at once: it reads every direction
-    along = jnp.where(real.reshape(-1, 1), along, 0)
     errors = _residuals(fitted, along.astype(jnp.float64), y.reshape(groups * rows, -1))
     errors = errors.reshape(groups, rows, *errors.shape[1:]).transpose(2, 0, 1, 3)
-    along = along.reshape(groups, rows, -1)
+    along = along.reshape(groups, rows, -1) * root[:, :, None].astype(along.dtype)
     shrunk = fitted.shrinkage.T.astype(along.dtype)
     found = lax.map(lambda one: (along * one[None, None, :]) @ along.swapaxes(1, 2), shrunk)
-    both = (real[:, :, None] & real[:, None, :])[None, :, :, :]
+    both = (root[:, :, None] * root[:, None, :])[None, :, :, :]
     found = found.astype(jnp.float64) + fitted.leverage_of_mean * both
-    return found, jnp.where(real[None, :, :, None], errors, 0)
+    return found, root[None, :, :, None] * errors
 
 
 def groups_left_out(hats: np.ndarray, errors: np.ndarray, scored: np.ndarray) -> np.ndarray:
-    """Sums of squared errors (alphas, targets) of the scored rows of groups that are left out."""
+    """Weighted sums of squared errors (alphas, targets) of the scored rows of left-out groups."""
     rows = hats.shape[-1]
     with threads_for(rows):
         wrong = np.linalg.solve(np.eye(rows) - hats, errors)
@@ -90,25 +93,31 @@ def _residuals(
 
 
 def group_blocks(
-    x: ArrayOf, y: ArrayOf, groups: Sequence[HeldOutGroup]
+    x: ArrayOf, y: ArrayOf, root: np.ndarray, groups: Sequence[HeldOutGroup]
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Some groups at a time, padded to the longest, and which of their rows are real and scored."""
+    """Some groups at a time, padded to the longest, and which of their rows are scored.
+
+    `root` is √w of each row. It is 0 in the padding.
+    """
     longest = max(len(group.rows) for group in groups)
     count = min(max(1, GROUP_ROWS // longest), len(groups))
     for start in range(0, len(groups), count):
         some = groups[start : start + count]
         rows = np.zeros((count, longest), int)
-        real, scored = np.zeros((2, count, longest), bool)
+        roots, scored = np.zeros((count, longest)), np.zeros((count, longest), bool)
         for place, group in enumerate(some):
             used = len(group.rows)
-            rows[place, :used], real[place, :used] = group.rows, True
+            rows[place, :used], roots[place, :used] = group.rows, root[group.rows]
             scored[place, :used] = group.scored
-        yield np.asarray(x[rows]), np.asarray(y[rows]), real, scored
+        yield np.asarray(x[rows]), np.asarray(y[rows]), roots, scored
 
 
-def blocks(x: ArrayOf, y: ArrayOf) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Blocks of one size, the last padded, and which rows are real."""
+def blocks(
+    x: ArrayOf, y: ArrayOf, root: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Blocks of one size, the last padded, with √w of each row, which is 0 in the padding."""
     size = min(ROWS, x.shape[0])
-    both = zip(*(scaling.padded_blocks(rows, size) for rows in (x, y)), strict=True)
-    for (real, some), (_, targets) in both:
-        yield some, targets, np.arange(size) < real
+    parts = x, y, root[:, None]
+    for each in zip(*(scaling.padded_blocks(rows, size) for rows in parts), strict=True):
+        some, targets, roots = (block for _, block in each)
+        yield some, targets, roots[:, 0]

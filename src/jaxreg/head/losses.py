@@ -1,4 +1,4 @@
-"""The Huber loss, one value per row so that a padded batch can be masked."""
+"""The losses, one value for each number of the targets, so that each can have its own weight."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -11,8 +11,8 @@ def huber(
     pred: Float[ArrayOf, "..."],
     target: Float[ArrayOf, "..."],
     delta: Float[ArrayOf, " targets"],
-) -> Float[Array, " rows"]:
-    """Huber loss of each row, the mean over its targets.
+) -> Float[Array, "rows targets"]:
+    """Huber loss of each number.
 
     `0.5 e²` if `|e| <= delta`, else `delta |e| − 0.5 delta²`, as `keras.losses.Huber`.
 
@@ -35,6 +35,4 @@ def huber(
     size = jnp.abs(error)
     # Not optax.huber_loss: its gradient is (size − delta) + delta in disguise, which float32 rounds
     # to nothing where the error is far below delta.
-    return jnp.where(
-        size <= limit, 0.5 * jnp.square(error), limit * size - 0.5 * jnp.square(limit)
-    ).mean(axis=1)
+    return jnp.where(size <= limit, 0.5 * jnp.square(error), limit * size - 0.5 * jnp.square(limit))

@@ -1,8 +1,10 @@
 """Ridge regression in closed form: one eigendecomposition serves every alpha.
 
 With rows Z (scaled, centred) and Z = U S Vᵀ, the fit of alpha a is Σ u s²/(s² + a) uᵀy (Hastie,
-Tibshirani and Friedman, The Elements of Statistical Learning, 3.4). leave_out.py computes its
-errors on rows that are left out. The same V are the principal components of `--components`.
+Tibshirani and Friedman, The Elements of Statistical Learning, 3.4). Rows with weights are centred
+on the weighted mean and multiplied by the roots of their weights. leave_out.py computes the errors
+on rows that are left out. The same V are the principal components of `--components`.
+target_ridges.py has the ridges of targets that are known for different rows.
 """
 
 import functools
@@ -13,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from jaxreg.common.threads import threads_for
 from jaxreg.errors import InputError
@@ -34,13 +36,14 @@ class Eigendecomposition(NamedTuple):
     Directions in which the rows do not vary are not among them.
     """
 
-    scaler: Scaler  # of the raw features, without a basis
+    scaler: Scaler  # of the raw features
     center: np.ndarray  # (columns,) float64, mean of the scaled rows
     directions: np.ndarray  # (columns, ranks) orthonormal
     squares: np.ndarray  # (ranks,) float64, sum of squares of the centred rows along each
     xty: np.ndarray  # (ranks, targets) float64, the centred rows along each, times the targets
     target_mean: np.ndarray  # (targets,) float64, target units
     rows: int
+    weight: float  # the sum of the weights of the rows
     own: "Eigendecomposition | None" = None  # of the features alone, where side columns follow
 
     def basis(self, components: int) -> Basis:
@@ -53,7 +56,7 @@ class Eigendecomposition(NamedTuple):
         """
         features = self.of_features
         features.check(components)
-        directions = features.directions[:, :components] / features._roots(components)[None, :]
+        directions = features.directions[:, :components] / features.roots(components)[None, :]
         directions = joined(directions, len(self.center))
         return Basis(self.center.astype(np.float32), directions.astype(np.float32))
 
@@ -80,9 +83,8 @@ class Eigendecomposition(NamedTuple):
         squares, directions = within(self.directions[:count], self.squares)
         xty = directions.T @ (self.directions[:count] @ self.xty)
         scaler = Scaler(self.scaler.mean[:count], self.scaler.std[:count], self.scaler.limit)
-        center, mean = self.center[:count], self.target_mean
-        own = Eigendecomposition(scaler, center, directions, squares, xty, mean, self.rows)
-        return self._replace(own=own)
+        found = scaler, self.center[:count], directions, squares, xty, self.target_mean
+        return self._replace(own=Eigendecomposition(*found, self.rows, self.weight))
 
     def beside(self, components: int) -> "Eigendecomposition":
         """The decomposition of the rows in their first components and all side columns."""
@@ -95,7 +97,8 @@ class Eigendecomposition(NamedTuple):
         xty = directions.T @ (self.directions @ self.xty)
         return self._replace(directions=directions, squares=squares, xty=xty)
 
-    def _roots(self, components: int) -> np.ndarray:
+    def roots(self, components: int) -> np.ndarray:
+        """(components,) the root of the std along each of the first directions."""
         return (self.squares[:components] / self.rows) ** 0.25
 
     def head(self, ridge: "Ridge", scalers: scaling.Scalers) -> Params:
@@ -109,7 +112,7 @@ class Eigendecomposition(NamedTuple):
             kernel = self.beside(components).directions @ ridge.coefficients
             kernel, bias = onto(np.asarray(basis.directions), kernel), np.zeros(kernel.shape[1])
         else:
-            kernel = ridge.coefficients * self._roots(len(ridge.coefficients))[:, None]
+            kernel = ridge.coefficients * self.roots(len(ridge.coefficients))[:, None]
             bias = np.zeros(len(self.target_mean))
         mean, std = scaling.mean_and_std_of(scalers.target)
         bias += self.target_mean - mean  # a small number of std
@@ -125,39 +128,41 @@ class Ridge(NamedTuple):
     errors: np.ndarray  # (alphas, targets), mean squared error on rows left out, target units²
 
 
-class Solved(NamedTuple):
-    """A ridge and the eigendecomposition that it was solved in."""
-
-    eigen: Eigendecomposition
-    ridge: Ridge
-
-
 def decompose(
-    scaler: Scaler, x: Float[ArrayOf, "rows columns"], y: Float[ArrayOf, "rows targets"]
+    scaler: Scaler,
+    x: Float[ArrayOf, "rows columns"],
+    y: Float[ArrayOf, "rows targets"],
+    weights: Float[np.ndarray, " rows"] | None = None,
 ) -> Eigendecomposition:
     """Decompose the scaled rows: columns by columns, or rows by rows if those are fewer.
+
+    y has no NaN. The weights are above 0; None: 1.
 
     Rows are read a block at a time. Products are in float32 where there are twice as many rows as
     columns, so that no leverage is near 1, else in float64; the eigendecomposition always is.
     """
-    rows, columns = x.shape
+    rows, columns = x.shape[0], scaler.outputs
     dtype = np.float32 if rows >= 2 * columns else np.float64
+    root, total = np.ones(rows), float(rows)
     target_mean, _ = mean_and_std(np.asarray(y))
+    if weights is not None:
+        root, total = np.sqrt(weights), float(weights.sum())
+        apart = np.asarray(y, np.float64) - target_mean[None, :]
+        target_mean = target_mean + weights @ apart / total
     with _float64_on_the_host():
         if rows < columns:
-            center, squares, directions = _dual(scaler, x)
+            center, squares, directions = _dual(scaler, x, root)
         else:
-            center, squares, directions = _primal(scaler, x, dtype)
+            center, squares, directions = _primal(scaler, x, root, dtype)
         strong = squares > max(rows, columns) * np.finfo(np.float64).eps * squares.max(initial=0)
         order = np.flatnonzero(strong)[::-1]
         directions = directions[:, order].astype(dtype)
         xty = np.zeros((columns, y.shape[1]))
-        for block, targets, real in blocks(x, y):
+        for block, targets, its in blocks(x, y, root):
             centred = targets - target_mean[None, :]
-            xty += np.asarray(_xty(scaler, block, centred, real))
-    return Eigendecomposition(
-        scaler, center, directions, squares[order], directions.T @ xty, target_mean, rows
-    )
+            xty += np.asarray(_xty(scaler, block, centred, its))
+    found = scaler, center, directions, squares[order], directions.T @ xty, target_mean
+    return Eigendecomposition(*found, rows, total)
 
 
 def solve(
@@ -166,6 +171,7 @@ def solve(
     y: Float[ArrayOf, "rows targets"],
     components: int | None = None,
     groups: Sequence[HeldOutGroup] | None = None,
+    weights: Float[np.ndarray, " rows"] | None = None,
 ) -> Ridge:
     """The ridge on all directions of the decomposed rows, or on the first few.
 
@@ -175,6 +181,7 @@ def solve(
         components: how many directions of the features; None: all.
         groups: rows that are left out together while alphas are compared; None: each row alone.
             Near twins of a frame among the rest would favour far too small an alpha.
+        weights: of the rows, as `decompose` had them; errors are weighted too.
 
     Raises:
         InputError: more components than the rows vary in.
@@ -184,50 +191,24 @@ def solve(
         eigen = eigen.beside(components)
     squares, xty, directions = eigen.squares, eigen.xty, eigen.directions
     shrinkage = 1 / (squares[:, None] + ALPHAS[None, :])
-    total, rows = np.zeros((len(ALPHAS), y.shape[1])), eigen.rows
+    total, scored_weight = np.zeros((len(ALPHAS), y.shape[1])), eigen.weight
+    root = np.ones(eigen.rows) if weights is None else np.sqrt(weights)
     with _float64_on_the_host():
-        mean = np.array(1 / eigen.rows)
+        mean = np.array(1 / eigen.weight)
         arrays = Fitted(eigen.scaler, eigen.center, directions, shrinkage, xty, mean)
         fitted = jax.device_put(arrays)
         if groups is None:
-            for block, targets, real in blocks(x, y):
+            for block, targets, its in blocks(x, y, root):
                 centred = targets - eigen.target_mean[None, :]
-                total += np.asarray(rows_left_out(fitted, block, centred, real))
+                total += np.asarray(rows_left_out(fitted, block, centred, its))
         else:
-            rows = sum(int(group.scored.sum()) for group in groups)
-            for block, targets, real, scored in group_blocks(x, y, groups):
+            scored_weight = sum(np.square(root[one.rows[one.scored]]).sum() for one in groups)
+            for block, targets, its, scored in group_blocks(x, y, root, groups):
                 centred = targets - eigen.target_mean[None, :]
-                matrices, errors = hats(fitted, block, centred, real)
+                matrices, errors = hats(fitted, block, centred, its)
                 total += groups_left_out(np.asarray(matrices), np.asarray(errors), scored)
     best = total.argmin(axis=0)
-    return Ridge(xty * shrinkage[:, best], ALPHAS[best], total / rows)
-
-
-def left_out(
-    solved: Solved,
-    x: Float[ArrayOf, "rows columns"],
-    y: Float[ArrayOf, "rows targets"],
-    groups: Sequence[HeldOutGroup],
-) -> np.ndarray:
-    """(rows, targets): predictions for the scored rows of each group by a ridge without the group.
-
-    In closed form as in leave_out.py, at the alpha of all rows. NaN where no group scores a row.
-    """
-    (eigen, ridge), predictions = solved, np.full(y.shape, np.nan)
-    rows = np.unique(np.concatenate([group.rows for group in groups]))
-    z = scaling.scale_rows(eigen.scaler, x[rows]) - eigen.center[None, :]
-    along = z @ eigen.directions[:, : len(ridge.coefficients)].astype(np.float64)
-    errors = np.asarray(y)[rows] - eigen.target_mean[None, :] - along @ ridge.coefficients
-    squares = eigen.squares[: len(ridge.coefficients)]
-    for group in groups:
-        places, scored = np.searchsorted(rows, group.rows), group.rows[group.scored]
-        some = along[places]
-        with threads_for(len(some)):
-            for target, alpha in enumerate(ridge.alphas):
-                hat = (some / (squares + alpha)[None, :]) @ some.T + 1 / eigen.rows
-                wrong = np.linalg.solve(np.eye(len(some)) - hat, errors[places, target])
-                predictions[scored, target] = y[scored, target] - wrong[group.scored]
-    return predictions
+    return Ridge(xty * shrinkage[:, best], ALPHAS[best], total / scored_weight)
 
 
 @contextmanager
@@ -237,26 +218,32 @@ def _float64_on_the_host() -> Iterator[None]:
         yield
 
 
-def _primal(scaler: Scaler, x: ArrayOf, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _primal(
+    scaler: Scaler, x: ArrayOf, root: np.ndarray, dtype: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean of the scaled rows, and eigenvalues (rising) and -vectors of their scatter."""
-    rows, columns = x.shape
+    columns, weight = scaler.outputs, np.square(root).sum()
     total, scatter = np.zeros(columns), np.zeros((columns, columns))
-    for block, _, real in blocks(x, x[:, :0]):
-        sums = _scatter(scaler, block, real, dtype)
+    for block, _, its in blocks(x, x[:, :0], root):
+        sums = _scatter(scaler, block, its, dtype)
         total += np.asarray(sums[0])
         scatter += np.asarray(sums[1])
-    center = total / rows
-    scatter -= rows * np.outer(center, center)
+    center = total / weight
+    scatter -= weight * np.outer(center, center)
     with threads_for(columns):
         squares, directions = np.linalg.eigh(scatter)
     return center, squares, directions
 
 
-def _dual(scaler: Scaler, x: ArrayOf) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _dual(
+    scaler: Scaler, x: ArrayOf, root: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """As `_primal`, from the products of the rows among themselves."""
     z = np.asarray(scaling.scale(scaler, x), np.float64)
-    center = z.mean(axis=0)
+    weights = np.square(root)
+    center = (weights[:, None] * z).sum(axis=0) / weights.sum()
     z -= center[None, :]
+    z *= root[:, None]
     with threads_for(len(z)):
         squares, along = np.linalg.eigh(z @ z.T)
         along /= np.sqrt(np.where(squares > 0, squares, np.inf))[None, :]
@@ -265,10 +252,11 @@ def _dual(scaler: Scaler, x: ArrayOf) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 @functools.partial(jax.jit, static_argnames="dtype")
 def _scatter(
-    scaler: Scaler, x: Float[Array, "rows columns"], real: Bool[Array, " rows"], dtype: Any
-) -> tuple[Float[Array, " columns"], Float[Array, "columns columns"]]:
-    z = jnp.where(real[:, None], scaling.scale(scaler, x), 0).astype(dtype)
-    return z.sum(axis=0, dtype=jnp.float64), z.T @ z
+    scaler: Scaler, x: Float[Array, "rows columns"], root: Float[Array, " rows"], dtype: Any
+) -> tuple[Float[Array, " outputs"], Float[Array, "outputs outputs"]]:
+    root = root.astype(dtype)[:, None]
+    z = scaling.scale(scaler, x).astype(dtype) * root
+    return (z * root).sum(axis=0, dtype=jnp.float64), z.T @ z
 
 
 @jax.jit
@@ -276,8 +264,8 @@ def _xty(
     scaler: Scaler,
     x: Float[Array, "rows columns"],
     y: Float[Array, "rows targets"],
-    real: Bool[Array, " rows"],
-) -> Float[Array, "columns targets"]:
+    root: Float[Array, " rows"],
+) -> Float[Array, "outputs targets"]:
     # The targets are centred, so the rows need not be.
-    z = jnp.where(real[:, None], scaling.scale(scaler, x), 0)
-    return z.T.astype(jnp.float64) @ y
+    z = scaling.scale(scaler, x)
+    return z.T.astype(jnp.float64) @ (jnp.square(root)[:, None] * y)

@@ -10,12 +10,13 @@ import numpy as np
 import optax
 from jaxtyping import Array, Key
 
+from jaxreg.entry_weights import entry_weights, relative
 from jaxreg.errors import InputError
 from jaxreg.head import blend, early_stopping, mlp, optimizer, scaling
 from jaxreg.head.early_stopping import Stopping
 from jaxreg.head.rates import loss_unit
-from jaxreg.head.ridge import Solved, decompose, solve
 from jaxreg.head.scaling import ArrayOf, Basis, Pieces, Scalers, TargetScaler
+from jaxreg.head.target_ridges import Solved, solve_targets
 from jaxreg.side_columns import NO_SIDE, SideColumns
 from jaxreg.train_config import HeadConfig
 
@@ -51,14 +52,27 @@ class Data(NamedTuple):
     """
 
     x: ArrayOf  # (rows, features) float32 or float16; a second view follows the first
-    y: ArrayOf  # (rows, targets) target units; after `prepare` in std, float32
+    y: ArrayOf  # (rows, targets) target units, NaN: missing; after `prepare` in std, float32
     train: Rows
     validation: Rows
     views: ArrayOf  # (views,) int32: how far behind a row of the first view its others stand
+    weights: ArrayOf  # (rows, targets) as `entry_weights`; after `prepare` 1 on average, float32
 
     @classmethod
-    def of(cls, x: ArrayOf, y: ArrayOf, validation_x: ArrayOf, validation_y: ArrayOf) -> "Data":
+    def of(
+        cls,
+        x: ArrayOf,
+        y: ArrayOf,
+        validation_x: ArrayOf,
+        validation_y: ArrayOf,
+        weights: np.ndarray | None = None,
+    ) -> "Data":
         """Training and validation rows that come as separate arrays.
+
+        Args:
+            x, y: the training rows.
+            validation_x, validation_y: the validation rows.
+            weights: (training rows + validation rows,) of the rows; None: 1.
 
         Raises:
             InputError: the shapes do not match, or there are no rows.
@@ -77,12 +91,14 @@ class Data(NamedTuple):
                     expected="the same columns in both",
                 )
         rows, validation = len(x), len(validation_x)
+        both = np.concatenate([y, validation_y])
         return cls(
             np.concatenate([x, validation_x]),
-            np.concatenate([y, validation_y]),
+            both,
             Rows.of(np.arange(rows)),
             Rows.of(np.arange(rows, rows + validation)),
             np.zeros(1, np.int32),
+            entry_weights(both, weights).astype(np.float32),
         )
 
     def pieces(self) -> Iterator[np.ndarray]:
@@ -159,7 +175,9 @@ def init_state(
     rows = data.train.real
     x = data.pieces if config.components is None or solved is not None else data.x[rows]
     groups = int(data.validation.used) if validation_groups is None else validation_groups
-    return first_state(config, x, data.y[rows], data.x.shape[1], solved, groups, side)
+    weights = np.asarray(data.weights)[rows]
+    y, features = data.y[rows], data.x.shape[1]
+    return first_state(config, x, y, features, solved, groups, side, weights)
 
 
 def first_state(
@@ -170,10 +188,11 @@ def first_state(
     solved: Solved | None = None,
     validation_groups: int = 1,
     side: SideColumns = NO_SIDE,
+    weights: np.ndarray | None = None,
 ) -> State:
     """`init_state` from the training rows alone; x, of `features` columns, may come in pieces.
 
-    With `components` and nothing solved, x must be an array.
+    With `components` and nothing solved, x must be an array, and `weights` are those of y.
     """
     if config.scale_target:
         target = scaling.target_scaler(np.asarray(y))
@@ -192,8 +211,7 @@ def first_state(
         if solved is None:
             if callable(x):
                 raise ValueError("first_state: components of features in pieces")
-            eigen = decompose(scaler, x, y).with_own()
-            solved = Solved(eigen, solve(eigen, x, y))
+            solved = solve_targets(scaler, x, np.asarray(y), weights, components=True)
         basis = solved.eigen.basis(config.components)
         scalers = scalers._replace(features=scaler._replace(basis=basis))
         if config.head == "blend":
@@ -223,11 +241,15 @@ def prepare(
 ) -> Data:
     """The rows as `fit` takes them: targets in std and, with `components`, features projected.
 
+    Weights are divided by their mean over the training rows. What has no weight has a target of 0.
+
     For a blend, the ridge's predictions follow the components. Where the state's own ridge was
     fitted on the validation rows too, `out_of_fold` (rows, targets), target units, replaces them.
     """
     target = state.scalers.target
-    data = data._replace(y=scaling.scale_targets(target, np.asarray(data.y)))
+    weights = relative(np.asarray(data.weights), data.train.real).astype(np.float32)
+    y = np.where(weights > 0, scaling.scale_targets(target, np.asarray(data.y)), np.float32(0))
+    data = data._replace(y=y, weights=weights)
     if config.components is None:
         return data
     x = scaling.scale_rows(state.scalers.features, data.x)

@@ -14,8 +14,8 @@ from jaxreg.experiment.members import Member
 from jaxreg.head import fit as on_device
 from jaxreg.head import fit_blocks
 from jaxreg.head import fit_many as several
-from jaxreg.head.ridge import solve
 from jaxreg.head.state import Data, History, Rows, State, first_state, init_state, prepare
+from jaxreg.head.target_ridges import head_on_components
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.checkpoint import Checkpoints
 from jaxreg.training.resume import Record
@@ -205,29 +205,31 @@ def solve_ridge(directory: RunDirectory, members: Sequence[Member], record: Reco
 def _solved(member: Member, data: Data) -> State:
     baseline, components = member.baseline, member.config.components
     assert baseline is not None  # `fit_ridge` solves it whenever it is the head
-    eigen, ridge = baseline.solved
     state = init_state(member.config, data, baseline.solved)
-    if components is not None:
-        x, y = data.x[baseline.rows], data.y[baseline.rows]
-        ridge = solve(eigen, x, y, components, baseline.groups)
-    params = eigen.head(ridge, state.scalers)
+    if components is None:
+        params = baseline.solved.head(state.scalers)
+    else:
+        x, y, weights = (part[baseline.rows] for part in (data.x, data.y, data.weights))
+        solved, groups = baseline.solved, baseline.groups
+        params = head_on_components(solved, state.scalers, x, y, weights, groups)
     return state._replace(params=params, best_params=params)
 
 
 def _data(members: Sequence[Member]) -> list[Data]:
     """Each member's rows of one array of features, which holds the views one after another."""
     experiment = members[0].experiment
-    x, y, views = experiment.x, experiment.y, experiment.views
+    x, y, views, weights = experiment.x, experiment.y, experiment.views, experiment.weights
     assert isinstance(x, np.ndarray)  # `resolve` refuses other placements
     if views:
         x = np.concatenate([x, *(view.x for view in views)])
         y = np.concatenate([y, *(view.y for view in views)])
+        weights = np.tile(weights, (1 + len(views), 1))
     behind = np.arange(len(views) + 1, dtype=np.int32) * len(experiment.y)
     sides = [
         [Rows.of(member.experiment.rows(side)) for side in ("train", "validation")]
         for member in members
     ]
-    return [Data(x, y, train, validation, behind) for train, validation in sides]
+    return [Data(x, y, train, validation, behind, weights) for train, validation in sides]
 
 
 def _goes_on(state: State, config: TrainConfig) -> bool:

@@ -195,10 +195,10 @@ def run_probe(
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _run(config, gradients, rates, scalers, key, params, data, order):
     x, y, vx, vy = data
-    real = jnp.ones(order.shape[2], bool)
+    weights = jnp.ones((order.shape[2], y.shape[1]))
 
     def step(steps, rows) -> Any:
-        after = train_batch(config, rates, scalers, key, steps, x[rows], y[rows], real)
+        after = train_batch(config, rates, scalers, key, steps, x[rows], y[rows], weights)
         norms = _norms(steps, after) if gradients else (jnp.zeros(0), jnp.zeros(0))
         return after, ((after.total - steps.total) / order.shape[2], *norms)
 

@@ -4,8 +4,8 @@ import numpy as np
 
 from jaxreg.head import scaling
 from jaxreg.head.apply import predict_rows
-from jaxreg.head.ridge import decompose, solve
 from jaxreg.head.scaling import Scalers
+from jaxreg.head.target_ridges import solve_targets
 from jaxreg.side_columns import NO_SIDE, SideColumns
 from jaxreg.train_config import HeadConfig
 
@@ -24,6 +24,5 @@ def small_ridge(
         some = np.random.default_rng(0).permutation(len(x))[:MOST]
         x, y = x[some], y[some]
     scalers = Scalers(scaling.feature_scaler(x, side), scaling.target_scaler(y))
-    eigen = decompose(scalers.features, x, y)
-    head = eigen.head(solve(eigen, x, y), scalers)
+    head = solve_targets(scalers.features, x, y).head(scalers)
     return predict_rows(head, scalers, HeadConfig(hidden=()), asked)
