@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 import pytest
 
-from jaxreg.backbone import weight_copy
+from jaxreg.backbone import checked_process, weight_copy
 from jaxreg.backbone.registry import BACKBONES
 from jaxreg.backbone.weight_files import Slot, read_arrays
 from jaxreg.backbone.weight_loading import load_file
@@ -303,12 +303,14 @@ def test_a_reader_that_dies_or_never_ends_is_a_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = hdf5(plain)
-    program = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
-    monkeypatch.setattr(weight_copy, "_PROGRAM", program)
+    (tmp_path / "dies.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    (tmp_path / "never_ends.py").write_text("while True: pass")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(weight_copy, "__name__", "dies")
     with pytest.raises(InputError, match="the process that read it was ended by SIGSEGV"):
         read(tmp_path / "x.h5", content)
-    monkeypatch.setattr(weight_copy, "_PROGRAM", "while True: pass")
-    monkeypatch.setattr(weight_copy, "_SECONDS", 0.5)
+    monkeypatch.setattr(weight_copy, "__name__", "never_ends")
+    monkeypatch.setattr(checked_process, "SECONDS", 0.5)
     with pytest.raises(InputError, match="it is not read after"):
         read(tmp_path / "x.h5", content)
 
@@ -351,7 +353,7 @@ def _forked(words: list[str], **options: object) -> SimpleNamespace:
 
 
 def _mutate(folder: Path, seed: int, count: int) -> dict[str, int]:
-    weight_copy.subprocess.run = _forked  # pyright: ignore[reportAttributeAccessIssue]
+    checked_process.subprocess.run = _forked  # pyright: ignore[reportAttributeAccessIssue]
 
     def legacy(file: h5py.File) -> None:
         file.attrs["layer_names"] = [b"conv2d"]

@@ -80,7 +80,7 @@ def test_a_preset_of_features_goes_behind_what_is_said() -> None:
     assert best.size == (150, 150)
     other = parse("--preset", "best", "--size", "native", "--layers", "mixed3")
     assert (other.layers, other.pool, other.size) == (("mixed3",), "grid:2x4", "native")
-    assert parse().pool == "avg"
+    assert parse().pool is None
     with pytest.raises(InputError, match="no preset 'bst'"):
         jaxreg.extract_features("photos.csv", preset="bst")  # pyright: ignore
 

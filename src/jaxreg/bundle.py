@@ -65,11 +65,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _needs(recipe: "Recipe", weights_path: str | None) -> tuple[str, list[str]]:
     """What predicting needs beside the bundle, in a sentence and as words of its command."""
+    from jaxreg.backbone.registry import ONNX
+
     if recipe.quantized is not None or recipe.random_seed is not None:
         return "predicting needs no other file", []
-    if recipe.weights_tag == "imagenet":
+    if recipe.weights_tag == "imagenet" and recipe.backbone != ONNX:
         return "predicting needs the imagenet weights, which Keras downloads", []
-    what = f"the weights file too ({weights_path}, SHA-256 {recipe.weights})"
+    kind = "ONNX" if recipe.backbone == ONNX else "weights"
+    what = f"the {kind} file too ({weights_path}, SHA-256 {recipe.weights})"
     return f"predicting needs {what}", ["--weights", "FILE"]
 
 

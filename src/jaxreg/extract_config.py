@@ -95,7 +95,9 @@ class ExtractConfig:
     The recipe holds every setting except engine, dtype, batch_size, max_failed and shard.
     """
 
-    backbone: str = setting("inception_v3", "Features", "name of a keras.applications network")
+    backbone: str = setting(
+        "inception_v3", "Features", "name of a keras.applications network, or onnx:FILE"
+    )
     weights: str = setting("imagenet", "Features", "imagenet, random[:SEED] or a weights file")
     size: tuple[int, int] | Literal["native"] | None = setting(
         None, "Features", "height and width in pixels, or native; by default the backbone's"
@@ -109,7 +111,11 @@ class ExtractConfig:
     layers: tuple[str, ...] = setting(
         (), "Features", "layers to read, such as mixed0; by default the last"
     )
-    pool: str = setting("avg", "Features", "pool of each layer: avg, max or grid:RxC")
+    pool: str | None = setting(
+        None,
+        "Features",
+        "pool of each layer: avg (default), max, grid:RxC; ONNX: cls, mean, none",
+    )
     columns: tuple[str, ...] = setting(
         (), "Features", "columns, such as mixed10.avg mixed2.grid2x4, in place of layers and pool"
     )

@@ -17,7 +17,7 @@ class ExtractKeywords(TypedDict, total=False):
     preprocess: Literal["keras", "unit", "imagenet", "clip", "none"]
     range: tuple[float, float] | None
     layers: Names
-    pool: str
+    pool: str | None
     columns: Names
     views: Names
     engine: Literal["auto", "tensorflow", "jax", "openvino"]

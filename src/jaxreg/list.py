@@ -49,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not rows:
         cli.say(f"no {own.kind} in {own.cache}")
         return 0
+    if own.kind == "backbones":
+        cli.say("an ONNX file is a backbone too: --backbone onnx:FILE (docs/onnx.md)")
     cli.print_table(list(rows[0]), [[_text(*cell) for cell in row.items()] for row in rows])
     return 0
 

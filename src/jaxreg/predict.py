@@ -36,7 +36,7 @@ class PredictArguments:
     source: str = setting(tyro.MISSING, POSITIONAL, "where the images are")
     out: str = setting(tyro.MISSING, "Output", "file to write: .csv, .parquet or .jsonl")
     json: bool = setting(False, "Output", "print one JSON object at the end")
-    weights: str | None = setting(None, "Run", "weights file, if it has moved")
+    weights: str | None = setting(None, "Run", "weights or ONNX file, if it has moved")
     cache: str | None = setting(None, "Run", "folder of features; by default that of the run")
     ckpts: str = setting("ckpts", "Run", "folder of runs, for a RUN given by its name")
 

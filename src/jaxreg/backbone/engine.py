@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxreg.backbone.network import check_layers, check_maps
 from jaxreg.backbone.pooling import lack_of_memory_told
-from jaxreg.backbone.registry import backbone_name
+from jaxreg.backbone.registry import ONNX, backbone_name
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Column, Precision, Recipe
 from jaxreg.common.steps import step
@@ -62,12 +62,13 @@ def load_engine(
         InputError: an unknown or impossible engine, backbone, layer, precision or grid, or a file
             that does not fill every array of the backbone.
     """
-    chosen, why = choose_engine(name, recipe.precision)
+    chosen, why = choose_engine(name, recipe.precision, recipe.backbone)
     if weights is not None and recipe.weights != weights.identity:
         raise ValueError("load_engine: weights are not those of the recipe")
-    backbone_name(recipe.backbone)
+    if recipe.backbone != ONNX:
+        backbone_name(recipe.backbone)
     check_layers(recipe.backbone, [column.layer for column in columns])
-    check_maps(columns)
+    check_maps(recipe.backbone, columns)
     say(f"engine: {chosen} ({why})")
     size = "images" if recipe.size is None else f"images of {recipe.size[0]} x {recipe.size[1]}"
     with lack_of_memory_told(size), step("loading the network"):
@@ -102,16 +103,24 @@ GPUS = (Path("/dev/nvidia0"), Path("/dev/kfd"))
 TPUS = (Path("/dev/accel0"), Path("/dev/vfio/0"))
 
 
-def choose_engine(asked: str, precision: Precision = "float32") -> tuple[str, str]:
+def choose_engine(
+    asked: str, precision: Precision = "float32", backbone: str = "inception_v3"
+) -> tuple[str, str]:
     """The engine's name, and the reason for it.
 
     `auto` is JAX if it has an accelerator, else OpenVINO if it is installed, else TensorFlow.
+    Only OpenVINO reads ONNX files and computes below float32.
 
     Raises:
-        InputError: there is no such engine, or it has no such precision.
+        InputError: there is no such engine, or it has no such precision or backbone.
     """
     if asked not in ("auto", *ENGINES):
         raise InputError(f"no engine {asked!r}", expected=" or ".join(("auto", *ENGINES)))
+    if backbone == ONNX and asked not in ("auto", "openvino"):
+        raise InputError(
+            f"--engine {asked} with --backbone onnx:FILE",
+            expected="--engine openvino, the only one that reads ONNX files",
+        )
     if precision != "float32":
         if asked not in ("auto", "openvino"):
             raise InputError(
@@ -121,6 +130,8 @@ def choose_engine(asked: str, precision: Precision = "float32") -> tuple[str, st
         return "openvino", f"the one that computes in {precision}"
     if asked != "auto":
         return asked, "as asked for"
+    if backbone == ONNX:
+        return "openvino", "the one that reads ONNX files"
     if accelerator := _accelerator():
         return "jax", f"there is a {accelerator}"
     if find_spec("openvino") is not None:

@@ -11,9 +11,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from jaxreg.backbone.openvino_model import converted_network, import_openvino, pack, unpack
+from jaxreg.backbone.openvino_engine import packed_network
+from jaxreg.backbone.openvino_model import import_openvino, pack, unpack
+from jaxreg.backbone.openvino_reads import fixed_batch, take_size
 from jaxreg.backbone.preprocess import preprocessing
-from jaxreg.backbone.registry import BACKBONES
 from jaxreg.backbone.resize import resize
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Recipe
@@ -47,18 +48,22 @@ def quantized_network(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         nncf = import_openvino("nncf")
-    network = unpack(ov.Core(), converted_network(recipe.backbone, weights, recipe.size))
-    # the last layer stays the only output; the others stay readable as inner layers. NNCF leaves
+    network = unpack(ov.Core(), packed_network(recipe, weights))
+    # the last layers stay the only outputs; the others stay readable as inner layers. NNCF leaves
     # each output layer in float32, and partly the layers after it, which costs 5%
     for result in network.get_results():
-        if BACKBONES[recipe.backbone].last_layer not in result.input_value(0).get_names():
+        users = result.input_value(0).get_target_inputs()
+        if any(user.get_node().get_type_name() != "Result" for user in users):
             network.remove_result(result)
+    batch = fixed_batch(network)
+    if recipe.size is not None:
+        take_size(network, batch, *recipe.size)
     prepared = preprocessing(recipe)
 
     def prepare(image: np.ndarray) -> np.ndarray:
         pixels = np.empty((1, *(recipe.size or image.shape[:2]), 3), np.float32)
         resize(image, pixels[0])
-        return prepared(pixels)
+        return np.repeat(prepared(pixels), batch or 1, axis=0)
 
     with redirect_stdout(io.StringIO()), warnings.catch_warnings():  # progress bars
         warnings.simplefilter("ignore")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxreg.backbone.registry import BACKBONES
+from jaxreg.backbone.registry import BACKBONES, ONNX
 from jaxreg.backbone.weight_files import Slot, read_arrays
 from jaxreg.backbone.weight_loading import fill_random, load_file
 from jaxreg.backbone.weights import WeightsSource, random_kernels
@@ -42,10 +42,10 @@ def check_layers(
             )
 
 
-def check_maps(columns: Sequence[Column]) -> None:
+def check_maps(backbone: str, columns: Sequence[Column]) -> None:
     """Raise InputError for a pool of tokens or vectors: a Keras layer that is read has maps."""
     for column in columns:
-        if column.pool in ("cls", "mean", "none"):
+        if backbone != ONNX and column.pool in ("cls", "mean", "none"):
             raise InputError(
                 f"--pool {column.pool} on {column.layer}, whose output has rows and columns",
                 expected="avg, max or grid:RxC",

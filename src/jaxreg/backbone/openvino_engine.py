@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from jaxreg.backbone.openvino_model import (
+from jaxreg.backbone.onnx_network import onnx_network
+from jaxreg.backbone.openvino_model import converted_network, import_openvino, unpack
+from jaxreg.backbone.openvino_reads import (
     check_model_layers,
-    converted_network,
-    import_openvino,
-    output_sizes,
+    fixed_batch,
+    maps_of,
     pooled_model,
-    unpack,
+    take_size,
 )
 from jaxreg.backbone.pooling import PIXEL_BYTES, ReadingEngine, check_size, in_order
+from jaxreg.backbone.registry import ONNX
 from jaxreg.backbone.resize import resize
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Column, Recipe
@@ -66,9 +68,10 @@ class OpenVINOEngine(ReadingEngine):
         if quantized is not None:
             self._packed = quantized
         elif weights is not None:
-            self._packed = converted_network(recipe.backbone, weights, recipe.size)
+            self._packed = packed_network(recipe, weights)
         else:
             raise ValueError("OpenVINOEngine: neither a quantized model nor weights")
+        self._step = STEP
         self._compiled = lru_cache(SIZES_KEPT)(self._compile)
         streams = self._compiled(*recipe.size).qsize() if recipe.size else 1
         self._workers = ThreadPoolExecutor(max(1, streams), "openvino")
@@ -78,8 +81,8 @@ class OpenVINOEngine(ReadingEngine):
         places, steps = [], []
         for (height, width), group in self.groups(images).items():
             requests = self._compiled(height, width)
-            for at in range(0, len(group), STEP):
-                some = group[at : at + STEP]
+            for at in range(0, len(group), self._step):
+                some = group[at : at + self._step]
                 places += some
                 shown = [images[place] for place in some]
                 steps.append(self._workers.submit(_run, requests, shown))
@@ -93,25 +96,35 @@ class OpenVINOEngine(ReadingEngine):
         check_size(self.recipe.backbone, height, width)
         model = unpack(self._core, self._packed)
         check_model_layers(model, self.recipe.backbone, self.layers)
-        sizes = output_sizes(model, self.layers, height, width)
-        self.check_grids(height, width, sizes)
-        pooled = pooled_model(model, self.recipe, self.reads, sizes)
+        batch = fixed_batch(model)
+        self._step = batch or STEP
+        take_size(model, batch, height, width)
+        maps = maps_of(model, self.recipe, self.reads)
+        self.check_grids(height, width, {layer: its[:2] for layer, its in maps.items()})
+        pooled = pooled_model(model, self.recipe, self.reads, maps)
         # a step of a fixed number is quicker; at native size a step may be one image
-        pooled.reshape([STEP if self.recipe.size else -1, height, width, 3])
+        take_size(pooled, batch or (STEP if self.recipe.size else None), height, width)
         hints = {
             "PERFORMANCE_HINT": "THROUGHPUT",  # images side by side, few cores for each
             "INFERENCE_PRECISION_HINT": _HINTS[self.recipe.precision],
         }
-        together = 0.8 * free_memory() / (STEP * height * width * PIXEL_BYTES)
+        together = 0.8 * free_memory() / (self._step * height * width * PIXEL_BYTES)
         if together < (os.cpu_count() or 1):  # OpenVINO itself does not ask what is free
             hints["NUM_STREAMS"] = str(max(1, int(together)))
         with step("compiling the network"):
             compiled = self._core.compile_model(pooled, "CPU", hints)
         requests: SimpleQueue = SimpleQueue()
         for _ in range(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")):
-            pixels = np.zeros((STEP, height, width, 3), np.float32)
+            pixels = np.zeros((self._step, height, width, 3), np.float32)
             requests.put((compiled.create_infer_request(), pixels))
         return requests
+
+
+def packed_network(recipe: Recipe, weights: WeightsSource) -> bytes:
+    """The whole network of a recipe, packed, from Keras or from an ONNX file."""
+    if recipe.backbone == ONNX:
+        return onnx_network(weights)
+    return converted_network(recipe.backbone, weights, recipe.size)
 
 
 def computes_bfloat16(core: Any) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jaxreg.backbone.preprocess import preprocessing
-from jaxreg.backbone.registry import BACKBONES
+from jaxreg.backbone.registry import BACKBONES, smallest_side
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.common.memory import bytes_text, free_memory
 from jaxreg.errors import InputError
@@ -88,6 +88,8 @@ class ReadingEngine(ABC):
         `outputs` has (rows, columns) of each layer for images of `height` x `width` pixels.
         """
         for layer, pool in self.reads:
+            if layer not in outputs:  # no map
+                continue
             rows, columns = Column(layer=layer, pool=pool).cells or (1, 1)
             if rows > outputs[layer][0] or columns > outputs[layer][1]:
                 raise InputError(
@@ -119,7 +121,7 @@ def lack_of_memory_told(what: str) -> Iterator[None]:
 
 def check_size(backbone: str, height: int, width: int) -> None:
     """Refuse images that are too small for the network."""
-    smallest = BACKBONES[backbone].smallest
+    smallest = smallest_side(backbone)
     if min(height, width) < smallest:
         raise InputError(
             f"an image of {height} x {width} pixels at native size",

@@ -140,12 +140,41 @@ BACKBONES = dict(sorted(item for family in _FAMILIES for item in family.items())
 """By the name that `--backbone` takes and the recipe keeps."""
 
 
+ONNX = "onnx"
+"""The backbone of a recipe whose network is an ONNX file; `--backbone onnx:FILE` names the file."""
+
+
+def onnx_file(asked: str) -> str | None:
+    """The file in `onnx:FILE`; None for a network of keras.applications.
+
+    Raises:
+        InputError: no file is named.
+    """
+    kind, _, file = asked.partition(":")
+    if kind != ONNX:
+        return None
+    if not file:
+        raise InputError(f"--backbone {asked}", expected="onnx: and a file, as onnx:vit.onnx")
+    return file
+
+
+def smallest_side(backbone: str) -> int:
+    """Pixels each way that the network needs. An ONNX file does not say it."""
+    return 1 if backbone == ONNX else BACKBONES[backbone].smallest
+
+
 def backbone_name(asked: str) -> str:
     """The name of a backbone in BACKBONES, also from Keras' own spelling, as MobileNetV2.
+
+    It is ONNX for `onnx:FILE`.
 
     Raises:
         InputError: there is no such backbone; the message has the nearest name.
     """
+    if onnx_file(asked) is not None:
+        return ONNX
+    if asked.endswith(".onnx"):
+        raise InputError(f"no backbone {asked!r}", remedy=f"--backbone onnx:{asked}")
     plain = {name.replace("_", ""): name for name in BACKBONES}
     found = plain.get(re.sub("[_-]", "", asked).lower())
     if found is None:

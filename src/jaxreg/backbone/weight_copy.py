@@ -1,17 +1,8 @@
-"""Weights files of others, copied to HDF5 that is safe to read, by a process of its own.
+"""Weights files of others, copied to HDF5 that is safe to read, by a process of its own."""
 
-A damaged file can crash the HDF5 library or keep it busy for ever. Then only that process ends.
-"""
-
-import contextlib
-import errno
-import hashlib
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -22,18 +13,15 @@ from typing import Any
 
 import humanize
 
+from jaxreg.backbone.checked_process import limit_process, read_in_a_process, serve
 from jaxreg.backbone.plain_hdf5 import UnusableFile, copy_plain
 from jaxreg.backbone.weights import MOST_BYTES
-from jaxreg.common.files import open_regular
 from jaxreg.common.json_files import parse_json
 
 _MOST_CONFIG = 64_000_000  # bytes of a model's config.json
 _FREE_BYTES = 64_000_000  # what a file of any size may unpack to
 _MOST_UNPACKED = 20  # bytes for each packed one beyond that; weights hardly shrink
 _MOST_ADDRESSES = 4 * 2**30  # bytes of the process, beside what the file may unpack to
-_SECONDS = 30.0  # for a file of any size, and
-_SLOWEST = 5_000_000  # bytes a second beyond that
-_PROGRAM = f"import sys; from {__name__} import main; sys.exit(main(*sys.argv[1:]))"
 
 
 @contextmanager
@@ -54,39 +42,8 @@ def plain_copy(path: Path, identity: str) -> Iterator[Path]:
     legacy = path.name.endswith(".h5") and not path.name.endswith(".weights.h5")
     with tempfile.TemporaryDirectory(prefix="jaxreg-weights-") as folder:
         target = Path(folder, "x.h5" if legacy else "x.weights.h5")
-        _copy_in_a_process(path, target, identity)
+        read_in_a_process(__name__, path, target, identity)
         yield target
-
-
-def _copy_in_a_process(path: Path, target: Path, identity: str) -> None:
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        "HDF5_PLUGIN_PRELOAD": "::",  # load none
-        "OPENBLAS_NUM_THREADS": "1",
-    }
-    words = [sys.executable, "-P", "-c", _PROGRAM, str(path.absolute()), str(target), identity]
-    seconds = _SECONDS
-    try:
-        seconds += path.stat().st_size / _SLOWEST
-        done = subprocess.run(
-            words,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=seconds,
-            process_group=0 if os.name == "posix" else None,  # Ctrl-C is for this process
-        )
-    except OSError as error:
-        raise UnusableFile(str(error.strerror or error)) from error
-    except subprocess.TimeoutExpired:
-        raise UnusableFile(f"damaged: it is not read after {seconds:.0f} s") from None
-    if done.returncode < 0:
-        name = signal.Signals(-done.returncode).name
-        raise UnusableFile(f"damaged: the process that read it was ended by {name}")
-    if done.returncode:
-        said = (done.stdout or done.stderr).decode(errors="replace").strip().splitlines()
-        raise UnusableFile(said[-1] if said else "damaged: the process that read it failed")
 
 
 # ---- in the process of its own
@@ -94,36 +51,14 @@ def _copy_in_a_process(path: Path, target: Path, identity: str) -> None:
 
 def main(source: str, target: str, identity: str) -> int:
     """Copy, or print the reason why not."""
-    try:
-        with open_regular(Path(source), MOST_BYTES) as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != identity:
-                raise UnusableFile("it has changed since it was identified")
-            room = _FREE_BYTES + _MOST_UNPACKED * os.fstat(file.fileno()).st_size
-            _limit_process(_MOST_ADDRESSES + room)
-            _copy(file, Path(target), min(room, MOST_BYTES))
-    except UnusableFile as error:
-        reason = str(error)
-    except Exception as error:  # zipfile, its packings and h5py raise anything
-        what = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-        reason = f"damaged, or no file of Keras ({what})"
-        if os.strerror(errno.ENOSPC) in str(error):
-            reason = f"there is no space for a copy of it in {Path(target).parent.parent}"
-    else:
-        return 0
-    print(" ".join(reason.split()).encode("ascii", "backslashreplace").decode()[:500])
-    return 1
+    kind = "file of Keras"
+    return serve(source, target, identity, _copy, most=MOST_BYTES, kind=kind)
 
 
-def _limit_process(most: int) -> None:
-    with contextlib.suppress(ImportError, OSError, ValueError):  # not on every system
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
-
-
-def _copy(file: BufferedReader, target: Path, room: int) -> None:
-    file.seek(0)
+def _copy(file: BufferedReader, target: Path) -> None:
+    room = _FREE_BYTES + _MOST_UNPACKED * os.fstat(file.fileno()).st_size
+    limit_process(_MOST_ADDRESSES + room)
+    room = min(room, MOST_BYTES)
     start = file.read(8)
     if start[:4] == b"PK\x03\x04":
         with zipfile.ZipFile(file) as archive:

@@ -4,14 +4,14 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from jaxreg.backbone.registry import BACKBONES
-from jaxreg.common.files import open_regular
+from jaxreg.backbone.registry import BACKBONES, ONNX
+from jaxreg.common.files import open_regular, safe_name
 from jaxreg.common.steps import step
 from jaxreg.errors import InputError
 from jaxreg.sources.naming import neighbour
@@ -31,7 +31,7 @@ class WeightsSource:
     """Weights that are known by their identity and not loaded yet."""
 
     identity: str  # 64 hex of the file's SHA-256, or random:<seed>:v1
-    tag: str  # imagenet, random<seed>, or the first 8 hex: a name for people
+    tag: str  # imagenet, random<seed>, the first 8 hex, or an ONNX file's name: for people
     path: Path | None = None  # the file, None for random weights
     seed: int | None = None  # of random weights, None for a file
 
@@ -40,12 +40,15 @@ def identify_weights(spec: str, backbone: str = "inception_v3") -> WeightsSource
     """The weights that `spec` names; None for ImageNet's if Keras has not downloaded them yet.
 
     Args:
-        spec: `imagenet`, `random` (seed 0), `random:SEED` or a file of Keras weights.
-        backbone: the network that ImageNet's weights are for.
+        spec: `imagenet`, `random` (seed 0), `random:SEED` or a file of Keras weights. For the
+            backbone ONNX it is the ONNX file.
+        backbone: the network that ImageNet's weights are for, or ONNX.
 
     Raises:
         InputError: no such file, not a file of Keras weights by its name, or a seed that is none.
     """
+    if backbone == ONNX:
+        return identify_onnx(spec)
     if spec == "imagenet":
         path = keras_weights_file(backbone)
         return WeightsSource(_sha256(path), "imagenet", path) if path.is_file() else None
@@ -58,6 +61,12 @@ def identify_weights(spec: str, backbone: str = "inception_v3") -> WeightsSource
     path = _weights_file(spec)
     identity = _sha256(path)
     return WeightsSource(identity, identity[:8], path)
+
+
+def identify_onnx(spec: str) -> WeightsSource:
+    """An ONNX file, given as `FILE` or `onnx:FILE`. Raises InputError as `identify_weights`."""
+    path = _onnx_file(spec.removeprefix("onnx:"))
+    return WeightsSource(_sha256(path), safe_name(path.stem), path)
 
 
 def keras_weights_file(backbone: str = "inception_v3") -> Path:
@@ -102,16 +111,33 @@ def random_kernels(shapes: Sequence[tuple[int, int, int, int]], seed: int) -> li
     return kernels
 
 
-def _weights_file(spec: str) -> Path:
+def _existing(
+    spec: str, what: str, expected: str, remedy: Callable[[Path], str], file: str
+) -> Path:
     path = Path(os.path.expanduser(spec))
     if os.path.isdir(path):  # Path's own raise for a name too long and for an unknown user
-        raise InputError(f"{spec} is a folder", expected=f"a file: {', '.join(SUFFIXES)}")
+        raise InputError(f"{spec} is a folder", expected=file)
     if not os.path.lexists(path):
-        raise InputError(
-            f"no weights file {spec}",
-            expected=f"imagenet, random, random:SEED or a file: {', '.join(SUFFIXES)}",
-            remedy=neighbour("--weights", path, "imagenet", "random"),
-        )
+        raise InputError(f"no {what} {spec}", expected=expected, remedy=remedy(path))
+    return path
+
+
+def _onnx_file(spec: str) -> Path:
+    def remedy(path: Path) -> str:
+        return neighbour("--backbone", path).replace("--backbone ", "--backbone onnx:")
+
+    expected = "--backbone onnx:FILE with a file that is there"
+    return _existing(spec, "ONNX file", expected, remedy, "a file")
+
+
+def _weights_file(spec: str) -> Path:
+    path = _existing(
+        spec,
+        "weights file",
+        f"imagenet, random, random:SEED or a file: {', '.join(SUFFIXES)}",
+        lambda path: neighbour("--weights", path, "imagenet", "random"),
+        f"a file: {', '.join(SUFFIXES)}",
+    )
     if not path.name.endswith(SUFFIXES):
         raise InputError(f"{spec} has an unknown suffix", expected=", ".join(SUFFIXES))
     return path
@@ -128,7 +154,10 @@ def _sha256(path: Path) -> str:
     try:
         with step("reading the weights file"), open_regular(path, MOST_BYTES) as file:
             if not os.fstat(file.fileno()).st_size:
-                raise InputError(f"{path} is empty", expected=f"weights in {', '.join(SUFFIXES)}")
+                raise InputError(
+                    f"{path} is empty",
+                    expected=f"weights in {', '.join(SUFFIXES)}, or an ONNX model",
+                )
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error

@@ -13,6 +13,7 @@ from typing import Any
 
 from jaxreg.backbone.engine import choose_engine, load_engine
 from jaxreg.backbone.int8 import CALIBRATION_IMAGES, read_range, some
+from jaxreg.backbone.registry import backbone_name
 from jaxreg.cache.dataset_table import make_dataset
 from jaxreg.cache.datasets import dataset_names, read_dataset, write_dataset
 from jaxreg.cache.failed_list import failed_path, write_failed
@@ -78,7 +79,7 @@ class ExtractionJob:
 
     def __post_init__(self) -> None:
         self.shard = Shard.parse(self.settings.shard)
-        self.columns = choose_columns(self.settings)
+        self.columns = choose_columns(self.settings, self.say)
 
     def run(
         self, on_progress: Callable[[Progress], None], should_stop: Callable[[], bool]
@@ -88,7 +89,8 @@ class ExtractionJob:
         settings = self.settings
         for note in self.examples.notes:
             self.say(f"note: {note}")
-        engine, _ = choose_engine(settings.engine, settings.precision)
+        backbone = backbone_name(settings.backbone)
+        engine, _ = choose_engine(settings.engine, settings.precision, backbone)
         recipe, weights = choose_feature_set(settings, self.cache, self._calibration)
         prepared = time.perf_counter() - begin
         for column in self.columns:

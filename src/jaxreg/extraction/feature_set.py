@@ -10,41 +10,53 @@ import numpy as np
 from jaxreg.backbone.download import download_imagenet
 from jaxreg.backbone.int8 import quantized_network, write_range
 from jaxreg.backbone.network import check_layers, check_maps
-from jaxreg.backbone.registry import BACKBONES, backbone_name
-from jaxreg.backbone.weights import WeightsSource, identify_weights, keras_weights_file
+from jaxreg.backbone.registry import BACKBONES, ONNX, backbone_name, smallest_side
+from jaxreg.backbone.weights import (
+    WeightsSource,
+    identify_onnx,
+    identify_weights,
+    keras_weights_file,
+)
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import write_whole
 from jaxreg.errors import InputError, UnavailableError
 from jaxreg.extract_config import ExtractConfig
+from jaxreg.extraction.onnx_choice import onnx_columns, onnx_size
 
 
-def choose_columns(chosen: ExtractConfig) -> tuple[Column, ...]:
+def choose_columns(
+    chosen: ExtractConfig, say: Callable[[str], None] = lambda text: None
+) -> tuple[Column, ...]:
     """The columns that the settings ask for: each view of each layer and pool.
 
     Raises:
         InputError: no such backbone, or InceptionV3 has no such layer; two names of one column, or
             a column of a view that `views` lacks. The layers of other backbones are checked when
-            they are built.
+            they are built, those of an ONNX file now.
     """
     backbone = backbone_name(chosen.backbone)
-    layers = chosen.layers or (BACKBONES[backbone].last_layer,)
-    for name in chosen.columns:
-        if "." not in name:  # in a training the name of embeddings
-            raise InputError(f"no column {name!r}", expected="LAYER.POOL, as mixed10.avg")
-    asked = [Column.parse(name) for name in chosen.columns]
+    if backbone == ONNX:
+        asked = onnx_columns(chosen, identify_onnx(chosen.backbone), say)
+    elif chosen.columns:
+        for name in chosen.columns:
+            if "." not in name:  # in a training the name of embeddings
+                raise InputError(f"no column {name!r}", expected="LAYER.POOL, as mixed10.avg")
+        asked = [Column.parse(name) for name in chosen.columns]
+    else:
+        layers = chosen.layers or (BACKBONES[backbone].last_layer,)
+        asked = [Column(layer=layer, pool=chosen.pool or "avg") for layer in layers]
     for column in asked:
         if column.view not in chosen.views:
             views = " ".join((*chosen.views, column.view))
             remedy = f"--columns {column.short_name} --views {views}"
             raise InputError(f"--columns {column.name} without its view", remedy=remedy)
-    wanted = [column.identity for column in asked] or [
-        Column(layer=n, pool=chosen.pool) for n in layers
-    ]
+    wanted = [column.identity for column in asked]
     if len(set(wanted)) < len(wanted):
-        raise InputError(f"--columns {' '.join(chosen.columns)}", expected="each column once")
+        said = f"--columns {' '.join(chosen.columns)}" if chosen.columns else "--layers"
+        raise InputError(said, expected="each column once")
     check_layers(backbone, [column.layer for column in wanted])
-    check_maps(wanted)
+    check_maps(backbone, wanted)
     return tuple(replace(column, view=view) for view in chosen.views for column in wanted)
 
 
@@ -73,17 +85,21 @@ def choose_feature_set(
         UnavailableError: the imagenet weights cannot be had.
     """
     backbone = backbone_name(chosen.backbone)
-    _size(chosen, backbone)  # before anything is downloaded
-    weights = identify_weights(chosen.weights, backbone)
-    if weights is None or chosen.precision == "int8":
+    if backbone != ONNX:
+        _size(chosen, backbone, None)  # before anything is downloaded
+    asked = chosen.backbone if backbone == ONNX else chosen.weights
+    weights = identify_weights(asked, backbone)
+    if weights is None or chosen.precision == "int8" or backbone == ONNX:
         tag = weights.tag if weights else "imagenet"
         for feature_set in cache.feature_sets():
-            if f"-{tag}-" not in feature_set:
+            if (f"-{tag}-" not in feature_set) if backbone != ONNX else feature_set[:5] != "onnx-":
                 continue
             there = cache.recipe(feature_set)
             if not isinstance(there, Recipe):
                 continue
             theirs = weights or WeightsSource(there.weights, tag)
+            if backbone == ONNX:  # a file that was renamed keeps its feature sets
+                theirs = replace(theirs, tag=there.weights_tag)
             if replace(there, quantized=None) == _recipe(chosen, theirs):
                 return there, theirs
     weights = weights or download_imagenet(backbone, download_seconds)
@@ -116,7 +132,7 @@ def fetch_weights(backbone: str, weights: WeightsSource) -> WeightsSource:
 
 def smallest_image(recipe: Recipe) -> int:
     """Pixels that an image needs each way; only images of native size are not resized."""
-    return BACKBONES[recipe.backbone].smallest if recipe.size is None else 1
+    return smallest_side(recipe.backbone) if recipe.size is None else 1
 
 
 def find_weights(recipe: Recipe, asked: str | None, places: Sequence[str | None]) -> WeightsSource:
@@ -133,7 +149,9 @@ def find_weights(recipe: Recipe, asked: str | None, places: Sequence[str | None]
     """
     if recipe.random_seed is not None:
         return WeightsSource(recipe.weights, recipe.weights_tag, None, recipe.random_seed)
-    known = [*places, str(keras_weights_file(recipe.backbone))]
+    known = [*places]
+    if recipe.backbone != ONNX:
+        known.append(str(keras_weights_file(recipe.backbone)))
     found = [place for place in known if isinstance(place, str) and os.path.isfile(place)]
     for place in found if asked is None else [asked]:
         try:
@@ -156,8 +174,12 @@ def find_weights(recipe: Recipe, asked: str | None, places: Sequence[str | None]
     )
 
 
-def _size(chosen: ExtractConfig, backbone: str) -> tuple[int, int] | None:
-    """Pixels, height and width; None: the image's own."""
+def _size(
+    chosen: ExtractConfig, backbone: str, weights: WeightsSource | None
+) -> tuple[int, int] | None:
+    """Pixels, height and width; None: the image's own. An ONNX file comes as `weights`."""
+    if backbone == ONNX and weights is not None:
+        return onnx_size(chosen, weights)
     if chosen.size == "native":
         return None
     known = BACKBONES[backbone]
@@ -173,7 +195,7 @@ def _recipe(chosen: ExtractConfig, weights: WeightsSource) -> Recipe:
         weights=weights.identity,
         weights_tag=weights.tag,
         backbone=backbone,
-        size=_size(chosen, backbone),
+        size=_size(chosen, backbone, weights),
         preprocess=chosen.preprocess,
         range=None if chosen.range is None else (float(chosen.range[0]), float(chosen.range[1])),
         precision=chosen.precision,

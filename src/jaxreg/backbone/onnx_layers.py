@@ -1,0 +1,143 @@
+"""The layers of an ONNX file: their names, their shapes, and the pools that fit them."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jaxreg.errors import InputError, nearest
+
+POOLS = {2: ("none",), 3: ("cls", "mean"), 4: ("avg", "max", "grid:RxC")}
+"""The pools of a layer by the number of its axes: vectors, tokens, maps."""
+
+DEFAULT_POOL = {2: "none", 4: "avg"}  # of tokens nobody can know: the first may be like the rest
+
+_LONGEST = 100  # characters of a name; a folder is named after it
+_SHOWN = 6  # inner layers in a message
+
+
+@dataclass(frozen=True)
+class OnnxLayer:
+    """A tensor of an ONNX file that can be read: floats, one row for each image."""
+
+    layer: str  # its name in columns: letters, digits, underscores and dashes
+    names: tuple[str, ...]  # in the file: of the tensor and of its node; the first is shown
+    shape: tuple[int | None, ...]  # with the batch first; None where the file leaves it open
+    output: bool  # whether the file declares it as an output
+
+    @property
+    def said(self) -> str:
+        """The name and the shape, for people."""
+        own = "" if self.names[0] == self.layer else f" ({self.names[0]})"
+        return f"{self.layer}{own} {shape_text(self.shape)}"
+
+
+@dataclass(frozen=True)
+class OnnxFacts:
+    """What a file says of itself."""
+
+    size: tuple[int | None, int | None]  # pixels, height and width; None where any will do
+    uint8: bool  # the input takes whole pixels from 0 to 255
+    layers: tuple[OnnxLayer, ...]  # from the image on; at least one
+
+    @property
+    def outputs(self) -> list[OnnxLayer]:
+        return [layer for layer in self.layers if layer.output]
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "OnnxFacts":
+        layers = (
+            OnnxLayer(x["layer"], tuple(x["names"]), tuple(x["shape"]), x["output"])
+            for x in fields["layers"]
+        )
+        height, width = fields["size"]
+        return cls((height, width), fields["uint8"], tuple(layers))
+
+
+def shape_text(shape: Iterable[int | None]) -> str:
+    """As `(?, 40, ?, ?)`."""
+    return f"({', '.join('?' if side is None else str(side) for side in shape)})"
+
+
+def safe_layers(names: Sequence[str]) -> list[str]:
+    """For each tensor's name the layer's name in columns and folders; all are different.
+
+    A name of ASCII letters, digits, underscores and dashes stays. Any run of other characters
+    becomes one underscore, those at the ends vanish. Where two names would be equal, and where one
+    is too long, a dash and the first 8 digits of the SHA-256 of the file's name follow.
+    """
+    wanted = [_plain(name) for name in names]
+    times = Counter(wanted)
+    found = []
+    for name, safe in zip(names, wanted, strict=True):
+        repeated = safe != name and times[safe] > 1
+        if repeated or not safe or len(safe) > _LONGEST:
+            digits = hashlib.sha256(name.encode(errors="replace")).hexdigest()[:8]
+            safe = f"{safe[:_LONGEST]}-{digits}".lstrip("-")
+        found.append(safe)
+    return found
+
+
+def _plain(name: str) -> str:
+    if re.fullmatch("[A-Za-z0-9_-]+", name):
+        return name
+    return re.sub("[^A-Za-z0-9_-]+", "_", name).strip("_")
+
+
+def find_layer(facts: OnnxFacts, asked: str, said: str) -> OnnxLayer:
+    """The layer of that name, of its own or of the file's.
+
+    Raises:
+        InputError: there is none; the message lists the outputs, then inner layers.
+    """
+    for layer in facts.layers:
+        if asked == layer.layer or asked in layer.names:
+            return layer
+    names = {name: layer for layer in facts.layers for name in (layer.layer, *layer.names)}
+    near = nearest(asked, names)
+    inner = [layer for layer in facts.layers if not layer.output]
+    step = max(1, -(-len(inner) // _SHOWN))
+    some = ", ".join(layer.said for layer in inner[::step])
+    more = f", and {len(inner) - len(inner[::step])} more" if step > 1 else ""
+    raise InputError(
+        f"{said} has no layer {asked!r}",
+        expected=f"an output: {', '.join(layer.said for layer in facts.outputs) or 'none'}; "
+        f"or an inner layer: {some or 'none'}{more}",
+        remedy=f"use the layer {names[near].layer}" if near else "",
+    )
+
+
+def check_pool(pool: str, name: str, shape: Sequence[int | None]) -> None:
+    """Raise InputError for a pool that does not fit the shape of its layer."""
+    fits = POOLS[len(shape)]
+    if pool not in fits and not (pool.startswith("grid:") and "grid:RxC" in fits):
+        raise InputError(
+            f"--pool {pool} on {name}, whose shape is {shape_text(shape)}",
+            expected=" or ".join(fits),
+        )
+
+
+def map_axes(shape: Sequence[int | None], size: Sequence[int | None]) -> tuple[int, int, int]:
+    """The axes of rows, columns and channels of a map, for images of a height and width.
+
+    In both layouts rows and columns are to each other as height and width, up to a row or column.
+    Where this holds for both or for none, channels come first, as in ONNX's own operations.
+    """
+    first, last = (2, 3, 1), (1, 2, 3)
+    if not _fits(shape, first, size) and _fits(shape, last, size):
+        return last
+    return first
+
+
+def _fits(
+    shape: Sequence[int | None], axes: tuple[int, int, int], size: Sequence[int | None]
+) -> bool:
+    rows, columns, channels = (shape[axis] for axis in axes)
+    height, width = size
+    if channels is None:
+        return False
+    if rows is None or columns is None or height is None or width is None:
+        return (rows is None) == (height is None) and (columns is None) == (width is None)
+    return abs(rows * width - columns * height) <= max(height, width)

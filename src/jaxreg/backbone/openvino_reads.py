@@ -1,0 +1,144 @@
+"""An OpenVINO model cut to the layers that are read, with preprocessing before and pools after."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxreg.backbone.network import check_layers
+from jaxreg.backbone.onnx_layers import check_pool, map_axes, shape_text
+from jaxreg.backbone.openvino_model import import_openvino, reason_of
+from jaxreg.backbone.pooling import grid_cells
+from jaxreg.backbone.preprocess import preprocessing
+from jaxreg.backbone.registry import ONNX
+from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.errors import InputError
+
+
+class Map(NamedTuple):
+    """The rows and columns of a layer, and their axes."""
+
+    rows: int
+    columns: int
+    axes: tuple[int, int]
+
+
+def layer_outputs(model: Any, layers: Sequence[str]) -> dict[str, Any]:
+    """The outputs of some layers, also of inner ones, by name; the batch is the first axis."""
+    return {
+        layer: output
+        for node in model.get_ops()
+        for output in node.outputs()
+        for layer in set(layers) & output.get_names()
+        if node.get_type_name() != "Result"
+    }
+
+
+def check_model_layers(model: Any, backbone: str, layers: Sequence[str]) -> None:
+    """Raise InputError for a layer that the converted network does not have."""
+    found = layer_outputs(model, layers)
+    if len(found) < len(set(layers)):
+        names = [name for op in model.get_ops() for out in op.outputs() for name in out.get_names()]
+        check_layers(backbone, layers, [name for name in names if re.fullmatch(r"[\w-]+", name)])
+
+
+def fixed_batch(model: Any) -> int | None:
+    """The number of images that the network takes at once; None for any number."""
+    side = model.inputs[0].get_partial_shape()[0]
+    return None if side.is_dynamic else side.get_length()
+
+
+def take_size(model: Any, batch: int | None, height: int, width: int) -> None:
+    """Let the model take images of that size.
+
+    Raises:
+        InputError: it cannot, as most networks with embedded positions.
+    """
+    try:
+        model.reshape([-1 if batch is None else batch, height, width, 3])
+    except RuntimeError as error:
+        raise InputError(
+            f"the network does not take images of {height} x {width} pixels: {reason_of(error)}",
+            expected="--size with the height and width that the network was exported for",
+        ) from error
+
+
+def maps_of(model: Any, recipe: Recipe, reads: Sequence[tuple[str, str]]) -> dict[str, Map]:
+    """The layers with rows and columns, for the size that the model takes now.
+
+    Raises:
+        InputError: a pool does not fit its layer, or a layer has not one row for each image.
+    """
+    height, width = (model.inputs[0].get_partial_shape()[axis].get_length() for axis in (1, 2))
+    outputs = layer_outputs(model, [layer for layer, _ in reads])
+    batch, maps = fixed_batch(model), {}
+    for layer, pool in reads:
+        shape = [
+            None if side.is_dynamic else side.get_length()
+            for side in outputs[layer].get_partial_shape()
+        ]
+        if shape[0] != batch:
+            raise InputError(
+                f"the layer {layer} of shape {shape_text(shape)} has not one row for each image",
+                remedy="export the network with a free batch, or use another layer",
+            )
+        if recipe.backbone == ONNX:
+            check_pool(pool, layer, shape)
+        if len(shape) == 4:
+            axes = map_axes(shape, (height, width))[:2] if recipe.backbone == ONNX else (1, 2)
+            rows, columns = (shape[axis] for axis in axes)
+            assert rows is not None
+            assert columns is not None
+            maps[layer] = Map(rows, columns, axes)
+    return maps
+
+
+def pooled_model(
+    model: Any, recipe: Recipe, reads: Sequence[tuple[str, str]], maps: Mapping[str, Map]
+) -> Any:
+    """Pixels in 0..255 in, one output per read: preprocessing before the network, pools after it.
+
+    It ends at the last layer that is read. `model` is changed and must not be used again. `maps`
+    has its layers with rows and columns.
+    """
+    ov = import_openvino()
+    from openvino import opset13 as ops
+
+    [network_input] = model.get_parameters()
+    pixels = ops.parameter(network_input.get_partial_shape(), ov.Type.f32, name="pixels")
+    users = network_input.output(0).get_target_inputs()
+    prepared = preprocessing(recipe).openvino(ops, pixels)
+    for user in users:
+        user.replace_source_output(prepared.output(0))
+    outputs = layer_outputs(model, [layer for layer, _ in reads])
+    results = []
+    for layer, pool in reads:
+        output = outputs[layer]
+        if output.get_element_type() != ov.Type.f32:
+            output = ops.convert(output, ov.Type.f32)
+        column = Column(layer=layer, pool=pool)
+        results.append(ops.result(_pool(ops, output, column, maps.get(layer))))
+    return ov.Model(results, [pixels], "features")
+
+
+def _pool(ops: Any, output: Any, column: Column, its: Map | None) -> Any:
+    """(batch, …) -> (batch, D)."""
+    if column.pool == "none":
+        return output
+    if column.pool == "cls":
+        return ops.gather(output, np.array(0), np.array(1))
+    if column.pool == "mean":
+        return ops.reduce_mean(output, np.array([1]), False)
+    assert its is not None
+    both = np.array(its.axes)
+    if column.pool == "max":
+        return ops.reduce_max(output, both, False)
+    if column.cells is None:
+        return ops.reduce_mean(output, both, False)
+    means = []
+    for rows, places in grid_cells(column, its.rows, its.columns):
+        start, stop = np.array([rows.start, places.start]), np.array([rows.stop, places.stop])
+        cell = ops.slice(output, start, stop, np.array([1, 1]), both)
+        means.append(ops.reduce_mean(cell, both, False))
+    return ops.concat(means, 1)
