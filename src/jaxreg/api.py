@@ -70,6 +70,7 @@ def extract_features(
         TooManyFailed: a greater share than `max_failed` failed; what was good is written.
         Stopped: `should_stop` said so; features are kept, the dataset is as it was.
     """
+    from jaxreg.extraction.explore import cost_text, features_preset
     from jaxreg.extraction.extract_source import (
         ExtractionJob,
         default_name,
@@ -78,7 +79,7 @@ def extract_features(
 
     if preset is not None:
         check_preset(preset, FEATURES_PRESETS)
-    asked = merge(preset=FEATURES_PRESETS.get(preset or ""), given=settings)
+    asked = merge(preset=features_preset(preset, settings), given=settings)
     chosen = from_json(ExtractConfig, asked)
     if onnx_file(chosen.backbone) and "weights" in settings:
         raise InputError(
@@ -105,6 +106,8 @@ def extract_features(
     if name is None:
         refuse_other_source(store, dataset, examples, opened)
     work = ExtractionJob(examples, opened, dataset, store, options, chosen, say)
+    if preset == "explore":
+        say(cost_text(work.columns, chosen))
     return work.run(on_progress, should_stop)
 
 

@@ -32,7 +32,9 @@ class ExtractArguments:
 
     source: str = setting(tyro.MISSING, POSITIONAL, "where the images and the numbers are")
     preset: FeaturesPreset | None = setting(
-        None, "Features", "best: layer mixed2 in grid:2x4 at 150x150 (docs/best-head.md)"
+        None,
+        "Features",
+        "best: layer mixed2 in grid:2x4 at 150x150 (docs/best-head.md); explore: ten columns",
     )
     name: str | None = setting(None, "Output", "name of the dataset; by default that of the source")
     cache: str = setting("cache", "Output", "folder of datasets and features")
@@ -73,12 +75,14 @@ def _train_command(done: "Extraction", own: ExtractArguments) -> str:
     """The command that trains on the dataset; empty if it is not written or has no numbers."""
     from jaxreg.cache.store import Cache
     from jaxreg.experiment.first_training import first_training
+    from jaxreg.train_config import PRESETS
 
     try:
         needed = first_training(Cache(Path(own.cache)), done.dataset)
     except InputError:
         return ""
-    words = [done.dataset, *words_given(own, "cache", "preset"), *needed]
+    presets = ["preset"] if own.preset in PRESETS else []  # one with a head that goes with it
+    words = [done.dataset, *words_given(own, "cache", *presets), *needed]
     return command_line("jaxreg train", words)
 
 

@@ -161,7 +161,15 @@ class ExtractConfig:
 
 FEATURES_PRESETS: Mapping[str, Mapping[str, Any]] = {
     "best": {"layers": ("mixed2",), "pool": "grid:2x4", "size": (150, 150)},
+    "explore": {
+        "columns": (
+            *("mixed0.avg", "mixed0.grid1x4", "mixed2.avg", "mixed2.grid2x4", "mixed4.avg"),
+            *("mixed4.grid2x2", "mixed6.avg", "mixed6.grid2x2", "mixed8.avg", "mixed10.avg"),
+        ),
+        "size": (150, 150),
+    },
 }
-"""The settings of `extract --preset`; docs/best-head.md has the reasons."""
+"""The settings of `extract --preset` for InceptionV3; docs/best-head.md and docs/layers.md have the
+reasons. extraction/explore.py has explore for ONNX files."""
 
-FeaturesPreset = Literal["best"]
+FeaturesPreset = Literal["best", "explore"]
