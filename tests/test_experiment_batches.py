@@ -41,6 +41,9 @@ HOST, PARTS = "1MB", "250kB"  # what makes training keep them there
 QUICK = {"hidden": (16, 8), "epochs": 6, "learning_rate": 0.01, "batch_size": 4}
 
 
+SIDE = ("gaps", "speed", "mode")  # numbers with gaps, numbers, text
+
+
 @pytest.fixture
 def wide(planted: Path) -> Path:
     """The planted cache with 512 features an image, in parts of 12 images of a mixed order."""
@@ -95,7 +98,12 @@ def test_where_the_features_are_is_chosen_and_told(
 
 
 @pytest.mark.parametrize(
-    ("targets", "options"), [(("angle",), {}), (("angle", "speed"), {"batch_size": 7})]
+    ("targets", "options"),
+    [
+        (("angle",), {}),
+        (("angle", "speed"), {"batch_size": 7}),
+        (("angle",), {"side_columns": SIDE}),
+    ],
 )
 def test_host_memory_gives_the_bits_of_the_device(wide: Path, options, targets) -> None:
     one = run(wide, None, target=targets, **options)
@@ -161,6 +169,26 @@ def test_parts_give_what_memory_gives_for_the_same_order_of_rows(wide: Path) -> 
     np.testing.assert_allclose(history, np.stack(by_epoch, axis=1), rtol=1e-6)
     predictions = predict_rows(state.best_params, state.scalers, config, x)[:, 0]
     np.testing.assert_allclose(results(told.path)[0], predictions, rtol=1e-4, atol=1e-5)
+
+
+def test_side_columns_follow_the_features_of_parts(wide: Path) -> None:
+    experiment, _ = experiment_in_parts(wide, side_columns=SIDE)
+    table = read_dataset(Cache(wide), "planted").table
+    for rows, x in experiment.x.pieces(experiment.rows("validation")):  # type: ignore[union-attr]
+        features, (gaps, lacks, speed, *_) = x[:, :WIDTH], x[:, WIDTH:].T
+        whole = Cache(wide).read(experiment.recipe.feature_set, experiment.columns, _digests(wide))
+        np.testing.assert_array_equal(features, whole[rows])
+        np.testing.assert_array_equal(lacks, np.isnan(table["gaps"].to_numpy()[rows]))
+        np.testing.assert_array_equal(np.isnan(gaps), lacks == 1)
+        known = experiment.side.columns[1]
+        expected = (table["speed"].to_numpy()[rows].astype(np.float64) - known.center) / known.scale
+        np.testing.assert_allclose(speed, expected, rtol=1e-6)
+    told = run(wide, PARTS, side_columns=SIDE)
+    assert told.config["window"] is not None
+    whole = np.concatenate([x for _, x in experiment.x.pieces(np.arange(ROWS))])  # type: ignore[union-attr]
+    rows = np.concatenate([rows for rows, _ in experiment.x.pieces(np.arange(ROWS))])  # type: ignore[union-attr]
+    found = told.predict_features(whole[:, :WIDTH], table.take(rows).select(SIDE))
+    np.testing.assert_allclose(found[:, 0], np.array(results(told.path)[0])[rows], atol=1e-5)
 
 
 def test_a_window_mixes_the_pieces_within_its_reach() -> None:

@@ -114,7 +114,8 @@ class SideColumns:
 
     def to_json(self) -> list[dict[str, Any]]:
         """`side` of config.json."""
-        return [dataclasses.asdict(column) for column in self.columns]
+        columns = map(dataclasses.asdict, self.columns)
+        return [{**one, "categories": list(one["categories"])} for one in columns]
 
     @classmethod
     def from_json(cls, content: Sequence[Mapping[str, Any]] | None) -> "SideColumns":

@@ -70,5 +70,8 @@ def _tree(x: np.ndarray, y: np.ndarray, weights: np.ndarray, rows: np.ndarray) -
     each = []
     for own, its in zip(y.T, weights.T, strict=True):
         known = rows[its[rows] > 0]
+        if not len(known):  # nothing is to be learned of this target
+            each.append(np.full(len(x), np.nan))
+            continue
         each.append(trees.fit(x[known], own[known], sample_weight=its[known]).predict(x))
     return np.stack(each, axis=1)

@@ -12,8 +12,9 @@ from jaxreg.training.replace_run import KIND
 
 Record = dict[str, Any]
 
-_FREE = ("asked", "cache", "weights_path")
-"""What may differ in a run that goes on, beside `epochs` and `memory_limit`: places, and words."""
+_FREE = ("asked", "cache", "weights_path", "side")
+"""What may differ in a run that goes on, beside `epochs` and `memory_limit`: places, words, and
+what follows from the rest."""
 
 
 def record_of(resolved: ResolvedRun, run: Path) -> Record:
