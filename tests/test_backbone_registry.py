@@ -119,11 +119,11 @@ def test_a_whole_extraction_with_another_backbone(keras, monkeypatch, tmp_path) 
         "mirror.out_relu.avg",
         "mirror.block_3_expand_relu.avg",
     )
-    assert cache.recipe(done.feature_set).backbone == "mobilenet_v2"
+    assert cache.recipe(done.feature_set).to_json()["backbone"] == "mobilenet_v2"
     assert "--views identity mirror" in read_dataset(cache, "d").extract_command()
     # a head looks at the images as they are, whatever else there is
     run = jaxreg.train_head("d", cache=cache.root, ckpts=tmp_path / "c", epochs=1, split="hash")
-    assert [column.name for column in run.columns] == list(done.columns[:2])
+    assert [column.name for _, column in run.features.columns] == list(done.columns[:2])
     assert run.predict([np.full((40, 80, 3), 99, np.uint8)]).shape == (1, 1)
     again = jaxreg.extract_features("road:24", backbone="mobilenet_v2", **settings)
     assert (again.computed, again.columns) == (0, ("identity.out_relu.avg",))

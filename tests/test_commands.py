@@ -18,6 +18,7 @@ import jaxreg
 from jaxreg import extract, predict, verify
 from jaxreg.arguments import parse as parse_words
 from jaxreg.arguments import refuse_repeated_options
+from jaxreg.cache.recipe import Column
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError, TooManyFailed, UnavailableError
 from jaxreg.extract_config import FEATURES_PRESETS, ExtractConfig, SourceOptions
@@ -319,8 +320,17 @@ def test_a_new_image_whose_weights_are_gone_is_exit_3(
     photos: Path, run: Path, tmp_path: Path
 ) -> None:
     loaded = jaxreg.load_run(run)
-    gone = dataclasses.replace(loaded.recipe, weights="0" * 64, weights_tag="00000000")
-    other = dataclasses.replace(loaded, recipe=gone)
+    gone = dataclasses.replace(
+        loaded.features.networks[0], weights="0" * 64, weights_tag="00000000"
+    )
+    other = dataclasses.replace(
+        loaded,
+        features=dataclasses.replace(
+            loaded.features,
+            columns=((gone.feature_set, Column()),),
+            recipes={gone.feature_set: gone},
+        ),
+    )
     with (
         pytest.warns(UserWarning, match="a new cache is made in "),
         pytest.raises(UnavailableError, match=r"cannot be found[\s\S]*--weights FILE"),

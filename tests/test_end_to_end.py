@@ -28,7 +28,7 @@ def test_a_real_recording(tub: Path, trained_weights: Path, tmp_path: Path, weig
     mae = run.summary["metrics"]["mae"]
     assert mae < 0.8 * run.summary["baselines"]["median"]["mae"]
     assert run.summary["verdict"]["healthy"]
-    assert (run.recipe.random_seed is None) == (weights == "trained")
+    assert (run.features.random_seed is None) == (weights == "trained")
     out = tmp_path / "all.parquet"
     assert predict.main([str(run.path), str(tub), "--out", str(out)]) == 0
     told = pq.read_table(out)

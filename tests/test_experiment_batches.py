@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import jaxreg
+from jaxreg.cache.chosen_features import Wanted
 from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.lazy_features import PartFeatures
 from jaxreg.cache.parts import DamagedPart, list_parts
@@ -124,7 +125,8 @@ def orders(root: Path, epochs: int, **options) -> list[np.ndarray]:
     """The rows of the dataset in the order in which each epoch trains on them in parts."""
     experiment, config = experiment_in_parts(root, **options)
     cache = Cache(root)
-    whole = cache.read(experiment.recipe.feature_set, experiment.columns, _digests(root))
+    name = experiment.features.feature_set
+    whole = cache.read(name, experiment.features.columns_of(name), _digests(root))
     row_of = {features.tobytes(): row for row, features in enumerate(whole)}
     blocks = ExperimentBlocks(experiment, unscaled_targets(1))
     key = jax.random.key_data(jax.random.key(config.seed))
@@ -150,7 +152,8 @@ def test_an_epoch_in_parts_takes_every_row_once_in_an_order_of_its_own(wide: Pat
 
 def test_parts_give_what_memory_gives_for_the_same_order_of_rows(wide: Path) -> None:
     experiment, config = experiment_in_parts(wide)
-    x = Cache(wide).read(experiment.recipe.feature_set, experiment.columns, _digests(wide))
+    name = experiment.features.feature_set
+    x = Cache(wide).read(name, experiment.features.columns_of(name), _digests(wide))
     rows, validation = experiment.rows("train"), experiment.rows("validation")
     data = Data.of(x[rows], experiment.y[rows], x[validation], experiment.y[validation])
     state = init_state(config, data)
@@ -249,7 +252,7 @@ def test_columns_of_other_parts_copies_and_half_floats_are_read_alike(wide: Path
         cache.add(feature_set, grid, [digests[3]], np.full((1, 8), ord(name), np.float16))
     asked = [digests[row] for row in (*range(ROWS), 3, 3, 77)]
     for columns in ([Column()], [grid], [Column(), grid]):
-        parts = PartFeatures(cache, feature_set, columns, asked)
+        parts = PartFeatures(cache, [Wanted(feature_set, columns, asked)])
         expected = cache.read(feature_set, columns, asked)
         assert (parts.shape, parts.dtype) == (expected.shape, expected.dtype)
         wanted = rng.permutation(len(asked))[:200]
@@ -264,8 +267,10 @@ def test_what_is_lacking_or_damaged_in_parts_is_named(wide: Path) -> None:
     cache = Cache(wide)
     feature_set, digests = cache.feature_sets()[0], _digests(wide)
     with pytest.raises(InputError, match=r"2 images have no identity\.mixed10\.avg features"):
-        PartFeatures(cache, feature_set, [Column()], [*digests, "0" * 64, "1" * 64, "0" * 64])
-    parts = PartFeatures(cache, feature_set, [Column()], digests)
+        PartFeatures(
+            cache, [Wanted(feature_set, [Column()], [*digests, "0" * 64, "1" * 64, "0" * 64])]
+        )
+    parts = PartFeatures(cache, [Wanted(feature_set, [Column()], digests)])
     part = list_parts(cache.folder(feature_set, Column()))[5]
     part.write_bytes(part.read_bytes()[:-1])
     with pytest.raises(DamagedPart, match=part.name):

@@ -290,7 +290,7 @@ def test_validation_and_prediction_use_identity_alone(mirrored: Path) -> None:
     plain = run_quick(mirrored, split="hash")
     assert plain.summary["rows"] == run.summary["rows"]
     # without --views nothing of the mirror is read
-    shutil.rmtree(Cache(mirrored).folder(run.recipe.feature_set, Column(view="mirror")))
+    shutil.rmtree(Cache(mirrored).folder(run.features.feature_set, Column(view="mirror")))
     again = run_quick(mirrored, split="hash")
     assert again.summary["metrics"] == plain.summary["metrics"]
 

@@ -81,4 +81,4 @@ def test_several_pools_come_from_one_pass(tmp_path: Path) -> None:
     assert mean.std() > 0
     np.testing.assert_allclose(cells.reshape(6, 2, -1).mean(axis=1), mean, rtol=1e-5, atol=1e-6)
     run = jaxreg.train_head("road", cache=cache.root, ckpts=tmp_path, head="ridge", split="hash")
-    assert [column.short_name for column in run.columns] == list(asked)
+    assert [column.short_name for _, column in run.features.columns] == list(asked)

@@ -148,7 +148,8 @@ def test_components_are_part_of_the_run(planted: Path) -> None:
 
 
 def _assert_predictions_are_of_raw_features(planted: Path, run) -> None:
-    features = Cache(planted).read(run.recipe.feature_set, run.columns, digests_of(planted))
+    name = run.features.feature_set
+    features = Cache(planted).read(name, run.features.columns_of(name), digests_of(planted))
     told = run.predict_features(features)
     np.testing.assert_array_equal(told[:, 0], predictions_of(run.path))
 
@@ -187,7 +188,8 @@ def test_several_targets_each_get_scores_and_pictures(planted: Path) -> None:
     losses = [float(line[2]) for line in history_of(run.path)[1:]]
     assert run.summary["metrics"]["huber"] == pytest.approx(min(losses), rel=1e-4)
     assert (run.path / "plots" / "residuals-speed.png").exists()
-    features = Cache(planted).read(run.recipe.feature_set, run.columns, digests_of(planted))
+    name = run.features.feature_set
+    features = Cache(planted).read(name, run.features.columns_of(name), digests_of(planted))
     told = run.predict_features(features)
     table = pq.read_table(run.path / "predictions.parquet")
     np.testing.assert_array_equal(told[:, 1], table["prediction.speed"].to_numpy())

@@ -11,6 +11,7 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 import jaxreg
+from jaxreg.cache.chosen_features import Wanted
 from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.lazy_features import PartFeatures
 from jaxreg.cache.recipe import Column
@@ -201,7 +202,7 @@ def test_a_run_on_far_and_small_targets_is_the_run_on_plain_ones(
             assert now == pytest.approx(1e-9 * was["mae"], rel=1e-3), name
     assert far.summary["epochs"] == plain.summary["epochs"]
     cache, columns = Cache(planted), [Column()]
-    x = PartFeatures(cache, far.recipe.feature_set, columns, digests_of(planted))
+    x = PartFeatures(cache, [Wanted(far.features.feature_set, columns, digests_of(planted))])
     rows = np.arange(240)
     told = far.predict_features(np.concatenate([some for _, some in x.pieces(rows)]))
     assert told.dtype == np.float64

@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from jaxreg.training.bundle_file import SUFFIX, pack_run, unpacked
     from jaxreg.training.replace_run import is_run
     from jaxreg.training.run_directory import RunDirectory, run_path
+    from jaxreg.training.run_recipes import weights_places
 
     out = output_file(own.out, "--out", [SUFFIX])
     path = run_path(own.run, Path(own.ckpts))
@@ -56,8 +57,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         content = pack_run(RunDirectory(path))
         write_whole(out, content)
     cli.say(f"{out}: {humanize.naturalsize(len(content))}")
-    needed, more = _needs(run.recipe, run.config["weights_path"])
-    cli.say(needed)
+    more: list[str] = []
+    places = weights_places(run.config)
+    for network in run.features.networks:
+        needed, words = _needs(network, places[network.feature_set])
+        cli.say(needed)
+        more += words
+    if names := [one.name for one in run.features.embeddings]:
+        cli.say(f"predicting needs the embeddings {' and '.join(names)} of the new rows")
+        files = ["FILE"] if len(names) == 1 else [f"{name}=FILE" for name in names]
+        more += ["--embeddings", *files]
     words = [out, "SOURCE", "--out", "predictions.csv", *more]
     cli.say_next(command_line("jaxreg predict", words), quiet=False)
     return 0

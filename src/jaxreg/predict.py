@@ -37,6 +37,11 @@ class PredictArguments:
     out: str = setting(tyro.MISSING, "Output", "file to write: .csv, .parquet or .jsonl")
     json: bool = setting(False, "Output", "print one JSON object at the end")
     weights: str | None = setting(None, "Run", "weights or ONNX file, if it has moved")
+    embeddings: tuple[str, ...] = setting(
+        (),
+        "Run",
+        "file with the vectors of the rows, for a run on embeddings; NAME=FILE for each of several",
+    )
     cache: str | None = setting(None, "Run", "folder of features; by default that of the run")
     ckpts: str = setting("ckpts", "Run", "folder of runs, for a RUN given by its name")
 
@@ -54,7 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     run = load_run(run_path(own.run, Path(own.ckpts)))
     options = split_off(SourceOptions, settings)
-    examples = open_source(own.source, options, ranged=run.recipe.range is not None)
+    examples = open_source(
+        own.source,
+        options,
+        ranged=run.features.range is not None,
+        images=bool(run.features.networks),
+    )
     if not len(examples) and not examples.unusable:
         raise InputError(f"no images in {own.source}", expected="at least one")
     _refuse_source(out, own.source, examples)
@@ -63,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             examples,
             cache=own.cache,
             weights=own.weights,
+            embeddings=own.embeddings,
             say=cli.say,
             should_stop=stop,
         )

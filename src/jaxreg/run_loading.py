@@ -7,7 +7,6 @@ from pathlib import Path
 
 import jax
 
-from jaxreg.cache.recipe import Column
 from jaxreg.errors import InputError, reading
 from jaxreg.experiment.members import number_of_members
 from jaxreg.head.fit_many import stack
@@ -18,6 +17,7 @@ from jaxreg.training.bundle_file import NETWORK, SUFFIX, unpacked
 from jaxreg.training.checkpoint import Checkpoints
 from jaxreg.training.loop import states_of
 from jaxreg.training.run_directory import Row, RunDirectory, read_history
+from jaxreg.training.run_recipes import features_of
 
 
 def load_states(
@@ -61,7 +61,8 @@ def load_run(path: Path) -> TrainedRun:
                 ) from error
             network = folder / NETWORK
             network = network.read_bytes() if network.exists() else None
-        if network is not None and hashlib.sha256(network).hexdigest() != run.recipe.quantized:
+        known = [one.quantized for one in run.features.networks]
+        if network is not None and hashlib.sha256(network).hexdigest() not in known:
             raise InputError(f"{path} is damaged: its {NETWORK} is not that of its recipe")
         return replace(run, cache=Path("cache"), network=network)
     with reading(str(path), expected="a run that jaxreg wrote"):
@@ -88,8 +89,7 @@ def _load(directory: RunDirectory, path: Path) -> TrainedRun:
         config=config,
         summary=summary,
         settings=settings,
-        recipe=directory.recipe(),
-        columns=tuple(map(Column.parse, settings.columns)),
+        features=features_of(config),
         targets=settings.target,
         params=tuple(state.best_params for state in states),
         scalers=tuple(state.scalers for state in states),

@@ -141,11 +141,11 @@ def _is_finished(directory: RunDirectory, config: TrainConfig) -> bool:
 
 
 def _say_what(experiment: Experiment, device: str, say: Say) -> None:
-    recipe = experiment.recipe
+    features = experiment.features
     say(f"device: {device}")
-    say(f"features: {', '.join(experiment.config.columns)} of {recipe.feature_set}")
-    if recipe.random_seed is not None:
-        say(f"weights: random, seed {recipe.random_seed}: trained on nothing")
+    say(f"features: {', '.join(features.names)} of {features.feature_set}")
+    if features.random_seed is not None:
+        say(f"weights: random, seed {features.random_seed}: trained on nothing")
     sides = {side: len(experiment.rows(side)) for side in ("train", "validation", "test")}
     counts = ", ".join(f"{count} {side}" for side, count in sides.items() if count)
     say(f"data: {experiment.placement}")

@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
-from jaxreg.backbone.engine import Engine, load_engine
+from jaxreg.cache.chosen_features import ChosenFeatures
 from jaxreg.cache.datasets import read_dataset
-from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.common.steps import step
-from jaxreg.errors import InputError, Stopped
-from jaxreg.extraction.feature_set import find_weights, smallest_image
-from jaxreg.extraction.pipeline import Progress, Task, extract
+from jaxreg.errors import InputError
+from jaxreg.extraction.given_vectors import open_embeddings, refuse_images
+from jaxreg.extraction.new_features import FeatureMaker
+from jaxreg.extraction.pipeline import Progress
 from jaxreg.head import mlp
 from jaxreg.head.apply import predict_rows
 from jaxreg.head.scaling import Scalers, mean_and_std_of
@@ -30,6 +30,7 @@ from jaxreg.sources.in_memory import images_of
 from jaxreg.target_numbers import number_type
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.run_directory import RunDirectory
+from jaxreg.training.run_recipes import weights_places
 
 USUAL = 4.0  # std: so far from their mean targets lie
 
@@ -47,8 +48,7 @@ class TrainedRun:
     config: dict[str, Any]
     summary: dict[str, Any]
     settings: TrainConfig
-    recipe: Recipe
-    columns: tuple[Column, ...]
+    features: ChosenFeatures
     targets: tuple[str, ...]
     params: tuple[mlp.Params, ...]  # of the lowest validation loss
     scalers: tuple[Scalers, ...]
@@ -176,6 +176,7 @@ class TrainedRun:
                 that cannot be used; the first few are named with their reasons.
             UnavailableError: something must be computed and the weights are not to be found.
         """
+        refuse_images(str(self.path), self.features)
         items = images_of(images)
         ids = tuple(f"{i}: {x}" if isinstance(x, Path) else str(i) for i, x in enumerate(items))
         beside = side_table(side, self.side, len(ids))
@@ -196,6 +197,7 @@ class TrainedRun:
         *,
         cache: str | Path | None = None,
         weights: str | None = None,
+        embeddings: str | Sequence[str] = (),
         say: Callable[[str], None] = lambda text: None,
         on_progress: Callable[[Progress], None] = lambda progress: None,
         should_stop: Callable[[], bool] = lambda: False,
@@ -205,11 +207,24 @@ class TrainedRun:
         `reason` is empty, or says why there is no prediction. What the source itself could not use
         follows at the end.
 
+        Args:
+            examples: what to predict for.
+            cache, weights: as `predict` takes them.
+            embeddings: for a run on embeddings the file with the vectors of the examples; of
+                several embeddings NAME=FILE for each.
+            say: gets each line meant for people.
+            on_progress: called after every batch.
+            should_stop: asked after every image.
+
         Raises:
-            InputError: the cache of the run is not to be found, or the source lacks a side column.
+            InputError: the cache of the run is not to be found, the source lacks a side column, or
+                vectors are missing or wrong.
             Stopped: `should_stop` said so.
             UnavailableError: something must be computed and the weights are not to be found.
         """
+        given = [embeddings] if isinstance(embeddings, str) else embeddings
+        id_column = examples.description.get("id_column")
+        vectors = open_embeddings(str(self.path), self.features, given, id_column)
         folder = Path(cache) if cache is not None else self.cache
         if folder is None:
             folder = RunDirectory(self.path).cache()  # which names the places, or has found it now
@@ -221,48 +236,31 @@ class TrainedRun:
         beside = self.side.encode(examples.columns, examples.written)
         for text in sentences(beside, self.side, "rows"):
             say(f"note: {text}")
-        if self.network is not None:
-            store.keep_quantized(self.recipe, self.network)
-        known = self.config["weights_path"]
-
-        def engine() -> Engine:
-            places = [known]
-            if self.recipe.feature_set in store.feature_sets():
-                places.insert(0, store.feature_set_record(self.recipe.feature_set)["weights_path"])
-            model = store.quantized_model(self.recipe)
-            found = None if model else find_weights(self.recipe, weights, places)
-            store.make_feature_set(self.recipe, found.path if found else None)
-            return load_engine("auto", self.recipe, self.columns, found, quantized=model, say=say)
-
-        task = Task(
-            examples.images,
+        for recipe in self.features.networks:
+            if self.network is not None and recipe.quantized is not None:
+                store.keep_quantized(recipe, self.network)
+        maker = FeatureMaker(
             store,
-            self.recipe.feature_set,
-            self.columns,
+            self.features,
             dtype=self.config["dtype"],
-            smallest=smallest_image(self.recipe),
-            limits=self.recipe.range,
-            on_damage=lambda path: say(f"damaged, set aside and computed again: {path}"),
+            weights=weights,
+            places=weights_places(self.config),
+            say=say,
+            on_progress=on_progress,
+            should_stop=should_stop,
         )
-        outcome = extract(task, engine, should_stop=should_stop, on_progress=on_progress)
-        if outcome.stopped:
-            raise Stopped("stopped; the features are kept, no predictions are written")
-        for note in outcome.notes:
-            say(f"note: {note}")
-        if trained := self._trained_on(store, outcome.digests):
-            count = len(outcome.digests)
-            which = f"{trained} of the {count} images" if count > 1 else "the image"
-            say(f"note: this run was trained on {which}; errors on new images are larger")
-        usable = [i for i, digest in enumerate(outcome.digests) if digest is not None]
-        predictions = np.full((len(outcome.digests), len(self.targets)), np.nan)
-        if usable:
-            digests = [digest for digest in outcome.digests if digest is not None]
+        new = maker.make(examples, vectors)
+        if trained := self._trained_on(store, new.digests):
+            count, what = len(new.digests), "images" if self.features.networks else "rows"
+            which = f"{trained} of the {count} {what}" if count > 1 else f"the {what[:-1]}"
+            say(f"note: this run was trained on {which}; errors on new {what} are larger")
+        predictions = np.full((len(examples), len(self.targets)), np.nan)
+        if len(new.rows):
             with step("predicting"):
-                features = store.read(self.recipe.feature_set, self.columns, digests)
-                own = beside._replace(values=beside.values[usable])
-                predictions[usable] = self._predict(features, own)
+                own = beside._replace(values=beside.values[new.rows])
+                predictions[new.rows] = self._predict(new.x, own)
         each = dict(zip(self.targets, predictions.T, strict=True))
-        return prediction_table(examples, each, self._number_types, dict(outcome.failed))
+        return prediction_table(examples, each, self._number_types, new.reasons)
 
     def _trained_on(self, store: Cache, digests: Sequence[str | None]) -> int:
         """How many of some images trained a head of this run, if its tables are there."""
@@ -270,12 +268,13 @@ class TrainedRun:
             dataset, table = read_dataset(store, self.config["dataset"]), self.predictions
         except InputError:  # a bundle, or another cache
             return 0
-        if dataset.fingerprint != self.config["dataset_sha256"]:
+        if self.features.fingerprint(dataset) != self.config["dataset_sha256"]:
             return 0
+        dataset = dataset.having(self.features.digest_columns)
         # with folds each row that a fold holds out trains the heads of the others
         sides = ("train", "validation") if self.settings.folds else ("train",)
         split = dict(zip(table["id"].to_pylist(), table["split"].to_pylist(), strict=True))
-        rows = zip(dataset.ids, dataset.digests, strict=True)
+        rows = zip(dataset.ids, self.features.row_digests(dataset), strict=True)
         trained = {digest for name, digest in rows if split[name] in sides}
         return sum(digest in trained for digest in digests)
 

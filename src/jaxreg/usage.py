@@ -52,12 +52,19 @@ class Usage:
         return [
             path
             for path, config in self.runs.items()
-            if config["dataset"] == dataset or config["settings"].get("feature_set") == feature_set
+            if config["dataset"] == dataset or feature_set in _feature_sets(config)
         ]
 
     def datasets_on(self, feature_set: str) -> list[str]:
-        """The datasets whose last extraction was into a feature set; damaged ones are left out."""
-        return [name for name, one in self.datasets.items() if one.feature_set == feature_set]
+        """The datasets whose last extraction was into a feature set; damaged ones are left out.
+
+        It is the last one of images, or of embeddings of one name.
+        """
+        return [
+            name
+            for name, dataset in self.datasets.items()
+            if feature_set in [one.feature_set for one in dataset.needed]
+        ]
 
     @cached_property
     def datasets(self) -> dict[str, Dataset]:
@@ -76,8 +83,9 @@ class Usage:
 
     def datasets_with(self, feature_set: str, images: Set[str]) -> list[str]:
         """The datasets of a feature set whose images are all in `images`: digests of a column."""
+        column = self.cache.recipe(feature_set).digest_column
         names = self.datasets_on(feature_set)
-        return [name for name in names if images >= {*self.datasets[name].digests}]
+        return [name for name in names if images >= self.datasets[name].all_digests(column)]
 
     def runs_with(self, feature_set: str, column: Column) -> list[str]:
         """The runs on a feature set that were trained on a column."""
@@ -85,7 +93,9 @@ class Usage:
         for path in self.runs_on(feature_set=feature_set):
             settings = self.runs[path]["settings"]
             views = settings.get("views", ("identity",))
-            if column.identity.name in settings.get("columns", ()) and column.view in views:
+            own = settings.get("feature_set") == feature_set
+            named = f"{'' if own else f'{feature_set}/'}{column.identity.name}"
+            if named in settings.get("columns", ()) and column.view in views:
                 found.append(path)
         return found
 
@@ -109,8 +119,8 @@ class Usage:
         if name not in self.datasets:  # damaged: its images are not known
             return files
         others = [self._dataset(n) for n in dataset_names(self.cache) if n != name]
-        kept = {digest for other in others for digest in other.digests}
-        own = set(self.datasets[name].digests)
+        kept = set().union(*(other.all_digests() for other in others))
+        own = self.datasets[name].all_digests()
         parts: list[Path] = []
         places = ("features/*/*", "thumbnails", "thumbnails/*")
         folders = [folder for place in places for folder in sorted(self.cache.root.glob(place))]
@@ -143,6 +153,11 @@ class Usage:
         if users := [*self.datasets_on(name), *self.runs_on(feature_set=name)]:
             raise _needed(f"the feature set {name}", users)
         return _files_of(self.cache.root / "features" / name)
+
+
+def _feature_sets(config: dict[str, Any]) -> list[str]:
+    """The feature sets that a run was trained on."""
+    return [str(config["settings"].get("feature_set")), *config.get("others", {})]
 
 
 def _files_of(feature_set: Path) -> list[Path]:

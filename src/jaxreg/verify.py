@@ -89,8 +89,9 @@ def _remedy(cache, damaged: Sequence[Path], own: VerifyArguments) -> str:
     for name in dataset_names(cache):
         with suppress(InputError):
             dataset = read_dataset(cache, name)
-            if any(dataset.feature_set in path.parts for path in damaged):
-                return dataset.extract_command()
+            for one in dataset.extracted:
+                if any(one.feature_set in path.parts for path in damaged):
+                    return dataset.extract_command(one.feature_set)
     return "extract again, which computes only what is lost"
 
 
@@ -199,14 +200,16 @@ def check(cache) -> tuple[int, list[Path], list[str]]:
     def check_dataset(name: str) -> None:
         dataset = read_dataset(cache, name)
         check_failed(cache, dataset)
-        for column in () if damaged else dataset.columns:
-            has = there.get(cache.folder(dataset.feature_set, column), set())
-            if lacking := sum(digest not in has for digest in dataset.digests):
-                raise InputError(
-                    f"{lacking} of {len(dataset)} rows of {name} have no {column.name} features "
-                    f"in {dataset.feature_set}",
-                    remedy=dataset.extract_command(),
-                )
+        for one in () if damaged else dataset.needed:
+            digests = dataset.table[one.digest_column].drop_null().to_pylist()
+            for column in one.columns:
+                has = there.get(cache.folder(one.feature_set, column), set())
+                if lacking := sum(digest not in has for digest in digests):
+                    raise InputError(
+                        f"{lacking} of {len(dataset)} rows of {name} have no {column.name} "
+                        f"features in {one.feature_set}",
+                        remedy=dataset.extract_command(one.feature_set),
+                    )
 
     checks += [(check_dataset, name) for name in dataset_names(cache)]
     for read, name in counted("checking the datasets", checks, "files"):

@@ -53,7 +53,12 @@ class Dataset:
 
     @property
     def digests(self) -> list[str]:
-        """The digests of the images."""
+        """The digests of the images, of a dataset whose rows all have one."""
+        return self.table[DIGEST].to_pylist()
+
+    @property
+    def pictures(self) -> list[str | None]:
+        """The digests of the images; None for a row without an image."""
         return self.table[DIGEST].to_pylist()
 
     @property
@@ -79,6 +84,11 @@ class Dataset:
         names = self.table.column_names
         return [name for name in names if name == DIGEST or name.startswith(f"{DIGEST}.")]
 
+    def all_digests(self, *digest_columns: str) -> set[str]:
+        """All digests in these columns, by default in all."""
+        every = [self.table[name] for name in digest_columns or self.digest_columns]
+        return {digest for column in every for digest in column.drop_null().to_pylist()}
+
     @property
     def split_digests(self) -> list[str]:
         """What a split by hash draws by: a row's image, else its first vector."""
@@ -87,9 +97,14 @@ class Dataset:
 
     def having(self, digest_columns: Iterable[str]) -> "Dataset":
         """The dataset of the rows that have all of these digests."""
-        lacks = [self.table[name].is_null().to_numpy() for name in digest_columns]
-        lacking = np.any(lacks, axis=0) if lacks else np.zeros(len(self), bool)
+        lacking = np.any([self.lacks(name) for name in digest_columns], axis=0)
         return self.rows(np.flatnonzero(~lacking)) if lacking.any() else self
+
+    def lacks(self, digest_column: str) -> np.ndarray:
+        """(rows,) whether a row has no digest of that kind."""
+        if digest_column not in self.table.column_names:
+            return np.ones(len(self), bool)
+        return self.table[digest_column].is_null().to_numpy()
 
     @property
     def source_columns(self) -> list[str]:

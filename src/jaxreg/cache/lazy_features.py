@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jaxreg.cache.chosen_features import Wanted
 from jaxreg.cache.parts import Layout, list_parts, read_features, read_part
-from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache, LackingFeatures
 
 Piece = tuple[np.ndarray, np.ndarray]
@@ -28,7 +28,7 @@ class _Located(NamedTuple):
 
 
 class PartFeatures:
-    """The features of `digests` in the cache: `shape` and `dtype` as of an array, read in pieces.
+    """The features of some rows in the cache: `shape` and `dtype` as of an array, read in pieces.
 
     Every part is checked against its name each time it is read.
 
@@ -38,27 +38,24 @@ class PartFeatures:
     """
 
     def __init__(
-        self,
-        cache: Cache,
-        feature_set: str,
-        columns: Sequence[Column],
-        digests: Sequence[str],
-        beside: np.ndarray | None = None,
+        self, cache: Cache, wanted: Sequence[Wanted], beside: np.ndarray | None = None
     ) -> None:
-        """The columns of `beside` (len(digests), others) float32 follow the features."""
-        wanted = pa.array(digests, pa.string())
+        """The columns of `beside` (rows, others) float32 follow the features."""
         self._columns: list[_Located] = []
-        for column in columns:
-            layout = cache.layout(feature_set, column, digests)
-            located = _locate(list_parts(cache.folder(feature_set, column)), layout, wanted)
-            if lacking := set(np.array(digests, object)[located.at < 0]):
-                raise LackingFeatures(len(lacking), feature_set, column)
-            self._columns.append(located)
+        for feature_set, columns, digests in wanted:
+            asked = pa.array(digests, pa.string())
+            for column in columns:
+                layout = cache.layout(feature_set, column, digests)
+                located = _locate(list_parts(cache.folder(feature_set, column)), layout, asked)
+                if lacking := set(np.array(digests, object)[located.at < 0]):
+                    raise LackingFeatures(len(lacking), feature_set, column)
+                self._columns.append(located)
         layouts = [located.layout for located in self._columns]
-        none = np.empty((len(digests), 0), layouts[0].dtype)
+        rows = len(wanted[0].digests)
+        none = np.empty((rows, 0), layouts[0].dtype)
         self._beside = none if beside is None or not beside.shape[1] else beside
         width = sum(layout.size for layout in layouts) + self._beside.shape[1]
-        self.shape = len(digests), width
+        self.shape = rows, width
         self.dtype = np.result_type(*(layout.dtype for layout in layouts), self._beside)
 
     def pieces(self, rows: np.ndarray, order: np.random.Generator | None = None) -> Iterator[Piece]:

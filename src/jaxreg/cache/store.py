@@ -39,6 +39,7 @@ class LackingFeatures(InputError):
             f"{count} images have no {column.name} features in {feature_set}",
             remedy="extract them; what is there already is not computed again",
         )
+        self.feature_set = feature_set
 
 
 @dataclass(frozen=True)
@@ -168,8 +169,8 @@ class Cache:
         """Where an int8 feature set keeps the value ranges of its calibration images."""
         return self.root / "features" / feature_set / "calibration.json"
 
-    def find_feature_set(self, prefix: str) -> str:
-        """The one feature set of that name or unique prefix."""
+    def find_feature_set(self, prefix: str, flag: str = "--feature-set") -> str:
+        """The one feature set of that name or unique prefix, as `flag` names it."""
         feature_sets = self.feature_sets()
         found = [name for name in feature_sets if name == prefix] or [
             name for name in feature_sets if name.startswith(prefix)
@@ -177,10 +178,10 @@ class Cache:
         if len(found) == 1:
             return found[0]
         raise InputError(
-            f"--feature-set {prefix} fits {len(found) or 'no'} feature sets of {self.root}",
+            f"{flag} {prefix} fits {len(found) or 'no'} feature sets of {self.root}",
             expected="the unique start of one of: "
             + (", ".join(feature_sets) or "none is there yet"),
-            remedy=nearest_option("--feature-set", prefix, feature_sets),
+            remedy=nearest_option(flag, prefix, feature_sets),
         )
 
     # ---- contents

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Any
 
 from jaxreg.backbone.norm_statistics import Mismatch, mismatches
-from jaxreg.cache.recipe import Recipe
 from jaxreg.diagnosis.subject import Subject
 from jaxreg.diagnosis.trials import Trial
 from jaxreg.errors import InputError
@@ -30,12 +29,13 @@ def preprocessing(
         InputError: no image of the source can be used.
         UnavailableError: the weights are not to be found.
     """
-    recipe = subject.experiment.recipe
-    if not isinstance(recipe, Recipe):
+    networks = subject.experiment.features.networks
+    if not networks:
         raise InputError(
             "--images compares images with a network, and these features are embeddings",
             remedy="leave --images out",
         )
+    recipe = networks[0]
     examples = open_source(source, ranged=recipe.range is not None)
     for note in examples.notes:
         say(f"note: {note}")

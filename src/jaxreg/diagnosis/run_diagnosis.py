@@ -189,8 +189,8 @@ def _facts(subject: Subject) -> dict[str, str]:
         "split": obs.split,
         **first,
         "target": ", ".join(experiment.targets),
-        "columns": ", ".join(column.name for column in experiment.columns),
-        "feature set": experiment.recipe.feature_set,
+        "columns": ", ".join(column.name for _, column in experiment.features.columns),
+        "feature set": ", ".join(experiment.features.feature_sets),
         "epochs": f"{obs.epochs:,}",
     }
 

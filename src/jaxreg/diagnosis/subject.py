@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from jaxreg.cache.chosen_features import ChosenFeatures
 from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.lazy_features import PartFeatures, read_rows
 from jaxreg.cache.recipe import Recipe
@@ -25,6 +26,7 @@ from jaxreg.report.run_verdict import observe
 from jaxreg.run_loading import load_states
 from jaxreg.training.loop import Trained
 from jaxreg.training.run_directory import RunDirectory
+from jaxreg.training.run_recipes import features_of
 from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.sampling import choose_rows
 
@@ -45,27 +47,32 @@ class Subject:
 
     @cached_property
     def columns(self) -> dict[str, PartFeatures]:
-        """The columns of the feature set that have all images of the dataset, by name.
+        """The columns of the run's feature sets that have all rows of the dataset, by name.
 
-        Other datasets may have put columns into the feature set that this one lacks.
+        Other datasets may have put columns into a feature set that this one lacks.
         """
-        cache, feature_set = self.experiment.cache, self.experiment.recipe.feature_set
-        digests, found = self.experiment.dataset.digests, {}
-        for column in cache.columns(feature_set):
-            with suppress(LackingFeatures):
-                found[column.name] = PartFeatures(cache, feature_set, [column], digests)
+        cache, features, found = self.experiment.cache, self.experiment.features, {}
+        first = features.feature_set
+        for feature_set in features.feature_sets:
+            for column in cache.columns(feature_set):
+                named = ChosenFeatures(((feature_set, column),), features.recipes)
+                wanted = named.wanted(self.experiment.dataset, column.view)
+                name = column.name if feature_set == first else f"{feature_set}/{column.name}"
+                with suppress(LackingFeatures):
+                    found[name] = PartFeatures(cache, wanted)
         return found
 
     @property
     def more(self) -> str:
         """The command that adds columns of other layers; empty if only Keras knows the layers."""
-        recipe = self.experiment.recipe
+        features = self.experiment.features
+        recipe = features.recipe
         if not isinstance(recipe, Recipe) or recipe.backbone != "inception_v3":
             return ""
-        own = self.experiment.columns
+        own = features.columns_of(features.feature_set)
         others = [replace(own[0], layer=layer) for layer in OTHER_LAYERS]
         names = dict.fromkeys(column.short_name for column in (*own, *others))
-        return self.experiment.dataset.extract_command(columns=tuple(names))
+        return self.experiment.dataset.extract_command(features.feature_set, columns=tuple(names))
 
     def read(self, name: str) -> np.ndarray:
         """The features of the sampled rows in one of the columns."""
@@ -83,7 +90,7 @@ def of_run(path: Path, cache: Path | None, say: Say) -> Subject:
     directory.read_finished()
     store = Cache(directory.cache() if cache is None else cache)
     dataset = read_dataset(store, record["dataset"])
-    if dataset.fingerprint != record["dataset_sha256"]:
+    if features_of(record).fingerprint(dataset) != record["dataset_sha256"]:
         raise InputError(
             f"the dataset {dataset.name} is not what {path} was trained on",
             remedy=f"jaxreg diagnose {dataset.name}",

@@ -1,13 +1,12 @@
 """A resolved run with its features read: the arrays that training looks at."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
+from jaxreg.cache.chosen_features import read_wanted
 from jaxreg.cache.lazy_features import Features, PartFeatures, read_pieces
-from jaxreg.cache.recipe import Column
 from jaxreg.common.memory import give_back_freed
 from jaxreg.errors import InputError
 from jaxreg.experiment.choose_side import side_values
@@ -102,9 +101,9 @@ def load_experiment(resolved: ResolvedRun) -> Experiment:
     dataset = resolved.dataset
     with remedies(dataset):
         side = side_values(dataset, resolved.side)
-        where = resolved.recipe.feature_set, resolved.columns, dataset.digests, side
+        wanted = resolved.features.wanted(dataset)
         in_parts = resolved.placement.kind == "parts"
-        x = PartFeatures(resolved.cache, *where) if in_parts else _read(resolved, *where)
+        x = (PartFeatures if in_parts else read_wanted)(resolved.cache, wanted, side)
         views = _read_views(resolved, side)
         every = [x, *(view.x for view in views)]
         width = resolved.stored.width
@@ -117,19 +116,6 @@ def load_experiment(resolved: ResolvedRun) -> Experiment:
     return Experiment(**vars(resolved), x=x, views=views)
 
 
-def _read(
-    resolved: ResolvedRun,
-    feature_set: str,
-    columns: Sequence[Column],
-    digests: Sequence[str],
-    side: np.ndarray,
-) -> np.ndarray:
-    """Features in memory, and side columns after them."""
-    x = resolved.cache.read(feature_set, columns, digests, room=side.shape[1])
-    x[:, x.shape[1] - side.shape[1] :] = side
-    return x
-
-
 def _read_views(resolved: ResolvedRun, side: np.ndarray) -> tuple[View, ...]:
     """The views that training may draw instead of identity, with their targets.
 
@@ -139,8 +125,7 @@ def _read_views(resolved: ResolvedRun, side: np.ndarray) -> tuple[View, ...]:
     signs = np.where(np.isin(config.target, config.mirror_targets), -1.0, 1.0)
     views = []
     for view in (view for view in config.views if view != "identity"):
-        shown = tuple(replace(column, view=view) for column in resolved.columns)
-        x = _read(resolved, resolved.recipe.feature_set, shown, resolved.dataset.digests, side)
+        x = read_wanted(resolved.cache, resolved.features.wanted(resolved.dataset, view), side)
         views.append(View(x, y * signs[None, :] if view == "mirror" else y))
     return tuple(views)
 

@@ -1,7 +1,5 @@
-"""Which columns of a dataset are the targets, and which of the cache are the features."""
+"""Which columns of a dataset are the targets, and their numbers."""
 
-import dataclasses
-from collections.abc import Sequence
 from contextlib import suppress
 from decimal import Decimal
 
@@ -10,7 +8,6 @@ import pyarrow as pa
 
 from jaxreg.cache.dataset_table import Dataset
 from jaxreg.cache.datasets import dataset_names
-from jaxreg.cache.recipe import Column, Recipe, layer_meant
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, nearest
 from jaxreg.sources.as_written import among_numbers, is_no_number
@@ -140,57 +137,6 @@ def _mend(dataset: Dataset) -> str:
                 dataset.extract_command()
             )
     return ""
-
-
-def choose_features(
-    cache: Cache, dataset: Dataset, config: TrainConfig
-) -> tuple[str, tuple[Column, ...]]:
-    """The feature set and columns asked for, else those of the dataset's last extract."""
-    asked = config.feature_set
-    feature_set = cache.find_feature_set(asked) if asked else dataset.feature_set
-    columns = tuple(map(Column.parse, config.columns)) or dataset.columns
-    columns = tuple(dict.fromkeys(column.identity for column in columns))
-    if config.layers or config.pool:
-        layers = config.layers or tuple(dict.fromkeys(column.layer for column in columns))
-        pools = (config.pool,) if config.pool else tuple(dict.fromkeys(c.pool for c in columns))
-        columns = tuple(Column(layer=layer, pool=pool) for layer in layers for pool in pools)
-    there = cache.columns(feature_set)
-    for column in (dataclasses.replace(c, view=view) for view in config.views for c in columns):
-        if column not in there:
-            raise InputError(
-                f"{feature_set} has no {column.name} features",
-                expected=f"one of its columns: {', '.join(c.name for c in there) or 'none'}",
-                remedy=_how_to_have(cache, dataset, config, feature_set, column, there),
-            )
-    return feature_set, columns
-
-
-def _how_to_have(
-    cache: Cache,
-    dataset: Dataset,
-    config: TrainConfig,
-    feature_set: str,
-    column: Column,
-    there: Sequence[Column],
-) -> str:
-    """The layer that was meant, a column that is there, or the command that computes this one."""
-    recipe = cache.recipe(feature_set)
-    backbone = recipe.backbone if isinstance(recipe, Recipe) else ""
-    if meant := layer_meant(backbone, column.layer, there):
-        return _instead(column, dataclasses.replace(column, layer=meant), config)
-    if feature_set != dataset.feature_set and there:
-        return _instead(column, there[0], config)
-    return dataset.extract_command(columns=(column.short_name,), views=config.views)
-
-
-def _instead(column: Column, other: Column, config: TrainConfig) -> str:
-    """Options with another column in the place of one, as the columns were asked for."""
-    if config.columns:
-        asked = [Column.parse(name).identity for name in config.columns]
-        named = [other if one == column.identity else one for one in asked]
-        return "--columns " + " ".join(one.short_name for one in named)
-    pool = "" if other.pool == column.pool else f" --pool {other.pool}"
-    return f"--layers {other.layer}{pool}"
 
 
 def numbers(dataset: Dataset, name: str) -> np.ndarray:

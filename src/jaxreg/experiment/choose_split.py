@@ -46,7 +46,7 @@ def choose_split(
     default = "blocks" if dataset.sequential else "hash"
     kind, grouped = config.split or default, len(set(where["group"] or ())) > 1
     common: dict[str, Any] = {
-        "digests": kept.digests,
+        "digests": kept.split_digests,
         "ids": kept.ids,
         **where,
         "validation": config.validation,

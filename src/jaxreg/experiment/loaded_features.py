@@ -4,16 +4,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxreg.cache.chosen_features import read_wanted
 from jaxreg.cache.dataset_table import Dataset
 from jaxreg.cache.store import Cache
-from jaxreg.experiment.choose import choose_features, choose_targets, numbers
+from jaxreg.experiment.choose import choose_targets, numbers
+from jaxreg.experiment.choose_features import choose_features, rows_with
 from jaxreg.experiment.resolve import remedies
 from jaxreg.experiment.row_units import row_units
 from jaxreg.train_config import TrainConfig
 
 
 class LoadedFeatures(NamedTuple):
-    """The rows of a dataset."""
+    """The rows of a dataset that have the features."""
 
     X: np.ndarray  # (rows, features) float32 or float16, as the cache holds them
     y: np.ndarray | None  # (rows,) or (rows, targets) float64, NaN where there is no number
@@ -27,10 +29,11 @@ def load_arrays(
     """The features and targets that `config` names; errors as of `jaxreg.load_features`."""
     possible = config.target or dataset.targets or dataset.numeric_columns
     targets = choose_targets(cache, dataset, config) if possible else ()
+    features = choose_features(cache, dataset, config)
+    dataset, _ = rows_with(dataset, features)
     y = np.stack([numbers(dataset, name) for name in targets], axis=1) if targets else None
-    feature_set, columns = choose_features(cache, dataset, config)
     with remedies(dataset):
-        x = cache.read(feature_set, columns, dataset.digests)
+        x = read_wanted(cache, features.wanted(dataset))
     y = y[:, 0] if y is not None and y.shape[1] == 1 else y
     return LoadedFeatures(x, y, np.array(dataset.ids), _groups(dataset, group))
 

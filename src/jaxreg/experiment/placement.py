@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from jaxreg.cache.chosen_features import Wanted
 from jaxreg.cache.parts import list_parts
-from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.common.memory import bytes_text, free_memory, parse_bytes
 from jaxreg.errors import InputError
@@ -65,16 +65,14 @@ class Placement:
         return f"in the cache's parts ({amount}), shuffled in a window of {self.window:,} rows"
 
 
-def measure(
-    cache: Cache, feature_set: str, columns: Sequence[Column], digests: Sequence[str], views: int
-) -> Size:
-    """The size of the features of `digests`; InputError or DamagedPart as `Cache.layout`."""
-    layouts = [cache.layout(feature_set, column, digests) for column in columns]
+def measure(cache: Cache, wanted: Sequence[Wanted], views: int) -> Size:
+    """The size of the wanted features; InputError or DamagedPart as `Cache.layout`."""
+    layouts = [cache.layout(w.feature_set, c, w.digests) for w in wanted for c in w.columns]
     dtype = np.result_type(*(layout.dtype for layout in layouts))
     width = sum(layout.size for layout in layouts)
-    files = [list_parts(cache.folder(feature_set, column)) for column in columns]
+    files = [list_parts(cache.folder(w.feature_set, c)) for w in wanted for c in w.columns]
     return Size(
-        rows=len(digests),
+        rows=len(wanted[0].digests),
         width=width,
         dtype=str(dtype),
         row=views * dtype.itemsize * width,

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from jaxreg.cache.chosen_features import ChosenFeatures
 from jaxreg.cache.dataset_table import Dataset
-from jaxreg.cache.embeddings import AnyRecipe
-from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.common.memory import bytes_text, free_memory
 from jaxreg.config_io import from_json
 from jaxreg.entry_weights import entry_weights
 from jaxreg.errors import InputError
-from jaxreg.experiment.choose import as_kept, choose_features, choose_targets, numbers, passed_over
+from jaxreg.experiment.choose import as_kept, choose_targets, numbers, passed_over
+from jaxreg.experiment.choose_features import choose_features, rows_with
 from jaxreg.experiment.choose_side import choose_side, learn_side, side_notes
 from jaxreg.experiment.choose_split import choose_split, unused_split_columns
 from jaxreg.experiment.placement import Placement, Size, measure, place
@@ -36,9 +36,9 @@ class ResolvedRun:
     asked: Mapping[str, Any]  # the settings that somebody said
     config: TrainConfig  # all settings, final: targets, columns, split, components …
     cache: Cache
-    dataset: Dataset
-    recipe: AnyRecipe
-    columns: tuple[Column, ...]
+    dataset: Dataset  # its rows that have all the features
+    features: ChosenFeatures
+    lacking: tuple[str, ...]  # sentences on the rows of the dataset that lack some of them
     y: np.ndarray  # (rows, targets) float64, NaN where the source has none
     weights: np.ndarray  # (rows, targets) float64 as `entry_weights`
     split: Split  # its labels cover all rows; those without a target are left out
@@ -50,6 +50,11 @@ class ResolvedRun:
     @property
     def targets(self) -> tuple[str, ...]:
         return self.config.target
+
+    @property
+    def dataset_sha256(self) -> str:
+        """The fingerprint of the rows, and of what their features are of."""
+        return self.features.fingerprint(self.dataset)
 
     def rows(self, label: str) -> np.ndarray:
         """The row numbers of one side of the split."""
@@ -86,6 +91,7 @@ class ResolvedRun:
             *passed,
             *unused,
             *self.split.notes,
+            *self.lacking,
             *self._missing(),
             *side_notes(self.dataset, self.side, self.rows("validation")),
         ]
@@ -140,13 +146,14 @@ def resolve(
     mirrored = tuple(as_kept(dataset, name) for name in config.mirror_targets)
     beside = choose_side(dataset, config, targets)
     config = replace(config, target=targets, mirror_targets=mirrored, side_columns=beside)
+    features = choose_features(cache, dataset, config)
+    dataset, lacking = rows_with(dataset, features)
     y = np.stack([numbers(dataset, name) for name in targets], axis=1)
-    feature_set, columns = choose_features(cache, dataset, config)
     split, folds = choose_split(dataset, y, config)
     config = replace(config, folds=len(folds) or None)  # a column of folds has their number
     config = _with_thresholds(config, y, split)
     with remedies(dataset):
-        size = measure(cache, feature_set, columns, dataset.digests, len(config.views))
+        size = measure(cache, features.wanted(dataset), len(config.views))
     side = _side(before, dataset, beside, split, folds)
     placement = place(
         config, size.beside(side.width), resumed=resumed is not None, window=before.get("window")
@@ -159,10 +166,10 @@ def resolve(
     rows = min(len(_trained(one)) for one in folds or (split,))
     final = replace(
         config,
-        feature_set=feature_set,
+        feature_set=features.feature_set,
         layers=(),
         pool=None,
-        columns=tuple(column.name for column in columns),
+        columns=features.names,
         split=split.kind,
         components=config.components_of(rows, size.width),
     )
@@ -172,8 +179,8 @@ def resolve(
         config=final,
         cache=cache,
         dataset=dataset,
-        recipe=cache.recipe(feature_set),
-        columns=columns,
+        features=features,
+        lacking=lacking,
         y=y,
         weights=entry_weights(y),
         split=split,
@@ -232,7 +239,8 @@ def remedies(dataset: Dataset) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(error.found, remedy=dataset.extract_command()) from error
+        lacks = getattr(error, "feature_set", None)
+        raise InputError(error.found, remedy=dataset.extract_command(lacks)) from error
 
 
 def _check_head(config: TrainConfig, placement: Placement, rows: int, features: int) -> None:

@@ -63,7 +63,7 @@ def _known_images(cache: Cache) -> _Known:
             dataset = read_dataset(cache, name)
         except InputError:
             continue  # verify names it
-        for row, digest in enumerate(dataset.digests):
+        for row, digest in enumerate(dataset.pictures):
             if digest is not None:
                 known.setdefault(digest, (dataset, row))
     return known

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxreg.cache.recipe import Recipe
 from jaxreg.config_io import to_json
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.metrics import Scores
@@ -47,11 +46,10 @@ class GroupTable(NamedTuple):
 
 def facts_of(experiment: Experiment, summary: Summary) -> dict[str, Any]:
     """What was trained on what, by name."""
-    dataset, recipe = experiment.dataset, experiment.recipe
+    dataset, features = experiment.dataset, experiment.features
+    given = features.embeddings
     stds = experiment.loss.std.tolist()
-    weights = {}
-    if isinstance(recipe, Recipe):
-        weights["weights"] = f"{recipe.weights_tag} ({recipe.weights[:16]})"
+    weights = [f"{network.weights_tag} ({network.weights[:16]})" for network in features.networks]
     ranges = {
         f"target {name}": " to ".join(
             number_text(float(end(y)), std).replace("-", "\N{MINUS SIGN}")
@@ -65,10 +63,11 @@ def facts_of(experiment: Experiment, summary: Summary) -> dict[str, Any]:
         "rows": ", ".join(f"{n:,} {split}" for split, n in summary.rows.items() if n),
         "split": experiment.split.kind,
         **ranges,
-        "columns": ", ".join(column.name for column in experiment.columns),
+        "columns": ", ".join(column.name for _, column in features.columns),
         **({"side columns": ", ".join(experiment.side.names)} if experiment.side else {}),
-        "feature set": recipe.feature_set,
-        **weights,
+        "feature set": ", ".join(features.feature_sets),
+        **({"weights": ", ".join(weights)} if weights else {}),
+        **({"embeddings": ", ".join(one.name for one in given)} if given else {}),
         "head": head_text(experiment.config, summary, experiment.targets),
     }
 

@@ -60,7 +60,7 @@ def observe(
         y=y,
         predictions=predictions,
         labels=labels,
-        digests=dataset.digests,
+        digests=experiment.features.row_digests(dataset),
         sequence=sequence,
         order=order,
         sequential=dataset.sequential,
@@ -73,7 +73,7 @@ def observe(
         ridge=None if member.baseline is None else member.baseline.predictions,
         side=experiment.side,
         beside={} if member.baseline is None else member.baseline.beside,
-        random_seed=experiment.recipe.random_seed,
+        random_seed=experiment.features.random_seed,
         unit_of_row=None if units is None else units.numbers,
         unit_word="rows" if units is None else units.word,
     )

@@ -240,8 +240,8 @@ def _provenance(experiment: Experiment, device: str) -> dict[str, Any]:
         },
         "device": device,
         "seed": experiment.config.seed,
-        "weights": experiment.recipe.weights_tag,
-        "dataset": experiment.dataset.fingerprint,
+        "weights": experiment.features.recipe.weights_tag,
+        "dataset": experiment.dataset_sha256,
         "git_commit": _git_commit(),
         "command_line": sys.argv,
     }

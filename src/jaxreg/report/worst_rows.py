@@ -57,8 +57,8 @@ class WorstRows:
                 largest = rows[np.argsort(-size, kind="stable")[:WORST]].tolist()
                 if largest:
                     self.found.append((f"{start}{side} rows", number, largest))
-        dataset, limits = experiment.dataset, experiment.recipe.range
-        self.digests = dataset.digests
+        dataset, limits = experiment.dataset, experiment.features.range
+        self.digests = [digest or "" for digest in dataset.pictures]  # of pictures, if there are
         lists = [rows for _, _, rows in self.found]
         shown = {self.digests[row] for rows in lists for row in rows}
         self.small = experiment.cache.read_thumbnails(shown, limits)

@@ -40,7 +40,11 @@ NO_OPTIONS = SourceOptions()
 
 
 def open_source(
-    spec: str | os.PathLike[str], options: SourceOptions = NO_OPTIONS, *, ranged: bool = False
+    spec: str | os.PathLike[str],
+    options: SourceOptions = NO_OPTIONS,
+    *,
+    ranged: bool = False,
+    images: bool = True,
 ) -> Examples:
     """The examples of a source. Images are read only when needed, and nothing is decoded.
 
@@ -48,6 +52,7 @@ def open_source(
         spec: `road[:N]`, `mnist` or a path; `./road` is a file or folder of that name.
         options: which columns a table has, and more.
         ranged: whether a range gives pixels of any numbers a scale.
+        images: whether each row of a table must have an image.
 
     Raises:
         InputError: no such source, or one that cannot be used, or options of another kind.
@@ -59,7 +64,7 @@ def open_source(
         return replace(open_word(options), notes=_hidden(location))
     complete = f"SOURCE: {KINDS}; its files complete and undamaged"
     with step("opening the source"), reading(location, expected=complete):
-        return _open_path(location, options, ranged)
+        return _open_path(location, options, ranged, images)
 
 
 def _open_road(location: str, options: SourceOptions) -> Examples:
@@ -76,14 +81,14 @@ def _open_road(location: str, options: SourceOptions) -> Examples:
     return open_road(int(count))
 
 
-def _open_path(location: str, options: SourceOptions, ranged: bool) -> Examples:
+def _open_path(location: str, options: SourceOptions, ranged: bool, images: bool) -> Examples:
     path = Path(os.path.expanduser(location))  # Path's own raises for an unknown user
     if location and path.is_dir():
-        return _open_folder(path, location, options)
+        return _open_folder(path, location, options, images)
     if location and path.exists():
-        return _open_file(path, location, options, ranged)
+        return _open_file(path, location, options, ranged, images)
     if glob.has_magic(location):
-        return _open_matches(str(path), location, options)
+        return _open_matches(str(path), location, options, images)
     head, colon, count = location.partition(":")
     if kind := nearest(head, ("road", "mnist")):
         meant = f"use {kind + colon + count if kind == 'road' else kind}"
@@ -102,7 +107,7 @@ def _hidden(word: str) -> tuple[str, ...]:
     )
 
 
-def _open_folder(folder: Path, location: str, options: SourceOptions) -> Examples:
+def _open_folder(folder: Path, location: str, options: SourceOptions, images: bool) -> Examples:
     if _is_recording(folder):
         return _open_recording(folder, location, options)
     found, outside = recordings_in(folder, _is_recording)
@@ -127,7 +132,7 @@ def _open_folder(folder: Path, location: str, options: SourceOptions) -> Example
             notes.append(f"{above} is a recording; to use its numbers: jaxreg extract {above}")
         return replace(examples, notes=(*examples.notes, *notes))
     if tables and all(path.suffix.lower() == ".parquet" for path in tables):
-        return _open_shards(tables, "*.parquet", location, options)
+        return _open_shards(tables, "*.parquet", location, options, images)
     raise InputError(
         f"{folder} holds no image file",
         expected=f"files that end in {listed(IMAGE_SUFFIXES)}",
@@ -147,7 +152,7 @@ def _named(tables: Sequence[Path]) -> list[tuple[str, str]]:
     return one + [(f"{path} is a table", str(path)) for path in others[:3]]
 
 
-def _open_matches(pattern: str, location: str, options: SourceOptions) -> Examples:
+def _open_matches(pattern: str, location: str, options: SourceOptions, images: bool) -> Examples:
     """The images that match a glob or, where there are none, the Parquet files as one table."""
     found = find_matches(pattern)
     tables = sorted(filter(_is_table, found.others), key=lambda path: natural_key(str(path)))
@@ -167,13 +172,15 @@ def _open_matches(pattern: str, location: str, options: SourceOptions) -> Exampl
             remedy=f"name the file itself: {shlex.quote(str(other[0]))}{several}",
         )
     name = Path(pattern).with_suffix(".parquet").name
-    return _open_shards(tables, name, location, options)
+    return _open_shards(tables, name, location, options, images)
 
 
 def _open_shards(
-    tables: Sequence[Path], name: str, location: str, options: SourceOptions
+    tables: Sequence[Path], name: str, location: str, options: SourceOptions, images: bool
 ) -> Examples:
-    return _with_files(tables, lambda: open_parquet_shards(tables, name, location, options))
+    return _with_files(
+        tables, lambda: open_parquet_shards(tables, name, location, options, images=images)
+    )
 
 
 def _is_table(path: Path) -> bool:
@@ -198,12 +205,14 @@ def _with_files(paths: Sequence[Path], open_them: Callable[[], Examples]) -> Exa
     return replace(open_them(), files=files)
 
 
-def _open_file(path: Path, location: str, options: SourceOptions, ranged: bool) -> Examples:
+def _open_file(
+    path: Path, location: str, options: SourceOptions, ranged: bool, images: bool
+) -> Examples:
     kind = path.suffix.lower()
     if kind == ".npz":
         return _with_files([path], lambda: open_npz(path, location, options, ranged=ranged))
     if kind in TABLES:
-        return _with_files([path], lambda: TABLES[kind](path, location, options))
+        return _with_files([path], lambda: TABLES[kind](path, location, options, images=images))
     if is_image(path):
         return open_image(path, location, options)
     if kind in SPREADSHEETS:
@@ -219,13 +228,16 @@ def _open_file(path: Path, location: str, options: SourceOptions, ranged: bool) 
     )
 
 
-def _open_csv(path: Path, location: str, options: SourceOptions) -> Examples:
+def _open_csv(
+    path: Path, location: str, options: SourceOptions, *, images: bool = True
+) -> Examples:
     file = CsvFile.read(path)
-    open_csv = open_driving_log if is_driving_log(file) else open_csv_table
-    return open_csv(file, location, options)
+    if is_driving_log(file):
+        return open_driving_log(file, location, options)
+    return open_csv_table(file, location, options, images=images)
 
 
-TABLES: dict[str, Callable[[Path, str, SourceOptions], Examples]] = {
+TABLES: dict[str, Callable[..., Examples]] = {
     ".csv": _open_csv,
     ".tsv": _open_csv,
     ".xlsx": open_excel_table,

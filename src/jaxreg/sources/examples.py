@@ -43,6 +43,8 @@ class Examples:
     bookkeeping: tuple[str, ...] = ()  # index, order, time: kept, never a default
     sequential: bool = False  # consecutive frames: neighbours are alike, so blocks is the split
     unusable: tuple[tuple[str, str], ...] = ()  # (id, reason) of examples that were left out
+    rows: np.ndarray | None = None  # of the source's table, one per id, if it has rows
+    has_images: bool = True  # False: `images` are empty
     #: columns whose numbers merge or change their text → the text of each row, for splits
     written: Mapping[str, pa.Array | pa.ChunkedArray] = field(default_factory=dict)
     files: tuple[SourceFile, ...] = ()  # that the numbers come from, as they were

@@ -31,7 +31,9 @@ _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # how encrypted workbooks and .xls f
 _SAVE = "open it in a spreadsheet program and save it as .xlsx or .csv"
 
 
-def open_excel_table(path: Path, location: str, options: SourceOptions) -> Examples:
+def open_excel_table(
+    path: Path, location: str, options: SourceOptions, *, images: bool = True
+) -> Examples:
     """The first visible sheet of a workbook; paths in it are relative to the workbook's folder.
 
     The first row that is not empty has the columns' names. Formulas have their stored results.
@@ -57,7 +59,7 @@ def open_excel_table(path: Path, location: str, options: SourceOptions) -> Examp
         with reading(str(path), expected="a whole .xlsx file", remedy=_SAVE):
             _refuse_too_large(path, file)
             read = _read(path, file)
-    return table_examples(Table(path, scalar_columns(read)[0]), location, options)
+    return table_examples(Table(path, scalar_columns(read)[0]), location, options, images=images)
 
 
 def _refuse_too_large(path: Path, file: BufferedReader) -> None:

@@ -20,24 +20,31 @@ from jaxreg.sources.tables import table_examples
 _NUMBERED = re.compile(r"(.*)-\d+-of-(\d+)\.parquet", re.IGNORECASE)
 
 
-def open_parquet_table(path: Path, location: str, options: SourceOptions) -> Examples:
+def open_parquet_table(
+    path: Path, location: str, options: SourceOptions, *, images: bool = True
+) -> Examples:
     """The table in one file; paths in it are relative to its folder.
 
     Raises:
         InputError: as `open_csv_table`, or the file is damaged.
     """
-    return open_parquet_shards([path], path.name, location, options)
+    return open_parquet_shards([path], path.name, location, options, images=images)
 
 
 def open_parquet_shards(
-    paths: Sequence[Path], name: str, location: str, options: SourceOptions
+    paths: Sequence[Path],
+    name: str,
+    location: str,
+    options: SourceOptions,
+    *,
+    images: bool = True,
 ) -> Examples:
     """The rows of all files, in the order given, as one table; paths are relative to their folder.
 
     Args:
         paths: the files.
         name: what messages call them, as `train-*.parquet`.
-        location, options: of the source.
+        location, options, images: as `open_source` has them.
 
     Raises:
         InputError: as `open_parquet_table`; the files are in several folders, or differ in the
@@ -68,7 +75,7 @@ def open_parquet_shards(
         parts={shard.path.name: shard.rows for shard in shards},
         notes=_notes(paths),
     )
-    return table_examples(table, location, options)
+    return table_examples(table, location, options, images=images)
 
 
 def _refuse_other_columns(first: Shard, shard: Shard) -> None:

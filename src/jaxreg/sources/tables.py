@@ -37,19 +37,29 @@ class _Images:
     paths: Sequence[str]  # of the files, "" where there is none; for people
     note: str = ""  # on how the files were found
 
+    @classmethod
+    def none(cls, count: int) -> "_Images":
+        """Of a table without images."""
+        return cls(lambda rows: [b""] * len(rows), [None] * count, [True] * count, [""] * count)
 
-def open_csv_table(file: CsvFile, location: str, options: SourceOptions) -> Examples:
+
+def open_csv_table(
+    file: CsvFile, location: str, options: SourceOptions, *, images: bool = True
+) -> Examples:
     """A CSV table; paths in it are relative to its folder.
 
     Raises:
         InputError: no rows, an unknown column, no clear image column, ids that repeat.
     """
     read = file.table(file.header())
-    return table_examples(Table(file.path, scalar_columns(read)[0]), location, options)
+    table = Table(file.path, scalar_columns(read)[0])
+    return table_examples(table, location, options, images=images)
 
 
-def table_examples(table: Table, location: str, options: SourceOptions) -> Examples:
-    """The examples of a table of any format.
+def table_examples(
+    table: Table, location: str, options: SourceOptions, *, images: bool = True
+) -> Examples:
+    """The examples of a table of any format; without `images`, rows need no image.
 
     Raises:
         InputError: no rows, an unknown column, no clear image column, ids that repeat.
@@ -61,16 +71,19 @@ def table_examples(table: Table, location: str, options: SourceOptions) -> Examp
             expected="one row per image",
             remedy="add a row for each image, or name another table",
         )
-    image_column, chosen = find_image_column(table, options)
-    read = _encoded if image_column in table.encoded else _files
-    images = read(table, image_column, options)
-    ids, id_column = _ids(table, options.id_column, images.written)
+    image_column, chosen = _image_column(table, options, images)
+    if image_column is None:
+        pictures = _Images.none(table.scalars.num_rows)
+    else:
+        read = _encoded if image_column in table.encoded else _files
+        pictures = read(table, image_column, options)
+    ids, id_column = _ids(table, options.id_column, pictures.written)
     order = _chosen(table, options.order_column, "--order-column", table.read.order)
     group = _chosen(table, options.group_column, "--group-column", table.read.names)
 
     absent = {options.order_column: order, options.group_column: group}
     absent = {name: missing(column) for name, column in absent.items() if column is not None}
-    keep, unusable = _usable(ids, {**absent, image_column: images.absent})
+    keep, unusable = _usable(ids, {**absent, **({image_column: pictures.absent} if images else {})})
     if not keep:
         raise InputError(f"{table.path} has no usable row; {unusable[0][0]}: {unusable[0][1]}")
 
@@ -96,17 +109,17 @@ def table_examples(table: Table, location: str, options: SourceOptions) -> Examp
         if renamed[name] in left
     }
     dropped = [name for name in (*table.encoded, *table.dropped) if name != image_column]
-    paths = tuple(images.paths[row] for row in keep)
+    paths = tuple(pictures.paths[row] for row in keep)
     serving = (id_column, options.group_column, options.order_column)
     return Examples(
         ids=tuple(ids[row] for row in keep),
-        images=images.of(keep),
+        images=pictures.of(keep),
         columns=columns,
         description={
             "kind": table.path.suffix.lower().removeprefix("."),
             "location": location,
             **{name: value for name, value in vars(options).items() if value is not None},
-            "image_column": image_column,
+            **({"image_column": image_column} if image_column else {}),
             **({"dropped_columns": dropped} if dropped else {}),
         },
         order=places,
@@ -116,13 +129,25 @@ def table_examples(table: Table, location: str, options: SourceOptions) -> Examp
         sequential=order is not None,
         unusable=unusable,
         written=written,
+        rows=np.array(keep),
+        has_images=image_column is not None,
         notes=(
             *table.notes,
-            *filter(None, [chosen, images.note, in_order]),
+            *filter(None, [chosen, pictures.note, in_order]),
             *table.read.notes,
             *table.read.notes_on_names((*serving, image_column), lambda row: _at(table, row)),
         ),
     )
+
+
+def _image_column(table: Table, options: SourceOptions, needed: bool) -> tuple[str | None, str]:
+    """The image column, and a note on it; None where no column is clear and none is needed."""
+    try:
+        return find_image_column(table, options)
+    except InputError as error:
+        if needed or options.image_column is not None:
+            raise
+        return None, f"reports will have no pictures: {error.found}"
 
 
 def _usable(

@@ -13,6 +13,7 @@ from jaxreg.common.stored_zip import pack, unpack
 from jaxreg.errors import InputError
 from jaxreg.training.checkpoint import Checkpoints
 from jaxreg.training.run_directory import RunDirectory
+from jaxreg.training.run_recipes import features_of
 
 SUFFIX = ".zip"
 MOST_BYTES = 4_000_000_000  # of a bundle; heads have some MB
@@ -31,13 +32,24 @@ def pack_run(directory: RunDirectory) -> bytes:
     Raises:
         InputError: the run is not finished or is damaged; its cache lacks the quantized network.
     """
-    path, summary, recipe = directory.path.absolute(), directory.read_finished(), directory.recipe()
-    checkpoints = Checkpoints(directory.checkpoints, directory.read_config())
+    path, summary, config = (
+        directory.path.absolute(),
+        directory.read_finished(),
+        directory.read_config(),
+    )
+    checkpoints = Checkpoints(directory.checkpoints, config)
     files = [path / "config.json", path / "summary.json", *checkpoints.files_to_predict()]
     contents = {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
     contents["report.html"] = directory.read_checked("report.html", summary)
-    if recipe.quantized is not None:
-        contents[NETWORK] = Cache(directory.cache()).quantized_model(recipe) or b""
+    quantized = [one for one in features_of(config).networks if one.quantized is not None]
+    if len(quantized) > 1:
+        names = " and ".join(one.feature_set for one in quantized)
+        raise InputError(
+            f"{path} has columns of two int8 networks ({names}), and a bundle holds one",
+            remedy="copy the run and its cache (docs/cache.md)",
+        )
+    if quantized:
+        contents[NETWORK] = Cache(directory.cache()).quantized_model(quantized[0]) or b""
     return pack(contents)
 
 

@@ -9,33 +9,40 @@ from jaxreg.errors import InputError
 from jaxreg.experiment.resolve import ResolvedRun
 from jaxreg.train_config import THRESHOLDS, TrainConfig
 from jaxreg.training.replace_run import KIND
+from jaxreg.training.run_recipes import recipe_to_json
 
 Record = dict[str, Any]
 
-_FREE = ("asked", "cache", "weights_path", "side")
+_FREE = ("asked", "cache", "weights_path", "others_weights", "side")
 """What may differ in a run that goes on, beside `epochs` and `memory_limit`: places, words, and
 what follows from the rest."""
 
 
 def record_of(resolved: ResolvedRun, run: Path) -> Record:
     """The content of config.json: what was asked, the resolved settings, and what they are of."""
-    cache, dataset, recipe = resolved.cache, resolved.dataset, resolved.recipe
+    cache, dataset, features = resolved.cache, resolved.dataset, resolved.features
     size = resolved.stored
     side = {"side": resolved.side.to_json()} if resolved.side else {}
+    others = [name for name in features.feature_sets if name != features.feature_set]
+    places = {name: cache.feature_set_record(name)["weights_path"] for name in features.recipes}
+    more = {
+        "others": {name: recipe_to_json(features.recipes[name]) for name in others},
+        "others_weights": {name: places[name] for name in others},
+    }
     return {
         "kind": KIND,
         "asked": said_to_json(resolved.asked),
         "settings": to_json(resolved.config),
         "window": resolved.placement.window,
         "dataset": dataset.name,
-        "dataset_sha256": dataset.fingerprint,
+        "dataset_sha256": resolved.dataset_sha256,
         "features": size.width,
         "dtype": size.dtype,
         **side,
         "cache": os.path.relpath(cache.root.resolve(), run.resolve()),
-        "recipe": recipe.to_json(),
-        "weights_tag": recipe.weights_tag,
-        "weights_path": cache.feature_set_record(recipe.feature_set)["weights_path"],
+        **recipe_to_json(features.recipe),
+        "weights_path": places[features.feature_set],
+        **(more if others else {}),
     }
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxreg.cache.recipe import Recipe
 from jaxreg.common.files import (
     file_sha256,
     make_folder,
@@ -108,11 +107,6 @@ class RunDirectory:
     def settings(self) -> TrainConfig:
         """The resolved settings of the run."""
         return from_json(TrainConfig, self.read_config()["settings"])
-
-    def recipe(self) -> Recipe:
-        """How the features of the run are made."""
-        config, feature_set = self.read_config(), self.settings().feature_set
-        return Recipe.from_json(config["recipe"], config["weights_tag"], feature_set or "")
 
     def cache(self) -> Path:
         """The folder with the features of the run, or at least with its dataset.
