@@ -20,6 +20,10 @@ def tensor(name: str, *shape: int, seed: int = 0) -> TensorProto:
     return numpy_helper.from_array(values, name)
 
 
+def scalar(number: float, name: str) -> TensorProto:
+    return numpy_helper.from_array(np.array(number, np.float32), name)
+
+
 def model(
     nodes: Sequence[Any],
     inputs: Sequence[Any],
@@ -102,3 +106,79 @@ def computed(made: onnx.ModelProto, pixels: np.ndarray, *names: str) -> list[np.
     shown.graph.output.extend(value(name, None) for name in names)
     got: Any = ReferenceEvaluator(shown).run(None, {made.graph.input[0].name: pixels})
     return list(got)
+
+
+def vit(size: int = 64, patch: int = 16, width: int = 48, depth: int = 3, heads: int = 4) -> Any:
+    """A small ViT of random weights, with a class token; its batch is free.
+
+    Outputs `tokens` (batch, 1 + patches, width) and `pooled` (batch, width), the class token after
+    the last normalization. The sums after each block are `/blocks.N/Add_1_output_0`.
+    """
+    count, side = (size // patch) ** 2, width // heads
+    weights = [
+        tensor("kernel", width, 3, patch, patch, seed=5),
+        tensor("class", 1, 1, width, seed=6),
+        tensor("positions", 1, count + 1, width, seed=7),
+        *(
+            numpy_helper.from_array(np.array(numbers), name)
+            for name, numbers in {
+                "flat": [0, width, -1],
+                "split": [0, -1, 3, heads, side],
+                "join": [0, -1, width],
+                "zero": 0,
+                "one": 1,
+                "two": 2,
+                "first": [0],
+                "class_shape": [1, width],
+            }.items()
+        ),
+        scalar(side**-0.5, "scale"),
+        scalar(0.5, "half"),
+        scalar(1.0, "whole"),
+        scalar(2**-0.5, "root"),
+    ]
+    nodes: list[Any] = []
+
+    def add(kind: str, name: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
+        names = [name] if outputs == 1 else [f"{name}_{at}" for at in range(outputs)]
+        nodes.append(helper.make_node(kind, list(inputs), names, **attributes))
+        return names[0]
+
+    def drawn(name: str, *shape: int) -> str:
+        made = tensor(name, *shape, seed=100 + len(weights))
+        weights.append(numpy_helper.from_array(numpy_helper.to_array(made) * np.float32(0.3), name))
+        return name
+
+    def norm(name: str, x: str) -> str:
+        ones = numpy_helper.from_array(np.ones(width, np.float32), f"{name}.weight")
+        weights.append(ones)
+        return add("LayerNormalization", name, x, ones.name, drawn(f"{name}.bias", width), axis=-1)
+
+    x = add("Conv", "patches", "pixels", "kernel", strides=[patch, patch])
+    x = add("Transpose", "rows", add("Reshape", "columns", x, "flat"), perm=[0, 2, 1])
+    batch = add("Gather", "batch", add("Shape", "shape", x), "first")
+    sizes = add("Concat", "sizes", batch, "class_shape", axis=0)
+    x = add("Concat", "all", add("Expand", "classes", "class", sizes), x, axis=1)
+    x = add("Add", "placed", x, "positions")
+    for block in range(depth):
+        at = f"/blocks.{block}"
+        y = add("MatMul", f"{at}/qkv", norm(f"{at}/norm1", x), drawn(f"{at}.w", width, 3 * width))
+        y = add("Transpose", f"{at}/t", add("Reshape", f"{at}/r", y, "split"), perm=[2, 0, 3, 1, 4])
+        q, k, v = (add("Gather", f"{at}/{n}", y, n, axis=0) for n in ("zero", "one", "two"))
+        k = add("Transpose", f"{at}/kt", k, perm=[0, 1, 3, 2])
+        y = add("Mul", f"{at}/scaled", add("MatMul", f"{at}/qk", q, k), "scale")
+        y = add("MatMul", f"{at}/seen", add("Softmax", f"{at}/softmax", y, axis=-1), v)
+        y = add("Transpose", f"{at}/back", y, perm=[0, 2, 1, 3])
+        y = add("Reshape", f"{at}/joined", y, "join")
+        y = add("MatMul", f"{at}/proj", y, drawn(f"{at}.p", width, width))
+        x = add("Add", f"{at}/Add_output_0", x, y)
+        y = add("MatMul", f"{at}/up", norm(f"{at}/norm2", x), drawn(f"{at}.u", width, 2 * width))
+        erf = add(
+            "Add", f"{at}/1", add("Erf", f"{at}/e", add("Mul", f"{at}/m", y, "root")), "whole"
+        )
+        y = add("Mul", f"{at}/gelu", add("Mul", f"{at}/h", y, "half"), erf)
+        y = add("MatMul", f"{at}/down", y, drawn(f"{at}.d", 2 * width, width))
+        x = add("Add", f"{at}/Add_1_output_0", x, y)
+    add("Gather", "pooled", norm("tokens", x), "zero", axis=1)
+    outputs = [value("tokens", ["batch", count + 1, width]), value("pooled", ["batch", width])]
+    return model(nodes, [value("pixels", ["batch", 3, size, size])], outputs, weights)

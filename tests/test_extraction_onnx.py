@@ -57,7 +57,8 @@ def test_from_images_to_predictions(network: Path, capsys: pytest.CaptureFixture
     run = jaxreg.train_head(
         "road", cache=folder / "cache", ckpts=folder, head="ridge", split="hash", validation=0.3
     )
-    assert run.recipe.weights == hashlib.sha256(network.read_bytes()).hexdigest()
+    [recipe] = run.features.networks
+    assert recipe.weights == hashlib.sha256(network.read_bytes()).hexdigest()
     with pytest.warns(UserWarning, match="was trained on 10 of the 12"):
         wanted = run.predict(images)
     assert "my-net" in (run.path / "report.html").read_text()
@@ -138,7 +139,8 @@ def test_the_file_decides_the_size(tmp_path: Path) -> None:
         ({"size": None}, r"takes images of any size, and --size is left out"),
         ({"engine": "jax"}, r"--engine jax with --backbone onnx:FILE"),
         ({"layers": ("mapz",)}, r"no layer 'mapz'\n  expected: an output: maps \(\?, 4, \?, \?\)"),
-        ({"layers": ("mapz",)}, "or an inner layer: a_0 .*try: use the layer maps"),
+        ({"layers": ("mapz",)}, "or an inner layer: a_0 .*try: use the layer maps$"),
+        ({"layers": ("relu",)}, "try: use the layer blocks_blocks_1_Relu_output_0$"),
         ({"layers": ("maps",), "pool": "cls"}, r"--pool cls on maps, .*\n  expected: avg or max"),
         ({"layers": ("vector",), "pool": "avg"}, r"--pool avg on vector, .* is \(\?, 4\)\n.*none"),
         ({"columns": ("maps",)}, r"--pool none on maps, whose shape is .*avg or max"),

@@ -65,12 +65,18 @@ def quantized_network(
         resize(image, pixels[0])
         return np.repeat(prepared(pixels), batch or 1, axis=0)
 
+    # NNCF treats attention otherwise: its activations have outliers
+    attends = any(node.get_type_name() == "Softmax" for node in network.get_ops())
+    kind = nncf.ModelType.TRANSFORMER if attends else None
+
     with redirect_stdout(io.StringIO()), warnings.catch_warnings():  # progress bars
         warnings.simplefilter("ignore")
         nncf.set_log_level(logging.ERROR)
         dataset = nncf.Dataset(images, prepare)
         with step("calibrating int8"):
-            return pack(nncf.quantize(network, dataset, subset_size=CALIBRATION_IMAGES))
+            return pack(
+                nncf.quantize(network, dataset, subset_size=CALIBRATION_IMAGES, model_type=kind)
+            )
 
 
 _COLOURS = ("red", "green", "blue")

@@ -3,11 +3,12 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
-from jaxreg.errors import InputError, nearest
+from jaxreg.errors import InputError
 
 POOLS = {2: ("none",), 3: ("cls", "mean"), 4: ("avg", "max", "grid:RxC")}
 """The pools of a layer by the number of its axes: vectors, tokens, maps."""
@@ -92,11 +93,16 @@ def find_layer(facts: OnnxFacts, asked: str, said: str) -> OnnxLayer:
     Raises:
         InputError: there is none; the message lists the outputs, then inner layers.
     """
-    for layer in facts.layers:
-        if asked == layer.layer or asked in layer.names:
-            return layer
-    names = {name: layer for layer in facts.layers for name in (layer.layer, *layer.names)}
-    near = nearest(asked, names)
+    ways: list[Callable[[OnnxLayer], Sequence[str]]] = [
+        lambda layer: [layer.layer],
+        lambda layer: layer.names[:1],
+        lambda layer: layer.names,  # a node may have the name of another one's tensor
+    ]
+    for names_of in ways:
+        for layer in facts.layers:
+            if asked in names_of(layer):
+                return layer
+    near = " or ".join(_near(facts, asked))
     inner = [layer for layer in facts.layers if not layer.output]
     step = max(1, -(-len(inner) // _SHOWN))
     some = ", ".join(layer.said for layer in inner[::step])
@@ -105,8 +111,16 @@ def find_layer(facts: OnnxFacts, asked: str, said: str) -> OnnxLayer:
         f"{said} has no layer {asked!r}",
         expected=f"an output: {', '.join(layer.said for layer in facts.outputs) or 'none'}; "
         f"or an inner layer: {some or 'none'}{more}",
-        remedy=f"use the layer {names[near].layer}" if near else "",
+        remedy=f"use the layer {near}" if near else "",
     )
+
+
+def _near(facts: OnnxFacts, asked: str, most: int = 3) -> list[str]:
+    """The layers whose names hold what was asked, else those whose names are most like it."""
+    names = {name.lower(): x.layer for x in facts.layers for name in (x.layer, *x.names)}
+    found = [layer for name, layer in names.items() if asked and asked.lower() in name]
+    found += [names[name] for name in get_close_matches(asked.lower(), names, most)]
+    return list(dict.fromkeys(found))[:most]
 
 
 def check_pool(pool: str, name: str, shape: Sequence[int | None]) -> None:

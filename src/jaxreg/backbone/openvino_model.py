@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -117,4 +118,5 @@ def reason_of(error: Exception) -> str:
     """The last lines of what OpenVINO says, without the places in its own code."""
     lines = [line.strip() for line in str(error).splitlines()]
     told = [line for line in lines if line and not line.startswith(("Exception from", "While "))]
-    return " ".join(told)[:300] or type(error).__name__
+    text = re.sub(r"Check '.*?' failed at \S+\s*", "", " ".join(told))
+    return text[:300] or type(error).__name__
