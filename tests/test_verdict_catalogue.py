@@ -21,7 +21,7 @@ SEED = SEEDS["held-out"][0]
 QUICK = (
     "rate-high", "rate-low", "features-vanish", "black-images", "target-tiny",
     "targets-with-outliers", "labels-shuffled", "another-camera", "min-delta-large",
-    "angle-in-degrees", "target-is-linear", "images-far-out",
+    "angle-in-degrees", "target-is-linear", "images-far-out", "side-column-is-a-code-of-the-target",
 )  # fmt: skip
 HIDES_ALL = {  # at every strength
     "labels-of-another-drive", "black-images", "images-almost-black", "target-constant",
@@ -44,7 +44,16 @@ def test_the_programs_two_faults_are_both_named() -> None:
     assert {"output-bounded", "learning-rate-high"} <= set(one.codes[:2]), one.codes
 
 
-@pytest.mark.parametrize("name", ["photos", "mostly zero", "uniform target", "clipped steering"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "photos",
+        "mostly zero",
+        "uniform target",
+        "clipped steering",
+        "side columns",
+    ],
+)
 def test_nothing_is_found_where_nothing_is_wrong(name: str) -> None:
     _assert_healthy(healthy(name, TUNING, 100))
 

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 
 from faults.made import Made, Shape, photos, shown, video
+from jaxreg.side_columns import SideColumn
 
 LARGE = Shape(rows=4000, columns=64, causes=6, noise=0.2)
 SMALL = Shape(rows=160, columns=32, causes=3, noise=0.1)
@@ -68,6 +70,25 @@ def _group(shape: Shape, seed: int) -> Made:
     return made.but(labels=labels, sequence=groups, split="group:group").set(split="group:group")
 
 
+def _side_columns(shape: Shape, seed: int) -> Made:
+    """An altitude and a camera that the images do not show, and an hour that says nothing."""
+    made = photos(shape, seed)
+    rng = np.random.default_rng([seed, 5])
+    altitude, camera = rng.normal(size=shape.rows), rng.integers(0, 3, shape.rows)
+    y = made.y + (0.4 * altitude + 0.4 * (camera == 1))[:, None]
+    table = pa.table({
+        "altitude": pa.array(500 + 90 * altitude, mask=rng.random(shape.rows) < 0.05),
+        "camera": np.array(["front", "left", "right"])[camera],
+        "hour": rng.integers(0, 24, shape.rows),
+    })  # fmt: skip
+    return made.but(y=y.astype(np.float32)).with_side(
+        table,
+        SideColumn("altitude", "number", True, 500.0, 90.0),
+        SideColumn("camera", "category", False, categories=("front", "left", "right")),
+        SideColumn("hour", "number", False, 12.0, 7.0),
+    )
+
+
 def _set(base: Callable[[Shape, int], Made], **settings) -> Callable[[Shape, int], Made]:
     return lambda shape, seed: base(shape, seed).set(**settings)
 
@@ -90,6 +111,8 @@ HEALTHY: dict[str, tuple[Callable[[Shape, int], Made], Shape | None]] = {
     "relu over positive targets": (_set(_skewed, output_activation="relu"), None),
     "unscaled": (_set(photos, scale_features=False, scale_target=False), None),
     "large batches": (_set(photos, batch_size=128, epochs=100), LARGE),
+    "side columns": (_side_columns, None),
+    "side columns beside components": (_set(_side_columns, components=16), None),
     "one small layer": (_set(photos, hidden=(32,), dropout=0.0), None),
 }
 """How each is made, and how large where not as the catalogue's half."""

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
+import pyarrow as pa
 
 from faults.made import Made, Shape, photos, shown, smooth, train, video
 from jaxreg.head import mlp, scaling
 from jaxreg.head.apply import activations
 from jaxreg.head.scaling import Scalers
 from jaxreg.head.state import INIT, key_for, static_config
+from jaxreg.side_columns import SideColumn
 
 Plant = Callable[[Made, int, np.random.Generator], Made]
 Base = Callable[[Shape, int], Made]
@@ -27,6 +29,7 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {}
+HOUR = SideColumn("hour", "number", False, 12.0, 7.0)
 
 
 def fault(cause: str, base: Base = photos) -> Callable[[Plant], Plant]:
@@ -242,6 +245,27 @@ def images_far_out(made: Made, strength: int, rng) -> Made:
     highest = validation[np.argsort(made.y[validation, 0])[-3:]]
     x[highest] += ((1, 3, 9)[strength] * (x[highest] - x.mean(axis=0))).astype(np.float32)
     return made.but(x=x).set(head="ridge")
+
+
+# ---- side columns
+
+
+@fault("side-columns-alone")
+def side_column_is_the_target(made: Made, strength: int, rng) -> Made:
+    """Measured with the target, and less exactly."""
+    noise = (0.5, 0.05, 0.01)[strength] * rng.normal(size=len(made.y))
+    table = pa.table({"other": made.y[:, 0] + noise, "hour": rng.integers(0, 24, len(made.y))})
+    return made.with_side(table, SideColumn("other", "number", False), HOUR)
+
+
+@fault("side-columns-alone")
+def side_column_is_a_code_of_the_target(made: Made, strength: int, rng) -> Made:
+    """Numbers of classes that somebody made from the target: a ridge sees nothing in them."""
+    classes = (4, 12, 20)[strength]
+    ends = np.quantile(made.y, np.linspace(0, 1, classes + 1)[1:-1])
+    code = rng.permutation(classes)[np.searchsorted(ends, made.y[:, 0])]
+    table = pa.table({"code": code, "hour": rng.integers(0, 24, len(made.y))})
+    return made.with_side(table, SideColumn("code", "number", False), HOUR)
 
 
 # ---- labels

@@ -7,12 +7,15 @@ import numpy as np
 import pyarrow as pa
 
 from jaxreg.config_io import to_json
+from jaxreg.entry_weights import entry_weights
+from jaxreg.experiment.side_baselines import side_baselines
 from jaxreg.head import scaling
 from jaxreg.head.apply import predict_rows
 from jaxreg.head.fit import make_fit
 from jaxreg.head.scaling import Scalers
 from jaxreg.head.state import Data, History, init_state, prepare
 from jaxreg.head.target_ridges import solve_targets
+from jaxreg.side_columns import NO_SIDE, SideColumn, SideColumns
 from jaxreg.splits.held_out_groups import some_of, training_groups
 from jaxreg.train_config import HeadConfig, TrainConfig
 from jaxreg.verdict.observation import Observed
@@ -36,6 +39,7 @@ class Made:
     units: int = 100
     targets: tuple[str, ...] = ("target",)
     random_seed: int | None = None
+    beside: SideColumns = NO_SIDE  # the last columns of x
     config: TrainConfig = field(default=CONFIG)
 
     def but(self, **changes) -> "Made":
@@ -45,6 +49,12 @@ class Made:
     def set(self, **settings) -> "Made":
         """The same with other settings."""
         return replace(self, config=replace(self.config, **settings))
+
+    def with_side(self, table: pa.Table, *columns: SideColumn) -> "Made":
+        """The same with these side columns after the features."""
+        beside = SideColumns(columns)
+        x = np.concatenate([self.x, beside.encode(table).values], axis=1)
+        return self.but(x=x, beside=beside).set(side_columns=beside.names)
 
     def side(self, name: str) -> np.ndarray:
         return np.flatnonzero(self.labels == name)
@@ -122,9 +132,9 @@ def _made(shape: Shape, cause: np.ndarray, labels: np.ndarray, rng: np.random.Ge
 
 def train(made: Made) -> Observed:
     """Train as a run does, and observe."""
-    x, y = made.x, made.y
+    x, y, beside = made.x, made.y, made.beside
     rows, validation = made.side("train"), made.side("validation")
-    components = made.config.components_of(len(rows), x.shape[1])
+    components = made.config.components_of(len(rows), x.shape[1] - beside.width)
     std = y[made.side("train")].std(axis=0).tolist()
     config = replace(made.config, components=components).with_thresholds(std)
     data = Data.of(x[rows], y[rows], x[validation], y[validation])
@@ -137,11 +147,15 @@ def train(made: Made) -> Observed:
         gap=config.gap,
         sequential=made.sequential,
     )
-    scaler = scaling.feature_scaler(x[rows])
+    scaler = scaling.feature_scaler(x[rows], beside)
     solved = solve_targets(scaler, x[rows], y[rows], None, some_of(groups), components=True)
     plain = Scalers(scaler, scaling.target_scaler(y[rows]))
     ridge = predict_rows(solved.head(plain), plain, HeadConfig(hidden=()), x)
-    state = init_state(config, data, solved)
+    alone = {}
+    if beside:
+        weights = entry_weights(y)
+        alone = side_baselines(solved, plain.target, x, y, weights, rows, some_of(groups))
+    state = init_state(config, data, solved, side=beside)
     history = History(*(np.zeros(0) for _ in History._fields))
     if config.head == "ridge":
         head = solved.head(state.scalers)
@@ -175,5 +189,7 @@ def train(made: Made) -> Observed:
         history={name: np.asarray(getattr(history, name))[:epochs] for name in history._fields},
         state=state,
         ridge=ridge,
+        side=beside,
+        beside=alone,
         random_seed=made.random_seed,
     )

@@ -118,6 +118,15 @@ CAUSES: tuple[Cause, ...] = (
         split_leakage.split_leak, "leak", per_target=True,
     ),
     Cause(
+        "side-columns-alone", "warning", "warning",
+        "the error of a ridge and of a small tree on the side columns alone, compared with the "
+        "run's",
+        f"the lower one is below {side_alone.REACHES:g} times the run's error, and below the "
+        "median predictor's by more than twice the error of the gain",
+        SANE, "leave out the side columns that are known only together with the target",
+        side_alone.side_columns_alone, "gap", pooled=True, per_target=True,
+    ),
+    Cause(
         "validation-shift", "warning", "error",
         "how far the targets and features of the validation rows lie from those of the training "
         "rows, compared with parts of the training rows among themselves",
@@ -221,15 +230,6 @@ CAUSES: tuple[Cause, ...] = (
         held_out.linear_is_better, "gap", pooled=True, per_target=True,
     ),
     Cause(
-        "side-columns-alone", "warning", "warning",
-        "the error of a ridge and of a small tree on the side columns alone, compared with the "
-        "run's",
-        f"the lower one is below {side_alone.REACHES:g} times the run's error, and below the "
-        "median predictor's by more than twice the error of the gain",
-        SANE, "leave out the side columns that are known only together with the target",
-        side_alone.side_columns_alone, "gap", pooled=True, per_target=True,
-    ),
-    Cause(
         "stuck-at-median", "error", "error",
         "the std of the predictions over that of the targets, where the run does not learn",
         f"less than {stopped_early.CONSTANT:.0%}", SANE,
@@ -265,8 +265,8 @@ CAUSES: tuple[Cause, ...] = (
         "side-columns-gain", "note", "note",
         "the error of a ridge on the features alone, and of one on features and side columns",
         "each run with side columns has it", DEFINED,
-        "leave the side columns out, if the ridge gains nothing from them by more than twice the "
-        "error of the gain",
+        "leave the side columns out, if the ridge's error falls by less than "
+        f"{side_alone.LEAST:.0%}, or by less than twice the error of the gain",
         side_alone.side_columns_gain, "gap", pooled=True, per_target=True,
     ),
     Cause(
