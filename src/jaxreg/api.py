@@ -13,11 +13,18 @@ from jaxreg.common.files import safe_name
 from jaxreg.common.steps import step
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
-from jaxreg.extract_config import FEATURES_PRESETS, ExtractConfig, FeaturesPreset, SourceOptions
+from jaxreg.extract_config import (
+    FEATURES_PRESETS,
+    ExtractConfig,
+    FeaturesPreset,
+    SourceOptions,
+    refuse_beside_embeddings,
+)
 from jaxreg.keywords import ExtractKeywords, Names, TrainKeywords
 from jaxreg.merge_settings import check_preset, merge, preset_settings, read_settings
 from jaxreg.sources import open_source
 from jaxreg.sources.examples import Examples
+from jaxreg.sources.vectors import open_vectors
 from jaxreg.train_config import Preset
 
 if TYPE_CHECKING:
@@ -65,12 +72,13 @@ def extract_features(
         settings: fields of `jaxreg.extract_config.ExtractConfig`; they win over the preset.
 
     Raises:
-        InputError: the source, a setting, the cache or the weights file is wrong.
+        InputError: the source, a setting, the cache, the weights or the vectors are wrong.
         UnavailableError: the imagenet weights cannot be had.
         TooManyFailed: a greater share than `max_failed` failed; what was good is written.
         Stopped: `should_stop` said so; features are kept, the dataset is as it was.
     """
     from jaxreg.extraction.explore import cost_text, features_preset
+    from jaxreg.extraction.extract_embeddings import EmbeddingsJob
     from jaxreg.extraction.extract_source import (
         ExtractionJob,
         default_name,
@@ -87,11 +95,14 @@ def extract_features(
             remedy="leave out --weights",
         )
     options = options or SourceOptions()
-    examples = (
-        source
-        if isinstance(source, Examples)
-        else open_source(source, options, ranged=chosen.range is not None)
-    )
+    vectors = None
+    if chosen.embeddings is not None:
+        refuse_beside_embeddings([*(["preset"] if preset else []), *settings])
+        vectors = open_vectors(chosen.embeddings, options.id_column)
+    examples = source
+    if not isinstance(examples, Examples):
+        ranged = chosen.range is not None
+        examples = open_source(examples, options, ranged=ranged, images=vectors is None)
     if not examples.ids:
         raise InputError(f"no images in {source}", expected="at least one")
     opened = examples.description["kind"] if isinstance(source, Examples) else str(source)
@@ -105,6 +116,9 @@ def extract_features(
     store = Cache(Path(cache))
     if name is None:
         refuse_other_source(store, dataset, examples, opened)
+    if vectors is not None:
+        given = EmbeddingsJob(examples, vectors, opened, dataset, store, options, chosen, say)
+        return given.run(on_progress, should_stop)
     work = ExtractionJob(examples, opened, dataset, store, options, chosen, say)
     if preset == "explore":
         say(cost_text(work.columns, chosen))

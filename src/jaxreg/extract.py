@@ -88,7 +88,12 @@ def _train_command(done: "Extraction", own: ExtractArguments) -> str:
 
 def _say_result(done: "Extraction", cache: str) -> None:
     seconds = done.seconds
-    if done.computed:
+    if done.engine is None:
+        cli.say(
+            f"wrote {done.computed} vectors ({done.reused} were there), in all "
+            f"{seconds['total']:.1f} s"
+        )
+    elif done.computed:
         cli.say(
             f"computed {done.computed} images ({done.reused} were there), "
             f"{done.images_per_second:.1f} images/s: start {seconds['start']:.1f} s, reading "

@@ -5,7 +5,7 @@ The group of each field is its box in `--help`. config_io.py reads and writes se
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -122,6 +122,12 @@ class ExtractConfig:
     views: tuple[str, ...] = setting(
         ("identity",), "Features", "views to compute: identity, or identity mirror"
     )
+    embeddings: str | None = setting(
+        None, "Features", "file of vectors to keep as features: .npy, .npz or .parquet; no network"
+    )
+    embeddings_name: str | None = setting(
+        None, "Features", "name of these vectors, such as dinov2-vits14"
+    )
     engine: Literal["auto", "tensorflow", "jax", "openvino"] = setting(
         "auto", "Computation", "framework that runs the network"
     )
@@ -157,6 +163,24 @@ class ExtractConfig:
             require(len(set(asked)) == len(asked), name, asked, f"each {name.rstrip('s')} once")
         check_views(self.views)
         Shard.parse(self.shard)
+        if (self.embeddings is None) != (self.embeddings_name is None):
+            given, missing = "--embeddings", "--embeddings-name NAME"
+            if self.embeddings is None:
+                given, missing = "--embeddings-name", "--embeddings FILE"
+            raise InputError(f"{given} without {missing.split()[0]}", remedy=f"add {missing}")
+
+
+_OF_EMBEDDINGS = ("embeddings", "embeddings_name", "dtype", "max_failed", "shard")
+
+
+def refuse_beside_embeddings(said: Iterable[str]) -> None:
+    """Raise InputError for a setting of networks beside embeddings."""
+    if others := [name for name in said if name not in _OF_EMBEDDINGS]:
+        flag = f"--{others[0].replace('_', '-')}"
+        raise InputError(
+            f"{flag} with --embeddings, which are taken as they are: no network computes them",
+            remedy=f"leave {flag} out",
+        )
 
 
 FEATURES_PRESETS: Mapping[str, Mapping[str, Any]] = {

@@ -20,6 +20,8 @@ class ExtractKeywords(TypedDict, total=False):
     pool: str | None
     columns: Names
     views: Names
+    embeddings: str | None
+    embeddings_name: str | None
     engine: Literal["auto", "tensorflow", "jax", "openvino"]
     precision: Literal["float32", "bfloat16", "int8"]
     dtype: Literal["float32", "float16"]

@@ -190,27 +190,16 @@ def make_dataset(
         digest_column: the column for the digests.
         pictures: the digests of the images, where `digests` are those of vectors.
     """
-    count = len(examples)
-    order = np.arange(count) if examples.order is None else examples.order
+    kinds = {DIGEST: digests}
     if digest_column != DIGEST:
-        kinds = {DIGEST: pictures or [None] * count, digest_column: digests}
-    else:
-        kinds = {DIGEST: digests}
-    table: dict[str, Any] = {
-        "id": pa.array(examples.ids, pa.string()),
-        **{kind: pa.array(some, pa.string()) for kind, some in kinds.items()},
-        "order": pa.array(order, pa.int64()),
-    }
-    if examples.group is not None:
-        table["group"] = pa.array(examples.group, pa.string())
-    if examples.paths is not None:
-        table["path"] = pa.array(examples.paths, pa.string())
-    table |= zip(examples.columns.column_names, examples.columns.columns, strict=True)
-    table |= {WRITTEN + name: text for name, text in examples.written.items()}
+        kinds = {DIGEST: pictures or [None] * len(examples), digest_column: digests}
+    table = examples_table(examples)
+    for place, (kind, some) in enumerate(kinds.items()):
+        table = table.add_column(1 + place, kind, pa.array(some, pa.string()))
     usable = pa.array([digest is not None for digest in digests])
     return Dataset(
         name=name,
-        table=pa.table(table).filter(usable),
+        table=table.filter(usable),
         source=examples.description,
         feature_set=feature_set,
         columns=tuple(columns),
@@ -224,3 +213,19 @@ def make_dataset(
         failed_sha256=failed_sha256,
         digest_column=digest_column,
     )
+
+
+def examples_table(examples: Examples) -> pa.Table:
+    """All columns of a dataset but those of digests, for all examples."""
+    order = np.arange(len(examples)) if examples.order is None else examples.order
+    table: dict[str, Any] = {
+        "id": pa.array(examples.ids, pa.string()),
+        "order": pa.array(order, pa.int64()),
+    }
+    if examples.group is not None:
+        table["group"] = pa.array(examples.group, pa.string())
+    if examples.paths is not None:
+        table["path"] = pa.array(examples.paths, pa.string())
+    table |= zip(examples.columns.column_names, examples.columns.columns, strict=True)
+    table |= {WRITTEN + name: text for name, text in examples.written.items()}
+    return pa.table(table)

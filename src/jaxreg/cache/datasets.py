@@ -47,8 +47,7 @@ def write_dataset(cache: Cache, dataset: Dataset) -> str:
         except InputError:
             pass  # damaged or of another format: all rows are new
     # Parquet keeps some types as others (whole seconds as milliseconds): hash what will be read
-    stored = _to_parquet(dataset.table)
-    dataset = replace(dataset, table=pq.ParquetFile(pa.BufferReader(stored)).read())
+    dataset = replace(dataset, table=as_stored(dataset.table))
     metadata: dict[str, Any] = {
         "format": FORMAT,
         **{name: getattr(dataset, name) for name in (*_PLAIN, *_TUPLES)},
@@ -65,6 +64,11 @@ def write_dataset(cache: Cache, dataset: Dataset) -> str:
     if not before:
         return f"{len(now)} rows"
     return f"{len(now)} rows ({len(now - before)} added, {len(before - now)} gone{moved})"
+
+
+def as_stored(table: pa.Table) -> pa.Table:
+    """The table as Parquet gives it back."""
+    return pq.ParquetFile(pa.BufferReader(_to_parquet(table))).read()
 
 
 def _to_parquet(table: pa.Table) -> pa.Buffer:

@@ -1,12 +1,9 @@
 """One `extract`: a source and settings in, features and a dataset out."""
 
-import dataclasses
 import itertools
-import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,15 +11,14 @@ from typing import Any
 from jaxreg.backbone.engine import choose_engine, load_engine
 from jaxreg.backbone.int8 import CALIBRATION_IMAGES, read_range, some
 from jaxreg.backbone.registry import backbone_name
-from jaxreg.cache.dataset_table import make_dataset
-from jaxreg.cache.datasets import dataset_names, read_dataset, write_dataset
-from jaxreg.cache.failed_list import failed_path, write_failed
+from jaxreg.cache.datasets import dataset_names, read_dataset
 from jaxreg.cache.recipe import Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import safe_name
 from jaxreg.common.steps import step
-from jaxreg.errors import InputError, Stopped, TooManyFailed
+from jaxreg.errors import InputError, Stopped
 from jaxreg.extract_config import ExtractConfig, Shard, SourceOptions
+from jaxreg.extraction.dataset_writer import DatasetWriter, Extraction, all_failed
 from jaxreg.extraction.feature_set import (
     choose_columns,
     choose_feature_set,
@@ -36,32 +32,6 @@ from jaxreg.sources.examples import Examples
 from jaxreg.sources.source_file import SourceFile
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Extraction:
-    """The result of an extraction; `extract --json` prints all but `change`.
-
-    With `--shard` the counts are those of its share.
-    """
-
-    dataset: str
-    feature_set: str
-    columns: tuple[str, ...]
-    images: int  # examples that can be used
-    computed: int  # distinct images computed now
-    reused: int  # distinct images whose features the cache had
-    failed: int  # examples that could not be used, listed in <dataset>.failed.csv
-    engine: str
-    precision: str
-    images_per_second: float | None  # None when nothing was computed
-    seconds: dict[str, float]  # start, read (sum over threads), compute, write, total
-    change: str  # the difference to the dataset before, for people
-
-    def to_json(self) -> dict[str, Any]:
-        fields = dataclasses.asdict(self)
-        del fields["change"]
-        return fields
 
 
 @dataclass
@@ -87,6 +57,9 @@ class ExtractionJob:
         """Compute what is missing, and write the dataset. Raises as `jaxreg.extract_features`."""
         begin = time.perf_counter()
         settings = self.settings
+        writer = DatasetWriter(
+            self.cache, self.name, self.examples, self.opened, self.options, settings, self.say
+        )
         for note in self.examples.notes:
             self.say(f"note: {note}")
         backbone = backbone_name(settings.backbone)
@@ -135,8 +108,9 @@ class ExtractionJob:
         if recipe.precision == "int8":
             self._warn_of_range(outcome)
         joined = outcome if self.shard.whole else join_shares(self.task, outcome)
+        writer.feature_set, writer.columns = recipe.feature_set, self.columns
         with step("writing the dataset"):
-            change = self._write(joined, outcome)
+            change = writer.write(joined, outcome)
         return self._extraction(outcome, engine, change)
 
     def _calibration(self, wanted: Recipe) -> Sample:
@@ -163,73 +137,16 @@ class ExtractionJob:
             if warning := limits.warning(jpegs.values()):
                 self.say(f"warning: {warning}")
 
-    def _write(self, joined: Outcome | None, own: Outcome) -> str:
-        """Write the list of failures and the dataset if all shares are there; says what changed."""
-        failed = self._failed(joined or own)
-        listed, change = None, "not written: the share that ends last writes it"
-        if joined is not None:
-            failed_sha256 = write_failed(self.cache, self.name, failed)
-            listed = failed_path(self.cache, self.name) if failed else None
-            dataset = make_dataset(
-                self.name,
-                self.examples,
-                joined.digests,
-                feature_set=self.task.feature_set,
-                columns=self.columns,
-                opened=self.opened,
-                options=self.options,
-                settings=self.settings,
-                failed_sha256=failed_sha256,
-            )
-            if len(dataset):
-                change = write_dataset(self.cache, dataset)
-            else:
-                change = "not written, because no image can be used"
-                with suppress(InputError):  # there is no older one, or it is damaged
-                    older = read_dataset(self.cache, self.name)
-                    write_dataset(
-                        self.cache, dataclasses.replace(older, failed_sha256=failed_sha256)
-                    )
-        everything = len(self.examples) + len(self.examples.unusable)
-        allowed = self.settings.max_failed
-        if len(failed) / everything > allowed:
-            first = "; ".join(f"{name}: {reason}" for name, reason in failed[:3])
-            more = "; …" if len(failed) > 3 else ""
-            kept = f"The dataset {self.name} is {change}."
-            if not change.startswith("not written"):
-                kept = f"The dataset {self.name} has the good rows: {change}. You can train on it."
-            enough = math.ceil(10 * len(failed) / everything) / 10
-            raise TooManyFailed(
-                f"{len(failed)} of {everything} images could not be used ({first}{more}). {kept}"
-                + (f" All reasons: {listed}" if listed else ""),
-                expected=f"at most a share of {allowed:g} (--max-failed, in Python max_failed)",
-                remedy=f"--max-failed {enough:g}"
-                if len(failed) < everything
-                else f"see the reasons in {listed}",
-            )
-        return change
-
-    def _failed(self, outcome: Outcome) -> list[tuple[str, str]]:
-        """(id, reason); first the examples that the source itself could not use."""
-        ids = self.examples.ids
-        return [*self.examples.unusable, *((ids[row], reason) for row, reason in outcome.failed)]
-
     def _extraction(self, outcome: Outcome, engine: str, change: str) -> Extraction:
-        seconds = outcome.seconds
-        working = seconds.total - seconds.start
-        usable = [d for d in outcome.digests if d is not None and self.shard.has(d)]
-        return Extraction(
-            dataset=self.name,
-            feature_set=self.task.feature_set,
-            columns=tuple(column.name for column in self.columns),
-            images=len(usable),
-            computed=outcome.computed,
-            reused=outcome.reused,
-            failed=len(self._failed(outcome)),
+        return Extraction.of(
+            outcome,
+            self.name,
+            self.task.feature_set,
+            self.columns,
+            failed=len(all_failed(self.examples, outcome)),
+            shard=self.shard,
             engine=engine,
             precision=self.settings.precision,
-            images_per_second=round(outcome.computed / working, 2) if outcome.computed else None,
-            seconds={part: round(value, 3) for part, value in vars(seconds).items()},
             change=change,
         )
 
