@@ -133,6 +133,11 @@ def test_the_facts_of_a_file(tmp_path: Path) -> None:
     found = {layer.layer: layer for layer in facts.layers}
     assert list(found) == ["a_0", "blocks_blocks_1_Relu_output_0", "maps", "vector"]
     assert [layer.layer for layer in facts.outputs] == ["maps", "vector"]
+    turned = convolutions()
+    outputs = [turned.graph.output[1], turned.graph.output[0]]
+    del turned.graph.output[:]
+    turned.graph.output.extend(outputs)
+    assert [x.layer for x in facts_of(turned, tmp_path).outputs] == ["vector", "maps"]
     assert found["a_0"].names == ("a:0", "/blocks/conv")
     assert found["maps"].shape == (None, CHANNELS, None, 16)  # 64 / 4
     assert found["blocks_blocks_1_Relu_output_0"].names[0] == DEEP
@@ -186,6 +191,28 @@ def test_a_size_that_the_network_cannot_take(tmp_path: Path, images) -> None:
     column = Column(layer="tokens", pool="mean")
     with pytest.raises(InputError, match=r"of 48 x 32 pixels: (?!Check).*\n  exp.*--size"):
         engine_on(made, tmp_path, column, size=(48, 32))
+
+
+def test_a_network_that_openvino_cannot_run_is_a_message(
+    tmp_path: Path, images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jaxreg.backbone import openvino_engine
+
+    engine = engine_on(convolutions(), tmp_path, MAPS)
+    for raised, said in (
+        (
+            "Exception from a.cpp\nno such kernel",
+            "run the network of the ONNX file: no such kernel",
+        ),
+        ("std::bad_alloc", "not enough memory for 12 images"),
+    ):
+
+        def fail(*_: object, text: str = raised) -> None:
+            raise RuntimeError(text)
+
+        monkeypatch.setattr(openvino_engine, "_run", fail)
+        with pytest.raises(InputError, match=said):
+            engine.features(images)
 
 
 def test_efficientnet_lite0(shared_data: Path, images) -> None:

@@ -3,7 +3,7 @@
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import asdict
 from io import BufferedReader
 from pathlib import Path
@@ -150,7 +150,7 @@ def _free_batch(model: Any, parameter: Any, channels: int) -> None:
 
 def _name_layers(model: Any) -> list[OnnxLayer]:
     """The tensors that can be read, from the image on, each with its layer's name added."""
-    ends = {name for output in model.outputs for name in output.get_names()}
+    ends = {name: at for at, output in enumerate(model.outputs) for name in output.get_names()}
     found = [
         (output, _names(output, ends), shape)
         for output in _computed(model)
@@ -162,7 +162,7 @@ def _name_layers(model: Any) -> list[OnnxLayer]:
         found, safe_layers([names[0] for _, names, _ in found]), strict=True
     ):
         output.add_names({safe})
-        layers.append(OnnxLayer(safe, tuple(names), shape, names[0] in ends))
+        layers.append(OnnxLayer(safe, tuple(names), shape, ends.get(names[0])))
     return layers
 
 
@@ -185,6 +185,8 @@ def _sources(node: Any) -> list[Any]:
 
 def _readable(shape: Sequence[int | None]) -> bool:
     """Whether it has one row for each image and a known number of channels."""
+    if 0 in shape:
+        return False
     return {
         2: shape[-1] is not None,
         3: shape[-1] is not None,
@@ -192,7 +194,7 @@ def _readable(shape: Sequence[int | None]) -> bool:
     }.get(len(shape), False)
 
 
-def _names(output: Any, first: set[str] | None = None) -> list[str]:
+def _names(output: Any, first: Container[str] | None = None) -> list[str]:
     """The names of a tensor, those in `first` before the others, then the name of its node."""
     names = sorted(output.get_names(), key=lambda name: (name not in (first or ()), name))
     node = output.get_node()

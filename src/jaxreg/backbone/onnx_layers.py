@@ -26,7 +26,7 @@ class OnnxLayer:
     layer: str  # its name in columns: letters, digits, underscores and dashes
     names: tuple[str, ...]  # in the file: of the tensor and of its node; the first is shown
     shape: tuple[int | None, ...]  # with the batch first; None where the file leaves it open
-    output: bool  # whether the file declares it as an output
+    output: int | None  # its place among the outputs that the file declares
 
     @property
     def said(self) -> str:
@@ -45,7 +45,9 @@ class OnnxFacts:
 
     @property
     def outputs(self) -> list[OnnxLayer]:
-        return [layer for layer in self.layers if layer.output]
+        """In the order of the file."""
+        found = [layer for layer in self.layers if layer.output is not None]
+        return sorted(found, key=lambda layer: layer.output or 0)
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "OnnxFacts":
@@ -103,7 +105,7 @@ def find_layer(facts: OnnxFacts, asked: str, said: str) -> OnnxLayer:
             if asked in names_of(layer):
                 return layer
     near = " or ".join(_near(facts, asked))
-    inner = [layer for layer in facts.layers if not layer.output]
+    inner = [layer for layer in facts.layers if layer.output is None]
     step = max(1, -(-len(inner) // _SHOWN))
     some = ", ".join(layer.said for layer in inner[::step])
     more = f", and {len(inner) - len(inner[::step])} more" if step > 1 else ""

@@ -1,8 +1,9 @@
 """The OpenVINO engine: the fastest on a CPU, and the only one below float32."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from queue import SimpleQueue
 from typing import Any
@@ -10,7 +11,12 @@ from typing import Any
 import numpy as np
 
 from jaxreg.backbone.onnx_network import onnx_network
-from jaxreg.backbone.openvino_model import converted_network, import_openvino, unpack
+from jaxreg.backbone.openvino_model import (
+    converted_network,
+    import_openvino,
+    reason_of,
+    unpack,
+)
 from jaxreg.backbone.openvino_reads import (
     check_model_layers,
     fixed_batch,
@@ -86,7 +92,8 @@ class OpenVINOEngine(ReadingEngine):
                 places += some
                 shown = [images[place] for place in some]
                 steps.append(self._workers.submit(_run, requests, shown))
-        return in_order(places, [step.result() for step in steps])
+        with failure_told(self.recipe):
+            return in_order(places, [step.result() for step in steps])
 
     def _compile(self, height: int, width: int) -> SimpleQueue:
         """The model for images of one size: a queue of as many requests as run at once.
@@ -111,7 +118,7 @@ class OpenVINOEngine(ReadingEngine):
         together = 0.8 * free_memory() / (self._step * height * width * PIXEL_BYTES)
         if together < (os.cpu_count() or 1):  # OpenVINO itself does not ask what is free
             hints["NUM_STREAMS"] = str(max(1, int(together)))
-        with step("compiling the network"):
+        with step("compiling the network"), failure_told(self.recipe):
             compiled = self._core.compile_model(pooled, "CPU", hints)
         requests: SimpleQueue = SimpleQueue()
         for _ in range(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")):
@@ -125,6 +132,20 @@ def packed_network(recipe: Recipe, weights: WeightsSource) -> bytes:
     if recipe.backbone == ONNX:
         return onnx_network(weights)
     return converted_network(recipe.backbone, weights, recipe.size)
+
+
+@contextmanager
+def failure_told(recipe: Recipe) -> Iterator[None]:
+    """Raise InputError where OpenVINO cannot run what is in a user's ONNX file."""
+    try:
+        yield
+    except RuntimeError as error:
+        if recipe.backbone != ONNX:
+            raise
+        raise InputError(
+            f"OpenVINO cannot run the network of the ONNX file: {reason_of(error)}",
+            remedy="read an earlier layer, or export the network in another way",
+        ) from error
 
 
 def computes_bfloat16(core: Any) -> bool:
