@@ -176,21 +176,20 @@ def test_parts_give_what_memory_gives_for_the_same_order_of_rows(wide: Path) -> 
 
 def test_side_columns_follow_the_features_of_parts(wide: Path) -> None:
     experiment, _ = experiment_in_parts(wide, side_columns=SIDE)
-    table = read_dataset(Cache(wide), "planted").table
-    for rows, x in experiment.x.pieces(experiment.rows("validation")):  # type: ignore[union-attr]
-        features, (gaps, lacks, speed, *_) = x[:, :WIDTH], x[:, WIDTH:].T
-        whole = Cache(wide).read(experiment.recipe.feature_set, experiment.columns, _digests(wide))
-        np.testing.assert_array_equal(features, whole[rows])
-        np.testing.assert_array_equal(lacks, np.isnan(table["gaps"].to_numpy()[rows]))
-        np.testing.assert_array_equal(np.isnan(gaps), lacks == 1)
-        known = experiment.side.columns[1]
-        expected = (table["speed"].to_numpy()[rows].astype(np.float64) - known.center) / known.scale
-        np.testing.assert_allclose(speed, expected, rtol=1e-6)
+    assert isinstance(experiment.x, PartFeatures)
+    table, name = read_dataset(Cache(wide), "planted").table, experiment.features.feature_set
+    whole = Cache(wide).read(name, experiment.features.columns_of(name), _digests(wide))
+    rows, x = map(np.concatenate, zip(*experiment.x.pieces(np.arange(ROWS)), strict=True))
+    features, (gaps, lacks, speed, *_) = x[:, :WIDTH], x[:, WIDTH:].T
+    np.testing.assert_array_equal(features, whole[rows])
+    np.testing.assert_array_equal(lacks, np.isnan(table["gaps"].to_numpy()[rows]))
+    np.testing.assert_array_equal(np.isnan(gaps), lacks == 1)
+    known = experiment.side.columns[1]
+    expected = (table["speed"].to_numpy()[rows].astype(np.float64) - known.center) / known.scale
+    np.testing.assert_allclose(speed, expected, rtol=1e-6)
     told = run(wide, PARTS, side_columns=SIDE)
     assert told.config["window"] is not None
-    whole = np.concatenate([x for _, x in experiment.x.pieces(np.arange(ROWS))])  # type: ignore[union-attr]
-    rows = np.concatenate([rows for rows, _ in experiment.x.pieces(np.arange(ROWS))])  # type: ignore[union-attr]
-    found = told.predict_features(whole[:, :WIDTH], table.take(rows).select(SIDE))
+    found = told.predict_features(features, table.take(rows).select(SIDE))
     np.testing.assert_allclose(found[:, 0], np.array(results(told.path)[0])[rows], atol=1e-5)
 
 

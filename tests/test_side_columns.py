@@ -105,7 +105,7 @@ def test_numbers_are_those_of_scikit_learn() -> None:
     rng = np.random.default_rng(2)
     for frame in (train, new):
         frame[["f0", "f1"]] = rng.uniform(-1, 1, (len(frame), 2))
-    expected = sklearns(["f0", "f1"]).fit(train)
+    known = sklearns(["f0", "f1"]).fit(train)
     side = SideColumns((
         SideColumn("altitude", "number", True, 450.0, 90.0),  # any centre and scale
         SideColumn("hour", "number", False),
@@ -120,7 +120,7 @@ def test_numbers_are_those_of_scikit_learn() -> None:
     assert scaler.features == 2
     for frame in (train, new):
         found = scaling.scale_rows(scaler, stored(frame).astype(np.float32))
-        np.testing.assert_allclose(found, expected.transform(frame), atol=2e-6)
+        np.testing.assert_allclose(found, np.asarray(known.transform(frame)), atol=2e-6)
 
 
 def test_a_fold_has_its_own_mean_and_most_frequent_value() -> None:
