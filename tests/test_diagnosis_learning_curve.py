@@ -14,7 +14,7 @@ from jaxreg.diagnosis import pictures, trials
 from jaxreg.diagnosis.learning_curve import DRAWS, LEAST_UNITS, learning_curve, power_law
 from jaxreg.diagnosis.subject import of_run
 from jaxreg.experiment.row_units import row_units
-from jaxreg.verdict.finding import more_images
+from jaxreg.verdict.finding import more_rows
 from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.short_training import Bench
 from planted_runs import edit_dataset, run_quick
@@ -138,7 +138,7 @@ def test_rows_come_in_groups_of_the_split_in_blocks_or_in_groups_of_the_dataset(
 def test_more_data_of_a_run_with_groups_is_other_groups(planted: Path) -> None:
     run = run_quick(planted, head="ridge", split="group:frame")
     seen = of_run(run.path, None, lambda text: None).obs
-    assert more_images(seen.unit_word) == "more images of other groups"
+    assert more_rows(seen.unit_word, "image") == "more images of other groups"
     blocks = run_quick(planted, head="ridge", run="blocks")
     in_blocks = of_run(blocks.path, None, lambda text: None).obs
-    assert more_images(in_blocks.unit_word) == "more images"
+    assert more_rows(in_blocks.unit_word, "image") == "more images"

@@ -128,7 +128,7 @@ def test_features_that_are_not_finite_are_named(planted: Path) -> None:
     for part in list_parts(cache.folder(feature_set, column)):
         part.unlink()
     cache.add(feature_set, column, digests, features)
-    with pytest.raises(InputError, match="the features of 1 images are not finite, first row-5"):
+    with pytest.raises(InputError, match="the features of 1 rows are not finite, first row-5"):
         run_quick(planted)
 
 

@@ -290,6 +290,7 @@ def test_a_run_on_embeddings_from_training_to_predictions(
     )
     assert run.metrics["mae"] is not None
     assert run.metrics["mae"] < 0.05
+    assert "image" not in str(run.verdict["findings"])
     codes = {finding["code"] for finding in run.verdict["findings"]}
     assert "random-weights" not in codes
     page = run.report.read_text()

@@ -110,7 +110,7 @@ def load_experiment(resolved: ResolvedRun) -> Experiment:
         broken = np.unique(np.concatenate([_not_finite(some, width) for some in every]))
     if len(broken):
         raise InputError(
-            f"the features of {len(broken)} images are not finite, first {dataset.ids[broken[0]]}",
+            f"the features of {len(broken)} rows are not finite, first {dataset.ids[broken[0]]}",
             remedy="check the weights, or extract again with --dtype float32",
         )
     return Experiment(**vars(resolved), x=x, views=views)

@@ -147,6 +147,11 @@ class EmbeddingsJob:
         """The digests of the images that reports show; empty where nothing is to be read."""
         older = writer.older if writer.agrees else None
         known = older is not None and older.extraction(DIGEST) is not None
+        if not known and not self.examples.has_images:
+            self.say(
+                "note: no column names the images clearly, so reports will have no pictures; "
+                "--image-column says which it is"
+            )
         if known or not self.examples.has_images:
             return []
         shown = Task(

@@ -49,13 +49,15 @@ def observe(
     words = (dataset.name, "--cache", str(experiment.cache.root))
     names = ("loss", "val_loss", "val_mae", "learning_rate")
     units = row_units(dataset, experiment.split.kind)
+    networks = [one.feature_set for one in experiment.features.networks]
+    network = networks[0] if networks else None
     return Observed(
         targets=experiment.targets,
         config=config,
         asked=experiment.asked,
         words=words,
         extract=dataset.extract_command(),
-        extract_trained=f"{dataset.extract_command(weights=None)} --weights imagenet",
+        extract_trained=f"{dataset.extract_command(network, weights=None)} --weights imagenet",
         diagnose=command_line("jaxreg diagnose", words),
         y=y,
         predictions=predictions,
@@ -76,6 +78,7 @@ def observe(
         random_seed=experiment.features.random_seed,
         unit_of_row=None if units is None else units.numbers,
         unit_word="rows" if units is None else units.word,
+        noun="image" if networks else "embedding",
     )
 
 

@@ -141,13 +141,13 @@ def table_examples(
 
 
 def _image_column(table: Table, options: SourceOptions, needed: bool) -> tuple[str | None, str]:
-    """The image column, and a note on it; None where no column is clear and none is needed."""
+    """The image column, and a note on it; None where none is clear and rows need no image."""
     try:
         return find_image_column(table, options)
-    except InputError as error:
+    except InputError:
         if needed or options.image_column is not None:
             raise
-        return None, f"reports will have no pictures: {error.found}"
+        return None, ""
 
 
 def _usable(

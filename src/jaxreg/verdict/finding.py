@@ -47,9 +47,9 @@ class Finding:
         return {name: value for name, value in asdict(self).items() if name != "targets" or value}
 
 
-def more_images(unit_word: str) -> str:
+def more_rows(unit_word: str, noun: str) -> str:
     """What more data is for rows that come in such units: images of the same groups are not."""
-    return "more images of other groups" if unit_word == "groups" else "more images"
+    return f"more {noun}s of other groups" if unit_word == "groups" else f"more {noun}s"
 
 
 @dataclass(frozen=True)

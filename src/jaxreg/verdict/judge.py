@@ -9,7 +9,7 @@ from typing import Any
 from jaxreg.config_io import command_line, from_json
 from jaxreg.train_config import TrainConfig
 from jaxreg.verdict.catalogue import CAUSES, Cause
-from jaxreg.verdict.finding import ORDER, Compared, Evidence, Finding, Severity, more_images
+from jaxreg.verdict.finding import ORDER, Compared, Evidence, Finding, Severity, more_rows
 from jaxreg.verdict.headline import Headline, every_row, headline, is_chance
 from jaxreg.verdict.observation import Observed
 
@@ -66,7 +66,7 @@ def conclude(
     remedy = first.remedy if first else ""
     if not errors and is_chance(compared):
         scored = every_row(obs.config, obs.units)
-        more = f"add {more_images(obs.unit_word)}, then: {obs.extract}"
+        more = f"add {more_rows(obs.unit_word, obs.noun)}, then: {obs.extract}"
         remedy = _command(obs, more if scored is None else scored)
     text = headline(compared, healthy, first, wrong)
     return Verdict(healthy, text, remedy, [finding.named() for finding in grouped])

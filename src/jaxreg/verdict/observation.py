@@ -42,7 +42,7 @@ class Observed:
     y: np.ndarray  # (rows, targets) float64, NaN where there is none
     predictions: np.ndarray  # (rows, targets), with the best weights
     labels: np.ndarray  # (rows,) train, validation, test or left-out
-    digests: Sequence[str]  # (rows,) of the images
+    digests: Sequence[str]  # (rows,) of the images or embeddings
     sequence: np.ndarray  # (rows,) int, which sequence a row belongs to
     order: np.ndarray  # (rows,) int, its place in that
     sequential: bool  # neighbours in the order are consecutive frames
@@ -58,6 +58,7 @@ class Observed:
     beside: Mapping[str, np.ndarray] = field(default_factory=dict)  # (rows, targets), by name
     unit_of_row: np.ndarray | None = None  # (rows,) int, which of `unit_word`; None: rows alone
     unit_word: str = "rows"  # what rows that are alike come in: groups, blocks
+    noun: str = "image"  # what the features are of; embedding, if none is of an image
     whole: "Observed | None" = None  # of one target of several: the training with all of them
     number: int = 0  # of this target in `whole`
 
@@ -71,8 +72,7 @@ class Observed:
     def _only(self, number: int) -> "Observed":
         column = slice(number, number + 1)
         own = TargetScaler(*(part[column] for part in self.state.scalers.target))
-        delta = self.config.huber_delta
-        delta = delta[number] if isinstance(delta, tuple) else delta
+        delta = one[number] if isinstance(one := self.config.huber_delta, tuple) else one
         return replace(
             self,
             whole=self,

@@ -5,7 +5,7 @@ import numpy as np
 from jaxreg.common.threads import threads_for
 from jaxreg.verdict.checks.held_out import AS_BASELINE
 from jaxreg.verdict.checks.stopped_early import overfit_curve
-from jaxreg.verdict.finding import Evidence, more_images
+from jaxreg.verdict.finding import Evidence, more_rows
 from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.small_ridge import small_ridge
 
@@ -46,7 +46,9 @@ def rows_few(obs: Observed) -> Evidence | None:
         f"the rows reaches {less:.2g}, on all of them {all_rows:.2g}"
     )
     numbers = {"rows": rows, "directions": directions, "half": less, "all": all_rows}
-    return Evidence(sentence, f"add {more_images(obs.unit_word)}, then: {obs.extract}", numbers)
+    return Evidence(
+        sentence, f"add {more_rows(obs.unit_word, obs.noun)}, then: {obs.extract}", numbers
+    )
 
 
 def overfit(obs: Observed) -> Evidence | None:

@@ -111,4 +111,4 @@ def predictions_out_of_range(obs: Observed) -> Evidence | None:
     numbers = {"rows": count, "farthest": float(predictions[farthest]), "low": low, "high": high}
     if not obs.config.scale_features:
         return Evidence(sentence, {"scale_features": True}, numbers)
-    return Evidence(sentence, f"look at the image of row {rows[farthest]}", numbers)
+    return Evidence(sentence, f"look at the {obs.noun} of row {rows[farthest]}", numbers)

@@ -24,13 +24,14 @@ def inputs_identical(obs: Observed) -> Evidence | None:
         obs.mean_and_std[1].max(initial=0) / (np.abs(obs.features).max(initial=0) or 1.0)
     )
     numbers = {"share": share, "spread": spread, "rows": len(used)}
-    advice = f"look at the images and paths, then: {obs.extract}"
+    of_images = obs.noun == "image"
+    advice = f"look at the {obs.noun}s{' and paths' * of_images}, then: {obs.extract}"
     if share > ALIKE_SHARE:
-        sentence = f"{share:.0%} of the {len(used)} rows are the same image"
+        sentence = f"{share:.0%} of the {len(used)} rows are the same {obs.noun}"
     elif spread < ALIKE_SPREAD:
         sentence = (
             f"the features of all rows are alike: their std is at most {spread:.1g} of their "
-            "size, as for empty images"
+            f"size{', as for empty images' * of_images}"
         )
     else:
         return None

@@ -40,7 +40,7 @@ def labels_unrelated(obs: Observed) -> Evidence | None:
         f"rank correlation with the target is {rank:.2f}, and {chance:.0%} of {within} reach that "
         "too: these features do not tell these targets"
     )
-    remedy = f"check that each image has its own target, then: {obs.diagnose}"
+    remedy = f"check that each {obs.noun} has its own target, then: {obs.diagnose}"
     return Evidence(sentence, remedy, {"rank": rank, "chance": chance, "ridge": ridge})
 
 

@@ -27,8 +27,8 @@ def side_columns_alone(obs: Observed) -> Evidence | None:
         return None
     sentence = (
         f"a {word} on the side columns alone ({_names(obs)}) has an MAE of {maes[word]:.3g}, and "
-        f"the run {obs.mae:.3g}: they reach the score without the images. A column that is known "
-        "only together with the target gives it away"
+        f"the run {obs.mae:.3g}: they reach the score without the {obs.noun}s. A column that is "
+        "known only together with the target gives it away"
     )
     numbers = {"side": maes["ridge"], "side_tree": maes["small tree"], "run": obs.mae}
     return Evidence(sentence, WITHOUT, numbers)

@@ -36,7 +36,7 @@ def _copies(obs: Observed) -> Evidence | None:
     if copies.mean() < COPIES or obs.mae is None or (copies.mean() > 0.99 and len(trained) < 2):
         return None
     others = obs.validation[~copies]
-    sentence = f"{copies.mean():.0%} of the validation images are training images too"
+    sentence = f"{copies.mean():.0%} of the validation {obs.noun}s are training {obs.noun}s too"
     numbers = {"share": float(copies.mean())}
     severity = None
     if len(others) > 1:
@@ -139,7 +139,7 @@ def _apart_from_copies(obs: Observed) -> Remedy:
     """What keeps copies of an image on one side. A hash does, and it is stronger than a tail."""
     if obs.split == "tail" and not obs.sequential and not _has_groups(obs):
         return {"split": "hash"}
-    return f"keep one of each image, or give all its copies one group, then: {obs.extract}"
+    return f"keep one of each {obs.noun}, or give all its copies one group, then: {obs.extract}"
 
 
 def _apart_from_neighbours(obs: Observed) -> Remedy:
@@ -152,11 +152,13 @@ def _apart_from_neighbours(obs: Observed) -> Remedy:
 def _all_held_out(obs: Observed) -> Remedy:
     """What scores more than this one choice of rows: every row is held out once."""
     if obs.config.folds is not None:
-        return f"add more images like the validation rows, then: {obs.extract}"
+        return f"add more {obs.noun}s like the validation rows, then: {obs.extract}"
     if obs.split == "tail":  # it has one end only
         return _apart_from_neighbours(obs)
     if obs.units < 3:  # a fold needs one part to train on, and one to watch
-        return f"add more images like the validation rows, in other groups, then: {obs.extract}"
+        return (
+            f"add more {obs.noun}s like the validation rows, in other groups, then: {obs.extract}"
+        )
     folds = {"folds": min(FOLDS, obs.units)}
     return folds | {"test": 0.0} if obs.config.test else folds
 
