@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import sklearn
 from sklearn.datasets import make_regression
+from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -21,7 +22,12 @@ SMALL = HeadRegressor(hidden=(8,), epochs=60, learning_rate=0.03, random_state=0
 X, Y = map(np.asarray, make_regression(120, 6, n_targets=2, noise=1.0, random_state=0)[:2])
 
 
-@parametrize_with_checks([SMALL])
+# scikit-learn compares a row of weight 2 with two rows. Batches of 32 rows then hold other rows,
+# and other rows validate.
+EXPECTED = {"check_sample_weight_equivalence_on_dense_data": "two rows are not a row of weight 2"}
+
+
+@parametrize_with_checks([SMALL], expected_failed_checks=lambda estimator: EXPECTED)
 def test_scikit_learn_check(estimator: HeadRegressor, check: Callable) -> None:
     check(estimator)
 
@@ -29,7 +35,7 @@ def test_scikit_learn_check(estimator: HeadRegressor, check: Callable) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_the_defaults_pass_every_check_too() -> None:
-    check_estimator(HeadRegressor())
+    check_estimator(HeadRegressor(), expected_failed_checks=EXPECTED)
 
 
 def test_it_learns_and_tells_its_history() -> None:
@@ -126,7 +132,7 @@ def test_rows_of_a_group_never_both_train_and_validate(monkeypatch) -> None:
     seen: list[tuple[set, set]] = []
     of = Data.of
 
-    def watched(x, y, validation_x, validation_y):
+    def watched(x, y, validation_x, validation_y, weights):
         place = {
             row.tobytes(): group for row, group in zip(X.astype(np.float32), groups, strict=True)
         }
@@ -135,7 +141,7 @@ def test_rows_of_a_group_never_both_train_and_validate(monkeypatch) -> None:
             for rows in (x, validation_x)
         )
         seen.append((train, held_out))
-        return of(x, y, validation_x, validation_y)
+        return of(x, y, validation_x, validation_y, weights)
 
     monkeypatch.setattr(Data, "of", watched)
     model = fresh(SMALL).set_params(scale_features=False)
@@ -187,3 +193,38 @@ def test_text_is_no_target_and_one_number_is_one_layer() -> None:
             fresh(SMALL).fit(X, y)
     one, other = (fresh(SMALL).set_params(hidden=h).fit(X, Y) for h in (8, (8,)))
     np.testing.assert_array_equal(one.predict(X), other.predict(X))
+
+
+def test_gaps_and_weights() -> None:
+    y, weights = Y.copy(), np.random.default_rng(0).uniform(0.1, 4, 120)
+    y[::3, 0] = np.nan
+    y[5] = np.nan  # no target at all
+    long = {"epochs": 200, "patience": 200}
+    model = fresh(SMALL).set_params(**long).fit(X, y, weights)
+    assert r2_score(Y, model.predict(X)) > 0.9
+    times = fresh(SMALL).set_params(**long).fit(X, y, 1024 * weights)
+    np.testing.assert_array_equal(model.predict(X), times.predict(X))
+    assert not np.allclose(model.predict(X), fresh(SMALL).set_params(**long).fit(X, y).predict(X))
+    # a row without any target, or without a weight, is as good as absent
+    one = fresh(SMALL).fit(X[:100], y[:100], X_val=X[100:], y_val=Y[100:])
+    other = np.delete(np.arange(100), 5)
+    two = fresh(SMALL).fit(X[other], y[other], X_val=X[100:], y_val=Y[100:])
+    np.testing.assert_array_equal(one.predict(X), two.predict(X))
+    none = np.where(np.arange(100) == 7, 0.0, 2.0)
+    one = fresh(SMALL).fit(X[:100], Y[:100], none, X_val=X[100:], y_val=Y[100:])
+    other = np.delete(np.arange(100), 7)
+    two = fresh(SMALL).fit(X[other], Y[other], X_val=X[100:], y_val=Y[100:])
+    assert one.history_["loss"] == two.history_["loss"]
+
+
+def test_bad_gaps_and_weights() -> None:
+    with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
+        fresh(SMALL).fit(X, Y, -np.ones(120))
+    with pytest.raises(ValueError, match="at least one non-zero number"):
+        fresh(SMALL).fit(X, Y, np.zeros(120))
+    y = Y.copy()
+    y[:, 1] = np.nan
+    with pytest.raises(InputError, match=r"no row to train on has a number for y\[:, 1\]"):
+        fresh(SMALL).fit(X, y)
+    with pytest.raises(InputError, match="no row to validate on has a number"):
+        fresh(SMALL).fit(X, Y, X_val=X[:5], y_val=np.full((5, 2), np.nan))

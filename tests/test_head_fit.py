@@ -8,7 +8,7 @@ import pytest
 
 from arrays import Arrays
 from jaxreg.errors import InputError
-from jaxreg.head import fit
+from jaxreg.head import fit, losses
 from jaxreg.head.apply import predict_rows
 from jaxreg.head.state import Data, History, Rows, State, init_state, prepare
 from jaxreg.train_config import HeadConfig
@@ -81,8 +81,8 @@ def test_one_compilation_serves_every_chunk_and_every_rate(monkeypatch: pytest.M
         traced.append(1)
         return huber(*args)
 
-    huber = fit.huber
-    monkeypatch.setattr(fit, "huber", counting)
+    huber = losses.huber
+    monkeypatch.setattr(losses, "huber", counting)
     config = HeadConfig(**{**vars(SMALL), "hidden": (7,)})  # a shape that no other test compiled
     arrays = make_data()
     state, data = start(config, arrays.data)

@@ -97,10 +97,12 @@ def test_adam_and_decay_are_keras_for_200_updates(size: float) -> None:
         )
 
 
-def keras_adam(rate: float, decay_steps: int, decay_rate: float) -> tuple[Any, Any]:
+def keras_adam(
+    rate: float, decay_steps: int, decay_rate: float, weight_decay: float | None = None
+) -> tuple[Any, Any]:
     """Keras' schedule, and its Adam with it."""
     schedule: Any = keras.optimizers.schedules.ExponentialDecay(rate, decay_steps, decay_rate)
-    return schedule, keras.optimizers.Adam(schedule)
+    return schedule, keras.optimizers.Adam(schedule, weight_decay=weight_decay)
 
 
 def keras_head(config: HeadConfig, state: State) -> Any:
@@ -112,10 +114,11 @@ def keras_head(config: HeadConfig, state: State) -> Any:
     model: Any = keras.Sequential([keras.Input((features,)), *dense, output])
     model.set_weights([np.asarray(layer[name]) for layer in layers for name in ("kernel", "bias")])
     huber: Any = keras.losses.Huber
-    _, adam = keras_adam(config.learning_rate, config.decay_steps, config.decay_rate)
+    decay = config.weight_decay or None
+    _, adam = keras_adam(config.learning_rate, config.decay_steps, config.decay_rate, decay)
     model.compile(
         adam,
-        huber(delta=config.huber_delta),
+        huber(delta=config.huber_delta) if config.loss == "huber" else config.loss,
         metrics=["mae"],
         jit_compile=False,
     )
@@ -123,8 +126,8 @@ def keras_head(config: HeadConfig, state: State) -> Any:
 
 
 def parity_config(**changed) -> HeadConfig:
-    plain = {"dropout": 0.0, "scale_features": False, "scale_target": False, "huber_delta": 0.4}
-    plain |= {"min_delta": 3e-4}
+    plain = {"dropout": 0.0, "scale_features": False, "scale_target": False, "min_delta": 3e-4}
+    plain |= {"huber_delta": 0.4} if changed.get("loss", "huber") == "huber" else {}
     return HeadConfig(hidden=(16, 12, 8), **plain, learning_rate=5e-3, batch_size=32, **changed)
 
 
@@ -173,21 +176,29 @@ def test_three_epochs_are_keras_fit(targets: int, activation: str) -> None:
     np.testing.assert_allclose(kernel, model.layers[-1].get_weights()[0], rtol=1e-3, atol=1e-5)
 
 
-def test_every_one_of_200_steps_is_keras_train_on_batch() -> None:
-    config = parity_config(decay_steps=40, decay_rate=0.7)  # the rate falls to a sixth
+@pytest.mark.parametrize(
+    ("changed", "steps"),
+    [
+        ({}, 200),
+        ({"loss": "mse"}, 60),
+        ({"loss": "mae"}, 60),
+        ({"weight_decay": 0.2}, 60),
+    ],
+)
+def test_every_step_is_keras_train_on_batch(changed: dict[str, Any], steps: int) -> None:
+    config = parity_config(decay_steps=40, decay_rate=0.7, **changed)  # the rate falls to a sixth
     data = parity_data(targets=3)
     state = init_state(config, data.data)
     model = keras_head(config, state)
     run_epoch = jax.jit(fit.run_epoch, static_argnums=0)
     rng = np.random.default_rng(1)
-    sizes = np.tile([32, 32, 32, 4], 50)  # an epoch of one batch is one step
+    rates = Rates.of(config, state.scalers.target)
+    sizes = np.tile([32, 32, 32, 4], steps // 4)  # an epoch of one batch is one step
     for step, size in enumerate(sizes):
         rows = rng.permutation(100)[:size]
         model.reset_metrics()
         loss, _ = model.train_on_batch(data.x[rows], data.y[rows])
-        state, ours = run_epoch(
-            config, Rates.of(config, state.scalers.target), state, data.data, Rows.of(rows)
-        )
+        state, ours = run_epoch(config, rates, state, data.data, Rows.of(rows))
         assert float(ours.loss) == pytest.approx(float(loss), rel=1e-5), step
         assert float(ours.learning_rate) == pytest.approx(
             5e-3 * 0.7 ** (step / 40), rel=1e-5

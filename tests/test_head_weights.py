@@ -174,7 +174,8 @@ def test_a_number_without_weight_has_no_part_in_a_training() -> None:
     its /= its.sum(axis=0) / (its > 0).sum(axis=0)
     gradient = z.T @ (its * wrong) / (its > 0).sum()
     state, history = fit.make_fit(config)(state, prepare(config, state, data), 1)
-    moved = np.asarray(state.opt_state[0].mu["output"]["kernel"]) / 0.1  # Adam's first mean
+    opt_state: Any = state.opt_state
+    moved = np.asarray(opt_state[0].mu["output"]["kernel"]) / 0.1  # Adam's first mean
     np.testing.assert_allclose(moved, gradient, rtol=1e-4, atol=1e-6)
     loss = (its * wrong**2 / 2).sum() / its.sum()
     np.testing.assert_allclose(history.loss[0], loss, rtol=1e-5)

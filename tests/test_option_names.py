@@ -31,7 +31,7 @@ def refused(main, words: str) -> InputError:
         ("--lr 1e-3 road", "--learning-rate 1e-3"),
         ("road --scale-feature", "--scale-features"),
         ("road -e 3", "--epochs 3"),
-        ("road --wd 0.1", "use --dropout against overfitting"),
+        ("road --wd 0.1", "--weight-decay 0.1"),
         ("road --gpu 0", "set JAX_PLATFORMS=cpu or JAX_PLATFORMS=cuda before the command"),
         ("road --backbone vgg16", "give --backbone vgg16 to jaxreg extract"),
         ("road --zzzzzz", ""),

@@ -14,8 +14,9 @@ from sklearn.utils import (
     check_random_state,
     column_or_1d,
 )
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from jaxreg.entry_weights import entry_weights
 from jaxreg.errors import InputError
 from jaxreg.target_numbers import LARGEST, check_exact, check_range, mean_and_std
 from jaxreg.train_config import HeadConfig
@@ -58,10 +59,12 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
     output_activation: str = HeadConfig.output_activation
     scale_features: bool = HeadConfig.scale_features
     scale_target: bool = HeadConfig.scale_target
+    loss: str = HeadConfig.loss
     huber_delta: float | tuple[float, ...] | None = HeadConfig.huber_delta
     learning_rate: float = HeadConfig.learning_rate
     decay_steps: int = HeadConfig.decay_steps
     decay_rate: float = HeadConfig.decay_rate
+    weight_decay: float = HeadConfig.weight_decay
     batch_size: int = HeadConfig.batch_size
     epochs: int = HeadConfig.epochs
     patience: int = HeadConfig.patience
@@ -72,18 +75,30 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
     random_state: int | np.random.RandomState | None = None
 
     def fit(
-        self, X: Any, y: Any, *, groups: Any = None, X_val: Any = None, y_val: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        groups: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
     ) -> Self:
         """Train on X (rows, features) and y (rows,) or (rows, targets).
 
+        A NaN in y is a missing target: that target of the row has no part in the training.
+
         Args:
+            sample_weight: (rows,) how much each row counts, 0 or more; in training, and in the
+                validation losses. The unit does not matter. A row of weight 2 is not two rows:
+                other rows share its batch.
             groups: (rows,) values; rows of one value never both train and validate. In a search,
                 `set_fit_request(groups=True)` routes them.
-            X_val, y_val: the validation rows; then all rows of X train.
+            X_val, y_val: the validation rows, each with a weight of 1; then all rows of X train.
 
         Raises:
-            InputError: a setting out of range, text in y, one group only, or X_val without y_val
-                (it is a ValueError).
+            InputError: a setting out of range, text in y, one group only, X_val without y_val, or
+                no row to train or to validate on with a number and a weight (it is a ValueError).
             FloatingPointError: a loss became NaN or infinite.
         """
         import jax
@@ -91,11 +106,12 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         from jaxreg.head import fit
         from jaxreg.head.state import Data, init_state, prepare
 
-        _refuse_text(y)
-        X, y = validate_data(
-            self, X, y, dtype=FEATURES, multi_output=True, y_numeric=True,
-            ensure_min_samples=2 if self.head == "blend" else 1,  # one row varies in no direction
-        )  # fmt: skip
+        if y is None:
+            raise ValueError("requires y to be passed, but the target y is None")
+        fewest = 2 if self.head == "blend" else 1  # one row varies in no direction
+        X = validate_data(self, X, dtype=FEATURES, ensure_min_samples=fewest)
+        y = _targets(X, y)
+        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         random = check_random_state(self.random_state)
         config = self._config(seed=int(random.randint(2**31)))
         self._one_target = y.ndim == 1
@@ -104,12 +120,20 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         names = ["y"] if self._one_target else [f"y[:, {i}]" for i in range(targets.shape[1])]
         for name, own, values in zip(names, given.T, targets.T, strict=True):
             check_exact(name, values, lambda own=own: len(np.unique(own)))
+        known = np.flatnonzero(~np.isnan(targets).all(axis=1))
         if X_val is not None or y_val is not None:
             X, targets, rows, validation = self._with_validation(X, targets, groups, X_val, y_val)
+            weights = np.concatenate([weights, np.ones(len(X) - len(weights))])
+            rows = known
         else:
-            rows, validation = self._split(len(y), groups, random)
+            its = None if groups is None else _groups_of(known, groups, len(y))
+            rows, validation = (known[some] for some in self._split(len(known), its, random))
+        rows = rows[weights[rows] > 0]
+        each = entry_weights(targets, weights)
+        _check_weights(names, each[rows], each[validation])
         X, center = self._as_float32(X, rows)
-        data = Data.of(X[rows], targets[rows], X[validation], targets[validation])
+        both = np.concatenate([weights[rows], weights[validation]])
+        data = Data.of(X[rows], targets[rows], X[validation], targets[validation], both)
         mean, std = mean_and_std(targets[rows])
         check_range(names, targets, mean, std, scaled=config.scale_target)
         config = config.with_thresholds(std.tolist())
@@ -178,8 +202,6 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
     def _split(self, rows: int, groups: Any, random: np.random.RandomState) -> tuple[Any, Any]:
         share = float(self.validation_fraction)
         if groups is not None:
-            groups = column_or_1d(groups)
-            check_consistent_length(np.arange(rows), groups)
             if len(np.unique(groups)) < 2:
                 raise InputError("groups has one value", expected="two groups or more")
             drawing = GroupShuffleSplit(1, test_size=share, random_state=random)
@@ -195,11 +217,8 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         """All rows one after another, and the numbers of those that train and that validate."""
         if X_val is None or y_val is None or groups is not None:
             raise InputError("X_val, y_val or groups alone", expected="X_val and y_val, or groups")
-        _refuse_text(y_val)
         X_val = validate_data(self, X_val, dtype=FEATURES, reset=False)
-        y_val = check_array(y_val, dtype="numeric", ensure_2d=False).astype(np.float64)
-        check_consistent_length(X_val, y_val)  # before reshape, which would mix rows
-        y_val = y_val.reshape(len(X_val), -1)
+        y_val = _targets(X_val, y_val).astype(np.float64).reshape(len(X_val), -1)
         if y_val.shape[1] != y.shape[1]:
             raise InputError(f"y_val of {y_val.shape[1]} targets", expected=f"{y.shape[1]}, as y")
         rows = np.arange(len(X) + len(X_val))
@@ -210,6 +229,41 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _targets(X: np.ndarray, y: Any) -> np.ndarray:
+    """y as numbers, NaN where one is missing; an array of as many rows as X."""
+    _refuse_text(y)
+    gaps: Any = "allow-nan"
+    y = check_array(y, dtype="numeric", ensure_2d=False, ensure_all_finite=gaps, input_name="y")
+    check_consistent_length(X, y)  # before reshape, which would mix rows
+    return y
+
+
+def _groups_of(rows: np.ndarray, groups: Any, count: int) -> np.ndarray:
+    """The groups of some of the rows, of which there are `count`."""
+    groups = column_or_1d(groups)
+    check_consistent_length(np.arange(count), groups)
+    return groups[rows]
+
+
+def _check_weights(names: Sequence[str], train: np.ndarray, validation: np.ndarray) -> None:
+    """Raise InputError if a target has no weight in the training rows, or none has in the others.
+
+    Args:
+        names: of the targets.
+        train, validation: (rows, targets) as `entry_weights`.
+    """
+    for name, own in zip(names, train.T, strict=True):
+        if not (own > 0).any():
+            raise InputError(
+                f"no row to train on has a number for {name} and a weight above 0",
+                expected="at least one",
+            )
+    if not (validation > 0).any():
+        raise InputError(
+            "no row to validate on has a number and a weight above 0", expected="at least one"
+        )
 
 
 def _refuse_text(y: Any) -> None:

@@ -36,6 +36,7 @@ class TrainKeywords(TypedDict, total=False):
     target: Names
     mirror_targets: Names
     side_columns: Names
+    weight_column: str | None
     memory_limit: str | None
     feature_set: str | None
     layers: Names
@@ -55,10 +56,12 @@ class TrainKeywords(TypedDict, total=False):
     output_activation: Literal["linear", "relu"]
     scale_features: bool
     scale_target: bool
+    loss: Literal["huber", "mse", "mae"]
     huber_delta: float | tuple[float, ...] | None
     learning_rate: float
     decay_steps: int
     decay_rate: float
+    weight_decay: float
     batch_size: int
     epochs: int
     patience: int

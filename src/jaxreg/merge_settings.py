@@ -47,9 +47,13 @@ def merge(
             )
         for name in ("layers", "pool") if said.get("columns") else ("columns",) if parts else ():
             merged.pop(name, None)
+        if said.get("loss", "huber") != "huber":
+            merged.pop("huber_delta", None)  # of another loss
         merged |= said
     if resumed is not None:
-        own = {"layers": (), "pool": None} if merged.get("columns") else {}
+        own: dict[str, Any] = {"layers": (), "pool": None} if merged.get("columns") else {}
+        if merged.get("loss", "huber") != "huber":
+            own["huber_delta"] = None
         merged = {**resumed, **own, **merged}
     return merged
 

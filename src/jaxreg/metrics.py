@@ -11,6 +11,9 @@ from jaxreg.target_numbers import mean_and_std
 METRICS = ("mae", "rmse", "r2", "spearman", "huber")
 """The names of the scores. For the errors mae, rmse, huber, 0 is best; for r2, spearman, 1 is."""
 
+WEIGHTED = ("mae", "rmse", "r2", "huber")
+"""The names of the scores in which each row can have a weight."""
+
 Scores = dict[str, float | None]
 """One finite number for each of METRICS, or None where the score is undefined."""
 
@@ -29,19 +32,26 @@ class Loss(NamedTuple):
         return Loss(delta[number : number + 1], self.std[number : number + 1])
 
 
-def scores(targets: np.ndarray, predictions: np.ndarray, loss: Loss) -> Scores:
-    """Score predictions.
+def scores(
+    targets: np.ndarray,
+    predictions: np.ndarray,
+    loss: Loss,
+    weights: np.ndarray | None = None,
+) -> Scores:
+    """Score predictions. Each target is scored on the rows that have it.
 
     Args:
-        targets: (N, T), in target units.
+        targets: (N, T), in target units; NaN where a target is missing.
         predictions: (N, T), in target units.
         loss: the Huber loss is quadratic below its delta and linear above it.
+        weights: (N, T), 0 or more: the sums of errors are weighted. spearman is None then.
 
     Returns:
         mae and rmse are in target units. r2 is 1 − squared error / variance. spearman is the rank
         correlation. huber is the mean of 0.5 e² for |e| ≤ delta and of delta |e| − 0.5 delta²
         above. r2 and spearman are None for a constant target; spearman is also None for constant
-        predictions. All scores are None if a prediction is not finite.
+        predictions. All scores are None if a prediction is not finite, or no row has the target
+        or a weight.
 
         Several targets have no common unit, so mae, rmse and spearman are None; `by_target` gives
         them. huber is the mean over the targets, with the error and the delta of each divided by
@@ -52,9 +62,11 @@ def scores(targets: np.ndarray, predictions: np.ndarray, loss: Loss) -> Scores:
     """
     _check_shapes(targets, predictions)
     if targets.shape[1] == 1:
-        column = targets[:, 0].astype(np.float64), predictions[:, 0].astype(np.float64)
-        return _score_one(*column, float(np.max(loss.delta)))
-    each = list(by_target(range(len(loss.std)), targets, predictions, loss).values())
+        known = ~np.isnan(targets[:, 0])
+        own, predicted = (one[known, 0].astype(np.float64) for one in (targets, predictions))
+        its = None if weights is None else weights[known, 0]
+        return _score_one(own, predicted, float(np.max(loss.delta)), its)
+    each = list(by_target(range(len(loss.std)), targets, predictions, loss, weights).values())
     # an error and a delta that are both divided by std divide their Huber loss by its square
     pairs = zip((own["huber"] for own in each), loss.std, strict=True)
     scaled = [None if value is None else float(value / std**2) for value, std in pairs]
@@ -63,23 +75,52 @@ def scores(targets: np.ndarray, predictions: np.ndarray, loss: Loss) -> Scores:
 
 
 def by_target(
-    names: Iterable[Name], targets: np.ndarray, predictions: np.ndarray, loss: Loss
+    names: Iterable[Name],
+    targets: np.ndarray,
+    predictions: np.ndarray,
+    loss: Loss,
+    weights: np.ndarray | None = None,
 ) -> dict[Name, Scores]:
     """The scores of each target alone. `names` are the names of the T columns."""
     _check_shapes(targets, predictions)
-    return {
-        name: scores(targets[:, i : i + 1], predictions[:, i : i + 1], loss.of_target(i))
-        for i, name in enumerate(names)
-    }
+    found = {}
+    for i, name in enumerate(names):
+        its = None if weights is None else weights[:, i : i + 1]
+        own = targets[:, i : i + 1], predictions[:, i : i + 1], loss.of_target(i)
+        found[name] = scores(*own, its)
+    return found
 
 
-def constant_baselines(train_targets: np.ndarray, rows: int) -> dict[str, np.ndarray]:
-    """Predictions (rows, T) of the mean and of the median of the training targets (M, T)."""
+def constant_baselines(
+    train_targets: np.ndarray, rows: int, weights: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Predictions (rows, T) of the mean and of the median of the training targets (M, T).
+
+    Args:
+        train_targets: NaN where a target is missing.
+        rows: how many predictions.
+        weights: (M, T), as `entry_weights`; None: 1. With different weights the median is the
+            least number that half of the weight does not exceed, as in scikit-learn.
+    """
     train = train_targets.astype(np.float64)
-    constants = {"mean": mean_and_std(train)[0], "median": np.median(train, axis=0)}
+    each = np.where(np.isnan(train), 0.0, 1.0) if weights is None else weights
+    mean, _ = mean_and_std(train)
+    middle = np.array([_median(*own) for own in zip(train.T, each.T, strict=True)])
+    for i, (own, its) in enumerate(zip(train.T, each.T, strict=True)):
+        if np.ptp(its[its > 0]) > 0:
+            mean[i] += np.average(own[its > 0] - mean[i], weights=its[its > 0])
+    constants = {"mean": mean, "median": middle}
     return {
         name: np.broadcast_to(value, (rows, train.shape[1])) for name, value in constants.items()
     }
+
+
+def _median(values: np.ndarray, weights: np.ndarray) -> float:
+    some = weights > 0
+    values, weights = values[some], weights[some]
+    if np.ptp(weights) == 0:
+        return float(np.median(values))
+    return float(np.quantile(values, 0.5, weights=weights, method="inverted_cdf"))
 
 
 def mean_of(several: Sequence[Scores]) -> Scores:
@@ -180,23 +221,31 @@ def _check_shapes(targets: np.ndarray, predictions: np.ndarray) -> None:
         )
 
 
-def _score_one(target: np.ndarray, prediction: np.ndarray, delta: float) -> Scores:
+def _score_one(
+    target: np.ndarray, prediction: np.ndarray, delta: float, weights: np.ndarray | None
+) -> Scores:
     # jaxreg computes the scores itself: importing scikit-learn's metrics and SciPy's statistics
     # takes longer than everything else that a short run does after its last epoch.
-    if not (np.isfinite(target).all() and np.isfinite(prediction).all()):
+    if weights is not None:
+        some = weights > 0
+        target, prediction, weights = target[some], prediction[some], weights[some]
+    if not (len(target) and np.isfinite(target).all() and np.isfinite(prediction).all()):
         return dict.fromkeys(METRICS)
     varies = target.max() > target.min()
     ranked = prediction.max() > prediction.min()
     with np.errstate(over="ignore", invalid="ignore"):  # squares of a diverged head may overflow
         error = np.abs(prediction - target)
         squares = np.square(error)
-        spread = np.square(target - target.mean())
+        spread = np.square(target - np.average(target, weights=weights))
+        mean = lambda values: np.average(values, weights=weights)  # noqa: E731
+        total = lambda values: (values if weights is None else weights * values).sum()  # noqa: E731
+        correlated = varies and ranked and weights is None
         values = {
-            "mae": error.mean(),
-            "rmse": np.sqrt(squares.mean()),
-            "r2": 1 - squares.sum() / spread.sum() if varies else None,
-            "spearman": _spearman(target, prediction) if varies and ranked else None,
-            "huber": huber(error, delta).mean(),
+            "mae": mean(error),
+            "rmse": np.sqrt(mean(squares)),
+            "r2": 1 - total(squares) / total(spread) if varies else None,
+            "spearman": _spearman(target, prediction) if correlated else None,
+            "huber": mean(huber(error, delta)),
         }
     return {
         name: None if value is None or not math.isfinite(value) else float(value)

@@ -52,6 +52,7 @@ _MEANT = {
     "pretrained": "weights",
     "random-seed": "seed",
     "random-state": "seed",
+    "sample-weight": "weight-column",
     "split-by": "split",
     "test-size": "test",
     "test-split": "test",
@@ -81,9 +82,8 @@ _NONE = {
     "gpu": _DEVICE,
     "gpus": _DEVICE,
     "name": "name the dataset first, without an option",
-    "l2": "use --dropout against overfitting",
+    "l2": "use --weight-decay or --dropout against overfitting",
     "optimizer": "leave it out: the MLP trains with Adam",
-    "weight-decay": "use --dropout against overfitting",
 }
 """Names of things that are not chosen by an option, and what to do."""
 

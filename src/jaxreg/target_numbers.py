@@ -89,11 +89,12 @@ def check_range(
 
     Args:
         names: of the targets.
-        y: (rows, targets) all numbers, in target units.
+        y: (rows, targets) all numbers, in target units; NaN where one is missing.
         mean, std: (targets,) of the training rows.
         scaled: whether mean and std are taken out of the targets.
     """
-    for name, values, center, unit in zip(names, y.T, mean, std, strict=True):
+    for name, column, center, unit in zip(names, y.T, mean, std, strict=True):
+        values = column[~np.isnan(column)]
         largest = float(np.abs(values).max())
         if largest > LARGEST:
             raise InputError(

@@ -157,7 +157,11 @@ def _scores_text(side: str, summary: "Summary", targets: Sequence[str]) -> str:
         each = {f"{n} ": its if side == "validation" else its["test"] for n, its in of.items()}
     lines = []
     for name, scores in each.items():
-        lines.append(name + (cli.scores_text(scores) or "not scored"))
+        text = cli.scores_text(scores) or "not scored"
+        its: Any = scores.get("weighted") if name else summary.weighted
+        if side == "validation" and its and (weighted := cli.scores_text(its)):
+            text += f" (weighted: {weighted})"
+        lines.append(name + text)
     return f"{side} ({summary.rows[side]} rows): {'; '.join(lines)}"
 
 

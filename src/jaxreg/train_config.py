@@ -42,6 +42,9 @@ class HeadConfig:
     )
     scale_features: bool = setting(True, "Head", "standardize features with the training rows")
     scale_target: bool = setting(True, "Head", "standardize targets with the training rows")
+    loss: Literal["huber", "mse", "mae"] = setting(
+        "huber", "Optimizer", "loss of an error: huber; mse, its square; or mae, its size"
+    )
     huber_delta: float | tuple[float, ...] | None = setting(
         None, "Optimizer", "error in target units above which the Huber loss is linear, one number "
         "or one for each target; by default half the std of the target",
@@ -53,6 +56,9 @@ class HeadConfig:
     decay_rate: float = setting(
         0.95, "Optimizer", "factor that the rate is multiplied by in --decay-steps updates"
     )
+    weight_decay: float = setting(
+        0.0, "Optimizer", "share of each weight, times the learning rate, that an update takes off"
+    )
     batch_size: int = setting(32, "Optimizer", "number of rows in each update")
     epochs: int = setting(100, "Optimizer", "number of epochs to train at most")
     patience: int = setting(
@@ -60,7 +66,7 @@ class HeadConfig:
     )
     min_delta: float | None = setting(
         None, "Optimizer", "smallest decrease of val_loss that counts; by default 0.0003 times the "
-        "variance of the target",
+        "variance of the target, with --loss mae times its std",
     )  # fmt: skip
     keep_going: bool = setting(False, "Optimizer", "train all epochs, even with a dead head")
     seed: int = setting(0, "Optimizer", "seed of weights, shuffling, dropout and split")
@@ -79,6 +85,14 @@ class HeadConfig:
         for name, values in [("huber_delta", deltas), ("learning_rate", (self.learning_rate,))]:
             positive = all(value is None or 0 < value < math.inf for value in values)
             require(positive, name, getattr(self, name), "a finite number above 0")
+        decay = 0 <= self.weight_decay < math.inf
+        require(decay, "weight_decay", self.weight_decay, "a finite number, 0 or more")
+        require_choice(self, "loss")
+        if self.loss != "huber" and self.huber_delta is not None:
+            raise InputError(
+                f"--huber-delta with --loss {self.loss}, which has no delta",
+                remedy="leave --huber-delta out",
+            )
         require_choice(self, "output_activation")
         require_choice(self, "head")
         some = self.components is None or 1 <= self.components <= MOST_COUNT
@@ -111,7 +125,8 @@ class HeadConfig:
         """The same with numbers for `huber_delta` and `min_delta`; with several targets, for each.
 
         What is given stays. The defaults fit the scale of the targets: DELTA std, and MIN_DELTA
-        times the loss of an error of a std. With several targets that loss has no unit.
+        times the loss of an error of a std. With several targets that loss has no unit. Only the
+        Huber loss has a delta.
 
         Args:
             std: of each target, by the training rows; 0 for a constant one.
@@ -121,26 +136,31 @@ class HeadConfig:
         """
         units = [float(one) or 1.0 for one in std]
         delta, least = self.huber_delta, self.min_delta
-        if delta is None:
+        if delta is None and self.loss == "huber":
             delta = tuple(_rounded(DELTA * unit) for unit in units)
         if isinstance(delta, tuple):
             shown = " ".join(map(str, delta))
             require(len(delta) == len(units), "huber_delta", shown, f"1 or {len(units)} numbers")
             delta = delta if len(units) > 1 else sum(delta)
         if least is None:
-            least = _rounded(MIN_DELTA * (units[0] ** 2 if len(units) == 1 else 1.0))
+            least = _rounded(MIN_DELTA * (units[0] ** self.power if len(units) == 1 else 1.0))
         return replace(self, huber_delta=delta, min_delta=least)
 
     @property
-    def thresholds(self) -> tuple[float | tuple[float, ...], float]:
-        """`huber_delta` and `min_delta` of settings that `with_thresholds` returned.
+    def thresholds(self) -> tuple[float | tuple[float, ...] | None, float]:
+        """`huber_delta`, None for another loss, and `min_delta`, after `with_thresholds`.
 
         Raises:
             ValueError: one of them is still None.
         """
-        if self.huber_delta is None or self.min_delta is None:
+        if self.min_delta is None or (self.huber_delta is None and self.loss == "huber"):
             raise ValueError("thresholds of settings without numbers for them")
         return self.huber_delta, self.min_delta
+
+    @property
+    def power(self) -> int:
+        """The loss is in this power of the unit of a single target."""
+        return 1 if self.loss == "mae" else 2
 
     @property
     def hidden_layers(self) -> tuple[int, ...]:
@@ -163,6 +183,9 @@ class TrainConfig(HeadConfig):
     )
     side_columns: tuple[str, ...] = setting(
         (), "Data", "columns that the head gets beside the features: numbers, text or booleans"
+    )
+    weight_column: str | None = setting(
+        None, "Data", "column that says how much each row counts, in training and in scores"
     )
     memory_limit: str | None = setting(
         None, "Data", "limit of the memory for features, such as 1GiB"

@@ -17,6 +17,7 @@ from jaxreg.head.state import Data, History, init_state, prepare
 from jaxreg.head.target_ridges import solve_targets
 from jaxreg.side_columns import NO_SIDE, SideColumn, SideColumns
 from jaxreg.splits.held_out_groups import some_of, training_groups
+from jaxreg.target_numbers import mean_and_std
 from jaxreg.train_config import HeadConfig, TrainConfig
 from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.sampling import choose_rows
@@ -40,6 +41,7 @@ class Made:
     targets: tuple[str, ...] = ("target",)
     random_seed: int | None = None
     beside: SideColumns = NO_SIDE  # the last columns of x
+    weights: np.ndarray | None = None  # (rows,)
     config: TrainConfig = field(default=CONFIG)
 
     def but(self, **changes) -> "Made":
@@ -135,9 +137,11 @@ def train(made: Made) -> Observed:
     x, y, beside = made.x, made.y, made.beside
     rows, validation = made.side("train"), made.side("validation")
     components = made.config.components_of(len(rows), x.shape[1] - beside.width)
-    std = y[made.side("train")].std(axis=0).tolist()
+    std = mean_and_std(y[made.side("train")])[1].tolist()
     config = replace(made.config, components=components).with_thresholds(std)
+    weights = entry_weights(y, made.weights)
     data = Data.of(x[rows], y[rows], x[validation], y[validation])
+    data = data._replace(weights=weights[np.r_[rows, validation]])
     groups = training_groups(
         made.split,
         rows,
@@ -148,12 +152,13 @@ def train(made: Made) -> Observed:
         sequential=made.sequential,
     )
     scaler = scaling.feature_scaler(x[rows], beside)
-    solved = solve_targets(scaler, x[rows], y[rows], None, some_of(groups), components=True)
+    solved = solve_targets(
+        scaler, x[rows], y[rows], weights[rows], some_of(groups), components=True
+    )
     plain = Scalers(scaler, scaling.target_scaler(y[rows]))
     ridge = predict_rows(solved.head(plain), plain, HeadConfig(hidden=()), x)
     alone = {}
     if beside:
-        weights = entry_weights(y)
         alone = side_baselines(solved, plain.target, x, y, weights, rows, some_of(groups))
     state = init_state(config, data, solved, side=beside)
     history = History(*(np.zeros(0) for _ in History._fields))
@@ -176,6 +181,7 @@ def train(made: Made) -> Observed:
         extract_trained="jaxreg extract made.csv --weights imagenet",
         diagnose="jaxreg diagnose made",
         y=y,
+        weights=weights,
         predictions=pred,
         labels=made.labels,
         digests=made.digests,

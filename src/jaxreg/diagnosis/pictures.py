@@ -37,7 +37,7 @@ def of_finding(finding: Mapping[str, Any], obs: Observed) -> bytes | None:
     name = cause.picture
     if cause.per_target:
         named = finding.get("targets", obs.targets)[0]
-        obs = obs.each[obs.targets.index(named)]
+        obs = next(one for one in obs.each if one.targets == (named,))
     cannot = {"curves": not obs.epochs, "gap": len(obs.targets) > 1}
     if cannot.get(name) or (name == "rates" and not obs.probe):
         return None

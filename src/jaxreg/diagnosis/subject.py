@@ -133,6 +133,8 @@ def _train_on_some(experiment: Experiment) -> Trained:
     x, y = read_rows(experiment.x, sampled), experiment.y[sampled]
     rows, validation = (labels[sampled] == side for side in ("train", "validation"))
     data = Data.of(x[rows], y[rows], x[validation], y[validation])
+    weights = experiment.weights[sampled]
+    data = data._replace(weights=np.concatenate([weights[rows], weights[validation]]))
     config = replace(experiment.config, components=None)
     state = init_state(config, data)
     data = jax.device_put(prepare(config, state, data))

@@ -138,7 +138,7 @@ def columns(
     for name in names:
         x = read(name)
         pred = small_ridge(x[train], y[train], x[validation])
-        each[name] = np.abs(pred - y[validation]).mean(axis=0)
+        each[name] = np.nanmean(np.abs(pred - y[validation]), axis=0)
     if not each:
         return None
     maes = {name: float((errors / _scale(obs)).mean()) for name, errors in each.items()}
@@ -172,6 +172,7 @@ def noise(obs: Observed) -> Trial | None:
     the variance of the noise. None where all rows are frames that follow one another.
     """
     rows = np.union1d(obs.sample_train, obs.sample_validation)
+    rows = rows[~np.isnan(obs.sample_y[rows]).any(axis=1)]  # with every target
     rows = np.sort(np.random.default_rng(0).permutation(rows)[:MOST])
     y = obs.sample_y[rows].astype(np.float64) / _scale(obs)
     apart = _apart(obs, obs.sampled[rows])
@@ -187,7 +188,7 @@ def noise(obs: Observed) -> Trial | None:
     variance = float(np.clip(intercept, 0, gamma.min()))
     ceiling = float(np.sqrt(variance * 2 / np.pi))
     usual, unit = float(np.abs(y - np.median(y, axis=0)).mean()), unit_of(obs.y)
-    mae = float(obs.errors[obs.validation].mean()) if obs.finite else math.inf
+    mae = float(np.nanmean(obs.errors[obs.validation])) if obs.finite else math.inf
     answer = (
         f"the targets of rows with the most similar features differ by {np.sqrt(2 * gamma[0]):.2g}"
         f"{unit}, as a root mean square"

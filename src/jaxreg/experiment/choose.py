@@ -19,7 +19,8 @@ from jaxreg.train_config import TrainConfig
 def choose_targets(cache: Cache, dataset: Dataset, config: TrainConfig) -> tuple[str, ...]:
     """The columns that were asked for, else those of the source, else the only numeric one."""
     asked = tuple(_asked(cache, dataset, name) for name in config.target)
-    possible = _possible(dataset)
+    weights = config.weight_column and as_kept(dataset, config.weight_column)
+    possible = [name for name in _possible(dataset) if name != weights]
     if len(set(asked)) < len(asked):
         raise InputError(f"--target {' '.join(config.target)}", expected="each column once")
     chosen = asked or dataset.targets or tuple(possible if len(possible) == 1 else ())

@@ -13,33 +13,36 @@ from jaxreg.experiment.choose import as_kept, numbers
 from jaxreg.splits import Split, split_folds, split_rows
 from jaxreg.splits.column_split import NAMES, GivenSplit, read_given_split
 from jaxreg.splits.group_column import column_texts
-from jaxreg.splits.sides import LEFT_OUT, TEST, VALIDATION
+from jaxreg.splits.sides import LEFT_OUT, TEST, TRAIN, VALIDATION
 from jaxreg.train_config import TrainConfig
 
 
 def choose_split(
-    dataset: Dataset, y: np.ndarray, config: TrainConfig
+    dataset: Dataset, y: np.ndarray, config: TrainConfig, weights: np.ndarray | None = None
 ) -> tuple[Split, tuple[Split, ...]]:
     """The split of all rows, and that of each fold; no folds where none are asked for or given.
 
-    With folds, a row validates if one of them holds it out. Rows without every target are left out.
+    With folds, a row validates if one of them holds it out. Rows without any target are left out,
+    and rows without a weight do not train.
 
     Args:
         dataset: has the rows.
         y: (rows, targets), NaN where a target is missing.
         config: the settings; a column of folds needs no number of folds.
+        weights: (rows, targets), as `entry_weights`; None: 1.
 
     Raises:
-        InputError: no row has every target; `jaxreg.splits` cannot split the rows.
+        InputError: no row has some target; `jaxreg.splits` cannot split the rows.
     """
-    usable = np.asarray(~np.isnan(y).any(axis=1))
-    if not usable.any():
-        have = (~np.isnan(y)).sum(axis=0).tolist()
-        counts = [f"{name}: {count}" for name, count in zip(config.target, have, strict=True)]
+    usable = np.asarray(~np.isnan(y).all(axis=1))
+    have = (~np.isnan(y)).sum(axis=0)
+    if not have.all():
+        lacking = [name for name, count in zip(config.target, have, strict=True) if not count]
+        others = [name for name in config.target if name not in lacking]
         raise InputError(
-            f"no row of {dataset.name} has a number for {' and '.join(config.target)}",
-            expected=f"rows with a number for every target ({', '.join(counts)})",
-            remedy=f"--target {config.target[int(np.argmax(have))]}" if max(have) else "",
+            f"no row of {dataset.name} has a number for {' and '.join(lacking)}",
+            expected="rows with a number for each target",
+            remedy=f"--target {' '.join(others)}" if others else "",
         )
     kept = dataset.rows(np.flatnonzero(usable))
     where = places(kept)
@@ -57,6 +60,8 @@ def choose_split(
     def all_rows(split: Split) -> Split:
         labels = np.full(len(dataset), LEFT_OUT, dtype=object)
         labels[usable] = split.labels
+        if weights is not None:
+            labels[(labels == TRAIN) & ~(weights > 0).any(axis=1)] = LEFT_OUT
         return replace(split, labels=labels)
 
     name, _, column = kind.partition(":")

@@ -142,10 +142,11 @@ def ridge_text(members: tuple[Member, ...]) -> str:
         seconds += baseline.seconds
         alphas = baseline.solved.alphas
     names, folds = members[0].experiment.targets, len(baselines)
+    maes = np.nanmean(np.concatenate(errors), axis=0)
     texts = [
         f"{f'{name} ' * (len(names) > 1)}MAE {mae:.3g}"
         + (f" (validation), alpha {alpha:.3g}" if folds == 1 else "")
-        for name, mae, alpha in zip(names, np.concatenate(errors).mean(axis=0), alphas, strict=True)
+        for name, mae, alpha in zip(names, maes, alphas, strict=True)
     ]
     of = f", {folds} folds" if folds > 1 else ""
     return f"{'; '.join(texts)}{of}, {seconds:.1f} s"

@@ -14,19 +14,19 @@ from jaxreg.cache.dataset_table import Dataset
 from jaxreg.cache.store import Cache
 from jaxreg.common.memory import bytes_text, free_memory
 from jaxreg.config_io import from_json
-from jaxreg.entry_weights import entry_weights
 from jaxreg.errors import InputError
 from jaxreg.experiment.choose import as_kept, choose_targets, numbers, passed_over
 from jaxreg.experiment.choose_features import choose_features, rows_with
 from jaxreg.experiment.choose_side import choose_side, learn_side, side_notes
 from jaxreg.experiment.choose_split import choose_split, unused_split_columns
+from jaxreg.experiment.choose_weights import check_sides, choose_weights
 from jaxreg.experiment.placement import Placement, Size, measure, place
 from jaxreg.merge_settings import merge
 from jaxreg.metrics import Loss
 from jaxreg.side_columns import SideColumns
 from jaxreg.splits import Split
 from jaxreg.target_numbers import check_range, mean_and_std, number_type
-from jaxreg.train_config import TrainConfig
+from jaxreg.train_config import DELTA, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -62,18 +62,21 @@ class ResolvedRun:
 
     @property
     def loss(self) -> Loss:
-        """The loss that scores use. Its std is that of the training rows; with folds, of all rows.
+        """The Huber loss that scores use. Its std is that of the training rows; with folds, of all.
 
-        A constant target has the std 1, as in the scaler of a head.
+        A constant target has the std 1, as in the scaler of a head. With another loss the delta is
+        the default of the Huber loss.
         """
         rows = self.usable if self.folds else self.split.labels == "train"
         _, std = mean_and_std(self.y[rows])
-        return Loss(np.array(self.config.thresholds[0]), np.where(std == 0, 1.0, std))
+        units = np.where(std == 0, 1.0, std)
+        delta, _ = self.config.thresholds
+        return Loss(DELTA * units if delta is None else np.array(delta), units)
 
     @property
     def usable(self) -> np.ndarray:
-        """(rows,) bool: whether a row has a number for every target."""
-        return np.asarray(~np.isnan(self.y).any(axis=1))
+        """(rows,) bool: whether a row has a number for a target."""
+        return np.asarray(~np.isnan(self.y).all(axis=1))
 
     @property
     def notes(self) -> list[str]:
@@ -97,25 +100,27 @@ class ResolvedRun:
         ]
 
     def _missing(self) -> list[str]:
-        """How many rows lack each target, and which rows are left out for that."""
+        """How many rows lack each target or a weight, and which rows are left out for that."""
         lacks, missing = np.isnan(self.y), np.flatnonzero(~self.usable)
-        if not len(missing):
-            return []
-        ids = self.dataset.ids
-        first = ", ".join(ids[row] for row in missing[:5]) + (", …" if len(missing) > 5 else "")
-        are, left_out = "is" if len(missing) == 1 else "are", f"left out: {first}"
-        if len(self.targets) == 1:
+        notes = []
+        if len(self.targets) > 1 and lacks.any():
+            counts = zip(self.targets, lacks.sum(axis=0).tolist(), strict=True)
+            each = [f"{_rows(count, 'lacks', 'lack')} {name}" for name, count in counts if count]
+            notes.append(f"{', '.join(each)}. Each target is learned from the rows that have it")
+        if len(missing):
             have = _rows(len(missing), "has", "have")
-            return [f"{have} no number for the target and {are} {left_out}"]
-        counts = zip(self.targets, lacks.sum(axis=0).tolist(), strict=True)
-        each = [f"{_rows(count, 'lacks', 'lack')} {name}" for name, count in counts if count]
-        partly = int((~lacks[missing]).any(axis=1).sum())
-        lack = _rows(len(missing), "lacks", "lack")
-        text = f"{lack} at least one target and {are} {left_out}"
-        if partly:
-            has = f"{partly} of them {'has' if partly == 1 else 'have'}"
-            text += f". {has} another target; a run with one --target uses such rows"
-        return [", ".join(each), text]
+            which = "the target" if len(self.targets) == 1 else "any target"
+            are = "is" if len(missing) == 1 else "are"
+            notes.append(f"{have} no number for {which} and {are} left out: {self._first(missing)}")
+        if (none := np.flatnonzero(self.usable & ~(self.weights > 0).any(axis=1))).size:
+            have = _rows(len(none), "has", "have")
+            column = self.config.weight_column
+            notes.append(f"{have} a weight of 0 ({column}), so no training uses them")
+        return notes
+
+    def _first(self, rows: np.ndarray) -> str:
+        ids = self.dataset.ids
+        return ", ".join(ids[row] for row in rows[:5]) + (", …" if len(rows) > 5 else "")
 
 
 def _rows(count: int, has: str, have: str) -> str:
@@ -149,7 +154,9 @@ def resolve(
     features = choose_features(cache, dataset, config)
     dataset, lacking = rows_with(dataset, features)
     y = np.stack([numbers(dataset, name) for name in targets], axis=1)
-    split, folds = choose_split(dataset, y, config)
+    weights = choose_weights(dataset, y, config)
+    split, folds = choose_split(dataset, y, config, weights)
+    check_sides(weights, folds or (split,), config)
     config = replace(config, folds=len(folds) or None)  # a column of folds has their number
     config = _with_thresholds(config, y, split)
     with remedies(dataset):
@@ -182,7 +189,7 @@ def resolve(
         features=features,
         lacking=lacking,
         y=y,
-        weights=entry_weights(y),
+        weights=weights,
         split=split,
         folds=folds,
         placement=placement,
@@ -218,11 +225,10 @@ def _with_thresholds(config: TrainConfig, y: np.ndarray, split: Split) -> TrainC
     """
     trained = y[split.labels == ("train" if config.folds is None else "validation")]
     mean, std = mean_and_std(trained)
-    known = y[~np.isnan(y).any(axis=1)]
-    check_range(config.target, known, mean, std, scaled=config.scale_target)
+    check_range(config.target, y, mean, std, scaled=config.scale_target)
     for number, name in enumerate(config.target):
         # The scaler is that of the rows as they are, so the mirror moves a row by two means.
-        mirrored = float(np.abs(trained[:, number] + mean[number]).max())
+        mirrored = float(np.nanmax(np.abs(trained[:, number] + mean[number])))
         if name in config.mirror_targets and number_type(mirrored, std[number]) is np.float64:
             raise InputError(
                 f"--mirror-targets {name}, whose mean is {mean[number]:.6g} and whose std is "

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxreg.head import blend, early_stopping, mlp, optimizer
 from jaxreg.head.apply import ROWS, forward
-from jaxreg.head.losses import huber
+from jaxreg.head.losses import loss_of
 from jaxreg.head.rates import Rates
 from jaxreg.head.row_batches import batch_of, batches_of, weight_of, weighted_sum
 from jaxreg.head.scaling import ArrayOf, Scalers
@@ -64,7 +64,7 @@ def make_fit(config: HeadConfig) -> Callable[[State, Data, int], tuple[State, Hi
         target = jax.device_get(state.scalers.target)
         rates, until = Rates.of(config, target), np.int32(min(until_epoch, config.epochs))
         state, history = _fit(static, rates, state, data, until)
-        return state, in_target_units(history, target)
+        return state, in_target_units(history, target, config.power)
 
     return fit
 
@@ -201,14 +201,16 @@ def train_batch(
     def mean_loss(params: mlp.Params) -> tuple[Array, Array]:
         dropout = jax.random.fold_in(key_for(key, DROPOUT), steps.step)
         pred = forward(params, scalers, config, x, dropout)
-        loss = huber(pred, y, rates.huber_delta)
+        loss = loss_of(config.loss, pred, y, rates.huber_delta)
         batch_total = weighted_sum(loss, weights)
         numbers = jnp.maximum((weights > 0).sum(), 1)
         return batch_total / (numbers / weights.shape[1]), batch_total
 
     gradient, batch_total = jax.grad(mean_loss, has_aux=True)(steps.params)
     updates, opt_state = adam.update(gradient, steps.opt_state)
-    params: Any = optax.apply_updates(steps.params, updates)
+    rate = optimizer.decayed_rate(steps.step, *rates[:3])
+    kept = optimizer.decayed_weights(steps.params, rate, rates.weight_decay)
+    params: Any = optax.apply_updates(kept, updates)
     weight = steps.weight + weight_of(weights)
     return Steps(params, opt_state, steps.step + 1, steps.total + batch_total, weight)
 
@@ -258,7 +260,7 @@ def add_errors(
 ) -> Errors:
     """The sums with these rows added."""
     pred = forward(params, scalers, config, x)
-    loss = huber(pred, y, rates.huber_delta)
+    loss = loss_of(config.loss, pred, y, rates.huber_delta)
     size = jnp.abs(pred - y)
     if y.shape[1] == 1:  # several targets have no common unit but their std
         size = size * scalers.target.std[None, :]

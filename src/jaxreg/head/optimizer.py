@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
@@ -20,6 +21,16 @@ def decayed_rate(
     """
     exponent = jnp.asarray(step, jnp.float32) / decay_steps
     return jnp.asarray(learning_rate * jnp.power(decay_rate, exponent), jnp.float32)
+
+
+def decayed_weights(params: Any, rate: ArrayLike, decay: ArrayLike) -> Any:
+    """All weights and biases before an update, less their decay, as Keras' `weight_decay`.
+
+    Keras takes `rate · decay` of each off, apart from the gradient (Loshchilov and Hutter 2019,
+    Decoupled Weight Decay Regularization). Here it is no part of the optimizer, whose state would
+    change with it.
+    """
+    return jax.tree.map(lambda weight: weight - weight * decay * rate, params)
 
 
 def adam(

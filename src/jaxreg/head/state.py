@@ -129,7 +129,7 @@ class History(NamedTuple):
     """One value per epoch, (config.epochs,); NaN for epochs the call did not run.
 
     Inside the compiled program losses are of targets in std; `in_target_units` has them in the
-    square of the unit of a single target.
+    unit of the loss: that of a single target, or its square.
     """
 
     loss: ArrayOf  # training: running mean, dropout on, weights moving
@@ -138,12 +138,12 @@ class History(NamedTuple):
     learning_rate: ArrayOf  # of the epoch's last update
 
 
-def in_target_units(history: History, target: TargetScaler) -> History:
+def in_target_units(history: History, target: TargetScaler, power: int = 2) -> History:
     """The history of losses in std as one of losses in target units, on the host.
 
     It is float32 where float32 can hold the squares of such targets, else float64.
     """
-    unit = loss_unit(target)
+    unit = loss_unit(target, power)
     kind = np.float32 if ((unit > 1e-25) & (unit < 1e25)).all() else np.float64
     loss, val_loss = (
         (np.asarray(values, np.float64) * unit[..., None]).astype(kind) for values in history[:2]
@@ -294,7 +294,7 @@ def key_for(data: Array, purpose: int) -> Key[Array, ""]:
 
 def static_config(config: HeadConfig) -> HeadConfig:
     """The settings that decide the compiled program; all others have their defaults."""
-    names = ("components", "dropout", "output_activation", "batch_size", "epochs")
+    names = ("components", "dropout", "output_activation", "loss", "batch_size", "epochs")
     kept = {name: getattr(config, name) for name in names}
     head = "blend" if config.head == "blend" else "mlp"
     return HeadConfig(head=head, hidden=config.hidden_layers, **kept)

@@ -258,7 +258,8 @@ def _edges(errors: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def _not_finite(true: np.ndarray, predicted: np.ndarray, split: np.ndarray) -> int:
     finite = np.isfinite(true) & np.isfinite(predicted)
-    return int((~finite & np.isin(split, list(SIDES))).sum())
+    known = ~np.isnan(true)  # a missing target is no fault
+    return int((~finite & known & np.isin(split, list(SIDES))).sum())
 
 
 def _legend_with_counts(axes: Axes, counts: Mapping[str, int]) -> None:

@@ -89,18 +89,22 @@ def score_tables(
 ) -> list[tuple[str, dict[str, Scores]]]:
     """The score tables: a caption, and the lines by predictor that have scores.
 
-    With several targets, each target has its tables before those of all targets together.
+    With several targets, each target has its tables before those of all targets together. With a
+    weight column, the weighted scores of a side follow the plain ones.
     """
     tables = []
     of_all = [(None, "all targets, ")] if len(experiment.targets) > 1 else []
     for number, start in [*each_target(experiment), *of_all]:
         for side in HELD_OUT:
-            scores = score_side(experiment, predictions, side, number)
-            lines = {label: scores.get(name) for name, label in _predictors(experiment).items()}
-            known = {label: line for label, line in lines.items() if line is not None}
-            if known:
-                caption = f"{start}{side} rows ({len(experiment.rows(side)):,})"
-                tables.append((caption, known))
+            rows = experiment.rows(side)
+            count = len(rows) if number is None else (~np.isnan(experiment.y[rows, number])).sum()
+            for weighted in (False, True):
+                scores = score_side(experiment, predictions, side, number, weighted=weighted)
+                lines = {label: scores.get(name) for name, label in _predictors(experiment).items()}
+                known = {label: line for label, line in lines.items() if line is not None}
+                if known:
+                    by = f", weighted by {experiment.config.weight_column}" if weighted else ""
+                    tables.append((f"{start}{side} rows ({count:,}){by}", known))
     return tables
 
 
@@ -152,6 +156,7 @@ def group_tables(experiment: Experiment, predictions: RunPredictions) -> list[Gr
     for number, start in each_target(experiment):
         for side in HELD_OUT:
             rows = experiment.rows(side)
+            rows = rows[~np.isnan(experiment.y[rows, number])]
             found, group, count = np.unique(names[rows], return_inverse=True, return_counts=True)
             if not 1 < len(found) < len(rows):
                 continue

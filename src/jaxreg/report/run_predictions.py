@@ -33,17 +33,27 @@ class RunPredictions:
 
 
 def score_each(
-    predictors: Mapping[str, np.ndarray | None], y: np.ndarray, rows: np.ndarray, loss: Loss
+    predictors: Mapping[str, np.ndarray | None],
+    y: np.ndarray,
+    rows: np.ndarray,
+    loss: Loss,
+    weights: np.ndarray | None = None,
 ) -> dict[str, Scores | None]:
     """The scores of each predictor on some rows; None for a baseline without predictions."""
+    its = None if weights is None else weights[rows]
     return {
-        name: None if values is None else scores(y[rows], values[rows], loss)
+        name: None if values is None else scores(y[rows], values[rows], loss, its)
         for name, values in predictors.items()
     }
 
 
 def score_side(
-    experiment: Experiment, predictions: RunPredictions, side: str, target: int | None = None
+    experiment: Experiment,
+    predictions: RunPredictions,
+    side: str,
+    target: int | None = None,
+    *,
+    weighted: bool = False,
 ) -> dict[str, Scores | None]:
     """The scores of the run, under "run", and of its baselines on one side of the split.
 
@@ -52,18 +62,20 @@ def score_side(
         predictions: those of the run.
         side: validation or test.
         target: the number of the target to score alone; None: all together.
+        weighted: whether rows count by their weights.
 
     Returns:
-        Nothing where the side has no rows.
+        Nothing where the side has no rows, or for weighted scores of a run without weights.
     """
     rows = experiment.rows(side)
-    if not len(rows):
+    if not len(rows) or (weighted and experiment.config.weight_column is None):
         return {}
     column = slice(None) if target is None else slice(target, target + 1)
     loss = experiment.loss if target is None else experiment.loss.of_target(target)
     predictors = {"run": predictions.predictions, **predictions.baselines}
     own = {name: None if a is None else a[:, column] for name, a in predictors.items()}
-    return score_each(own, predictions.y[:, column], rows, loss)
+    weights = experiment.weights[:, column] if weighted else None
+    return score_each(own, predictions.y[:, column], rows, loss, weights)
 
 
 def predict_all(
@@ -89,10 +101,9 @@ def predict_all(
 
 def _types(experiment: Experiment) -> list[type[np.floating]]:
     """The type of each target in predictions.parquet, as `TrainedRun` has it for a constant."""
-    known = experiment.y[experiment.usable]
-    _, std = mean_and_std(known)
-    units = np.where(std == 0, 1.0, std)
-    return [number_type(*both) for both in zip(np.abs(known).max(axis=0), units, strict=True)]
+    _, std = mean_and_std(experiment.y)
+    units, largest = np.where(std == 0, 1.0, std), np.nanmax(np.abs(experiment.y), axis=0)
+    return [number_type(*both) for both in zip(largest, units, strict=True)]
 
 
 def _rounded(values: np.ndarray, types: Sequence[type[np.floating]]) -> np.ndarray:
@@ -110,7 +121,8 @@ def member_baselines(member: Member) -> dict[str, np.ndarray | None]:
     They are rounded as those of the run are.
     """
     y, types = member.experiment.y, _types(member.experiment)
-    constants = constant_baselines(y[member.experiment.rows("train")], len(y))
+    train = member.experiment.rows("train")
+    constants = constant_baselines(y[train], len(y), member.experiment.weights[train])
     ridge = None if member.baseline is None else member.baseline.predictions
     beside = {} if member.baseline is None else member.baseline.beside
     each = {**constants, "ridge": ridge, **beside}

@@ -60,6 +60,7 @@ def observe(
         extract_trained=f"{dataset.extract_command(network, weights=None)} --weights imagenet",
         diagnose=command_line("jaxreg diagnose", words),
         y=y,
+        weights=experiment.weights,
         predictions=predictions,
         labels=labels,
         digests=experiment.features.row_digests(dataset),
@@ -131,12 +132,13 @@ def _compare(
     experiment: Experiment, is_ridge: bool, predictions: RunPredictions
 ) -> dict[str, Compared]:
     """Compare the pooled predictions of each target with the pooled baselines."""
-    rows, blocks = experiment.rows("validation"), experiment.runs_of(experiment.rows("validation"))
     median, ridge = predictions.baselines["median"], predictions.baselines["ridge"]
     assert median is not None
     compared = {}
     for number, name in enumerate(experiment.targets):
-        column = slice(number, number + 1)
+        column, rows = slice(number, number + 1), experiment.rows("validation")
+        rows = rows[~np.isnan(predictions.y[rows, number])]
+        blocks = experiment.runs_of(rows)
         y, pooled = predictions.y[rows, column], predictions.predictions[rows, column]
         usual = median[rows, column]
         gain, gain_error = metrics.bootstrap_gain(y, pooled, usual, blocks)

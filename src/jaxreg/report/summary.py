@@ -64,6 +64,7 @@ class Summary(TrainingSummary):
     # scores (members), members_mean and members_std
     by_target: dict[str, dict[str, Any]]
     members: list[MemberSummary] | None
+    weighted: Scores | None = None  # with a weight column, `metrics` with these weights
     members_mean: Scores | None
     members_std: Scores | None
     combined: Scores | None  # repeats `metrics`
@@ -84,7 +85,11 @@ class Summary(TrainingSummary):
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Summary":
         """Read what `to_json` wrote. Other keys, such as the format, are ignored."""
-        known = {one.name: content[one.name] for one in dataclasses.fields(cls)}
+        known = {
+            one.name: content[one.name]
+            for one in dataclasses.fields(cls)
+            if one.name in content or one.default is dataclasses.MISSING
+        }
         members = known["members"]
         known["members"] = members and [MemberSummary(**member) for member in members]
         return cls(**known)
@@ -116,6 +121,7 @@ def summarize(
         test=score_side(experiment, predictions, "test").get("run"),
         by_target=_by_target(experiment, members, predictions, verdict.healthy),
         baselines=baselines,
+        weighted=_weighted(experiment, predictions),
         members=each if several else None,
         members_mean=metrics.mean_of(own_scores) if several else None,
         members_std=metrics.std_of(own_scores) if several else None,
@@ -144,6 +150,8 @@ def _by_target(
     for number, name in enumerate(experiment.targets):
         baselines = score_side(experiment, predictions, "validation", number)
         found[name] = dict(baselines.pop("run") or {})
+        if (weighted := _weighted(experiment, predictions, number)) is not None:
+            found[name]["weighted"] = weighted
         if len(experiment.targets) > 1:
             test = score_side(experiment, predictions, "test", number).get("run")
             found[name] |= {"test": test, "baselines": baselines, "healthy": healthy[name]}
@@ -156,6 +164,14 @@ def _by_target(
                     "members_std": metrics.std_of(each),
                 }
     return found
+
+
+def _weighted(
+    experiment: Experiment, predictions: RunPredictions, target: int | None = None
+) -> Scores | None:
+    """The weighted scores of the held-out rows; None without a weight column."""
+    found = score_side(experiment, predictions, "validation", target, weighted=True).get("run")
+    return found and {name: found[name] for name in metrics.WEIGHTED}
 
 
 def _member_scores(

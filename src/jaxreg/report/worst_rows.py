@@ -53,6 +53,7 @@ class WorstRows:
         for number, start in each_target(experiment):
             for side in HELD_OUT:
                 rows = experiment.rows(side)
+                rows = rows[~np.isnan(y[rows, number])]
                 size = np.nan_to_num(error[rows, number], nan=np.inf)
                 largest = rows[np.argsort(-size, kind="stable")[:WORST]].tolist()
                 if largest:

@@ -209,7 +209,7 @@ def _solved(member: Member, data: Data) -> State:
     if components is None:
         params = baseline.solved.head(state.scalers)
     else:
-        x, y, weights = (part[baseline.rows] for part in (data.x, data.y, data.weights))
+        x, y, weights = (np.asarray(part)[baseline.rows] for part in (data.x, data.y, data.weights))
         solved, groups = baseline.solved, baseline.groups
         params = head_on_components(solved, state.scalers, x, y, weights, groups)
     return state._replace(params=params, best_params=params)

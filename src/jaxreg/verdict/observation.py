@@ -1,7 +1,7 @@
 """What the checks look at: a finished training, and what is computed from it once for all."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -10,12 +10,12 @@ import numpy as np
 from jaxreg import metrics
 from jaxreg.head import scaling
 from jaxreg.head.apply import Activations, activations
-from jaxreg.head.scaling import TargetScaler
 from jaxreg.head.state import State
 from jaxreg.side_columns import NO_SIDE, SideColumns
 from jaxreg.target_numbers import mean_and_std
 from jaxreg.train_config import TrainConfig
 from jaxreg.verdict.finding import Compared
+from jaxreg.verdict.one_target import each_target
 from jaxreg.verdict.sampling import mean_and_std_of_rows, standardized
 from jaxreg.verdict.shared_property import shared
 from jaxreg.verdict.short_training import FACTORS, NEAR, Probe, Rows, run_probe
@@ -40,6 +40,7 @@ class Observed:
     extract_trained: str  # the same with ImageNet's weights
     diagnose: str  # the command that tests the dataset
     y: np.ndarray  # (rows, targets) float64, NaN where there is none
+    weights: np.ndarray  # (rows, targets) as `entry_weights`
     predictions: np.ndarray  # (rows, targets), with the best weights
     labels: np.ndarray  # (rows,) train, validation, test or left-out
     digests: Sequence[str]  # (rows,) of the images or embeddings
@@ -64,27 +65,12 @@ class Observed:
 
     @cached_property
     def each(self) -> tuple["Observed", ...]:
-        """The training as that of each target alone; with one target this training itself."""
-        if len(self.targets) == 1:
-            return (self,)
-        return tuple(self._only(number) for number in range(len(self.targets)))
+        """The training as that of each target alone; with one target this training itself.
 
-    def _only(self, number: int) -> "Observed":
-        column = slice(number, number + 1)
-        own = TargetScaler(*(part[column] for part in self.state.scalers.target))
-        delta = one[number] if isinstance(one := self.config.huber_delta, tuple) else one
-        return replace(
-            self,
-            whole=self,
-            number=number,
-            targets=self.targets[column],
-            config=replace(self.config, huber_delta=delta),
-            y=self.y[:, column],
-            predictions=self.predictions[:, column],
-            ridge=None if self.ridge is None else self.ridge[:, column],
-            beside={name: values[:, column] for name, values in self.beside.items()},
-            state=self.state._replace(scalers=self.state.scalers._replace(target=own)),
-        )
+        A target is observed on the rows that have it. One that no row of a side has is left out: a
+        fold need not hold out every target.
+        """
+        return each_target(self)
 
     @cached_property
     def learns(self) -> bool:
@@ -94,7 +80,7 @@ class Observed:
     @property
     def compared_by_target(self) -> dict[str, Compared]:
         """The errors that the headline compares."""
-        return {name: one.compared for name, one in zip(self.targets, self.each, strict=True)}
+        return {one.targets[0]: one.compared for one in self.each}
 
     @cached_property
     def compared(self) -> Compared:
@@ -123,12 +109,12 @@ class Observed:
         """Number of epochs that were trained."""
         return len(self.history["loss"])
 
-    @shared
+    @cached_property
     def train(self) -> np.ndarray:
         """Row numbers."""
         return np.flatnonzero(self.labels == "train")
 
-    @shared
+    @cached_property
     def validation(self) -> np.ndarray:
         """Row numbers of the validation rows."""
         return np.flatnonzero(self.labels == "validation")
@@ -152,9 +138,18 @@ class Observed:
 
     @cached_property
     def errors(self) -> np.ndarray:
-        """(rows,) absolute errors. With several targets their mean, each divided by its std."""
-        size = np.abs(self.predictions.astype(np.float64) - self.y)
-        return size[:, 0] if len(self.targets) == 1 else (size / self.std).mean(axis=1)
+        """(rows,) absolute errors. With several targets their mean, each divided by its std.
+
+        NaN for a row without a target.
+        """
+        size = np.abs(self.predictions.astype(np.float64) - self.y) / self._unit
+        known = ~np.isnan(self.y)
+        total = np.where(known, size, 0.0).sum(axis=1)
+        return np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
+
+    @property
+    def _unit(self) -> np.ndarray:
+        return np.ones(1) if len(self.targets) == 1 else self.std
 
     @cached_property
     def std(self) -> np.ndarray:
@@ -174,8 +169,9 @@ class Observed:
 
     @cached_property
     def median(self) -> np.ndarray:
-        """(targets,) of the training rows."""
-        return np.median(self.y[self.trained].astype(np.float64), axis=0)
+        """(targets,) of the training rows, by their weights."""
+        rows = self.trained
+        return metrics.constant_baselines(self.y[rows], 1, self.weights[rows])["median"][0]
 
     @cached_property
     def median_mae(self) -> float:
@@ -196,12 +192,12 @@ class Observed:
             return None
         return _mae(self.ridge[self.validation], self.y[self.validation])
 
-    @shared
+    @cached_property
     def sample_train(self) -> np.ndarray:
         """Places in `sampled` of the training rows."""
         return np.flatnonzero(self.labels[self.sampled] == "train")
 
-    @shared
+    @cached_property
     def sample_validation(self) -> np.ndarray:
         """Places in `sampled` of the validation rows."""
         return np.flatnonzero(self.labels[self.sampled] == "validation")
@@ -218,10 +214,10 @@ class Observed:
 
     @property
     def sides(self) -> tuple[Rows, Rows]:
-        """Features and targets of the sampled training rows, and of the validation rows."""
+        """The sampled training rows, and the sampled validation rows."""
+        of = self.x, self.sample_y, self.weights[self.sampled]
         train, validation = self.sample_train, self.sample_validation
-        x, y = self.x, self.sample_y
-        return (x[train], y[train]), (x[validation], y[validation])
+        return Rows(*(part[train] for part in of)), Rows(*(part[validation] for part in of))
 
     @shared
     def inputs(self) -> np.ndarray:
@@ -280,9 +276,10 @@ class Observed:
     def sample_ridge(self) -> np.ndarray:
         """(sampled validation rows, targets) of a ridge fitted on the sampled training rows."""
         if self.whole is not None:
-            return self.whole.sample_ridge[:, self.number : self.number + 1]
-        train, (asked, _) = self.sides
-        return small_ridge(*train, asked, self.side)
+            own = np.isin(self.whole.sample_validation, self.sample_validation)
+            return self.whole.sample_ridge[own, self.number : self.number + 1]
+        train, asked = self.sides
+        return small_ridge(train.x, train.y, asked.x, self.side, train.weights)
 
     @property
     def linear(self) -> tuple[np.ndarray, np.ndarray]:

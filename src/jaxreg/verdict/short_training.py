@@ -15,11 +15,13 @@ import numpy as np
 from jax import lax
 
 from jaxreg.common.steps import counted
+from jaxreg.entry_weights import relative
 from jaxreg.head import mlp, optimizer
 from jaxreg.head.apply import activations, forward, predict_rows
 from jaxreg.head.fit import steps_from, train_batch
-from jaxreg.head.losses import huber
+from jaxreg.head.losses import loss_of
 from jaxreg.head.rates import Rates, loss_unit
+from jaxreg.head.row_batches import weight_of, weighted_sum
 from jaxreg.head.scaling import Scalers, mean_and_std_of, scale_rows, scale_targets
 from jaxreg.head.state import first_params, static_config
 from jaxreg.target_numbers import mean_and_std
@@ -31,7 +33,13 @@ NEAR = (0.1, 1.0, 10.0)  # tried where the head learns: the verdict may take a s
 IMPROVED = 0.9  # of the run's error for one target: another rate must get below it
 STAGES, STEPS = 6, 50  # the validation loss is computed after each stage of so many steps
 
-Rows = tuple[np.ndarray, np.ndarray]
+
+class Rows(NamedTuple):
+    """Rows to train or to validate on, as stored."""
+
+    x: np.ndarray  # (rows, columns)
+    y: np.ndarray  # (rows, targets) target units, NaN where a target is missing
+    weights: np.ndarray  # (rows, targets) as `entry_weights`
 
 
 class ShortTraining(NamedTuple):
@@ -63,8 +71,10 @@ class Bench:
     scalers: Scalers
     x: np.ndarray  # (rows, inputs) as `fit` takes them
     y: np.ndarray  # (rows, targets) in std
+    weights: np.ndarray  # (rows, targets) as `fit` takes them
     validation_x: np.ndarray
     validation_y: np.ndarray
+    validation_weights: np.ndarray
     stages: int
 
     @classmethod
@@ -72,12 +82,17 @@ class Bench:
         cls, config: HeadConfig, scalers: Scalers, train: Rows, validation: Rows, stages: int
     ) -> "Bench":
         """A bench from features as stored, for a head that is trained in steps."""
-        x, vx = train[0], validation[0]
+        x, vx = train.x, validation.x
         if config.components is not None:
             x, vx = scale_rows(scalers.features, x), scale_rows(scalers.features, vx)
         x, vx = x.astype(np.float32), vx.astype(np.float32)
-        y, vy = (scale_targets(scalers.target, rows[1]) for rows in (train, validation))
-        return cls(config, scalers, x, y, vx, vy, stages)
+        both = np.concatenate([train.weights, validation.weights])
+        w, vw = np.split(relative(both, np.arange(len(x))).astype(np.float32), [len(x)])
+        y, vy = (
+            np.where(its > 0, scale_targets(scalers.target, rows.y), np.float32(0))
+            for its, rows in ((w, train), (vw, validation))
+        )
+        return cls(config, scalers, x, y, w, vx, vy, vw, stages)
 
     @property
     def unit(self) -> np.ndarray:
@@ -85,7 +100,7 @@ class Bench:
         _, std = mean_and_std_of(self.scalers.target)
         if len(std) == 1:
             return std
-        _, own = mean_and_std(self.y)  # of unscaled targets
+        _, own = mean_and_std(np.where(self.weights > 0, self.y, np.nan))  # of unscaled targets
         return 1 / np.where(own == 0, 1.0, own)
 
     def run(
@@ -120,11 +135,12 @@ class Bench:
         size = (self.stages, STEPS, min(self.config.batch_size, len(self.x)))
         order = some[np.random.default_rng(seed).integers(len(some), size=size, dtype=np.int32)]
         rates = Rates.of(self.config, self.scalers.target) if rates is None else rates
-        data = (self.x, self.y, self.validation_x, self.validation_y)
+        data = (self.x, self.y, self.weights)
+        data += (self.validation_x, self.validation_y, self.validation_weights)
         found = _run(static, gradients, rates, self.scalers, key, params, data, order)
         *by_step, val_losses, val_maes, params = jax.device_get(found)
         losses, norms, ratios = map(np.concatenate, by_step)  # of all stages
-        unit = loss_unit(self.scalers.target)
+        unit = loss_unit(self.scalers.target, self.config.power)
         val_maes = (val_maes * self.unit).mean(axis=1)
         return ShortTraining(losses * unit, norms, ratios, val_losses * unit, val_maes, params)
 
@@ -170,10 +186,12 @@ def run_probe(
     bench = Bench.of(tried, scalers, train, validation, STAGES)
     reached = np.full(len(FACTORS), np.inf)
     jump, dead = np.ones(len(FACTORS)), np.zeros(len(FACTORS))
-    maes = np.full((len(FACTORS), validation[1].shape[1]), np.inf)
+    maes = np.full((len(FACTORS), validation.y.shape[1]), np.inf)
 
     def mae(params: mlp.Params, of: HeadConfig) -> np.ndarray:
-        return np.abs(predict_rows(params, scalers, of, validation[0]) - validation[1]).mean(axis=0)
+        size = np.abs(predict_rows(params, scalers, of, validation.x) - validation.y)
+        known = ~np.isnan(validation.y)
+        return np.where(known, size, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
 
     asked = [factor for factor in FACTORS if factor in factors]
     for factor in counted("trying other learning rates", asked, "rates"):
@@ -184,29 +202,33 @@ def run_probe(
         reached[number], maes[number] = own.loss, mae(own.params, tried)
         if own.losses[0] > 0:
             jump[number] = float(own.losses[:STEPS].max()) / float(own.losses[0])
-        hidden = activations(own.params, scalers, tried, train[0]).hidden
+        hidden = activations(own.params, scalers, tried, train.x).hidden
         dead[number] = max(map(dead_share, hidden), default=0.0)
-    pred = scale_targets(scalers.target, predict_rows(best, scalers, config, validation[0]))
-    loss = huber(pred, bench.validation_y, Rates.of(config, scalers.target).huber_delta).mean()
-    run = float(loss * loss_unit(scalers.target))
+    pred = scale_targets(scalers.target, predict_rows(best, scalers, config, validation.x))
+    delta = Rates.of(config, scalers.target).huber_delta
+    vw = bench.validation_weights
+    loss = weighted_sum(loss_of(config.loss, pred, bench.validation_y, delta), vw) / weight_of(vw)
+    run = float(loss * loss_unit(scalers.target, config.power))
     return Probe(reached, jump, dead, run, maes, mae(best, config))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _run(config, gradients, rates, scalers, key, params, data, order):
-    x, y, vx, vy = data
-    weights = jnp.ones((order.shape[2], y.shape[1]))
+    x, y, weights, vx, vy, vw = data
 
     def step(steps, rows) -> Any:
-        after = train_batch(config, rates, scalers, key, steps, x[rows], y[rows], weights)
+        after = train_batch(config, rates, scalers, key, steps, x[rows], y[rows], weights[rows])
         norms = _norms(steps, after) if gradients else (jnp.zeros(0), jnp.zeros(0))
-        return after, ((after.total - steps.total) / order.shape[2], *norms)
+        loss = (after.total - steps.total) / (after.weight - steps.weight)
+        return after, (loss, *norms)
 
     def stage(steps, rows):
-        steps, found = lax.scan(step, steps._replace(total=jnp.zeros((), jnp.float32)), rows)
+        none = jnp.zeros((), jnp.float32)
+        steps, found = lax.scan(step, steps._replace(total=none, weight=none), rows)
         pred = forward(steps.params, scalers, config, vx)
-        loss = huber(pred, vy, rates.huber_delta).mean()
-        return steps, (*found, loss, jnp.abs(pred - vy).mean(axis=0))
+        loss = weighted_sum(loss_of(config.loss, pred, vy, rates.huber_delta), vw) / weight_of(vw)
+        maes = (vw * jnp.abs(pred - vy)).sum(axis=0) / jnp.maximum(vw.sum(axis=0), 1e-30)
+        return steps, (*found, loss, maes)
 
     steps, found = lax.scan(stage, steps_from(params), order)
     return *found, steps.params

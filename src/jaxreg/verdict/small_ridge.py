@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jaxreg.entry_weights import entry_weights
 from jaxreg.head import scaling
 from jaxreg.head.apply import predict_rows
 from jaxreg.head.scaling import Scalers
@@ -13,16 +14,21 @@ MOST = 1024  # rows that it is fitted on: its time grows with their cube
 
 
 def small_ridge(
-    x: np.ndarray, y: np.ndarray, asked: np.ndarray, side: SideColumns = NO_SIDE
+    x: np.ndarray,
+    y: np.ndarray,
+    asked: np.ndarray,
+    side: SideColumns = NO_SIDE,
+    weights: np.ndarray | None = None,
 ) -> np.ndarray:
     """Predictions (asked, targets) of a ridge fitted on at most MOST of the rows x, y.
 
     Features are as stored, with the side columns after them. The alpha is chosen by leaving out
-    one row at a time.
+    one row at a time. y may have gaps; the weights are those of `entry_weights`.
     """
+    weights = entry_weights(y) if weights is None else weights
     if len(x) > MOST:
         some = np.random.default_rng(0).permutation(len(x))[:MOST]
-        x, y = x[some], y[some]
+        x, y, weights = x[some], y[some], weights[some]
     scalers = Scalers(scaling.feature_scaler(x, side), scaling.target_scaler(y))
-    head = solve_targets(scalers.features, x, y).head(scalers)
+    head = solve_targets(scalers.features, x, y, weights).head(scalers)
     return predict_rows(head, scalers, HeadConfig(hidden=()), asked)

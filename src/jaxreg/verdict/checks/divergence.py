@@ -21,7 +21,7 @@ def non_finite(obs: Observed) -> Evidence | None:
         when = f"the loss was not finite in epoch {epochs}"
     broken = int((~np.isfinite(obs.features)).sum())
     raw = scale_targets(scaler, obs.y[obs.train])
-    inputs, targets = (float(np.abs(values).max(initial=0)) for values in (obs.inputs, raw))
+    inputs, targets = (float(np.nanmax(np.abs(values), initial=0)) for values in (obs.inputs, raw))
     numbers = {"epoch": epochs, "inputs": inputs, "targets": targets, "learning_rate": rate}
     if broken:
         sentence = f"{when}: {broken} of the sampled features are NaN or infinite"

@@ -83,15 +83,19 @@ def target_scale(obs: Observed) -> Evidence | None:
     error = np.abs(obs.y[obs.validation] - obs.median)
     unit = 1.0 if obs.whole is None else float(scaler.std[0])  # as in the loss
     deltas, least = config.thresholds
-    delta = float(np.max(deltas))  # there is one: that of this target
-    to_lose = float(huber(error / unit, delta / unit).mean())
     std = std_of(obs.y[obs.train, 0])
-    small = std < SMALL * delta
+    if deltas is None:
+        small, told = True, ""
+        to_lose = float(((error / unit) ** config.power).mean())
+    else:
+        delta = float(np.max(deltas))  # there is one: that of this target
+        small, told = std < SMALL * delta, f", the Huber delta {delta:g}"
+        to_lose = float(huber(error / unit, delta / unit).mean())
     if not (small and obs.state.stopped and to_lose < UNSEEN * least):
         return None
     sentence = (
         f"the median predictor's loss is {to_lose:.2g} (the std of the target is "
-        f"{std:.2g}, the Huber delta {delta:g}), and improvements below "
+        f"{std:.2g}{told}), and improvements below "
         f"--min-delta {least:g} do not count"
     )
     changed = {"min_delta": float(f"{to_lose / 3000:.1g}"), "scale_target": True}
