@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from jaxreg.backbone.engine import Engine, choose_engine, load_engine
-from jaxreg.backbone.onnx_layers import OnnxFacts, map_axes, safe_layers
+from jaxreg.backbone.network_layers import NetworkFacts, map_axes, safe_layers
 from jaxreg.backbone.onnx_network import onnx_facts
 from jaxreg.backbone.weights import identify_onnx
 from jaxreg.cache.recipe import Column, Recipe
@@ -25,7 +25,7 @@ MAPS = Column(layer="maps")
 DEEPER = Column(layer="blocks_blocks_1_Relu_output_0", pool="grid:2x3")
 
 
-def facts_of(made: Any, path: Path) -> OnnxFacts:
+def facts_of(made: Any, path: Path) -> NetworkFacts:
     return onnx_facts(identify_onnx(str(save(made, path / "net.onnx"))))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from jaxreg.backbone.registry import onnx_file
+from jaxreg.backbone.registry import given_network
 from jaxreg.cache.datasets import dataset_names, read_dataset
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import safe_name
@@ -89,7 +89,7 @@ def extract_features(
         check_preset(preset, FEATURES_PRESETS)
     asked = merge(preset=features_preset(preset, settings), given=settings)
     chosen = from_json(ExtractConfig, asked)
-    if onnx_file(chosen.backbone) and "weights" in settings:
+    if given_network(chosen.backbone) and "weights" in settings:
         raise InputError(
             f"--weights with --backbone {chosen.backbone}, which holds its own",
             remedy="leave out --weights",

@@ -74,13 +74,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _needs(recipe: "Recipe", weights_path: str | None) -> tuple[str, list[str]]:
     """What predicting needs beside the bundle, in a sentence and as words of its command."""
-    from jaxreg.backbone.registry import ONNX
+    from jaxreg.backbone.registry import BACKBONES, HUB
 
     if recipe.quantized is not None or recipe.random_seed is not None:
         return "predicting needs no other file", []
-    if recipe.weights_tag == "imagenet" and recipe.backbone != ONNX:
+    if recipe.weights_tag == "imagenet" and recipe.backbone in BACKBONES:
         return "predicting needs the imagenet weights, which Keras downloads", []
-    kind = "ONNX" if recipe.backbone == ONNX else "weights"
+    if recipe.backbone == HUB:
+        what = f"the KerasHub preset too ({weights_path}, SHA-256 {recipe.weights})"
+        return f"predicting needs {what}", ["--weights", "FOLDER"]
+    kind = "weights" if recipe.backbone in BACKBONES else "ONNX"
     what = f"the {kind} file too ({weights_path}, SHA-256 {recipe.weights})"
     return f"predicting needs {what}", ["--weights", "FILE"]
 

@@ -96,7 +96,7 @@ class ExtractConfig:
     """
 
     backbone: str = setting(
-        "inception_v3", "Features", "name of a keras.applications network, or onnx:FILE"
+        "inception_v3", "Features", "keras.applications network, onnx:FILE or keras_hub:PRESET"
     )
     weights: str = setting("imagenet", "Features", "imagenet, random[:SEED] or a weights file")
     size: tuple[int, int] | Literal["native"] | None = setting(
@@ -114,7 +114,7 @@ class ExtractConfig:
     pool: str | None = setting(
         None,
         "Features",
-        "pool of each layer: avg (default), max, grid:RxC; ONNX: cls, mean, none",
+        "pool of each layer: avg (default), max, grid:RxC; tokens: cls, mean; vectors: none",
     )
     columns: tuple[str, ...] = setting(
         (), "Features", "columns, such as mixed10.avg mixed2.grid2x4, in place of layers and pool"

@@ -51,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if own.kind == "backbones":
         cli.say("an ONNX file is a backbone too: --backbone onnx:FILE (docs/onnx.md)")
+        cli.say("and a KerasHub preset: --backbone keras_hub:NAME or :FOLDER (docs/keras-hub.md)")
     cli.print_table(list(rows[0]), [[_text(*cell) for cell in row.items()] for row in rows])
     return 0
 

@@ -36,7 +36,9 @@ class PredictArguments:
     source: str = setting(tyro.MISSING, POSITIONAL, "where the images are")
     out: str = setting(tyro.MISSING, "Output", "file to write: .csv, .parquet or .jsonl")
     json: bool = setting(False, "Output", "print one JSON object at the end")
-    weights: str | None = setting(None, "Run", "weights or ONNX file, if it has moved")
+    weights: str | None = setting(
+        None, "Run", "weights, ONNX file or KerasHub preset, if it has moved"
+    )
     embeddings: tuple[str, ...] = setting(
         (),
         "Run",

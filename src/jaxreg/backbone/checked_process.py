@@ -22,7 +22,9 @@ SECONDS = 30.0  # for a file of any size, and
 _SLOWEST = 5_000_000  # bytes a second beyond that
 
 
-def read_in_a_process(module: str, path: Path, target: Path, identity: str) -> None:
+def read_in_a_process(
+    module: str, path: Path, target: Path, identity: str, *, seconds: float | None = None
+) -> None:
     """Let `main(path, target, identity)` of a module write `target` in a process of its own.
 
     Args:
@@ -30,6 +32,7 @@ def read_in_a_process(module: str, path: Path, target: Path, identity: str) -> N
         path: the file of somebody else.
         target: the file that the process makes of it.
         identity: the SHA-256 that the file is known by, 64 hex.
+        seconds: for a file of any size, by default SECONDS; larger ones get more.
 
     Raises:
         UnusableFile: the process gave a reason, was ended, or did not end.
@@ -42,7 +45,7 @@ def read_in_a_process(module: str, path: Path, target: Path, identity: str) -> N
     }
     program = f"import sys; from {module} import main; sys.exit(main(*sys.argv[1:]))"
     words = [sys.executable, "-P", "-c", program, str(path.absolute()), str(target), identity]
-    seconds = SECONDS
+    seconds = SECONDS if seconds is None else seconds
     try:
         seconds += path.stat().st_size / _SLOWEST
         done = subprocess.run(

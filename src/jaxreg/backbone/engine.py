@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxreg.backbone.network import check_layers, check_maps
 from jaxreg.backbone.pooling import lack_of_memory_told
-from jaxreg.backbone.registry import ONNX, backbone_name
+from jaxreg.backbone.registry import HUB, ONNX, backbone_name
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Column, Precision, Recipe
 from jaxreg.common.steps import step
@@ -65,7 +65,7 @@ def load_engine(
     chosen, why = choose_engine(name, recipe.precision, recipe.backbone)
     if weights is not None and recipe.weights != weights.identity:
         raise ValueError("load_engine: weights are not those of the recipe")
-    if recipe.backbone != ONNX:
+    if recipe.backbone not in (ONNX, HUB):
         backbone_name(recipe.backbone)
     check_layers(recipe.backbone, [column.layer for column in columns])
     check_maps(recipe.backbone, columns)

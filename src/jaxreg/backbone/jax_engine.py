@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxreg.backbone.network import build_network, start_keras
+from jaxreg.backbone.network import build_network, output_sides, start_keras
 from jaxreg.backbone.pooling import ReadingEngine, check_size, grid_cells, in_order
 from jaxreg.backbone.resize import resize
 from jaxreg.backbone.weights import WeightsSource
@@ -78,8 +78,7 @@ class JaxEngine(ReadingEngine):
         import jax
 
         check_size(self.recipe.backbone, height, width)
-        shapes = self.network.compute_output_shape((1, height, width, 3))
-        self.check_grids(height, width, {layer: shapes[layer][1:3] for layer in self.layers})
+        self.check_grids(height, width, output_sides(self.network, height, width))
 
         def features(variables: list[Any], pixels: Any) -> list[Any]:
             # a GPU's or TPU's default for float32 keeps 10 or 7 bits: then engines would differ
@@ -87,17 +86,23 @@ class JaxEngine(ReadingEngine):
                 x = self.prepared(pixels)
                 outputs, _ = self.network.stateless_call([], variables, x, training=False)
                 return [
-                    _pool(outputs[layer], Column(layer=layer, pool=pool))
+                    _pool(outputs[layer], Column(layer=layer, pool=pool), self.prefix)
                     for layer, pool in self.reads
                 ]
 
         return jax.jit(features)
 
 
-def _pool(output: Any, column: Column) -> Any:
-    """(batch, H, W, channels) -> (batch, D)."""
+def _pool(output: Any, column: Column, prefix: int) -> Any:
+    """(batch, H, W, channels), (batch, tokens, channels) or (batch, D) -> (batch, D)."""
     import jax.numpy as jnp
 
+    if column.pool == "none":
+        return output
+    if column.pool == "cls":
+        return output[:, 0]
+    if column.pool == "mean":
+        return output[:, prefix:].mean(1)
     if column.pool == "max":
         return output.max((1, 2))
     cells = grid_cells(column, *output.shape[1:3])

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxreg.backbone.registry import BACKBONES, ONNX
+from jaxreg.backbone.hub_network import check_hub, fill, image_network, image_part, layer_tensors
+from jaxreg.backbone.hub_preset import preset_of
+from jaxreg.backbone.registry import BACKBONES, HUB
 from jaxreg.backbone.weight_files import Slot, read_arrays
 from jaxreg.backbone.weight_loading import fill_random, load_file
 from jaxreg.backbone.weights import WeightsSource, random_kernels
@@ -45,7 +47,7 @@ def check_layers(
 def check_maps(backbone: str, columns: Sequence[Column]) -> None:
     """Raise InputError for a pool of tokens or vectors: a Keras layer that is read has maps."""
     for column in columns:
-        if backbone != ONNX and column.pool in ("cls", "mean", "none"):
+        if backbone in BACKBONES and column.pool in ("cls", "mean", "none"):
             raise InputError(
                 f"--pool {column.pool} on {column.layer}, whose output has rows and columns",
                 expected="avg, max or grid:RxC",
@@ -57,7 +59,8 @@ def build_network(
 ) -> Any:
     """A frozen Keras model from preprocessed pixels to {layer: output}; it ends at the last layer.
 
-    Its input is float32 (batch, height, width, 3), its outputs (batch, rows, columns, channels).
+    Its input is float32 (batch, height, width, 3), its outputs (batch, rows, columns, channels);
+    those of a KerasHub preset may have tokens in place of rows and columns, or neither.
     `layers` None is all there are. `size` matters to networks whose padding depends on it, which is
     every one but InceptionV3 here. `start_keras` must have been called.
 
@@ -73,7 +76,9 @@ def build_network(
 def _build(backbone: str, layers: Sequence[str] | None, weights: WeightsSource, size: Size) -> Any:
     import keras
 
-    with _plain_float32():
+    with plain_float32():
+        if backbone == HUB:
+            return _preset_network(layers, weights, size)
         constructor = getattr(keras.applications, BACKBONES[backbone].constructor)
         inception = backbone == "inception_v3"
         shape = (None, None, 3) if inception or size is None else (*size, 3)
@@ -97,6 +102,22 @@ def _build(backbone: str, layers: Sequence[str] | None, weights: WeightsSource, 
         return keras.Model(base.input, {layer: readable[layer].output for layer in asked})
 
 
+def _preset_network(layers: Sequence[str] | None, weights: WeightsSource, size: Size) -> Any:
+    import keras
+
+    preset = preset_of(weights)
+    import_hub()
+    with step("building the network"):
+        network = image_network(preset.config, size)
+    with step("loading the weights"):
+        fill(network, preset, size)
+    readable = {name: tensor for name, (_, tensor) in layer_tensors(network).items()}
+    asked = list(readable) if layers is None else layers
+    check_layers(HUB, asked, list(readable))
+    pixels = image_part(network).inputs[0]
+    return keras.Model(pixels, {layer: readable[layer] for layer in asked})
+
+
 def spatial_layers(base: Any) -> dict[str, Any]:
     """The layers whose output has rows and columns, first to last, by name."""
     found = {}
@@ -105,6 +126,14 @@ def spatial_layers(base: Any) -> dict[str, Any]:
         if len(outputs) == 1 and len(outputs[0]) == 1 and len(outputs[0][0].shape) == 4:
             found[layer.name] = layer
     return found
+
+
+def output_sides(network: Any, height: int, width: int) -> dict[str, Sequence[int]]:
+    """Rows and columns of each layer that has them, for images of a height and width."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.output.items()}
+    if any(None in shape[1:] for shape in shapes.values()):
+        shapes = network.compute_output_shape((1, height, width, 3))
+    return {layer: shape[1:3] for layer, shape in shapes.items() if len(shape) == 4}
 
 
 def set_weights(base: Any, weights: WeightsSource) -> None:
@@ -180,6 +209,24 @@ def start_keras(backend: str = "tensorflow", *, hide_gpu: bool = False) -> None:
         )
 
 
+def import_hub() -> None:
+    """Import KerasHub after Keras; it brings TensorFlow, which then claims no GPU beside JAX.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    check_hub()
+    if "keras_hub" not in sys.modules:
+        with step("importing KerasHub"), _without_start_up_noise():
+            import keras
+            import keras_hub  # noqa: F401
+
+            if keras.config.backend() != "tensorflow":
+                import tensorflow as tf
+
+                tf.config.set_visible_devices([], "GPU")
+
+
 # Info and warnings from before TensorFlow reads its log level; error 303 is a machine without CUDA.
 _NOISE = re.compile(rb"WARNING: All log messages before absl|[IW]\d{4} |E\d{4} .*cuInit.*\(303\)")
 
@@ -204,7 +251,7 @@ def _without_start_up_noise() -> Iterator[None]:
 
 
 @contextmanager
-def _plain_float32() -> Iterator[None]:
+def plain_float32() -> Iterator[None]:
     """Build in float32 and channels last, in spite of ~/.keras/keras.json or a notebook."""
     import keras
 

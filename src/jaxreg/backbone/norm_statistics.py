@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxreg.backbone.network import build_network, start_keras
 from jaxreg.backbone.preprocess import preprocessing
-from jaxreg.backbone.registry import BACKBONES, ONNX
+from jaxreg.backbone.registry import BACKBONES
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Preprocess, Recipe
 
@@ -40,9 +40,9 @@ def mismatches(
 
     Returns:
         None if the network has no normalizations, or if their moving means are all 0 because the
-        weights have seen no images. An ONNX file keeps no such means.
+        weights have seen no images. Those of ONNX files and KerasHub presets are not looked at.
     """
-    if recipe.backbone == ONNX:
+    if recipe.backbone not in BACKBONES:
         return None
     start_keras("tensorflow")
     import keras

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxreg.backbone.checked_process import limit_process, serve
-from jaxreg.backbone.onnx_layers import OnnxFacts, OnnxLayer, safe_layers, shape_text
+from jaxreg.backbone.network_layers import NamedLayer, NetworkFacts, safe_layers, shape_text
 from jaxreg.backbone.onnx_network import FACTS
 from jaxreg.backbone.onnx_wire import check_onnx
 from jaxreg.backbone.openvino_model import import_openvino, pack, reason_of
@@ -49,7 +49,7 @@ def _convert(file: BufferedReader, target: Path) -> None:
     target.write_bytes(pack(model, {FACTS: json.dumps(asdict(facts)).encode()}))
 
 
-def prepare(model: Any) -> OnnxFacts:
+def prepare(model: Any) -> NetworkFacts:
     """Give the model of a file the input of a Keras network, and its layers their names.
 
     Raises:
@@ -74,7 +74,7 @@ def prepare(model: Any) -> OnnxFacts:
         raise UnusableFile("none of its tensors is a vector, tokens or a map for each image")
     _feed(model, parameter, channels)
     rows, columns = (2, 3) if channels == 1 else (1, 2)
-    return OnnxFacts((shape[rows], shape[columns]), uint8, tuple(layers))
+    return NetworkFacts((shape[rows], shape[columns]), uint8, tuple(layers))
 
 
 def shape_of(output: Any) -> tuple[int | None, ...] | None:
@@ -148,7 +148,7 @@ def _free_batch(model: Any, parameter: Any, channels: int) -> None:
         raise UnusableFile(f"its input cannot be of shape {shape_text(shape)}")
 
 
-def _name_layers(model: Any) -> list[OnnxLayer]:
+def _name_layers(model: Any) -> list[NamedLayer]:
     """The tensors that can be read, from the image on, each with its layer's name added."""
     ends = {name: at for at, output in enumerate(model.outputs) for name in output.get_names()}
     found = [
@@ -162,7 +162,7 @@ def _name_layers(model: Any) -> list[OnnxLayer]:
         found, safe_layers([names[0] for _, names, _ in found]), strict=True
     ):
         output.add_names({safe})
-        layers.append(OnnxLayer(safe, tuple(names), shape, ends.get(names[0])))
+        layers.append(NamedLayer(safe, tuple(names), shape, ends.get(names[0])))
     return layers
 
 

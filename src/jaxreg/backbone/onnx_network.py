@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from jaxreg.backbone.checked_process import read_in_a_process
-from jaxreg.backbone.onnx_layers import OnnxFacts
+from jaxreg.backbone.network_layers import NetworkFacts
 from jaxreg.backbone.onnx_wire import EXTERNAL
 from jaxreg.backbone.openvino_model import import_openvino
 from jaxreg.backbone.plain_hdf5 import UnusableFile
@@ -21,7 +21,7 @@ from jaxreg.common.user_cache import user_cache
 from jaxreg.errors import InputError
 
 FACTS = "facts.json"
-"""The file of a packed network that holds its OnnxFacts."""
+"""The file of a packed network that holds its NetworkFacts."""
 
 _ONE_FILE = "save it as one file: onnx.save(onnx.load(FILE), NEW, save_as_external_data=False)"
 _CONVERSION = 2  # a new number converts every file anew
@@ -71,6 +71,6 @@ def _converted(path: Path, identity: str) -> bytes:
 
 
 @lru_cache(4)
-def onnx_facts(weights: WeightsSource) -> OnnxFacts:
+def onnx_facts(weights: WeightsSource) -> NetworkFacts:
     """What a file says of itself. Raises InputError as `onnx_network`."""
-    return OnnxFacts.from_json(json.loads(stored_zip.unpack(onnx_network(weights))[FACTS]))
+    return NetworkFacts.from_json(json.loads(stored_zip.unpack(onnx_network(weights))[FACTS]))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxreg.backbone.network import Size, build_network, start_keras
+from jaxreg.backbone.registry import HUB
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.common import stored_zip
 from jaxreg.common.files import open_regular, write_whole
@@ -57,6 +58,7 @@ def converted_network(backbone: str, weights: WeightsSource, size: Size = None) 
         "conversion": CONVERSION,
         **({} if backbone == "inception_v3" else {"size": size}),
         **{name: metadata.version(name) for name in ("openvino", "keras", "tensorflow")},
+        **({"keras-hub": metadata.version("keras-hub")} if backbone == HUB else {}),
     }
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     path = user_cache() / "openvino" / f"{backbone}-{weights.tag}-{name}.zip"

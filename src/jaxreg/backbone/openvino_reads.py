@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxreg.backbone.network import check_layers
-from jaxreg.backbone.onnx_layers import check_pool, map_axes, shape_text
+from jaxreg.backbone.network_layers import check_pool, map_axes, shape_text
 from jaxreg.backbone.openvino_model import import_openvino, reason_of
 from jaxreg.backbone.pooling import grid_cells
 from jaxreg.backbone.preprocess import preprocessing
@@ -83,8 +83,7 @@ def maps_of(model: Any, recipe: Recipe, reads: Sequence[tuple[str, str]]) -> dic
                 f"the layer {layer} of shape {shape_text(shape)} has not one row for each image",
                 remedy="export the network with a free batch, or use another layer",
             )
-        if recipe.backbone == ONNX:
-            check_pool(pool, layer, shape)
+        check_pool(pool, layer, shape)
         if len(shape) == 4:
             axes = map_axes(shape, (height, width))[:2] if recipe.backbone == ONNX else (1, 2)
             rows, columns = (shape[axis] for axis in axes)
@@ -118,17 +117,21 @@ def pooled_model(
         if output.get_element_type() != ov.Type.f32:
             output = ops.convert(output, ov.Type.f32)
         column = Column(layer=layer, pool=pool)
-        results.append(ops.result(_pool(ops, output, column, maps.get(layer))))
+        prefix = recipe.prefix_tokens or 0
+        results.append(ops.result(_pool(ops, output, column, maps.get(layer), prefix)))
     return ov.Model(results, [pixels], "features")
 
 
-def _pool(ops: Any, output: Any, column: Column, its: Map | None) -> Any:
+def _pool(ops: Any, output: Any, column: Column, its: Map | None, prefix: int) -> Any:
     """(batch, …) -> (batch, D)."""
     if column.pool == "none":
         return output
     if column.pool == "cls":
         return ops.gather(output, np.array(0), np.array(1))
     if column.pool == "mean":
+        if prefix:
+            start, stop = np.array([prefix]), np.array([np.iinfo(np.int64).max])
+            output = ops.slice(output, start, stop, np.array([1]), np.array([1]))
         return ops.reduce_mean(output, np.array([1]), False)
     assert its is not None
     both = np.array(its.axes)

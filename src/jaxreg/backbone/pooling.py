@@ -38,6 +38,7 @@ class ReadingEngine(ABC):
     def __init__(self, recipe: Recipe, columns: Sequence[Column]) -> None:
         self.recipe = recipe
         self.prepared = preprocessing(recipe)
+        self.prefix = recipe.prefix_tokens or 0
         self.columns = tuple(dict.fromkeys(column.identity for column in columns))
         self.reads = sorted({(column.layer, column.pool) for column in columns})
         self.layers = sorted({layer for layer, _ in self.reads})

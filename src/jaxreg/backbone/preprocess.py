@@ -11,15 +11,22 @@ from jaxreg.cache.recipe import Recipe
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """(x / divisor - mean) / std, channels reversed first if `bgr`; None: left out."""
+    """(x / divisor - mean) / std, channels reversed first if `bgr`; None: left out.
+
+    With a scale it is x * scale + offset, as KerasHub has it.
+    """
 
     divisor: float | None = None
     mean: np.ndarray | None = None  # float32, one or one per channel
     std: np.ndarray | None = None  # float32, one per channel
     bgr: bool = False
+    scale: np.ndarray | None = None  # float32, one per channel; the others are None then
+    offset: np.ndarray | None = None
 
     def __call__(self, pixels: Any) -> Any:
         """Of float32 (..., 3) in NumPy, TensorFlow or JAX."""
+        if self.scale is not None:
+            return pixels * self.scale + self.offset
         if self.bgr:
             pixels = pixels[..., ::-1]
         if self.divisor is not None:
@@ -30,6 +37,8 @@ class Preprocessing:
 
     def openvino(self, ops: Any, pixels: Any) -> Any:
         """The same as nodes of an OpenVINO model, shape (batch, rows, columns, 3)."""
+        if self.scale is not None:
+            return ops.add(ops.multiply(pixels, self.scale), self.offset)
         if self.bgr:
             pixels = ops.gather(pixels, np.array([2, 1, 0]), np.array(3))
         if self.divisor is not None:
@@ -66,7 +75,12 @@ _KERAS = {
 
 
 def preprocessing(recipe: Recipe) -> Preprocessing:
-    """The preprocessing of a recipe: one of NAMED, or the backbone's own `preprocess_input`."""
+    """The preprocessing of a recipe: one of NAMED, or the backbone's own `preprocess_input`.
+
+    That of a KerasHub preset is in the recipe.
+    """
+    if recipe.scale is not None and recipe.offset is not None:
+        return Preprocessing(scale=_float32(*recipe.scale), offset=_float32(*recipe.offset))
     if recipe.preprocess == "keras":
         return _KERAS[BACKBONES[recipe.backbone].range]
     return NAMED[recipe.preprocess]

@@ -143,36 +143,44 @@ BACKBONES = dict(sorted(item for family in _FAMILIES for item in family.items())
 ONNX = "onnx"
 """The backbone of a recipe whose network is an ONNX file; `--backbone onnx:FILE` names the file."""
 
+HUB = "keras_hub"
+"""The same for a preset of KerasHub: `--backbone keras_hub:NAME` or `keras_hub:FOLDER`."""
 
-def onnx_file(asked: str) -> str | None:
-    """The file in `onnx:FILE`; None for a network of keras.applications.
+_GIVEN = {
+    ONNX: "onnx: and a file, as onnx:vit.onnx",
+    HUB: "keras_hub: and a preset or a folder, as keras_hub:dinov2_base",
+}
+
+
+def given_network(asked: str) -> str | None:
+    """ONNX or HUB for a network that brings its weights; None for one of keras.applications.
 
     Raises:
-        InputError: no file is named.
+        InputError: no file or preset is named.
     """
-    kind, _, file = asked.partition(":")
-    if kind != ONNX:
+    kind, _, place = asked.partition(":")
+    if kind not in _GIVEN:
         return None
-    if not file:
-        raise InputError(f"--backbone {asked}", expected="onnx: and a file, as onnx:vit.onnx")
-    return file
+    if not place:
+        raise InputError(f"--backbone {asked}", expected=_GIVEN[kind])
+    return kind
 
 
 def smallest_side(backbone: str) -> int:
-    """Pixels each way that the network needs. An ONNX file does not say it."""
-    return 1 if backbone == ONNX else BACKBONES[backbone].smallest
+    """Pixels each way that the network needs. ONNX files and presets do not say it."""
+    return BACKBONES[backbone].smallest if backbone in BACKBONES else 1
 
 
 def backbone_name(asked: str) -> str:
     """The name of a backbone in BACKBONES, also from Keras' own spelling, as MobileNetV2.
 
-    It is ONNX for `onnx:FILE`.
+    It is ONNX for `onnx:FILE`, and HUB for `keras_hub:PRESET`.
 
     Raises:
         InputError: there is no such backbone; the message has the nearest name.
     """
-    if onnx_file(asked) is not None:
-        return ONNX
+    if (given := given_network(asked)) is not None:
+        return given
     if asked.endswith(".onnx"):
         raise InputError(f"no backbone {asked!r}", remedy=f"--backbone onnx:{asked}")
     plain = {name.replace("_", ""): name for name in BACKBONES}

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxreg.backbone.network import build_network, start_keras
+from jaxreg.backbone.network import build_network, output_sides, start_keras
 from jaxreg.backbone.pooling import ReadingEngine, check_size, grid_cells, in_order, same_size
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Column, Recipe
@@ -66,21 +66,29 @@ class TensorFlowEngine(ReadingEngine):
 
     def _pooled(self, resized: Any) -> list[Any]:
         outputs = self.network(self.prepared(resized), training=False)
-        return [_pool(outputs[layer], Column(layer=layer, pool=pool)) for layer, pool in self.reads]
+        return [
+            _pool(outputs[layer], Column(layer=layer, pool=pool), self.prefix)
+            for layer, pool in self.reads
+        ]
 
     def _check(self, height: int, width: int) -> None:
         if (height, width) in self._checked:
             return
         check_size(self.recipe.backbone, height, width)
-        shapes = self.network.compute_output_shape((1, height, width, 3))
-        self.check_grids(height, width, {layer: shapes[layer][1:3] for layer in self.layers})
+        self.check_grids(height, width, output_sides(self.network, height, width))
         self._checked.add((height, width))
 
 
-def _pool(output: Any, column: Column) -> Any:
-    """(batch, H, W, channels) -> (batch, D)."""
+def _pool(output: Any, column: Column, prefix: int) -> Any:
+    """(batch, H, W, channels), (batch, tokens, channels) or (batch, D) -> (batch, D)."""
     import tensorflow as tf
 
+    if column.pool == "none":
+        return output
+    if column.pool == "cls":
+        return output[:, 0]
+    if column.pool == "mean":
+        return tf.reduce_mean(output[:, prefix:], 1)
     if column.pool == "max":
         return tf.reduce_max(output, (1, 2))
     if column.cells is None:

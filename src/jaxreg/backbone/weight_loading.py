@@ -6,7 +6,7 @@ weight_files.py reads InceptionV3's files instead, because it takes more kinds o
 import hashlib
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,24 +72,64 @@ def _drawn(
 
 
 def load_file(model: Any, backbone: Backbone, weights: WeightsSource) -> None:
-    """Let Keras load a file, and prove that every array came from it: all are NaN before.
+    """Let Keras load a file into a network of keras.applications.
 
     Raises:
         InputError: the file has changed, is damaged or lacks an array.
     """
     assert weights.path is not None
-    path = weights.path
+    path, imagenet = weights.path, []
+    load_proved(
+        model,
+        path,
+        weights.identity,
+        what=backbone.constructor,
+        expected=f"{backbone.constructor} as Keras saves it (.weights.h5, .h5, .keras), "
+        "without its top",
+        remedy='save the backbone alone: backbone.save_weights("x.weights.h5")',
+        also=lambda copy: imagenet.append(_made_for_imagenet(path, copy, backbone)),
+    )
+    for layer in leaves(model):
+        if type(layer).__name__ == "Normalization" and imagenet[0]:
+            # Keras then adds a layer that divides by sqrt(std); it is no array of the file
+            layer.adapt_variance.assign(layer.adapt_variance * _IMAGENET_STD)
+        _settle(layer)
+
+
+def load_proved(
+    model: Any,
+    path: Path,
+    identity: str,
+    *,
+    what: str,
+    expected: str,
+    remedy: str,
+    also: Callable[[Path], None] = lambda copy: None,
+) -> None:
+    """Let Keras load a file, and prove that every array came from it: all are NaN before.
+
+    Args:
+        model: gets the arrays.
+        path: a file that Keras has written.
+        identity: its SHA-256.
+        what: the network, for the message.
+        expected, remedy: of the message.
+        also: gets the plain copy of the file after Keras has loaded it.
+
+    Raises:
+        InputError: the file has changed, is damaged or lacks an array.
+    """
     floats = [v for v in model.weights if np.issubdtype(np.dtype(v.dtype), np.floating)]
     for variable in floats:
         variable.assign(np.full(variable.shape, np.nan, np.float32))
-    reason, loaded, imagenet = "the rest are absent or of another shape", False, False
+    reason, loaded = "the rest are absent or of another shape", False
     try:
-        with plain_copy(path, weights.identity) as copy, warnings.catch_warnings():
+        with plain_copy(path, identity) as copy, warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore"
             )  # Keras names the layers it skipped; the count says more
             model.load_weights(copy)
-            imagenet = _made_for_imagenet(path, copy, backbone)
+            also(copy)
         loaded = True
     except Exception as error:  # Keras raises anything
         reason = " ".join(str(error).split())[:200]
@@ -97,16 +137,10 @@ def load_file(model: Any, backbone: Backbone, weights: WeightsSource) -> None:
     if empty or not loaded:
         raise InputError(
             f"{path} supplies {len(floats) - empty} of the {len(floats)} arrays of "
-            f"{backbone.constructor}: {reason}",
-            expected=f"{backbone.constructor} as Keras saves it (.weights.h5, .h5, .keras), "
-            "without its top",
-            remedy='save the backbone alone: backbone.save_weights("x.weights.h5")',
+            f"{what}: {reason}",
+            expected=expected,
+            remedy=remedy,
         )
-    for layer in leaves(model):
-        if type(layer).__name__ == "Normalization" and imagenet:
-            # Keras then adds a layer that divides by sqrt(std); it is no array of the file
-            layer.adapt_variance.assign(layer.adapt_variance * _IMAGENET_STD)
-        _settle(layer)
 
 
 def _settle(layer: Any) -> None:

@@ -26,6 +26,8 @@ DECODE = 1
 LAYER = r"[\w-]+"
 """The names that layers and embeddings may have in a column, as a regular expression."""
 
+_TUPLES = ("range", "scale", "offset")  # fields of a recipe with several numbers, or None
+
 _WORDS = "avg|max|cls|mean|none"
 
 Preprocess = Literal["keras", "unit", "imagenet", "clip", "none"]
@@ -122,6 +124,9 @@ class Recipe:
     engine: str | None = None  # only below float32, where engines differ
     quantized: str | None = None  # int8: SHA-256 of the quantized model that the feature set keeps
     range: tuple[float, float] | None = None  # values of deep pixels that become 0 and 255
+    scale: tuple[float, ...] | None = None  # KerasHub with preprocess keras: x * scale + offset,
+    offset: tuple[float, ...] | None = None  # one number for each channel
+    prefix_tokens: int | None = None  # KerasHub: tokens before the patches, not in the pool mean
 
     def __post_init__(self) -> None:
         for name in (self.backbone, self.weights_tag):  # parts of a folder's name
@@ -135,6 +140,13 @@ class Recipe:
             raise ValueError("recipe: the engine counts below float32, and only there")
         if self.quantized is not None and self.precision != "int8":
             raise ValueError("recipe: only int8 has a quantized model")
+        for numbers in (self.scale, self.offset):
+            if numbers is not None and not (len(numbers) == 3 and all(map(math.isfinite, numbers))):
+                raise ValueError(f"recipe: {numbers} are not three numbers")
+        if (self.scale is None) != (self.offset is None):
+            raise ValueError("recipe: scale and offset come together")
+        if self.prefix_tokens is not None and self.prefix_tokens < 0:
+            raise ValueError(f"recipe: {self.prefix_tokens} tokens before the patches")
         if self.range is not None and not -math.inf < self.range[0] < self.range[1] < math.inf:
             raise ValueError(f"recipe: no range {self.range}")
 
@@ -165,11 +177,11 @@ class Recipe:
         fields = dataclasses.asdict(self)
         fields["size"] = "native" if self.size is None else list(self.size)
         del fields["weights_tag"]
-        for later in ("quantized", "range"):  # feature sets without them keep their names
+        for later in ("quantized", "prefix_tokens", *_TUPLES):  # without them names stay
             if fields[later] is None:
                 del fields[later]
-        if self.range is not None:
-            fields["range"] = list(self.range)
+            elif later in _TUPLES:
+                fields[later] = list(fields[later])
         return fields
 
     @classmethod
@@ -181,8 +193,8 @@ class Recipe:
         """
         try:
             size = None if fields["size"] == "native" else tuple(fields["size"])
-            limits = tuple(map(float, fields["range"])) if "range" in fields else None
-            recipe = cls(**{**fields, "size": size, "range": limits}, weights_tag=weights_tag)
+            tuples = {name: tuple(map(float, fields[name])) for name in _TUPLES if name in fields}
+            recipe = cls(**{**fields, "size": size, **tuples}, weights_tag=weights_tag)
             found = recipe.feature_set
         except (LookupError, TypeError, ValueError) as error:
             raise InputError(

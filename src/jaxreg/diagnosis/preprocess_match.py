@@ -46,8 +46,8 @@ def preprocessing(
     found = mismatches(recipe, find_weights(recipe, None, [known]), images)
     if found is None:
         answer = (
-            "these weights do not show which images they expect: they are random, in an ONNX file, "
-            "or the network has no batch normalization"
+            "these weights do not show which images they expect: they are random, in an ONNX file "
+            "or a KerasHub preset, or the network has no batch normalization"
         )
         return None, Trial("images", QUESTION, answer)
     gaps = {str(name): gap for name, gap in found.items()}

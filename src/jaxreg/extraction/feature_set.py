@@ -4,13 +4,15 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from jaxreg.backbone.download import download_imagenet
+from jaxreg.backbone.hub_names import identify_preset
 from jaxreg.backbone.int8 import quantized_network, write_range
 from jaxreg.backbone.network import check_layers, check_maps
-from jaxreg.backbone.registry import BACKBONES, ONNX, backbone_name, smallest_side
+from jaxreg.backbone.registry import BACKBONES, HUB, ONNX, backbone_name, smallest_side
 from jaxreg.backbone.weights import (
     WeightsSource,
     identify_onnx,
@@ -22,6 +24,7 @@ from jaxreg.cache.store import Cache
 from jaxreg.common.files import write_whole
 from jaxreg.errors import InputError, UnavailableError
 from jaxreg.extract_config import ExtractConfig
+from jaxreg.extraction.hub_choice import hub_columns, hub_recipe
 from jaxreg.extraction.onnx_choice import onnx_columns, onnx_size
 
 
@@ -33,11 +36,14 @@ def choose_columns(
     Raises:
         InputError: no such backbone, or InceptionV3 has no such layer; two names of one column, or
             a column of a view that `views` lacks. The layers of other backbones are checked when
-            they are built, those of an ONNX file now.
+            they are built, those of an ONNX file or a KerasHub preset now.
+        UnavailableError: the KerasHub preset cannot be downloaded.
     """
     backbone = backbone_name(chosen.backbone)
     if backbone == ONNX:
         asked = onnx_columns(chosen, identify_onnx(chosen.backbone), say)
+    elif backbone == HUB:
+        asked = hub_columns(chosen, identify_preset(chosen.backbone), say)
     elif chosen.columns:
         for name in chosen.columns:
             if "." not in name:  # in a training the name of embeddings
@@ -85,20 +91,22 @@ def choose_feature_set(
         UnavailableError: the imagenet weights cannot be had.
     """
     backbone = backbone_name(chosen.backbone)
-    if backbone != ONNX:
-        _size(chosen, backbone, None)  # before anything is downloaded
-    asked = chosen.backbone if backbone == ONNX else chosen.weights
-    weights = identify_weights(asked, backbone)
-    if weights is None or chosen.precision == "int8" or backbone == ONNX:
+    given = backbone not in BACKBONES
+    if not given:
+        _size(chosen, backbone)  # before anything is downloaded
+    weights = _identified(chosen.backbone if given else chosen.weights, backbone)
+    if weights is None or chosen.precision == "int8" or given:
         tag = weights.tag if weights else "imagenet"
         for feature_set in cache.feature_sets():
-            if (f"-{tag}-" not in feature_set) if backbone != ONNX else feature_set[:5] != "onnx-":
+            if f"-{tag}-" not in feature_set and not given:
+                continue
+            if given and not feature_set.startswith(f"{backbone}-"):
                 continue
             there = cache.recipe(feature_set)
             if not isinstance(there, Recipe):
                 continue
             theirs = weights or WeightsSource(there.weights, tag)
-            if backbone == ONNX:  # a file that was renamed keeps its feature sets
+            if given:  # a file that was renamed keeps its feature sets
                 theirs = replace(theirs, tag=there.weights_tag)
             if replace(there, quantized=None) == _recipe(chosen, theirs):
                 return there, theirs
@@ -111,6 +119,11 @@ def choose_feature_set(
         write_range(cache.calibration_path(recipe.feature_set), images)
         write_whole(cache.quantized_path(recipe), model)
     return recipe, weights
+
+
+def _identified(asked: str, backbone: str) -> WeightsSource | None:
+    """As `identify_weights`, of KerasHub presets too."""
+    return identify_preset(asked) if backbone == HUB else identify_weights(asked, backbone)
 
 
 def fetch_weights(backbone: str, weights: WeightsSource) -> WeightsSource:
@@ -150,36 +163,34 @@ def find_weights(recipe: Recipe, asked: str | None, places: Sequence[str | None]
     if recipe.random_seed is not None:
         return WeightsSource(recipe.weights, recipe.weights_tag, None, recipe.random_seed)
     known = [*places]
-    if recipe.backbone != ONNX:
+    if recipe.backbone in BACKBONES:
         known.append(str(keras_weights_file(recipe.backbone)))
-    found = [place for place in known if isinstance(place, str) and os.path.isfile(place)]
+    there = os.path.isdir if recipe.backbone == HUB else os.path.isfile
+    found = [place for place in known if isinstance(place, str) and there(place)]
     for place in found if asked is None else [asked]:
         try:
-            weights = identify_weights(place, recipe.backbone)
+            weights = _identified(place, recipe.backbone)
         except InputError:
             if asked is not None:
                 raise
             continue  # a record names another kind of file; the weights may be in the next place
         if weights is not None and weights.identity == recipe.weights:
             return weights
+    kind = "preset" if recipe.backbone == HUB else "file"
     if asked is not None:
         raise InputError(
-            f"--weights {asked} is another file than the features were made with",
+            f"--weights {asked} is another {kind} than the features were made with",
             expected=f"SHA-256 {recipe.weights}",
         )
     raise UnavailableError(
         f"the weights that the features were made with ({recipe.weights_tag}) cannot be found",
-        expected=f"a file of SHA-256 {recipe.weights}",
-        remedy="--weights FILE",
+        expected=f"a {kind} of SHA-256 {recipe.weights}",
+        remedy="--weights FOLDER" if recipe.backbone == HUB else "--weights FILE",
     )
 
 
-def _size(
-    chosen: ExtractConfig, backbone: str, weights: WeightsSource | None
-) -> tuple[int, int] | None:
-    """Pixels, height and width; None: the image's own. An ONNX file comes as `weights`."""
-    if backbone == ONNX and weights is not None:
-        return onnx_size(chosen, weights)
+def _size(chosen: ExtractConfig, backbone: str) -> tuple[int, int] | None:
+    """Height and width for a network of keras.applications; None: the image's own."""
     if chosen.size == "native":
         return None
     known = BACKBONES[backbone]
@@ -191,13 +202,20 @@ def _size(
 
 def _recipe(chosen: ExtractConfig, weights: WeightsSource) -> Recipe:
     backbone = backbone_name(chosen.backbone)
+    own: dict[str, Any]
+    if backbone == HUB:
+        own = hub_recipe(chosen, weights)
+    elif backbone == ONNX:
+        own = {"size": onnx_size(chosen, weights)}
+    else:
+        own = {"size": _size(chosen, backbone)}
     return Recipe(
         weights=weights.identity,
         weights_tag=weights.tag,
         backbone=backbone,
-        size=_size(chosen, backbone, weights),
         preprocess=chosen.preprocess,
         range=None if chosen.range is None else (float(chosen.range[0]), float(chosen.range[1])),
         precision=chosen.precision,
         engine=None if chosen.precision == "float32" else "openvino",
+        **own,
     )

@@ -1,4 +1,4 @@
-"""The layers of an ONNX file: their names, their shapes, and the pools that fit them."""
+"""What a network that brings its weights says of its layers: names, shapes, pools that fit."""
 
 import hashlib
 import re
@@ -20,13 +20,15 @@ _SHOWN = 6  # inner layers in a message
 
 
 @dataclass(frozen=True)
-class OnnxLayer:
-    """A tensor of an ONNX file that can be read: floats, one row for each image."""
+class NamedLayer:
+    """A tensor of a network that can be read: floats, one row for each image."""
 
     layer: str  # its name in columns: letters, digits, underscores and dashes
-    names: tuple[str, ...]  # in the file: of the tensor and of its node; the first is shown
-    shape: tuple[int | None, ...]  # with the batch first; None where the file leaves it open
-    output: int | None  # its place among the outputs that the file declares
+    names: tuple[
+        str, ...
+    ]  # its own: in an ONNX file of the tensor and its node; the first is shown
+    shape: tuple[int | None, ...]  # with the batch first; None where it is open
+    output: int | None  # its place among the declared outputs
 
     @property
     def said(self) -> str:
@@ -36,27 +38,34 @@ class OnnxLayer:
 
 
 @dataclass(frozen=True)
-class OnnxFacts:
-    """What a file says of itself."""
+class NetworkFacts:
+    """What an ONNX file or a KerasHub preset says of itself."""
 
     size: tuple[int | None, int | None]  # pixels, height and width; None where any will do
     uint8: bool  # the input takes whole pixels from 0 to 255
-    layers: tuple[OnnxLayer, ...]  # from the image on; at least one
+    layers: tuple[NamedLayer, ...]  # from the image on; at least one
+    prefix_tokens: int | None = None  # before those of patches, the first is of the class
+    channels_last: bool = False  # all maps are so; else their shapes tell (`map_axes`)
 
     @property
-    def outputs(self) -> list[OnnxLayer]:
-        """In the order of the file."""
+    def outputs(self) -> list[NamedLayer]:
+        """In the order of the network."""
         found = [layer for layer in self.layers if layer.output is not None]
         return sorted(found, key=lambda layer: layer.output or 0)
 
+    def axes(self, layer: NamedLayer) -> tuple[int, int, int]:
+        """The axes of rows, columns and channels of a layer that is a map."""
+        return (1, 2, 3) if self.channels_last else map_axes(layer.shape, self.size)
+
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> "OnnxFacts":
+    def from_json(cls, fields: dict[str, Any]) -> "NetworkFacts":
         layers = (
-            OnnxLayer(x["layer"], tuple(x["names"]), tuple(x["shape"]), x["output"])
+            NamedLayer(x["layer"], tuple(x["names"]), tuple(x["shape"]), x["output"])
             for x in fields["layers"]
         )
         height, width = fields["size"]
-        return cls((height, width), fields["uint8"], tuple(layers))
+        more = {name: fields[name] for name in ("prefix_tokens", "channels_last") if name in fields}
+        return cls((height, width), fields["uint8"], tuple(layers), **more)
 
 
 def shape_text(shape: Iterable[int | None]) -> str:
@@ -89,13 +98,13 @@ def _plain(name: str) -> str:
     return re.sub("[^A-Za-z0-9_-]+", "_", name).strip("_")
 
 
-def find_layer(facts: OnnxFacts, asked: str, said: str) -> OnnxLayer:
+def find_layer(facts: NetworkFacts, asked: str, said: str) -> NamedLayer:
     """The layer of that name, of its own or of the file's.
 
     Raises:
         InputError: there is none; the message lists the outputs, then inner layers.
     """
-    ways: list[Callable[[OnnxLayer], Sequence[str]]] = [
+    ways: list[Callable[[NamedLayer], Sequence[str]]] = [
         lambda layer: [layer.layer],
         lambda layer: layer.names[:1],
         lambda layer: layer.names,  # a node may have the name of another one's tensor
@@ -117,7 +126,7 @@ def find_layer(facts: OnnxFacts, asked: str, said: str) -> OnnxLayer:
     )
 
 
-def _near(facts: OnnxFacts, asked: str, most: int = 3) -> list[str]:
+def _near(facts: NetworkFacts, asked: str, most: int = 3) -> list[str]:
     """The layers whose names hold what was asked, else those whose names are most like it."""
     names = {name.lower(): x.layer for x in facts.layers for name in (x.layer, *x.names)}
     found = [layer for name, layer in names.items() if asked and asked.lower() in name]
