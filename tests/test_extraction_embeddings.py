@@ -305,9 +305,18 @@ def test_a_run_on_embeddings_from_training_to_predictions(
         predict.main(words)
     np.save(tmp_path / "new.npy", new)
     assert predict.main([*words, "--embeddings", str(tmp_path / "new.npy")]) == 0
+    assert pq.read_table(out)["id"].to_pylist() == [f"n{i}" for i in range(5)]
     told = pq.read_table(out)["prediction.y"].to_numpy()
     np.testing.assert_allclose(told, run.predict_features(new)[:, 0], rtol=1e-6)
     np.testing.assert_allclose(told, new[:, 0] - new[:, 1], atol=0.05)
+    np.savez(tmp_path / "new.npz", ids=[f"n{i}" for i in range(4, -1, -1)], vectors=new[::-1])
+    assert predict.main([*words, "--embeddings", str(tmp_path / "new.npz")]) == 0
+    np.testing.assert_array_equal(pq.read_table(out)["prediction.y"].to_numpy(), told)
+    table.write_text("other\n" + "\n".join("abcde"))  # it lacks the column of the dataset's ids
+    assert predict.main([*words, "--embeddings", str(tmp_path / "new.npy")]) == 0
+    assert pq.read_table(out)["id"][0].as_py() == "row-000000"
+    with pytest.raises(InputError, match="no column 'name'"):
+        predict.main([*words, "--id-column", "name", "--embeddings", str(tmp_path / "new.npy")])
     with pytest.raises(InputError, match="use predict_features"):
         run.predict([np.zeros((4, 4, 3), np.uint8)])
     np.save(tmp_path / "wide.npy", np.zeros((5, 3)))

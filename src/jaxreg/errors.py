@@ -54,6 +54,18 @@ class InputError(JaxregError, ValueError):
     exit_code = 2
 
 
+class OptionError(InputError):
+    """An option does not fit the source: a column that it lacks, or an option of other sources.
+
+    Attributes:
+        flag: the option as typed, such as --id-column.
+    """
+
+    def __init__(self, flag: str, found: str, *, expected: str = "", remedy: str = "") -> None:
+        super().__init__(found, expected=expected, remedy=remedy)
+        self.flag = flag
+
+
 @contextmanager
 def reading(what: str, *, expected: str = "", remedy: str = "") -> Iterator[None]:
     """Turn what a reader of foreign data did not expect into one InputError, with its cause.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from jaxreg.errors import InputError
+from jaxreg.errors import InputError, OptionError
 from jaxreg.setting_field import MOST_SIDE, check_views, require, require_choice, setting
 
 
@@ -40,11 +40,12 @@ class SourceOptions:
     )
 
     def refuse_all_but(self, kind: str, *allowed: str, remedy: str = "") -> None:
-        """Raise InputError for an option that a source of this kind does not have."""
+        """Raise OptionError for an option that a source of this kind does not have."""
         for name, value in vars(self).items():
             if value is not None and name not in allowed:
                 flag = "--" + name.replace("_", "-")
-                raise InputError(
+                raise OptionError(
+                    flag,
                     f"{flag} was given, but it means nothing for {kind}",
                     remedy=remedy or f"leave {flag} out",
                 )

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
 from jaxreg.common.steps import step
 from jaxreg.config_io import split_off
-from jaxreg.errors import InputError
+from jaxreg.errors import InputError, OptionError
 from jaxreg.extract_config import SourceOptions
 from jaxreg.setting_field import setting
 
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from jaxreg.sources.examples import Examples
+    from jaxreg.trained_run import TrainedRun
 
 FORMATS = (".csv", ".parquet", ".jsonl")
+USUAL = ("id_column", "image_column")  # left out, those of the run's dataset
 
 
 @dataclass(frozen=True)
@@ -56,17 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = output_file(own.out, "--out", FORMATS)
     with step("importing"):
         from jaxreg.api import load_run
-        from jaxreg.sources import open_source
         from jaxreg.training.run_directory import run_path
 
     run = load_run(run_path(own.run, Path(own.ckpts)))
-    options = split_off(SourceOptions, settings)
-    examples = open_source(
-        own.source,
-        options,
-        ranged=run.features.range is not None,
-        images=bool(run.features.networks),
-    )
+    examples = _open(own.source, split_off(SourceOptions, settings), run, own.cache)
     if not len(examples) and not examples.unusable:
         raise InputError(f"no images in {own.source}", expected="at least one")
     _refuse_source(out, own.source, examples)
@@ -97,6 +92,33 @@ def main(argv: Sequence[str] | None = None) -> int:
             remedy=f"see the reasons in {out}",
         )
     return 0
+
+
+def _open(
+    source: str, options: SourceOptions, run: "TrainedRun", cache: str | None
+) -> "Examples":
+    """The source; the columns of ids and images are also those of the run's dataset, if there."""
+    from jaxreg.cache.datasets import read_dataset
+    from jaxreg.cache.store import Cache
+    from jaxreg.sources import open_source
+
+    try:
+        usual = read_dataset(Cache(Path(cache or run.cache or "")), run.config["dataset"]).options
+    except InputError:  # a bundle, or another cache
+        usual = SourceOptions()
+    columns = {name: getattr(usual, name) for name in USUAL if getattr(options, name) is None}
+    while True:
+        try:
+            return open_source(
+                source,
+                replace(options, **columns),
+                ranged=run.features.range is not None,
+                images=bool(run.features.networks),
+            )
+        except OptionError as error:  # this source has no such column
+            name = error.flag.removeprefix("--").replace("-", "_")
+            if columns.pop(name, None) is None:
+                raise
 
 
 def _refuse_source(out: Path, source: str, examples: "Examples") -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from jaxreg.errors import InputError, nearest, nearest_option
+from jaxreg.errors import InputError, OptionError, nearest, nearest_option
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 IMAGE_SUFFIXES += (".jpe", ".jfif", ".avif", ".heic", ".heif", ".hif", ".jxl")
@@ -109,11 +109,12 @@ def one_column(name: str, choices: Sequence[str], flag: str, where: str) -> str:
     """`name` itself, if it is one of the columns.
 
     Raises:
-        InputError: it is none; the message has all columns and the nearest one.
+        OptionError: it is none; the message has all columns and the nearest one.
     """
     if name in choices:
         return name
-    raise InputError(
+    raise OptionError(
+        flag,
         f"{where} has no column {name!r}",
         expected=f"one of: {listed(choices)}",
         remedy=nearest_option(flag, name, choices),
