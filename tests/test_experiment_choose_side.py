@@ -76,6 +76,11 @@ def test_a_value_that_only_validation_rows_have_is_told(side: Path) -> None:
     assert any(text.startswith(note) for text in run.notes)
 
 
+def test_the_column_of_the_split_is_no_side_column(side: Path) -> None:
+    with pytest.raises(InputError, match="camera, which is the --split of the run"):
+        resolved(side, "camera", split="column:camera")
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

@@ -183,7 +183,7 @@ BAD = [
         np.where(np.arange(ROWS) > 7, np.inf, 1.0),
         r"above 1e\+30 in row-8 \(inf\), and in 231 more",
     ),
-    (np.zeros(ROWS), "no training row has a weight above 0 in w"),
+    (np.zeros(ROWS), r"no training row has a weight above 0 in w[\s\S]*leave --weight-column out"),
 ]
 
 

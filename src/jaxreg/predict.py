@@ -94,9 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _open(
-    source: str, options: SourceOptions, run: "TrainedRun", cache: str | None
-) -> "Examples":
+def _open(source: str, options: SourceOptions, run: "TrainedRun", cache: str | None) -> "Examples":
     """The source; the columns of ids and images are also those of the run's dataset, if there."""
     from jaxreg.cache.datasets import read_dataset
     from jaxreg.cache.store import Cache

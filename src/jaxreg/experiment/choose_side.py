@@ -29,14 +29,16 @@ def choose_side(dataset: Dataset, config: TrainConfig, targets: Sequence[str]) -
     """The names of the side columns that were asked for, as the dataset has them.
 
     Raises:
-        InputError: a column that is not there, is asked for twice, is a target, the weights or the
-            ids, or holds neither numbers nor text nor booleans.
+        InputError: a column that is not there, is asked for twice, is a target, the weights, the
+            split or the ids, or holds neither numbers nor text nor booleans.
     """
     names = tuple(as_kept(dataset, name) for name in config.side_columns)
-    weights = getattr(config, "weight_column", None)
     taken = dict.fromkeys(targets, "a target of the run")
-    if weights:
-        taken[as_kept(dataset, weights)] = "the --weight-column of the run"
+    if config.weight_column:
+        taken[as_kept(dataset, config.weight_column)] = "the --weight-column of the run"
+    if config.split and config.split.startswith("column:"):
+        sides = config.split.removeprefix("column:")
+        taken[as_kept(dataset, sides)] = "the --split of the run"
     for name in (dataset.options.id_column, "id"):
         taken |= {name: "the ids of the rows"} if name else {}
     for number, (asked, name) in enumerate(zip(config.side_columns, names, strict=True)):

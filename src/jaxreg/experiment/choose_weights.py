@@ -92,5 +92,9 @@ def check_sides(weights: np.ndarray, splits: Sequence[Split], config: TrainConfi
                 f"no {side} row{where} has a {what}{also}{of}",
                 expected=f"{side} rows with a number for each target"
                 + (f" and a weight above 0 in {weight}" if weight else ""),
-                remedy="use another --split, or leave this target out" if has.any() else "",
+                remedy="use another --split, or leave this target out"
+                if has.any()
+                else f"correct the column {weight} in the source, or leave --weight-column out"
+                if weight
+                else "",
             )
