@@ -3,7 +3,8 @@
 The command: `python docs/verdict_page.py > docs/verdict.md`.
 """
 
-from jaxreg.verdict.catalogue import CAUSES, PREPROCESSING, Cause
+from jaxreg.verdict.catalogue import CAUSES, PREPROCESSING
+from jaxreg.verdict.cause import Cause
 from jaxreg.verdict.observation import WORSE_THAN_RIDGE
 
 INTRODUCTION = f"""\

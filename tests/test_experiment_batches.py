@@ -168,7 +168,7 @@ def test_parts_give_what_memory_gives_for_the_same_order_of_rows(wide: Path) -> 
     told = run(wide, PARTS)
     _, lines = results(told.path)
     history = np.array([[float(v) for v in line.split(",")[1:]] for line in lines[1:]])
-    by_epoch = in_target_units(History(*np.array(expected).T), state.scalers.target)
+    by_epoch = in_target_units(config, History(*np.array(expected).T), state.scalers.target)
     np.testing.assert_allclose(history, np.stack(by_epoch, axis=1), rtol=1e-6)
     predictions = predict_rows(state.best_params, state.scalers, config, x)[:, 0]
     np.testing.assert_allclose(results(told.path)[0], predictions, rtol=1e-4, atol=1e-5)

@@ -14,8 +14,9 @@ import pytest
 
 from arrays import Arrays
 from jaxreg.head import early_stopping, fit, mlp, optimizer
+from jaxreg.head.apply import predict_rows
 from jaxreg.head.rates import Rates
-from jaxreg.head.state import Rows, State, init_state
+from jaxreg.head.state import Rows, State, init_state, prepare
 from jaxreg.train_config import HeadConfig
 
 NAN, INF = float("nan"), float("inf")
@@ -174,6 +175,43 @@ def test_three_epochs_are_keras_fit(targets: int, activation: str) -> None:
         assert float(ours.learning_rate) == pytest.approx(float(schedule(last)), rel=1e-5)
     kernel = np.asarray(state.params["output"]["kernel"])
     np.testing.assert_allclose(kernel, model.layers[-1].get_weights()[0], rtol=1e-3, atol=1e-5)
+
+
+def test_a_bounded_head_is_a_scaled_sigmoid_in_keras() -> None:
+    """In std of the targets, as jaxreg trains: layers of Keras scale before and after a sigmoid."""
+    settings = {"dropout": 0.0, "scale_features": False, "huber_delta": 0.1, "min_delta": 0.0}
+    config = HeadConfig(
+        hidden=(16, 12, 8), target_type=("bounded:0:1",), learning_rate=5e-3, epochs=3, **settings
+    )
+    x = np.random.default_rng(0).normal(size=(150, 6)).astype(np.float32)
+    y = np.clip(0.4 + 0.3 * x[:, :1] * x[:, 1:2], 0, 1).astype(np.float64)
+    data = Arrays(x[:100], y[:100], x[100:], y[100:])
+    mean, std = float(y[:100].mean()), float(y[:100].std())
+    state = init_state(config, data.data)
+    plain = keras_head(config, state)
+    before = keras.layers.Rescaling(std / (mean * (1 - mean)), np.log(mean / (1 - mean)))
+    after = keras.layers.Rescaling(1 / std, -mean / std)
+    sigmoid: Any = keras.layers.Activation("sigmoid")
+    model: Any = keras.Sequential([plain, before, sigmoid, after])
+    huber: Any = keras.losses.Huber
+    _, adam = keras_adam(5e-3, config.decay_steps, config.decay_rate)
+    model.compile(adam, huber(delta=0.1 / std), metrics=["mae"], jit_compile=False)
+
+    prepared, in_std = prepare(config, state, data.data), (y - mean) / std
+    run_epoch = jax.jit(fit.run_epoch, static_argnums=0)
+    for _ in range(3):
+        order = np.random.default_rng(1).permutation(100)
+        log = model.fit(
+            x[order], in_std[order], batch_size=32, shuffle=False, verbose=0,
+            validation_data=(x[100:], in_std[100:]),
+        ).history  # fmt: skip
+        rates = Rates.of(config, state.scalers.target)
+        state, ours = run_epoch(config, rates, state, prepared, Rows.of(order))
+        assert float(ours.loss) == pytest.approx(log["loss"][0], rel=1e-4)
+        assert float(ours.val_loss) == pytest.approx(log["val_loss"][0], rel=1e-4)
+        assert float(ours.val_mae) == pytest.approx(log["val_mae"][0] * std, rel=1e-4)
+    pred = predict_rows(state.params, state.scalers, config, x)
+    np.testing.assert_allclose(pred, model.predict(x, verbose=0) * std + mean, atol=1e-4)
 
 
 @pytest.mark.parametrize(

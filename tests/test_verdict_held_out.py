@@ -120,7 +120,7 @@ def test_a_prediction_that_turns_back_at_both_ends_is_found(good: Observed) -> N
     few = round(0.05 * len(place))
     assert found.numbers["low"] == pytest.approx(error[place[:few]].mean(), rel=1e-3)
     assert found.numbers["high"] == pytest.approx(error[place[-few:]].mean(), rel=1e-3)
-    assert "sine" in str(found.remedy)
+    assert found.remedy == {"target_type": ("circular:360",)}
 
 
 @pytest.mark.parametrize("unit", [1 / 360, 2 * np.pi / 360, 1e7])

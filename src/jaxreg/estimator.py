@@ -18,7 +18,9 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from jaxreg.entry_weights import entry_weights
 from jaxreg.errors import InputError
-from jaxreg.target_numbers import LARGEST, check_exact, check_range, mean_and_std
+from jaxreg.metrics import Loss, scores
+from jaxreg.target_numbers import LARGEST, check_exact, check_range
+from jaxreg.target_types import around, center_and_std, check_bounds
 from jaxreg.train_config import HeadConfig
 
 FEATURES = (np.float64, np.float32, np.float16)  # the first is what whole numbers become
@@ -45,6 +47,8 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
     varies little still varies less than the others after it. If your columns have different units,
     put a StandardScaler before the head.
 
+    `target_type` is plain, `bounded:LO:HI` or `circular:PERIOD`, one for all targets or one each.
+
     Attributes:
         n_features_in_: columns of X.
         n_iter_: epochs run.
@@ -57,6 +61,7 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
     hidden: int | Sequence[int] = HeadConfig.hidden
     dropout: float = HeadConfig.dropout
     output_activation: str = HeadConfig.output_activation
+    target_type: str | Sequence[str] = HeadConfig.target_type
     scale_features: bool = HeadConfig.scale_features
     scale_target: bool = HeadConfig.scale_target
     loss: str = HeadConfig.loss
@@ -128,13 +133,16 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         else:
             its = None if groups is None else _groups_of(known, groups, len(y))
             rows, validation = (known[some] for some in self._split(len(known), its, random))
+        types = config.target_types(targets.shape[1])
+        check_bounds(names, types, targets)
+        targets = around(types, targets)
         rows = rows[weights[rows] > 0]
         each = entry_weights(targets, weights)
         _check_weights(names, each[rows], each[validation])
         X, center = self._as_float32(X, rows)
         both = np.concatenate([weights[rows], weights[validation]])
         data = Data.of(X[rows], targets[rows], X[validation], targets[validation], both)
-        mean, std = mean_and_std(targets[rows])
+        mean, std = center_and_std(types, targets[rows])
         check_range(names, targets, mean, std, scaled=config.scale_target)
         config = config.with_thresholds(std.tolist())
         config = replace(config, components=config.components_of(len(rows), X.shape[1]))
@@ -170,6 +178,19 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
             predictions = predict_rows(params, scalers, self._config(seed=0), X)
         return predictions[:, 0] if self._one_target else predictions
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R² of predictions, the mean over targets, as scikit-learn's.
+
+        That of a circular target is 1 − Σ d² / Σ c², with the distance d to the prediction and c to
+        the circular mean.
+        """
+        y, predictions = (np.reshape(one, (len(X), -1)) for one in (y, self.predict(X)))
+        types, units = self._config(seed=0).target_types(y.shape[1]), np.ones(y.shape[1])
+        if not any(kind.circular for kind in types):
+            return super().score(X, y, sample_weight)
+        weights = None if sample_weight is None else np.outer(sample_weight, units)
+        return scores(y, predictions, Loss(units, units, types), weights)["r2"] or 0.0
+
     def _as_float32(self, X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """X for the head, and what was subtracted from its columns before float32 rounds them.
 
@@ -195,6 +216,8 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         del settings["validation_fraction"], settings["random_state"]
         hidden = self.hidden
         settings["hidden"] = tuple(hidden) if isinstance(hidden, Sequence) else (hidden,)
+        kinds = self.target_type
+        settings["target_type"] = (kinds,) if isinstance(kinds, str) else tuple(kinds)
         if isinstance(self.huber_delta, Sequence):
             settings["huber_delta"] = tuple(self.huber_delta)
         return HeadConfig(**settings, seed=seed)

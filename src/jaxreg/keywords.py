@@ -54,6 +54,7 @@ class TrainKeywords(TypedDict, total=False):
     hidden: int | Sequence[int]
     dropout: float
     output_activation: Literal["linear", "relu"]
+    target_type: Names
     scale_features: bool
     scale_target: bool
     loss: Literal["huber", "mse", "mae"]

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from jaxreg.target_numbers import mean_and_std
+from jaxreg.target_types import PLAIN, TargetType, Types, circular_mean, difference
 
 METRICS = ("mae", "rmse", "r2", "spearman", "huber")
 """The names of the scores. For the errors mae, rmse, huber, 0 is best; for r2, spearman, 1 is."""
@@ -25,11 +26,12 @@ class Loss(NamedTuple):
 
     delta: np.ndarray  # target units, one for all targets or (T,)
     std: np.ndarray  # (T,) target units, above 0; several targets are divided by it
+    types: Types = ()  # of the T targets; empty: all are plain
 
     def of_target(self, number: int) -> "Loss":
         """The loss of one target."""
-        delta = np.broadcast_to(self.delta, self.std.shape)
-        return Loss(delta[number : number + 1], self.std[number : number + 1])
+        delta, column = np.broadcast_to(self.delta, self.std.shape), slice(number, number + 1)
+        return Loss(delta[column], self.std[column], tuple(self.types)[column])
 
 
 def scores(
@@ -51,7 +53,8 @@ def scores(
         correlation. huber is the mean of 0.5 e² for |e| ≤ delta and of delta |e| − 0.5 delta²
         above. r2 and spearman are None for a constant target; spearman is also None for constant
         predictions. All scores are None if a prediction is not finite, or no row has the target
-        or a weight.
+        or a weight. The errors of a circular target are the shorter way around, its variance is
+        that around the circular mean, and its spearman is None.
 
         Several targets have no common unit, so mae, rmse and spearman are None; `by_target` gives
         them. huber is the mean over the targets, with the error and the delta of each divided by
@@ -65,7 +68,8 @@ def scores(
         known = ~np.isnan(targets[:, 0])
         own, predicted = (one[known, 0].astype(np.float64) for one in (targets, predictions))
         its = None if weights is None else weights[known, 0]
-        return _score_one(own, predicted, float(np.max(loss.delta)), its)
+        kind = loss.types[0] if loss.types else PLAIN
+        return _score_one(own, predicted, float(np.max(loss.delta)), its, kind)
     each = list(by_target(range(len(loss.std)), targets, predictions, loss, weights).values())
     # an error and a delta that are both divided by std divide their Huber loss by its square
     pairs = zip((own["huber"] for own in each), loss.std, strict=True)
@@ -92,7 +96,7 @@ def by_target(
 
 
 def constant_baselines(
-    train_targets: np.ndarray, rows: int, weights: np.ndarray | None = None
+    train_targets: np.ndarray, rows: int, weights: np.ndarray | None = None, types: Types = ()
 ) -> dict[str, np.ndarray]:
     """Predictions (rows, T) of the mean and of the median of the training targets (M, T).
 
@@ -101,13 +105,16 @@ def constant_baselines(
         rows: how many predictions.
         weights: (M, T), as `entry_weights`; None: 1. With different weights the median is the
             least number that half of the weight does not exceed, as in scikit-learn.
+        types: of the targets. Both baselines of a circular one are the circular mean.
     """
     train = train_targets.astype(np.float64)
     each = np.where(np.isnan(train), 0.0, 1.0) if weights is None else weights
     mean, _ = mean_and_std(train)
     middle = np.array([_median(*own) for own in zip(train.T, each.T, strict=True)])
     for i, (own, its) in enumerate(zip(train.T, each.T, strict=True)):
-        if np.ptp(its[its > 0]) > 0:
+        if types and types[i].circular and (its > 0).any():
+            mean[i] = middle[i] = circular_mean(types[i], own[its > 0], its[its > 0])
+        elif np.ptp(its[its > 0]) > 0:
             mean[i] += np.average(own[its > 0] - mean[i], weights=its[its > 0])
     constants = {"mean": mean, "median": middle}
     return {
@@ -144,6 +151,7 @@ def bootstrap_gain(
     baseline_predictions: np.ndarray,
     blocks: np.ndarray | None = None,
     *,
+    kind: TargetType = PLAIN,
     seed: int = 0,
     draws: int = 1000,
 ) -> tuple[float, float]:
@@ -153,6 +161,7 @@ def bootstrap_gain(
         targets, predictions, baseline_predictions: (N, 1), in target units.
         blocks: (N,) integers. The bootstrap draws whole blocks: all rows with the same number.
             Consecutive frames have similar errors, so they form a block; see `runs_of_rows`.
+        kind: the type of the target.
         seed: of the random draws.
         draws: the number of bootstrap samples. Each sample draws N rows with replacement and uses
             the same rows for both predictions.
@@ -171,8 +180,8 @@ def bootstrap_gain(
         raise ValueError(f"{targets.shape[1]} targets: errors of several have no common unit")
     if not np.isfinite(predictions).all():
         return math.nan, math.inf
-    error = np.abs(predictions.astype(np.float64) - targets)
-    baseline_error = np.abs(baseline_predictions.astype(np.float64) - targets)
+    error = np.abs(difference([kind], predictions, targets))
+    baseline_error = np.abs(difference([kind], baseline_predictions, targets))
     gain_of_row = (baseline_error - error)[:, 0]
     total, size = gain_of_row, np.ones(len(gain_of_row))
     if blocks is not None:
@@ -222,7 +231,11 @@ def _check_shapes(targets: np.ndarray, predictions: np.ndarray) -> None:
 
 
 def _score_one(
-    target: np.ndarray, prediction: np.ndarray, delta: float, weights: np.ndarray | None
+    target: np.ndarray,
+    prediction: np.ndarray,
+    delta: float,
+    weights: np.ndarray | None,
+    kind: TargetType,
 ) -> Scores:
     # jaxreg computes the scores itself: importing scikit-learn's metrics and SciPy's statistics
     # takes longer than everything else that a short run does after its last epoch.
@@ -232,11 +245,14 @@ def _score_one(
     if not (len(target) and np.isfinite(target).all() and np.isfinite(prediction).all()):
         return dict.fromkeys(METRICS)
     varies = target.max() > target.min()
-    ranked = prediction.max() > prediction.min()
+    ranked = prediction.max() > prediction.min() and not kind.circular
     with np.errstate(over="ignore", invalid="ignore"):  # squares of a diverged head may overflow
-        error = np.abs(prediction - target)
+        error = np.abs(difference([kind], prediction[:, None], target[:, None])[:, 0])
         squares = np.square(error)
-        spread = np.square(target - np.average(target, weights=weights))
+        center = np.average(target, weights=weights)
+        if kind.circular:
+            center = circular_mean(kind, target, weights)
+        spread = np.square(difference([kind], target[:, None], center)[:, 0])
         mean = lambda values: np.average(values, weights=weights)  # noqa: E731
         total = lambda values: (values if weights is None else weights * values).sum()  # noqa: E731
         correlated = varies and ranked and weights is None

@@ -15,6 +15,7 @@ from jaxreg.config_io import split_off
 from jaxreg.errors import InputError, OptionError
 from jaxreg.extract_config import SourceOptions
 from jaxreg.setting_field import setting
+from jaxreg.target_types import PLAIN, TargetType
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,8 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     done = f"{table.num_rows - failed} prediction{'s' * (table.num_rows - failed != 1)}: {out}"
     images = "1 image" if failed == 1 else f"{failed} images"
     cli.say(f"{done}; {images} could not be used (column reason)" if failed else done)
-    for name in run.targets:
-        if text := target_text(name, table):
+    for name, kind in zip(run.targets, run.types, strict=True):
+        if text := target_text(name, table, kind):
             cli.say(text)
     if own.json:
         cli.print_json({"out": str(out), "rows": table.num_rows, "failed": failed})
@@ -129,11 +130,12 @@ def _refuse_source(out: Path, source: str, examples: "Examples") -> None:
         )
 
 
-def target_text(name: str, table: "pa.Table") -> str:
+def target_text(name: str, table: "pa.Table", kind: TargetType = PLAIN) -> str:
     """The range of the predictions of a target, and their scores if the source has its numbers.
 
     Args:
         name: of the target.
+        kind: its type. A circular target has no range; its circular mean and std are shown.
         table: as `TrainedRun.predict_table` returns it.
 
     Returns:
@@ -144,17 +146,20 @@ def target_text(name: str, table: "pa.Table") -> str:
 
     from jaxreg.metrics import Loss, scores
     from jaxreg.sources.columns import is_number
-    from jaxreg.target_numbers import number_text, std_of
+    from jaxreg.target_numbers import number_text
+    from jaxreg.target_types import center_and_std
 
     predicted = table[f"prediction.{name}"].to_numpy().astype(np.float64)
     shown = predicted[np.isfinite(predicted)]
     if not len(shown):
         return ""
-    std = std_of(shown)
+    [center], [std] = center_and_std([kind], shown[:, None])
     low, middle, high = (
         number_text(float(value), std) for value in (shown.min(), np.median(shown), shown.max())
     )
     text = f"{name}: {low} to {high}, median {middle}" if len(shown) > 1 else f"{name}: {low}"
+    if kind.circular and len(shown) > 1:
+        text = f"{name}: around {number_text(float(center), std)}, std {std:.3g}"
     if f"target.{name}" not in table.column_names:
         return text
     column = table[f"target.{name}"]
@@ -166,7 +171,7 @@ def target_text(name: str, table: "pa.Table") -> str:
     both = np.isfinite(true) & np.isfinite(predicted)
     if not both.any():
         return text
-    any_loss = Loss(np.ones(1), np.ones(1))  # it decides neither MAE nor R²
+    any_loss = Loss(np.ones(1), np.ones(1), (kind,))  # it decides neither MAE nor R²
     found = scores(true[both, None], predicted[both, None], any_loss)
     rows = "the row that has" if both.sum() == 1 else f"the {both.sum()} rows that have"
     return f"{text}; {cli.scores_text(found)} on {rows} a number"

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from jaxreg.common.memory import parse_bytes
 from jaxreg.errors import InputError
 from jaxreg.setting_field import check_views, require, require_choice, setting
+from jaxreg.target_types import TargetType, check_words, types_of
 
 BLEND_COMPONENTS = 128  # of a blend, at most, where --components is not given: docs/best-head.md
 MOST_MEMBERS = 1000  # folds, or seeds: each is a whole training
@@ -40,6 +41,10 @@ class HeadConfig:
     output_activation: Literal["linear", "relu"] = setting(
         "linear", "Head", "activation of the output, in target units"
     )
+    target_type: tuple[str, ...] = setting(
+        ("plain",), "Head", "plain; bounded:LO:HI, which no prediction leaves; circular:PERIOD, "
+        "which starts again, as circular:360 for degrees. One for all targets, or one for each",
+    )  # fmt: skip
     scale_features: bool = setting(True, "Head", "standardize features with the training rows")
     scale_target: bool = setting(True, "Head", "standardize targets with the training rows")
     loss: Literal["huber", "mse", "mae"] = setting(
@@ -95,6 +100,7 @@ class HeadConfig:
             )
         require_choice(self, "output_activation")
         require_choice(self, "head")
+        check_words(self.target_type, self.output_activation, scaled=self.scale_target)
         some = self.components is None or 1 <= self.components <= MOST_COUNT
         require(some, "components", self.components, f"from 1 to {MOST_COUNT}")
         if not self.scale_features and (self.components is not None or self.head != "mlp"):
@@ -145,6 +151,16 @@ class HeadConfig:
         if least is None:
             least = _rounded(MIN_DELTA * (units[0] ** self.power if len(units) == 1 else 1.0))
         return replace(self, huber_delta=delta, min_delta=least)
+
+    def target_types(self, targets: int) -> tuple[TargetType, ...]:
+        """The type of each of so many targets. Raises InputError if `target_type` has others."""
+        return types_of(self.target_type, targets)
+
+    def of_target(self, number: int) -> Self:
+        """The settings of one of several targets: its own type and delta."""
+        delta, kinds = self.huber_delta, self.target_type  # one kind, or one for each target
+        own = delta[number] if isinstance(delta, tuple) else delta
+        return replace(self, huber_delta=own, target_type=(kinds[number % len(kinds)],))
 
     @property
     def thresholds(self) -> tuple[float | tuple[float, ...] | None, float]:

@@ -22,12 +22,14 @@ from jaxreg.extraction.pipeline import Progress
 from jaxreg.head import mlp
 from jaxreg.head.apply import predict_rows
 from jaxreg.head.scaling import Scalers, mean_and_std_of
+from jaxreg.head.target_outputs import of_targets
 from jaxreg.prediction_table import prediction_table
 from jaxreg.side_columns import Encoded, SideColumns, sentences
 from jaxreg.side_table import side_table
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.in_memory import images_of
 from jaxreg.target_numbers import number_type
+from jaxreg.target_types import TargetType, held, mean_over
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.run_directory import RunDirectory
 from jaxreg.training.run_recipes import weights_places
@@ -39,7 +41,7 @@ USUAL = 4.0  # std: so far from their mean targets lie
 class TrainedRun:
     """A run on disk with its head in memory; of several folds and seeds, all of their heads.
 
-    The prediction of several heads is the mean of theirs.
+    The prediction of several heads is the mean of theirs, the circular mean of a circular target.
     `summary` is summary.json, `config` config.json; both are described in docs/runs.md.
     """
 
@@ -138,14 +140,22 @@ class TrainedRun:
             features = np.concatenate([features, beside.values], axis=1)
         heads = zip(self.params, self.scalers, strict=True)
         each = [predict_rows(*head, self.settings, features) for head in heads]
-        with np.errstate(over="ignore"):  # a diverged head
-            return np.mean(each, axis=0).astype(np.result_type(*self._number_types))
+        kinds = [np.result_type(*self._number_types).type] * len(self.targets)
+        return np.stack(held(self.types, mean_over(self.types, each), kinds), axis=1)
+
+    @property
+    def types(self) -> tuple[TargetType, ...]:
+        """The type of each target."""
+        return self.settings.target_types(len(self.targets))
 
     @property
     def _number_types(self) -> list[type[np.floating]]:
         """The type of each target's predictions."""
-        mean, std = mean_and_std_of(self.scalers[0].target)
-        return [number_type(*both) for both in zip(np.abs(mean) + USUAL * std, std, strict=True)]
+        both = mean_and_std_of(self.scalers[0].target)
+        mean, std = (of_targets(self.types, part) for part in both)
+        usual = zip(self.types, np.abs(mean) + USUAL * std, strict=True)
+        largest = [kind.period if kind.circular else value for kind, value in usual]
+        return [number_type(*both) for both in zip(largest, std, strict=True)]
 
     def predict(
         self,
@@ -259,8 +269,9 @@ class TrainedRun:
             with step("predicting"):
                 own = beside._replace(values=beside.values[new.rows])
                 predictions[new.rows] = self._predict(new.x, own)
-        each = dict(zip(self.targets, predictions.T, strict=True))
-        return prediction_table(examples, each, self._number_types, new.reasons)
+        types = self._number_types
+        each = dict(zip(self.targets, held(self.types, predictions, types), strict=True))
+        return prediction_table(examples, each, types, new.reasons)
 
     def _trained_on(self, store: Cache, digests: Sequence[str | None]) -> int:
         """How many of some images trained a head of this run, if its tables are there."""

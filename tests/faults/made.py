@@ -14,10 +14,11 @@ from jaxreg.head.apply import predict_rows
 from jaxreg.head.fit import make_fit
 from jaxreg.head.scaling import Scalers
 from jaxreg.head.state import Data, History, init_state, prepare
+from jaxreg.head.target_outputs import encode, of_outputs, target_of_output
 from jaxreg.head.target_ridges import solve_targets
 from jaxreg.side_columns import NO_SIDE, SideColumn, SideColumns
 from jaxreg.splits.held_out_groups import some_of, training_groups
-from jaxreg.target_numbers import mean_and_std
+from jaxreg.target_types import center_and_std
 from jaxreg.train_config import HeadConfig, TrainConfig
 from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.sampling import choose_rows
@@ -137,7 +138,8 @@ def train(made: Made) -> Observed:
     x, y, beside = made.x, made.y, made.beside
     rows, validation = made.side("train"), made.side("validation")
     components = made.config.components_of(len(rows), x.shape[1] - beside.width)
-    std = mean_and_std(y[made.side("train")])[1].tolist()
+    types = made.config.target_types(y.shape[1])
+    std = center_and_std(types, y[made.side("train")])[1].tolist()
     config = replace(made.config, components=components).with_thresholds(std)
     weights = entry_weights(y, made.weights)
     data = Data.of(x[rows], y[rows], x[validation], y[validation])
@@ -152,14 +154,18 @@ def train(made: Made) -> Observed:
         sequential=made.sequential,
     )
     scaler = scaling.feature_scaler(x[rows], beside)
+    outputs, same = encode(types, y), target_of_output(types)
+    of_each = of_outputs(types, weights)
     solved = solve_targets(
-        scaler, x[rows], y[rows], weights[rows], some_of(groups), components=True
+        scaler, x[rows], outputs[rows], of_each[rows], some_of(groups), same, components=True
     )
-    plain = Scalers(scaler, scaling.target_scaler(y[rows]))
-    ridge = predict_rows(solved.head(plain), plain, HeadConfig(hidden=()), x)
+    plain = Scalers(scaler, scaling.target_scaler(outputs[rows]))
+    linear = HeadConfig(head="ridge", target_type=made.config.target_type)
+    ridge = predict_rows(solved.head(plain), plain, linear, x)
     alone = {}
     if beside:
-        alone = side_baselines(solved, plain.target, x, y, weights, rows, some_of(groups))
+        groups = some_of(groups)
+        alone = side_baselines(solved, plain.target, x, outputs, of_each, rows, groups, types)
     state = init_state(config, data, solved, side=beside)
     history = History(*(np.zeros(0) for _ in History._fields))
     if config.head == "ridge":

@@ -51,7 +51,7 @@ def learning_curve(bench: Bench, obs: Observed) -> Trial | None:
     more = f"more {word}" if in_units else "more data"
     helps = f"{more} would help" if gain > 0.03 else f"{more} alone would help little"
     ends = [f" ({count:.0f} rows)" if in_units else "" for count in rows]
-    unit = unit_of(bench.y)
+    unit = unit_of(bench.types)
     answer = (
         f"{helps}: MAE {maes[0]:.3g}{unit} on {sizes[0]} {_of(word, sizes[0])}{ends[0]}, "
         f"{maes[-1]:.3g} on {sizes[-1]}{ends[-1]}; the extrapolated MAE is "

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxreg.head.rates import Rates
+from jaxreg.target_types import Types, medians
 from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.short_training import STEPS, Bench
 from jaxreg.verdict.small_ridge import MOST, small_ridge
@@ -113,7 +114,7 @@ def seeds(bench: Bench) -> Trial:
     """The same training from other initial weights."""
     own = bench.config.seed
     maes = np.array([bench.run(seed=own + i).mae for i in range(SEEDS)])
-    numbers, unit = {"mae": maes.tolist()}, unit_of(bench.y)
+    numbers, unit = {"mae": maes.tolist()}, unit_of(bench.types)
     answer = (
         f"{STAGES * STEPS} steps from {SEEDS} initial weights end at an MAE of {maes.min():.3g} to "
         f"{maes.max():.3g}{unit}: a difference below {maes.max() - maes.min():.2g} between two "
@@ -137,13 +138,13 @@ def columns(
     y, each = obs.sample_y.astype(np.float64), {}
     for name in names:
         x = read(name)
-        pred = small_ridge(x[train], y[train], x[validation])
-        each[name] = np.nanmean(np.abs(pred - y[validation]), axis=0)
+        pred = small_ridge(x[train], y[train], x[validation], obs.types)
+        each[name] = np.nanmean(np.abs(obs.difference(pred, y[validation])), axis=0)
     if not each:
         return None
     maes = {name: float((errors / _scale(obs)).mean()) for name, errors in each.items()}
     best = min(maes, key=lambda name: maes[name])
-    unit = unit_of(obs.y)
+    unit = unit_of(obs.types)
     answer = (
         f"the best is {best}: a small ridge on it alone reaches an MAE of {maes[best]:.3g}{unit}"
     )
@@ -174,7 +175,7 @@ def noise(obs: Observed) -> Trial | None:
     rows = np.union1d(obs.sample_train, obs.sample_validation)
     rows = rows[~np.isnan(obs.sample_y[rows]).any(axis=1)]  # with every target
     rows = np.sort(np.random.default_rng(0).permutation(rows)[:MOST])
-    y = obs.sample_y[rows].astype(np.float64) / _scale(obs)
+    y = obs.sample_y[rows].astype(np.float64)
     apart = _apart(obs, obs.sampled[rows])
     if apart.all():
         return None
@@ -182,12 +183,12 @@ def noise(obs: Observed) -> Trial | None:
 
     z = np.clip(obs.standard[rows], -4, 4).astype(np.float64)
     at = PCA(min(max(DIRECTIONS), *z.shape), random_state=0).fit_transform(z)
-    found = [_neighbours(at[:, :count], y, apart) for count in DIRECTIONS]
+    found = [_neighbours(obs, at[:, :count], y, apart) for count in DIRECTIONS]
     delta, gamma = min(found, key=lambda pair: pair[1][0])
     slope, intercept = np.polyfit(delta, gamma, 1) if np.ptp(delta) > 0 else (0.0, gamma.mean())
     variance = float(np.clip(intercept, 0, gamma.min()))
     ceiling = float(np.sqrt(variance * 2 / np.pi))
-    usual, unit = float(np.abs(y - np.median(y, axis=0)).mean()), unit_of(obs.y)
+    usual, unit = float(_apart_by(obs, y, medians(obs.types, y)).mean()), unit_of(obs.types)
     mae = float(np.nanmean(obs.errors[obs.validation])) if obs.finite else math.inf
     answer = (
         f"the targets of rows with the most similar features differ by {np.sqrt(2 * gamma[0]):.2g}"
@@ -208,9 +209,9 @@ def noise(obs: Observed) -> Trial | None:
     return Trial("noise", "How good can it get?", answer, numbers, series)
 
 
-def unit_of(y: np.ndarray) -> str:
-    """The unit of an error of these targets (rows, targets), as words after its number."""
-    return STD if y.shape[1] > 1 else ""
+def unit_of(types: Types) -> str:
+    """The unit of an error of targets of these types, as words after its number."""
+    return STD if len(types) > 1 else ""
 
 
 def _scale(obs: Observed) -> np.ndarray:
@@ -218,7 +219,14 @@ def _scale(obs: Observed) -> np.ndarray:
     return obs.std if len(obs.targets) > 1 else np.ones(1)
 
 
-def _neighbours(at: np.ndarray, y: np.ndarray, apart: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _apart_by(obs: Observed, some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Absolute differences (..., targets) in the unit of `unit_of`."""
+    return np.abs(obs.difference(some, others)) / _scale(obs)
+
+
+def _neighbours(
+    obs: Observed, at: np.ndarray, y: np.ndarray, apart: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean squared distance of the k-th neighbours, and half their targets' squared difference."""
     from sklearn.neighbors import NearestNeighbors
 
@@ -228,7 +236,7 @@ def _neighbours(at: np.ndarray, y: np.ndarray, apart: np.ndarray) -> tuple[np.nd
     # the nearest pairs that count
     place = np.argsort(out, axis=1, kind="stable")[:, :NEIGHBOURS]
     far, near, out = (np.take_along_axis(part, place, axis=1) for part in (far, near, out))
-    half = 0.5 * np.square(y[near] - y[:, None, :]).mean(axis=2)
+    half = 0.5 * np.square(_apart_by(obs, y[near], y[:, None, :])).mean(axis=2)
     both = [np.ma.masked_array(part, out).mean(axis=0) for part in (np.square(far), half)]
     some = ~out.all(axis=0)
     return both[0].data[some], both[1].data[some]

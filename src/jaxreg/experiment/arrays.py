@@ -15,7 +15,7 @@ from jaxreg.experiment.resolve import ResolvedRun, remedies
 from jaxreg.metrics import runs_of_rows
 from jaxreg.splits.group_column import group_names
 from jaxreg.splits.held_out_groups import HeldOutGroup, training_groups
-from jaxreg.target_numbers import mean_and_std
+from jaxreg.target_types import around, center_and_std
 from jaxreg.train_config import THRESHOLDS
 
 
@@ -37,7 +37,7 @@ class Experiment(ResolvedRun):
     def fold(self, number: int) -> "Experiment":
         """The same with the split of one fold, and thresholds by its training rows."""
         split = self.folds[number]
-        _, std = mean_and_std(self.y[split.labels == "train"])
+        _, std = center_and_std(self.types, self.y[split.labels == "train"])
         names = [n for n in THRESHOLDS if self.asked.get(n) is None]
         config = replace(self.config, **dict.fromkeys(names)).with_thresholds(std.tolist())
         return replace(self, config=config, split=split, folds=())
@@ -126,7 +126,8 @@ def _read_views(resolved: ResolvedRun, side: np.ndarray) -> tuple[View, ...]:
     views = []
     for view in (view for view in config.views if view != "identity"):
         x = read_wanted(resolved.cache, resolved.features.wanted(resolved.dataset, view), side)
-        views.append(View(x, y * signs[None, :] if view == "mirror" else y))
+        shown = around(resolved.types, y * signs[None, :]) if view == "mirror" else y
+        views.append(View(x, shown))
     return tuple(views)
 
 

@@ -15,8 +15,9 @@ from jaxreg.experiment.arrays import Experiment
 from jaxreg.head.apply import ROWS
 from jaxreg.head.fit import order_of
 from jaxreg.head.fit_blocks import Block
-from jaxreg.head.scaling import TargetScaler, scale_targets
+from jaxreg.head.scaling import TargetScaler
 from jaxreg.head.state import Rows
+from jaxreg.head.target_outputs import prepared
 
 T = TypeVar("T")
 
@@ -30,9 +31,9 @@ class ExperimentBlocks:
         self._views = experiment.views
         # numbered on from view to view, as `order_of` draws them
         y = np.concatenate([experiment.y, *(view.y for view in self._views)])
-        weights = relative(experiment.weights, experiment.rows("train")).astype(np.float32)
-        self._weights = np.tile(weights, (1 + len(self._views), 1))
-        self._y = np.where(self._weights > 0, scale_targets(target, y), np.float32(0))
+        weights = relative(experiment.weights, experiment.rows("train"))
+        weights = np.tile(weights, (1 + len(self._views), 1))
+        self._y, self._weights = prepared(experiment.config, target, y, weights)
         self._behind = np.arange(1 + len(self._views), dtype=np.int32) * len(experiment.y)
         self._train, self._validation = experiment.rows("train"), experiment.rows("validation")
         self._rows = len(self._train)

@@ -10,10 +10,12 @@ import numpy as np
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.side_baselines import side_baselines
 from jaxreg.head import scaling
-from jaxreg.head.apply import predict_rows
+from jaxreg.head.apply import predict_outputs
 from jaxreg.head.scaling import Scalers
+from jaxreg.head.target_outputs import decode, encode, of_outputs, of_targets, target_of_output
 from jaxreg.head.target_ridges import Solved, left_out, solve_targets
 from jaxreg.splits.held_out_groups import HeldOutGroup, some_of
+from jaxreg.target_types import difference
 from jaxreg.train_config import HeadConfig, TrainConfig
 
 WIDEST = 3072  # rows or columns, the fewer of both: the time of a ridge grows with the cube
@@ -27,7 +29,9 @@ class RidgeBaseline:
     rows: np.ndarray  # that it was solved on: in a fold the validation rows too
     groups: list[HeldOutGroup] | None  # of these rows, on which its alpha was chosen
     predictions: np.ndarray  # (rows, targets) of all rows of the dataset, target units
-    out_of_fold: np.ndarray | None  # in a fold: validation rows predicted without their group
+    out_of_fold: (
+        np.ndarray | None
+    )  # in a fold: (rows, outputs), validation rows without their group
     validation_groups: int  # number of groups of the validation rows; counted for a blend
     beside: Mapping[str, np.ndarray]  # with side columns: what `side_baselines` predicts
     seconds: float
@@ -47,24 +51,28 @@ def fit_ridge(experiment: Experiment, *, in_fold: bool) -> RidgeBaseline | None:
     both = np.union1d(train, validation)
     rows = both if in_fold else train
     groups = experiment.groups(rows)
-    own, components = experiment.weights[rows], config.components is not None
-    solved = solve_targets(scaler, x[rows], y[rows], own, some_of(groups), components=components)
+    types, components = experiment.types, config.components is not None
+    weights, same = of_outputs(types, experiment.weights), target_of_output(types)
+    y = encode(types, y)
+    solved = solve_targets(
+        scaler, x[rows], y[rows], weights[rows], some_of(groups), same, components=components
+    )
     scalers = Scalers(scaler, scaling.target_scaler(y[train]))
-    predictions = predict_rows(solved.head(scalers), scalers, HeadConfig(hidden=()), x)
+    linear = HeadConfig(head="ridge", target_type=config.target_type)
+    outputs = predict_outputs(solved.head(scalers), scalers, linear, x)
     out_of_fold, held_out = None, []
     if config.head == "blend":
         of_both = groups if in_fold else experiment.groups(both)
         held_out = _with_validation_rows(of_both, both, validation)
     if held_out and in_fold:
         without = left_out(solved, x[rows], y[rows], held_out)
-        out_of_fold = predictions.copy()
+        out_of_fold = outputs.copy()
         held = without[np.searchsorted(rows, validation)]
-        out_of_fold[validation] = np.where(np.isnan(held), predictions[validation], held)
+        out_of_fold[validation] = np.where(np.isnan(held), outputs[validation], held)
     beside = {}
     if experiment.side:
-        beside = side_baselines(
-            solved, scalers.target, x, y, experiment.weights, rows, some_of(groups)
-        )
+        beside = side_baselines(solved, scalers.target, x, y, weights, rows, some_of(groups), types)
+    predictions = decode(types, outputs)
     found = solved, rows, some_of(groups), predictions, out_of_fold, len(held_out), beside
     return RidgeBaseline(*found, seconds=time.perf_counter() - begin)
 
@@ -138,9 +146,10 @@ def ridge_text(members: tuple[Member, ...]) -> str:
         if baseline is None:
             return "left out, slow or large here (--head ridge solves it)"
         rows = member.scored
-        errors.append(np.abs(baseline.predictions[rows] - member.experiment.y[rows]))
+        types, y = member.experiment.types, member.experiment.y[rows]
+        errors.append(np.abs(difference(types, baseline.predictions[rows], y)))
         seconds += baseline.seconds
-        alphas = baseline.solved.alphas
+        alphas = of_targets(types, baseline.solved.alphas)
     names, folds = members[0].experiment.targets, len(baselines)
     maes = np.nanmean(np.concatenate(errors), axis=0)
     texts = [

@@ -15,17 +15,19 @@ from jaxreg.cache.store import Cache
 from jaxreg.common.memory import bytes_text, free_memory
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
-from jaxreg.experiment.choose import as_kept, choose_targets, numbers, passed_over
+from jaxreg.experiment.choose import as_kept, choose_targets, passed_over
 from jaxreg.experiment.choose_features import choose_features, rows_with
 from jaxreg.experiment.choose_side import choose_side, learn_side, side_notes
 from jaxreg.experiment.choose_split import choose_split, unused_split_columns
 from jaxreg.experiment.choose_weights import check_sides, choose_weights
 from jaxreg.experiment.placement import Placement, Size, measure, place
+from jaxreg.experiment.typed_targets import taken_around, typed_targets
 from jaxreg.merge_settings import merge
 from jaxreg.metrics import Loss
 from jaxreg.side_columns import SideColumns
 from jaxreg.splits import Split
-from jaxreg.target_numbers import check_range, mean_and_std, number_type
+from jaxreg.target_numbers import check_range, number_type
+from jaxreg.target_types import TargetType, center_and_std
 from jaxreg.train_config import DELTA, TrainConfig
 
 
@@ -56,6 +58,11 @@ class ResolvedRun:
         """The fingerprint of the rows, and of what their features are of."""
         return self.features.fingerprint(self.dataset)
 
+    @property
+    def types(self) -> tuple[TargetType, ...]:
+        """The type of each target."""
+        return self.config.target_types(len(self.targets))
+
     def rows(self, label: str) -> np.ndarray:
         """The row numbers of one side of the split."""
         return np.flatnonzero(self.split.labels == label)
@@ -68,10 +75,10 @@ class ResolvedRun:
         the default of the Huber loss.
         """
         rows = self.usable if self.folds else self.split.labels == "train"
-        _, std = mean_and_std(self.y[rows])
+        _, std = center_and_std(self.types, self.y[rows])
         units = np.where(std == 0, 1.0, std)
         delta, _ = self.config.thresholds
-        return Loss(DELTA * units if delta is None else np.array(delta), units)
+        return Loss(DELTA * units if delta is None else np.array(delta), units, self.types)
 
     @property
     def usable(self) -> np.ndarray:
@@ -93,6 +100,7 @@ class ResolvedRun:
             *self.dataset.stale,
             *passed,
             *unused,
+            *taken_around(self.dataset, self.targets, self.types),
             *self.split.notes,
             *self.lacking,
             *self._missing(),
@@ -153,7 +161,8 @@ def resolve(
     config = replace(config, target=targets, mirror_targets=mirrored, side_columns=beside)
     features = choose_features(cache, dataset, config)
     dataset, lacking = rows_with(dataset, features)
-    y = np.stack([numbers(dataset, name) for name in targets], axis=1)
+    y, words = typed_targets(dataset, config)
+    config = replace(config, target_type=words)
     weights = choose_weights(dataset, y, config)
     split, folds = choose_split(dataset, y, config, weights)
     check_sides(weights, folds or (split,), config)
@@ -224,12 +233,14 @@ def _with_thresholds(config: TrainConfig, y: np.ndarray, split: Split) -> TrainC
     The training rows decide; with folds, all rows that a fold holds out.
     """
     trained = y[split.labels == ("train" if config.folds is None else "validation")]
-    mean, std = mean_and_std(trained)
+    types = config.target_types(len(config.target))
+    mean, std = center_and_std(types, trained)
     check_range(config.target, y, mean, std, scaled=config.scale_target)
     for number, name in enumerate(config.target):
         # The scaler is that of the rows as they are, so the mirror moves a row by two means.
         mirrored = float(np.nanmax(np.abs(trained[:, number] + mean[number])))
-        if name in config.mirror_targets and number_type(mirrored, std[number]) is np.float64:
+        needs_64 = number_type(mirrored, std[number]) is np.float64
+        if name in config.mirror_targets and needs_64 and not types[number].circular:
             raise InputError(
                 f"--mirror-targets {name}, whose mean is {mean[number]:.6g} and whose std is "
                 f"{std[number]:.2g}: its mirrored values are too far away",

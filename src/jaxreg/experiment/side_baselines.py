@@ -8,8 +8,10 @@ from jaxreg.head import scaling
 from jaxreg.head.apply import predict_rows
 from jaxreg.head.ridge import solve
 from jaxreg.head.scaling import Scaler, Scalers, TargetScaler
+from jaxreg.head.target_outputs import decode, target_of_output
 from jaxreg.head.target_ridges import Solved, solve_targets
 from jaxreg.splits.held_out_groups import HeldOutGroup
+from jaxreg.target_types import Types, words_of
 from jaxreg.train_config import HeadConfig
 
 LEAF, LEAVES = 5, 64  # rows of a leaf at least, and leaves at most: of the tree
@@ -23,6 +25,7 @@ def side_baselines(
     weights: np.ndarray,
     rows: np.ndarray,
     groups: Sequence[HeldOutGroup] | None,
+    types: Types,
 ) -> dict[str, np.ndarray]:
     """Predictions (all rows, targets) of three predictors for a run with side columns.
 
@@ -33,24 +36,27 @@ def side_baselines(
         solved: the ridge of the rows, with side columns.
         target: the scaler of the run's targets.
         x: (all rows, columns) features, and side columns after them.
-        y: (all rows, targets).
-        weights: (all rows, targets) as `entry_weights`.
+        y: (all rows, outputs) as `encode` gives them.
+        weights: (all rows, outputs) as `entry_weights`.
         rows: numbers of the rows to learn from.
         groups: rows that are left out together while alphas are compared, as for the run's ridge.
+        types: of the targets.
     """
     features, side = _halves(solved.eigen.scaler)
-    width = len(features.mean)
+    width, same = len(features.mean), target_of_output(types)
+    linear = HeadConfig(head="ridge", target_type=words_of(types))
     found = {}
     for name, scaler, part in [("features", features, x[:, :width]), ("side", side, x[:, width:])]:
         own_x, own_y = part[rows], y[rows]
         if name == "features" and solved.alike:  # known from the decomposition of both
             eigen = solved.eigen.with_own().of_features
-            its = Solved.of_one(eigen, own_y, solve(eigen, own_x, own_y, groups=groups))
+            its = Solved.of_one(eigen, own_y, solve(eigen, own_x, own_y, groups=groups, same=same))
         else:
-            its = solve_targets(scaler, own_x, own_y, weights[rows], groups)
+            its = solve_targets(scaler, own_x, own_y, weights[rows], groups, same)
         scalers = Scalers(scaler, target)
-        found[name] = predict_rows(its.head(scalers), scalers, HeadConfig(hidden=()), part)
-    found["side_tree"] = _tree(scaling.scale_rows(side, x[:, width:]), y, weights, rows)
+        found[name] = predict_rows(its.head(scalers), scalers, linear, part)
+    tree = _tree(scaling.scale_rows(side, x[:, width:]), y, weights, rows)
+    found["side_tree"] = decode(types, tree)
     return found
 
 

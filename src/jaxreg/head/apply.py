@@ -1,7 +1,7 @@
 """From rows of features to predictions, activations and losses."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxreg.head import blend, mlp, scaling
 from jaxreg.head.scaling import ArrayOf, Scalers, padded_blocks
+from jaxreg.head.target_outputs import decode, limited, types_for
 from jaxreg.train_config import HeadConfig
 
 ROWS = 512  # rows at a time where no gradient is taken: limits the memory, not the result
@@ -20,7 +21,7 @@ class Activations(NamedTuple):
 
     inputs: ArrayOf  # (rows, inputs) at the first layer; of a blend in training more, see `prepare`
     hidden: Sequence[ArrayOf]  # each layer (rows, units), after its relu and before its dropout
-    raw: np.ndarray  # (rows, targets) float64, target units, before the output activation
+    raw: np.ndarray  # (rows, outputs) float64, target units, before the output's relu
 
 
 def forward(
@@ -32,7 +33,8 @@ def forward(
 ) -> Float[Array, "rows targets"]:
     """Rows of `Data` to predictions in std of the targets, after the output activation.
 
-    The activation acts in target units: a relu is cut where a target is 0.
+    The activation acts in target units: a relu is cut where a target is 0. A circular target is two
+    outputs, as in `target_outputs`.
     """
     *_, raw = _layers(params, scalers, config, x, dropout_key)
     if config.output_activation == "linear":
@@ -48,14 +50,16 @@ def _layers(
     x: Float[ArrayOf, "rows features"],
     dropout_key: Key[Array, ""] | None = None,
 ) -> tuple[Float[Array, "rows inputs"], list[Array], Float[Array, "rows targets"]]:
-    """Inputs, hidden layers and, in std of the targets, the output before its activation."""
+    """Inputs, hidden layers and, in std of the targets, the output before its relu."""
     inputs = jnp.asarray(x) if config.components else scaling.scale(scalers.features, x)
     own = {name: layers for name, layers in params.items() if name != "blend"}
     width = mlp.inputs_of(own)
     hidden, raw = mlp.layers(own, inputs[:, :width], config, dropout_key)
+    raw = limited(config, scalers.target, raw, linear=config.head == "ridge")
     if its := params.get("blend"):
         given = inputs[:, width:]
         ridge = given if config.components else blend.ridge_of(its, scalers, x)
+        ridge = limited(config, scalers.target, ridge, linear=True)
         raw = blend.weighted(its["share"], ridge, raw)
     return inputs, hidden, raw
 
@@ -68,7 +72,15 @@ def predict_rows(
     x are features as stored, also with `components`: the scaler then has the basis.
     x is read in blocks of one size, so it may stay on the host, and every length is one program.
     """
-    static = HeadConfig(hidden=config.hidden_layers, output_activation=config.output_activation)
+    outputs = predict_outputs(params, scalers, config, x)
+    return decode(types_for(config, outputs.shape[1]), outputs)
+
+
+def predict_outputs(
+    params: mlp.Params, scalers: Scalers, config: HeadConfig, x: ArrayOf
+) -> np.ndarray:
+    """`predict_rows` before a circular target is made of its two outputs: (rows, outputs)."""
+    static = _static(config, output_activation=config.output_activation)
     blocks = [np.zeros((0, scalers.target.mean.shape[0]), np.float32)]
     for rows, padded in padded_blocks(x, ROWS):
         blocks.append(np.asarray(_forward(params, scalers, static, padded))[:rows])
@@ -87,7 +99,7 @@ def activations(
 
     With a key, units are dropped as in training, the same ones in each block of ROWS rows.
     """
-    static = HeadConfig(hidden=config.hidden_layers, dropout=config.dropout)
+    static = _static(config, dropout=config.dropout)
     each = [
         jax.tree.map(lambda values: np.asarray(values)[:rows], found)  # noqa: B023
         for rows, padded in padded_blocks(x, ROWS)
@@ -95,6 +107,13 @@ def activations(
     ]
     inputs, hidden, raw = jax.tree.map(lambda *blocks: np.concatenate(blocks), *each)
     return Activations(inputs, hidden, scaling.targets_of(scalers.target, raw))
+
+
+def _static(config: HeadConfig, **settings: Any) -> HeadConfig:
+    """What decides the program of a head without its training."""
+    head = "ridge" if config.head == "ridge" else "mlp"
+    hidden, kinds = config.hidden_layers, config.target_type
+    return HeadConfig(head=head, hidden=hidden, target_type=kinds, **settings)
 
 
 _forward = jax.jit(forward, static_argnames="config")

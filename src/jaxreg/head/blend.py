@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 from jaxreg.head import mlp, scaling
 from jaxreg.head.mlp import Params
 from jaxreg.head.scaling import ArrayOf, Basis, Scaler, Scalers
+from jaxreg.head.target_outputs import limited
 from jaxreg.head.target_ridges import Solved
 from jaxreg.train_config import HeadConfig
 
@@ -85,6 +86,7 @@ def best_share(
 
 def terms(
     params: Params,
+    scalers: Scalers,
     inputs: Float[Array, "rows inputs"],
     scaled_targets: Float[Array, "rows targets"],
     config: HeadConfig,
@@ -96,5 +98,6 @@ def terms(
     """
     width = mlp.inputs_of(params)
     _, raw = mlp.layers(params, inputs[:, :width], config)
+    raw = limited(config, scalers.target, raw, linear=False)
     apart = inputs[:, width:] - raw
     return apart * (scaled_targets - raw), jnp.square(apart)

@@ -29,6 +29,7 @@ from jaxreg.head.state import (
     key_for,
     static_config,
 )
+from jaxreg.head.target_outputs import of_targets, sizes, together, types_for
 from jaxreg.train_config import HeadConfig
 
 
@@ -48,6 +49,7 @@ class Errors(NamedTuple):
     loss: jax.Array  # of targets in std
     absolute: jax.Array  # target units
     weight: jax.Array
+    target_weight: jax.Array  # of `absolute`, which counts a circular target once
 
 
 def make_fit(config: HeadConfig) -> Callable[[State, Data, int], tuple[State, History]]:
@@ -64,7 +66,7 @@ def make_fit(config: HeadConfig) -> Callable[[State, Data, int], tuple[State, Hi
         target = jax.device_get(state.scalers.target)
         rates, until = Rates.of(config, target), np.int32(min(until_epoch, config.epochs))
         state, history = _fit(static, rates, state, data, until)
-        return state, in_target_units(history, target, config.power)
+        return state, in_target_units(config, history, target)
 
     return fit
 
@@ -136,7 +138,7 @@ def close_epoch(
     validated, where they are more than the state's.
     """
     loss, val_loss = total / weight, errors.loss / errors.weight
-    val_mae = errors.absolute / errors.weight
+    val_mae = errors.absolute / errors.target_weight
     head = state.params if head is None else head
     after, stop = early_stopping.update(
         state.early_stopping, val_loss, rates.patience, rates.min_delta
@@ -221,12 +223,13 @@ def _share(config: HeadConfig, state: State, data: Data) -> Float[Array, " targe
 
     def add(i: Array, so_far: tuple[Array, Array]) -> tuple[Array, Array]:
         x, y, weights = batch_of(data, indices[i], real[i])
-        each = blend.terms(state.params, x, y, config)
+        each = blend.terms(state.params, state.scalers, x, y, config)
         products, squares = ((weights * term).sum(axis=0) for term in each)
         return so_far[0] + products, so_far[1] + squares
 
     none = jnp.zeros(state.scalers.target.mean.shape, jnp.float32)
-    products, squares = lax.fori_loop(0, batches, add, (none, none))
+    sums, types = lax.fori_loop(0, batches, add, (none, none)), types_for(config, len(none))
+    products, squares = (together(types, each) for each in sums)
     return blend.best_share(products, squares, state.best_params["blend"]["prior"])
 
 
@@ -261,11 +264,14 @@ def add_errors(
     """The sums with these rows added."""
     pred = forward(params, scalers, config, x)
     loss = loss_of(config.loss, pred, y, rates.huber_delta)
-    size = jnp.abs(pred - y)
-    if y.shape[1] == 1:  # several targets have no common unit but their std
-        size = size * scalers.target.std[None, :]
+    size, own = sizes(config, scalers.target, pred, y), weights
+    if size.shape[1] != y.shape[1]:
+        own = of_targets(types_for(config, y.shape[1]), weights)
+    if size.shape[1] == 1:  # several targets have no common unit but their std
+        size = size * scalers.target.std[None, :1]
     return Errors(
         errors.loss + weighted_sum(loss, weights),
-        errors.absolute + weighted_sum(size, weights),
+        errors.absolute + weighted_sum(size, own),
         errors.weight + weight_of(weights),
+        errors.target_weight + weight_of(own),
     )

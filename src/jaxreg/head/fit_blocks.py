@@ -62,7 +62,7 @@ def make_fit(config: HeadConfig) -> Callable[[State, Blocks, int], tuple[State, 
             state, row = _run_epoch(static, rates, state, blocks)
             for values, value in zip(history, row, strict=True):
                 values[done] = value
-        return state, in_target_units(history, target, config.power)
+        return state, in_target_units(config, history, target)
 
     return run
 

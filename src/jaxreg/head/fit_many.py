@@ -66,7 +66,7 @@ def make_fit(
         each = [Rates.of(config, member(target, i)) for i, config in enumerate(configs)]
         rates, until = stack(each), np.int32(min(until_epoch, epochs))
         states, history = _fit(static, together, rates, states, data, until)
-        return states, in_target_units(history, target, configs[0].power)
+        return states, in_target_units(configs[0], history, target)
 
     return fit
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxreg.head.scaling import ArrayOf, TargetScaler, mean_and_std_of
+from jaxreg.head.target_outputs import target_of_output, types_for
 from jaxreg.train_config import HeadConfig
 
 
@@ -14,7 +15,7 @@ class Rates(NamedTuple):
     learning_rate: ArrayOf
     decay_steps: ArrayOf
     decay_rate: ArrayOf
-    huber_delta: ArrayOf  # (targets,) in std; 1 where the loss has none
+    huber_delta: ArrayOf  # (outputs,) in std; 1 where the loss has none
     patience: ArrayOf  # int32
     min_delta: ArrayOf  # of the loss in std
     weight_decay: ArrayOf
@@ -30,26 +31,29 @@ class Rates(NamedTuple):
         # The first epoch always improves, so patience as long as the training never runs out.
         patience = config.epochs if config.keep_going else min(config.patience, config.epochs)
         _, std = mean_and_std_of(target)
+        types = types_for(config, len(std))
+        deltas = std
+        if delta is not None:
+            deltas = np.broadcast_to(np.array(delta), len(types))[target_of_output(types)]
         return cls(
             learning_rate=np.array(config.learning_rate, np.float32),
             decay_steps=np.array(config.decay_steps, np.float32),
             decay_rate=np.array(config.decay_rate, np.float32),
-            huber_delta=((std if delta is None else np.array(delta)) / std).astype(np.float32),
+            huber_delta=(deltas / std).astype(np.float32),
             patience=np.array(patience, np.int32),
-            min_delta=np.asarray(least / loss_unit(target, config.power), np.float32),
+            min_delta=np.asarray(least / loss_unit(config, target), np.float32),
             weight_decay=np.array(config.weight_decay, np.float32),
         )
 
 
-def loss_unit(target: TargetScaler, power: int) -> np.ndarray:
+def loss_unit(config: HeadConfig, target: TargetScaler) -> np.ndarray:
     """The loss, in target units, of a loss of 1 in std; float64, one for each stacked member.
 
-    With several targets the loss has no unit: the error of each is divided by its std.
-
-    Args:
-        target: the scaler of the targets.
-        power: of the unit of a single target, as `HeadConfig.power`.
+    With several targets the loss has no unit: the error of each is divided by its std. The loss in
+    std is the mean over the outputs; this is the mean over the targets of the sums of their
+    outputs, so a circular target counts once.
     """
     _, std = mean_and_std_of(target)
-    one = std.shape[-1] == 1
-    return np.asarray(std[..., 0] ** power) if one else np.ones(std.shape[:-1])
+    targets = len(types_for(config, std.shape[-1]))
+    unit = std[..., 0] ** config.power if targets == 1 else np.ones(std.shape[:-1])
+    return np.asarray(unit * (std.shape[-1] / targets))

@@ -172,6 +172,7 @@ def solve(
     components: int | None = None,
     groups: Sequence[HeldOutGroup] | None = None,
     weights: Float[np.ndarray, " rows"] | None = None,
+    same: np.ndarray | None = None,
 ) -> Ridge:
     """The ridge on all directions of the decomposed rows, or on the first few.
 
@@ -182,6 +183,7 @@ def solve(
         groups: rows that are left out together while alphas are compared; None: each row alone.
             Near twins of a frame among the rest would favour far too small an alpha.
         weights: of the rows, as `decompose` had them; errors are weighted too.
+        same: (targets,) int; targets with one number get one alpha. None: each has its own.
 
     Raises:
         InputError: more components than the rows vary in.
@@ -207,6 +209,8 @@ def solve(
                 centred = targets - eigen.target_mean[None, :]
                 matrices, errors = hats(fitted, block, centred, its)
                 total += groups_left_out(np.asarray(matrices), np.asarray(errors), scored)
+    if same is not None:
+        total = total @ (same[:, None] == same[None, :]).astype(np.float64)
     best = total.argmin(axis=0)
     return Ridge(xty * shrinkage[:, best], ALPHAS[best], total / scored_weight)
 

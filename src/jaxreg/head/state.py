@@ -12,7 +12,7 @@ from jaxtyping import Array, Key
 
 from jaxreg.entry_weights import entry_weights, relative
 from jaxreg.errors import InputError
-from jaxreg.head import blend, early_stopping, mlp, optimizer, scaling
+from jaxreg.head import blend, early_stopping, mlp, optimizer, scaling, target_outputs
 from jaxreg.head.early_stopping import Stopping
 from jaxreg.head.rates import loss_unit
 from jaxreg.head.scaling import ArrayOf, Basis, Pieces, Scalers, TargetScaler
@@ -52,7 +52,7 @@ class Data(NamedTuple):
     """
 
     x: ArrayOf  # (rows, features) float32 or float16; a second view follows the first
-    y: ArrayOf  # (rows, targets) target units, NaN: missing; after `prepare` in std, float32
+    y: ArrayOf  # (rows, targets) target units, NaN: missing; after `prepare` (rows, outputs) in std
     train: Rows
     validation: Rows
     views: ArrayOf  # (views,) int32: how far behind a row of the first view its others stand
@@ -138,17 +138,15 @@ class History(NamedTuple):
     learning_rate: ArrayOf  # of the epoch's last update
 
 
-def in_target_units(history: History, target: TargetScaler, power: int = 2) -> History:
+def in_target_units(config: HeadConfig, history: History, target: TargetScaler) -> History:
     """The history of losses in std as one of losses in target units, on the host.
 
     It is float32 where float32 can hold the squares of such targets, else float64.
     """
-    unit = loss_unit(target, power)
+    unit = loss_unit(config, target)
     kind = np.float32 if ((unit > 1e-25) & (unit < 1e25)).all() else np.float64
-    loss, val_loss = (
-        (np.asarray(values, np.float64) * unit[..., None]).astype(kind) for values in history[:2]
-    )
-    return History(loss, val_loss, *map(np.asarray, history[2:]))
+    losses = np.asarray(history[:2], np.float64) * unit[..., None]
+    return History(*losses.astype(kind), *map(np.asarray, history[2:]))
 
 
 def init_state(
@@ -194,12 +192,9 @@ def first_state(
 
     With `components` and nothing solved, x must be an array, and `weights` are those of y.
     """
-    if config.scale_target:
-        target = scaling.target_scaler(np.asarray(y))
-    elif y.shape[1] == 1:
-        target = scaling.unscaled_targets(1)
-    else:  # one loss of several targets needs a common unit
-        target = scaling.uncentred_targets(np.asarray(y))
+    types = config.target_types(y.shape[1])
+    y = target_outputs.encode(types, np.asarray(y))
+    target = target_outputs.scaler_for(config, types, y)
     if config.scale_features and solved is not None:
         scaler = solved.eigen.scaler
     elif config.scale_features or side:
@@ -211,7 +206,9 @@ def first_state(
         if solved is None:
             if callable(x):
                 raise ValueError("first_state: components of features in pieces")
-            solved = solve_targets(scaler, x, np.asarray(y), weights, components=True)
+            own = None if weights is None else target_outputs.of_outputs(types, weights)
+            same = target_outputs.target_of_output(types)
+            solved = solve_targets(scaler, x, y, own, same=same, components=True)
         basis = solved.eigen.basis(config.components)
         scalers = scalers._replace(features=scaler._replace(basis=basis))
         if config.head == "blend":
@@ -231,8 +228,9 @@ def empty_state(config: HeadConfig, features: int, targets: int, side: int = 0) 
     if config.components is not None:
         directions = np.zeros((features + side, config.components + side), np.float32)
         scaler = scaler._replace(basis=Basis(scaler.mean, directions))
-    scalers = Scalers(scaler, scaling.unscaled_targets(targets))
-    ridge = blend.empty(features + side, targets) if config.head == "blend" else None
+    outputs = target_outputs.outputs_of(config.target_types(targets))
+    scalers = Scalers(scaler, scaling.unscaled_targets(outputs))
+    ridge = blend.empty(features + side, outputs) if config.head == "blend" else None
     return _init(config, scalers, ridge)
 
 
@@ -244,11 +242,11 @@ def prepare(
     Weights are divided by their mean over the training rows. What has no weight has a target of 0.
 
     For a blend, the ridge's predictions follow the components. Where the state's own ridge was
-    fitted on the validation rows too, `out_of_fold` (rows, targets), target units, replaces them.
+    fitted on the validation rows too, `out_of_fold` (rows, outputs), target units, replaces them.
     """
     target = state.scalers.target
-    weights = relative(np.asarray(data.weights), data.train.real).astype(np.float32)
-    y = np.where(weights > 0, scaling.scale_targets(target, np.asarray(data.y)), np.float32(0))
+    weights = relative(np.asarray(data.weights), data.train.real)
+    y, weights = target_outputs.prepared(config, target, np.asarray(data.y), weights)
     data = data._replace(y=y, weights=weights)
     if config.components is None:
         return data
@@ -260,6 +258,7 @@ def prepare(
     else:  # of the first view; others never validate
         linear = scaling.scale_targets(target, out_of_fold)
         linear = np.pad(linear, ((0, len(x) - len(linear)), (0, 0)))
+    linear = np.asarray(target_outputs.limited(config, target, linear, linear=True))
     return data._replace(x=np.concatenate([x, linear], axis=1))
 
 
@@ -294,7 +293,8 @@ def key_for(data: Array, purpose: int) -> Key[Array, ""]:
 
 def static_config(config: HeadConfig) -> HeadConfig:
     """The settings that decide the compiled program; all others have their defaults."""
-    names = ("components", "dropout", "output_activation", "loss", "batch_size", "epochs")
+    names = ("components", "dropout", "output_activation", "target_type", "loss", "batch_size",
+             "epochs")  # fmt: skip
     kept = {name: getattr(config, name) for name in names}
     head = "blend" if config.head == "blend" else "mlp"
     return HeadConfig(head=head, hidden=config.hidden_layers, **kept)

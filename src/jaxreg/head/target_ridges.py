@@ -77,6 +77,7 @@ def solve_targets(
     y: Float[np.ndarray, "rows targets"],
     weights: Float[np.ndarray, "rows targets"] | None = None,
     groups: Sequence[HeldOutGroup] | None = None,
+    same: np.ndarray | None = None,
     *,
     components: bool = False,
 ) -> Solved:
@@ -86,7 +87,7 @@ def solve_targets(
         scaler: of x.
         x, y: the rows; y is NaN where a target is missing.
         weights: as `entry_weights` gives them; None: 1 where y is known.
-        groups: as for `ridge.solve`.
+        groups, same: as for `ridge.solve`.
         components: whether the components of all rows are asked for.
 
     Raises:
@@ -105,7 +106,8 @@ def solve_targets(
         own_x, own_y = (x if whole else x[rows]), y[np.ix_(rows, targets)]
         own = None if np.ptp(column[rows]) == 0 else column[rows]
         eigen = decompose(scaler, own_x, own_y, own)
-        found = solve(eigen, own_x, own_y, None, _within(groups, rows), own)
+        alike = None if same is None else same[targets]
+        found = solve(eigen, own_x, own_y, None, _within(groups, rows), own, alike)
         parts.append(Part(targets, rows, own, eigen, found))
     if not parts:
         raise ValueError("solve_targets: no target has a row")
@@ -123,13 +125,14 @@ def head_on_components(
     y: Float[np.ndarray, "rows targets"],
     weights: Float[np.ndarray, "rows targets"],
     groups: Sequence[HeldOutGroup] | None = None,
+    same: np.ndarray | None = None,
 ) -> Params:
     """The ridge on the components alone, as a head behind these scalers, which have the basis.
 
     Args:
         solved: of these rows, with components.
         scalers: of the head.
-        x, y, weights, groups: as for `solve_targets`.
+        x, y, weights, groups, same: as for `solve_targets`.
     """
     assert scalers.features.basis is not None
     eigen, columns = solved.eigen, len(solved.eigen.center)
@@ -137,12 +140,12 @@ def head_on_components(
     side = columns - len(features.center)
     components = scalers.features.outputs - side
     if solved.alike:
-        return eigen.head(solve(eigen, x, y, components, groups), scalers)
+        return eigen.head(solve(eigen, x, y, components, groups, None, same), scalers)
     directions = joined(features.directions[:, :components], columns).astype(np.float64)
     basis = Basis(eigen.center, directions)
     on_them = eigen.scaler._replace(basis=basis)
     plain = scalers._replace(features=on_them._replace(basis=None))
-    layer = solve_targets(on_them, x, y, weights, groups).head(plain)["output"]
+    layer = solve_targets(on_them, x, y, weights, groups, same).head(plain)["output"]
     roots = np.concatenate([features.roots(components), np.ones(side)])
     kernel = layer["kernel"] * roots[:, None].astype(np.float32)
     return {"output": {**layer, "kernel": kernel}}

@@ -113,7 +113,8 @@ def write_plots(
     kinds = {"predicted": plots.predicted_against_true, "residuals": plots.residuals}
     for number, (target, name) in enumerate(plots.safe_names(experiment.targets).items()):
         columns = experiment.y[:, number], predictions.predictions[:, number]
-        drawn = [draw(target, *columns, experiment.split.labels) for draw in kinds.values()]
+        labels, kind = experiment.split.labels, experiment.types[number]
+        drawn = [draw(target, *columns, labels, kind) for draw in kinds.values()]
         for kind, picture in zip(kinds, drawn, strict=True):
             write_whole(folder / f"{kind}-{name}.png", picture)
         by_target.append((target, *drawn))

@@ -19,6 +19,7 @@ from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator
 
 from jaxreg.common.files import safe_name
+from jaxreg.target_types import PLAIN, TargetType, difference
 from jaxreg.train_config import HeadConfig
 
 # The colours of Okabe and Ito: readers with any common kind of colour vision can distinguish them.
@@ -156,7 +157,11 @@ def moves(rates: np.ndarray) -> bool:
 
 @styled
 def predicted_against_true(
-    target: str, true: np.ndarray, predicted: np.ndarray, split: np.ndarray
+    target: str,
+    true: np.ndarray,
+    predicted: np.ndarray,
+    split: np.ndarray,
+    kind: TargetType = PLAIN,
 ) -> bytes:
     """Plot the predictions of one target over its true values.
 
@@ -166,15 +171,18 @@ def predicted_against_true(
         predicted: (N,), in target units. The legend counts values that are not finite. Values far
             outside the range of the true values are drawn at the edge.
         split: (N,), `train`, `validation`, `test` or `left-out`. Left-out rows are not drawn.
+        kind: the type of the target; the axes of a circular one go from 0 to the period.
     """
     drawing, axes = figure((5.2, 5.0))
     sides = _finite_sides(true, predicted, split)
-    low, high = _frame(sides)
+    low, high = (0.0, kind.period) if kind.circular else _frame(sides)
     beyond = 0
     for side, x, y in sides:
         _scatter(axes, side, x, np.clip(y, low, high))
         beyond += int(((y < low) | (y > high)).sum())
     axes.axline((low, low), slope=1, color=BLACK, lw=1, zorder=4)
+    for turn in (-high, high) if kind.circular else ():  # as near, the other way around
+        axes.axline((low, turn), slope=1, color=BLACK, lw=1, ls="--", zorder=4)
     margin = (high - low) * 0.04
     axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), aspect="equal")
     axes.set_xlabel(f"true {_short(target)} (target units)", parse_math=False)
@@ -185,13 +193,20 @@ def predicted_against_true(
 
 
 @styled
-def residuals(target: str, true: np.ndarray, predicted: np.ndarray, split: np.ndarray) -> bytes:
+def residuals(
+    target: str,
+    true: np.ndarray,
+    predicted: np.ndarray,
+    split: np.ndarray,
+    kind: TargetType = PLAIN,
+) -> bytes:
     """Plot the errors (predicted − true) of one target: a histogram, and over the true values.
 
     The arguments are those of `predicted_against_true`.
     """
     drawing, (counts, over) = figure((5.2, 5.0), nrows=2)
-    sides = [(side, x, y - x) for side, x, y in _finite_sides(true, predicted, split)]
+    finite = _finite_sides(true, predicted, split)
+    sides = [(side, x, difference([kind], y[:, None], x[:, None])[:, 0]) for side, x, y in finite]
     edges = _edges({side: error for side, _, error in sides})
     for side, x, error in sides:
         share = np.full(len(error), 100 / len(error))

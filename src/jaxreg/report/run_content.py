@@ -11,6 +11,7 @@ from jaxreg.metrics import Scores
 from jaxreg.report.run_predictions import RunPredictions, score_side
 from jaxreg.report.summary import Summary, head_text
 from jaxreg.target_numbers import number_text
+from jaxreg.target_types import difference
 from jaxreg.train_config import TrainConfig
 
 HELD_OUT = ("validation", "test")
@@ -160,11 +161,11 @@ def group_tables(experiment: Experiment, predictions: RunPredictions) -> list[Gr
             found, group, count = np.unique(names[rows], return_inverse=True, return_counts=True)
             if not 1 < len(found) < len(rows):
                 continue
-            y = predictions.y[rows, number]
+            y, kinds = predictions.y[rows], experiment.types
             maes = np.stack(
                 [
-                    np.bincount(group, np.abs(all_rows[rows, number] - y)) / count
-                    for all_rows in of.values()
+                    np.bincount(group, np.abs(difference(kinds, every[rows], y))[:, number]) / count
+                    for every in of.values()
                 ]
             )
             worst = np.argsort(-np.nan_to_num(maes[0], nan=np.inf), kind="stable")[:GROUPS]

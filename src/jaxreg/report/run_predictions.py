@@ -12,7 +12,8 @@ from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.members import Member
 from jaxreg.head.apply import predict_rows
 from jaxreg.metrics import Loss, Scores, constant_baselines, scores
-from jaxreg.target_numbers import mean_and_std, number_type
+from jaxreg.target_numbers import number_type
+from jaxreg.target_types import center_and_std, held, mean_over
 from jaxreg.training.loop import Trained
 
 
@@ -22,7 +23,8 @@ class RunPredictions:
 
     Targets and predictions are rounded as predictions.parquet holds them, so that its scores are
     those of the run. With folds, a row's prediction comes from the heads of the fold that held the
-    row out. The predictions of several seeds are averaged. The same holds for the baselines.
+    row out. The predictions of several seeds are averaged, around the circle for a circular target.
+    The same holds for the baselines.
     """
 
     y: np.ndarray
@@ -83,7 +85,6 @@ def predict_all(
 ) -> RunPredictions:
     """Predict every row with the best weights of every member, and with the baselines."""
     heads = [(state.best_params, state.scalers) for state in trained.states]
-    types = _types(experiment)
     by_member = tuple(np.empty(experiment.y.shape) for _ in heads)
     for rows, x in read_pieces(experiment.x, np.arange(len(experiment.y))):
         for predictions, (params, scalers) in zip(by_member, heads, strict=True):
@@ -94,22 +95,21 @@ def predict_all(
         known = [values for one in each if (values := one.get(name)) is not None]
         complete = len(known) == len(members)
         baselines[name] = _combine(experiment, members, known) if complete else None
-    combined = _rounded(_combine(experiment, members, by_member), types)
-    by_member = tuple(_rounded(one, types) for one in by_member)
-    return RunPredictions(_rounded(experiment.y, types), combined, by_member, baselines)
+    combined = _rounded(experiment, _combine(experiment, members, by_member))
+    by_member = tuple(_rounded(experiment, one) for one in by_member)
+    return RunPredictions(_rounded(experiment, experiment.y), combined, by_member, baselines)
 
 
-def _types(experiment: Experiment) -> list[type[np.floating]]:
+def _number_types(experiment: Experiment) -> list[type[np.floating]]:
     """The type of each target in predictions.parquet, as `TrainedRun` has it for a constant."""
-    _, std = mean_and_std(experiment.y)
+    _, std = center_and_std(experiment.types, experiment.y)
     units, largest = np.where(std == 0, 1.0, std), np.nanmax(np.abs(experiment.y), axis=0)
     return [number_type(*both) for both in zip(largest, units, strict=True)]
 
 
-def _rounded(values: np.ndarray, types: Sequence[type[np.floating]]) -> np.ndarray:
-    """Numbers (rows, targets) as these types hold them, as float64."""
-    with np.errstate(over="ignore"):  # a diverged head
-        columns = [one.astype(kind) for one, kind in zip(values.T, types, strict=True)]
+def _rounded(experiment: Experiment, values: np.ndarray) -> np.ndarray:
+    """Numbers (rows, targets) as predictions.parquet holds them, as float64."""
+    columns = held(experiment.types, values, _number_types(experiment))
     return np.stack(columns, axis=1).astype(np.float64)
 
 
@@ -120,28 +120,26 @@ def member_baselines(member: Member) -> dict[str, np.ndarray | None]:
 
     They are rounded as those of the run are.
     """
-    y, types = member.experiment.y, _types(member.experiment)
-    train = member.experiment.rows("train")
-    constants = constant_baselines(y[train], len(y), member.experiment.weights[train])
+    experiment, y = member.experiment, member.experiment.y
+    train, types = experiment.rows("train"), experiment.types
+    constants = constant_baselines(y[train], len(y), experiment.weights[train], types)
     ridge = None if member.baseline is None else member.baseline.predictions
     beside = {} if member.baseline is None else member.baseline.beside
     each = {**constants, "ridge": ridge, **beside}
-    return {name: None if one is None else _rounded(one, types) for name, one in each.items()}
+    return {n: None if one is None else _rounded(experiment, one) for n, one in each.items()}
 
 
 def _combine(
     experiment: Experiment, members: Sequence[Member], by_member: Sequence[np.ndarray]
 ) -> np.ndarray:
     """The mean over members; for a row in a fold, only over the members that held it out."""
-    if len(by_member) == 1:
-        return by_member[0]
-    combined = np.mean(by_member, axis=0)
+    combined = mean_over(experiment.types, by_member)
     if experiment.folds:
         fold_of_row = experiment.fold_of_row
         for fold in range(len(experiment.folds)):
             rows = np.flatnonzero(fold_of_row == fold)
             own = [a[rows] for m, a in zip(members, by_member, strict=True) if m.fold == fold]
-            combined[rows] = np.mean(own, axis=0)
+            combined[rows] = mean_over(experiment.types, own)
     return combined
 
 
@@ -154,9 +152,9 @@ def predictions_table(experiment: Experiment, predictions: RunPredictions) -> pa
     if experiment.folds:
         folds = [None if fold < 0 else fold for fold in experiment.fold_of_row.tolist()]
         columns["fold"] = pa.array(folds, pa.int32())
-    types = _types(experiment)
+    types = _number_types(experiment)
     for kind, values in [("target", predictions.y), ("prediction", predictions.predictions)]:
-        for name, column, dtype in zip(experiment.targets, values.T, types, strict=True):
-            numbers = column.astype(dtype)
+        own = held(experiment.types, values, types)
+        for name, numbers in zip(experiment.targets, own, strict=True):
             columns[f"{kind}.{name}"] = pa.array(numbers, from_pandas=kind == "target")
     return pa.table(columns)

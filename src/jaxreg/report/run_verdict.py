@@ -16,6 +16,7 @@ from jaxreg.experiment.members import Member
 from jaxreg.experiment.row_units import row_units
 from jaxreg.head.state import State
 from jaxreg.report.run_predictions import RunPredictions
+from jaxreg.target_types import TargetType, difference
 from jaxreg.training.loop import Trained
 from jaxreg.training.run_directory import Row
 from jaxreg.verdict.catalogue import CAUSES
@@ -141,17 +142,20 @@ def _compare(
         blocks = experiment.runs_of(rows)
         y, pooled = predictions.y[rows, column], predictions.predictions[rows, column]
         usual = median[rows, column]
-        gain, gain_error = metrics.bootstrap_gain(y, pooled, usual, blocks)
+        kind = experiment.types[number]
+        gain, gain_error = metrics.bootstrap_gain(y, pooled, usual, blocks, kind=kind)
         compared[name] = Compared(
-            mae=float(np.abs(pooled - y).mean()) if np.isfinite(pooled).all() else None,
-            median_mae=float(np.abs(usual - y).mean()),
-            ridge_mae=None
-            if ridge is None or is_ridge
-            else float(np.abs(ridge[rows, column] - y).mean()),
+            mae=_mae(kind, pooled, y) if np.isfinite(pooled).all() else None,
+            median_mae=_mae(kind, usual, y),
+            ridge_mae=None if ridge is None or is_ridge else _mae(kind, ridge[rows, column], y),
             gain=gain,
             gain_error=gain_error,
         )
     return compared
+
+
+def _mae(kind: TargetType, values: np.ndarray, y: np.ndarray) -> float:
+    return float(np.abs(difference([kind], values, y)).mean())
 
 
 class Judged(NamedTuple):

@@ -13,6 +13,7 @@ from jaxreg import metrics
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.members import Member
 from jaxreg.head.state import State
+from jaxreg.head.target_outputs import of_targets
 from jaxreg.metrics import Loss, Scores
 from jaxreg.report.run_predictions import (
     RunPredictions,
@@ -190,7 +191,7 @@ def _summarize_member(
 ) -> MemberSummary:
     scored = member.scored
     test = member.experiment.rows("test") if member.fold is None else scored[:0]
-    blend = state.best_params.get("blend")
+    blend, types = state.best_params.get("blend"), member.experiment.types
     return MemberSummary(
         fold=member.fold,
         seed=member.seed,
@@ -201,7 +202,8 @@ def _summarize_member(
         best_epoch=int(state.best_epoch) or None,
         stopping_epoch_best=int(state.early_stopping.best_epoch) or None,
         stopped_early=bool(state.stopped),
-        blend_share=blend and [round(float(share), 4) for share in np.asarray(blend["share"])],
+        blend_share=blend
+        and [round(float(share), 4) for share in of_targets(types, np.asarray(blend["share"]))],
     )
 
 

@@ -15,6 +15,7 @@ from jaxreg.experiment.arrays import Experiment
 from jaxreg.report.run_content import HELD_OUT, each_target
 from jaxreg.sources.depth import Range
 from jaxreg.sources.pixels import THUMBNAIL, UnusableImage, decode_deep, thumbnail
+from jaxreg.target_types import difference
 
 WORST = 12  # images shown for each target and side
 
@@ -47,13 +48,12 @@ class WorstRows:
 
     def __init__(self, experiment: Experiment, predictions: np.ndarray) -> None:
         self.experiment, self.predictions = experiment, predictions
-        y = experiment.y
-        error = np.abs(predictions.astype(np.float64) - y)
+        error = np.abs(difference(experiment.types, predictions, experiment.y))
         self.found: list[tuple[str, int, list[int]]] = []
         for number, start in each_target(experiment):
             for side in HELD_OUT:
                 rows = experiment.rows(side)
-                rows = rows[~np.isnan(y[rows, number])]
+                rows = rows[~np.isnan(experiment.y[rows, number])]
                 size = np.nan_to_num(error[rows, number], nan=np.inf)
                 largest = rows[np.argsort(-size, kind="stable")[:WORST]].tolist()
                 if largest:

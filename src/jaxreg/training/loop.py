@@ -15,6 +15,7 @@ from jaxreg.head import fit as on_device
 from jaxreg.head import fit_blocks
 from jaxreg.head import fit_many as several
 from jaxreg.head.state import Data, History, Rows, State, first_state, init_state, prepare
+from jaxreg.head.target_outputs import encode, of_outputs, target_of_output
 from jaxreg.head.target_ridges import head_on_components
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.checkpoint import Checkpoints
@@ -209,9 +210,11 @@ def _solved(member: Member, data: Data) -> State:
     if components is None:
         params = baseline.solved.head(state.scalers)
     else:
-        x, y, weights = (np.asarray(part)[baseline.rows] for part in (data.x, data.y, data.weights))
-        solved, groups = baseline.solved, baseline.groups
-        params = head_on_components(solved, state.scalers, x, y, weights, groups)
+        types, rows = member.experiment.types, baseline.rows
+        y, weights = encode(types, np.asarray(data.y)), of_outputs(types, np.asarray(data.weights))
+        solved, groups, same = baseline.solved, baseline.groups, target_of_output(types)
+        own = np.asarray(data.x)[rows], y[rows], weights[rows], groups, same
+        params = head_on_components(solved, state.scalers, *own)
     return state._replace(params=params, best_params=params)
 
 

@@ -55,6 +55,7 @@ def refuse_differences(there: Record, wanted: Record, place: str) -> None:
     """
     asked = [one.get("asked", {}) for one in (there, wanted)]
     follow = [n for n in THRESHOLDS if all(said.get(n) is None for said in asked)]
+    # what an older run does not name has its default
     old, new = {**to_json(TrainConfig()), **there["settings"]}, dict(wanted["settings"])
     old["memory_limit"] = new["memory_limit"]
     if isinstance(old.get("epochs"), int) and new["epochs"] >= old["epochs"]:

@@ -4,7 +4,7 @@
 `catalogue.py` the table of findings, from which docs/verdict.md is made.
 """
 
-from jaxreg.verdict.catalogue import Cause
+from jaxreg.verdict.cause import Cause
 from jaxreg.verdict.finding import Evidence, Finding
 from jaxreg.verdict.judge import judge
 from jaxreg.verdict.observation import Observed

@@ -4,9 +4,8 @@ Among findings of the same severity, the verdict names the first in this table f
 the data come before causes in the training, and a cause comes before its symptoms.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
+from jaxreg.verdict import target_remedies
+from jaxreg.verdict.cause import BEHIND, DEFINED, SANE, TUNED, Cause
 from jaxreg.verdict.checks import (
     capacity,
     dead_units,
@@ -20,33 +19,7 @@ from jaxreg.verdict.checks import (
     stopped_early,
     targets,
 )
-from jaxreg.verdict.finding import Evidence, Severity
-from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.short_training import STAGES, STEPS
-
-
-@dataclass(frozen=True)
-class Cause:
-    """One entry of the table of findings; a check is a pure function of an `Observed`."""
-
-    code: str  # kebab-case, fixed once used
-    severity: Severity  # where the run learns
-    failing: Severity  # where it does not
-    measures: str  # in words
-    threshold: str  # from where on it is a finding
-    origin: str  # of the threshold
-    remedy: str  # in words
-    check: Callable[[Observed], Evidence | None] | None  # None: not measured on a run
-    picture: str | None  # name of the picture that `jaxreg diagnose` shows for it
-    symptom: bool = False  # other causes bring it about: its remedy is not joined to theirs
-    per_target: bool = False  # the check takes one target, and is made for each
-    pooled: bool = False  # with several trainings it is looked for in their pooled predictions
-
-
-TUNED = "planted faults"
-SANE = "healthy runs stay far from it"
-DEFINED = "definition"
-BEHIND = "only for a run that is behind"
 
 CAUSES: tuple[Cause, ...] = (
     Cause(
@@ -251,8 +224,18 @@ CAUSES: tuple[Cause, ...] = (
         "from an end)",
         f"{SANE}: predictions that only shrink to the mean err 1.5 times as much at the ends, at "
         "most 2.1 times by chance",
-        "the sine and the cosine of an angle as two targets", held_out.targets_at_both_ends,
+        "--target-type circular:PERIOD", held_out.targets_at_both_ends,
         "targets", pooled=True, per_target=True,
+    ),
+    Cause(
+        "targets-at-bound", "note", "note",
+        "the share of training targets that stand exactly on the lowest or the highest value, and "
+        "the part of the error that lies beyond it",
+        f"{target_remedies.PILE:.0%} of the targets, {target_remedies.ABOVE:g} times as many as on "
+        f"any value beside it; {held_out.BEYOND:.0%} of the MAE",
+        f"{SANE}: of counts and grades, no end has so many more than the values beside it",
+        "--target-type bounded:LO:HI", held_out.targets_at_bound, "targets", pooled=True,
+        per_target=True,
     ),
     Cause(
         "predictions-out-of-range", "note", "note",

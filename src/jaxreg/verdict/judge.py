@@ -8,7 +8,8 @@ from typing import Any
 
 from jaxreg.config_io import command_line, from_json
 from jaxreg.train_config import TrainConfig
-from jaxreg.verdict.catalogue import CAUSES, Cause
+from jaxreg.verdict.catalogue import CAUSES
+from jaxreg.verdict.cause import Cause
 from jaxreg.verdict.finding import ORDER, Compared, Evidence, Finding, Severity, more_rows
 from jaxreg.verdict.headline import Headline, every_row, headline, is_chance
 from jaxreg.verdict.observation import Observed

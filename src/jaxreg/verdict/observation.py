@@ -12,7 +12,7 @@ from jaxreg.head import scaling
 from jaxreg.head.apply import Activations, activations
 from jaxreg.head.state import State
 from jaxreg.side_columns import NO_SIDE, SideColumns
-from jaxreg.target_numbers import mean_and_std
+from jaxreg.target_types import TargetType, center_and_std, difference
 from jaxreg.train_config import TrainConfig
 from jaxreg.verdict.finding import Compared
 from jaxreg.verdict.one_target import each_target
@@ -65,12 +65,17 @@ class Observed:
 
     @cached_property
     def each(self) -> tuple["Observed", ...]:
-        """The training as that of each target alone; with one target this training itself.
-
-        A target is observed on the rows that have it. One that no row of a side has is left out: a
-        fold need not hold out every target.
-        """
+        """The training as that of each target alone, on its own rows; see `each_target`."""
         return each_target(self)
+
+    @property
+    def types(self) -> tuple[TargetType, ...]:
+        """The type of each target."""
+        return self.config.target_types(len(self.targets))
+
+    def difference(self, predictions: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """(rows, targets) predictions less targets, in target units; around the circle."""
+        return difference(self.types, predictions, y)
 
     @cached_property
     def learns(self) -> bool:
@@ -90,9 +95,12 @@ class Observed:
     @cached_property
     def bootstrap(self) -> tuple[float, float]:
         """Validation MAE of the training median less the run's; its std over bootstrap draws."""
-        rows = self.validation
-        y, predictions = self.y[rows], self.predictions[rows]
-        return metrics.bootstrap_gain(y, predictions, self.median_for(rows), self.runs)
+        return self.gain_over(self.median_for(self.validation), self.predictions[self.validation])
+
+    def gain_over(self, baseline: np.ndarray, predictions: np.ndarray) -> tuple[float, float]:
+        """`metrics.bootstrap_gain` for the validation rows of one target."""
+        y, kind = self.y[self.validation], self.types[0]
+        return metrics.bootstrap_gain(y, predictions, baseline, self.runs, kind=kind)
 
     @cached_property
     def gain(self) -> float:
@@ -142,44 +150,39 @@ class Observed:
 
         NaN for a row without a target.
         """
-        size = np.abs(self.predictions.astype(np.float64) - self.y) / self._unit
+        unit = np.ones(1) if len(self.targets) == 1 else self.std
+        size = np.abs(self.difference(self.predictions, self.y)) / unit
         known = ~np.isnan(self.y)
         total = np.where(known, size, 0.0).sum(axis=1)
         return np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
 
-    @property
-    def _unit(self) -> np.ndarray:
-        return np.ones(1) if len(self.targets) == 1 else self.std
-
     @cached_property
     def std(self) -> np.ndarray:
         """(targets,) of the training rows; 1 where they are constant."""
-        _, std = mean_and_std(self.y[self.trained])
+        _, std = center_and_std(self.types, self.y[self.trained])
         return np.where(std == 0, 1.0, std)
 
     @cached_property
     def mae(self) -> float | None:
         """On the validation rows; None if a prediction is not finite."""
-        return _mae(self.predictions[self.validation], self.y[self.validation])
+        return self._mae(self.predictions, self.validation)
 
     @cached_property
     def train_mae(self) -> float | None:
         """On the training rows, with the same weights."""
-        return _mae(self.predictions[self.train], self.y[self.train])
+        return self._mae(self.predictions, self.train)
 
     @cached_property
     def median(self) -> np.ndarray:
-        """(targets,) of the training rows, by their weights."""
-        rows = self.trained
-        return metrics.constant_baselines(self.y[rows], 1, self.weights[rows])["median"][0]
+        """(targets,) of the training rows, by their weights; the circular mean of an angle."""
+        own, weights = self.y[self.trained], self.weights[self.trained]
+        return metrics.constant_baselines(own, 1, weights, self.types)["median"][0]
 
     @cached_property
     def median_mae(self) -> float:
         """Of predicting the training median for the validation rows."""
-        rows = self.validation
-        error = _mae(self.median_for(rows), self.y[rows])
-        assert error is not None
-        return error
+        everywhere = np.broadcast_to(self.median, self.y.shape)
+        return self._mae(everywhere, self.validation) or 0.0  # a median is finite
 
     def median_for(self, rows: np.ndarray) -> np.ndarray:
         """(rows, targets) the training median for each of these rows."""
@@ -190,7 +193,14 @@ class Observed:
         """On the validation rows; None where there is no ridge, or the run is one."""
         if self.ridge is None or self.config.head == "ridge":
             return None
-        return _mae(self.ridge[self.validation], self.y[self.validation])
+        return self._mae(self.ridge, self.validation)
+
+    def _mae(self, predictions: np.ndarray, rows: np.ndarray) -> float | None:
+        if len(self.targets) != 1:
+            raise ValueError(f"{len(self.targets)} targets: errors of several have no common unit")
+        if not np.isfinite(predictions[rows]).all():
+            return None
+        return float(np.abs(self.difference(predictions[rows], self.y[rows])).mean())
 
     @cached_property
     def sample_train(self) -> np.ndarray:
@@ -279,7 +289,7 @@ class Observed:
             own = np.isin(self.whole.sample_validation, self.sample_validation)
             return self.whole.sample_ridge[own, self.number : self.number + 1]
         train, asked = self.sides
-        return small_ridge(train.x, train.y, asked.x, self.side, train.weights)
+        return small_ridge(train.x, train.y, asked.x, self.types, self.side, train.weights)
 
     @property
     def linear(self) -> tuple[np.ndarray, np.ndarray]:
@@ -287,11 +297,3 @@ class Observed:
         if self.ridge is not None:
             return self.validation, self.ridge[self.validation]
         return self.sampled[self.sample_validation], self.sample_ridge
-
-
-def _mae(predictions: np.ndarray, y: np.ndarray) -> float | None:
-    if y.shape[1] != 1:
-        raise ValueError(f"{y.shape[1]} targets: errors of several have no common unit")
-    if not np.isfinite(predictions).all():
-        return None
-    return float(np.abs(predictions.astype(np.float64) - y).mean())

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxreg.head.scaling import TargetScaler
+from jaxreg.head.target_outputs import scaler_of
 
 if TYPE_CHECKING:
     from jaxreg.verdict.observation import Observed
@@ -25,21 +25,19 @@ def each_target(obs: "Observed") -> tuple["Observed", ...]:
 
 
 def _only(obs: "Observed", number: int) -> "Observed":
-    column = slice(number, number + 1)
-    own = TargetScaler(*(part[column] for part in obs.state.scalers.target))
-    delta = obs.config.huber_delta
-    delta = delta[number] if isinstance(delta, tuple) else delta
+    column, scalers = slice(number, number + 1), obs.state.scalers
+    own = scaler_of(obs.types, scalers.target, number)
     return replace(
         obs,
         whole=obs,
         number=number,
         targets=obs.targets[column],
-        config=replace(obs.config, huber_delta=delta),
+        config=obs.config.of_target(number),
         y=obs.y[:, column],
         weights=obs.weights[:, column],
         labels=np.where(np.isnan(obs.y[:, number]), "left-out", obs.labels),
         predictions=obs.predictions[:, column],
         ridge=None if obs.ridge is None else obs.ridge[:, column],
         beside={name: values[:, column] for name, values in obs.beside.items()},
-        state=obs.state._replace(scalers=obs.state.scalers._replace(target=own)),
+        state=obs.state._replace(scalers=scalers._replace(target=own)),
     )

@@ -17,14 +17,16 @@ from jax import lax
 from jaxreg.common.steps import counted
 from jaxreg.entry_weights import relative
 from jaxreg.head import mlp, optimizer
-from jaxreg.head.apply import activations, forward, predict_rows
+from jaxreg.head.apply import activations, forward, predict_outputs, predict_rows
 from jaxreg.head.fit import steps_from, train_batch
 from jaxreg.head.losses import loss_of
 from jaxreg.head.rates import Rates, loss_unit
 from jaxreg.head.row_batches import weight_of, weighted_sum
 from jaxreg.head.scaling import Scalers, mean_and_std_of, scale_rows, scale_targets
 from jaxreg.head.state import first_params, static_config
+from jaxreg.head.target_outputs import of_targets, prepared, sizes, together, types_for
 from jaxreg.target_numbers import mean_and_std
+from jaxreg.target_types import TargetType, difference
 from jaxreg.train_config import HeadConfig
 from jaxreg.verdict.dead_head import dead_share
 
@@ -70,8 +72,8 @@ class Bench:
     config: HeadConfig
     scalers: Scalers
     x: np.ndarray  # (rows, inputs) as `fit` takes them
-    y: np.ndarray  # (rows, targets) in std
-    weights: np.ndarray  # (rows, targets) as `fit` takes them
+    y: np.ndarray  # (rows, outputs) in std
+    weights: np.ndarray  # (rows, outputs) as `fit` takes them
     validation_x: np.ndarray
     validation_y: np.ndarray
     validation_weights: np.ndarray
@@ -86,21 +88,25 @@ class Bench:
         if config.components is not None:
             x, vx = scale_rows(scalers.features, x), scale_rows(scalers.features, vx)
         x, vx = x.astype(np.float32), vx.astype(np.float32)
-        both = np.concatenate([train.weights, validation.weights])
-        w, vw = np.split(relative(both, np.arange(len(x))).astype(np.float32), [len(x)])
-        y, vy = (
-            np.where(its > 0, scale_targets(scalers.target, rows.y), np.float32(0))
-            for its, rows in ((w, train), (vw, validation))
-        )
+        both = relative(np.concatenate([train.weights, validation.weights]), np.arange(len(x)))
+        every = np.concatenate([train.y, validation.y])
+        parts = [np.split(one, [len(x)]) for one in prepared(config, scalers.target, every, both)]
+        (y, vy), (w, vw) = parts
         return cls(config, scalers, x, y, w, vx, vy, vw, stages)
+
+    @property
+    def types(self) -> tuple[TargetType, ...]:
+        """The types of the targets."""
+        return types_for(self.config, self.y.shape[1])
 
     @property
     def unit(self) -> np.ndarray:
         """(targets,) what an MAE in std is multiplied by: several targets have no unit but std."""
         _, std = mean_and_std_of(self.scalers.target)
-        if len(std) == 1:
-            return std
+        if len(self.types) == 1:
+            return std[:1]
         _, own = mean_and_std(np.where(self.weights > 0, self.y, np.nan))  # of unscaled targets
+        own = np.sqrt(of_targets(self.types, together(self.types, np.square(own))))
         return 1 / np.where(own == 0, 1.0, own)
 
     def run(
@@ -140,7 +146,7 @@ class Bench:
         found = _run(static, gradients, rates, self.scalers, key, params, data, order)
         *by_step, val_losses, val_maes, params = jax.device_get(found)
         losses, norms, ratios = map(np.concatenate, by_step)  # of all stages
-        unit = loss_unit(self.scalers.target, self.config.power)
+        unit = loss_unit(self.config, self.scalers.target)
         val_maes = (val_maes * self.unit).mean(axis=1)
         return ShortTraining(losses * unit, norms, ratios, val_losses * unit, val_maes, params)
 
@@ -189,7 +195,8 @@ def run_probe(
     maes = np.full((len(FACTORS), validation.y.shape[1]), np.inf)
 
     def mae(params: mlp.Params, of: HeadConfig) -> np.ndarray:
-        size = np.abs(predict_rows(params, scalers, of, validation.x) - validation.y)
+        pred = predict_rows(params, scalers, of, validation.x)
+        size = np.abs(difference(bench.types, pred, validation.y))
         known = ~np.isnan(validation.y)
         return np.where(known, size, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
 
@@ -204,11 +211,11 @@ def run_probe(
             jump[number] = float(own.losses[:STEPS].max()) / float(own.losses[0])
         hidden = activations(own.params, scalers, tried, train.x).hidden
         dead[number] = max(map(dead_share, hidden), default=0.0)
-    pred = scale_targets(scalers.target, predict_rows(best, scalers, config, validation.x))
+    pred = scale_targets(scalers.target, predict_outputs(best, scalers, config, validation.x))
     delta = Rates.of(config, scalers.target).huber_delta
     vw = bench.validation_weights
     loss = weighted_sum(loss_of(config.loss, pred, bench.validation_y, delta), vw) / weight_of(vw)
-    run = float(loss * loss_unit(scalers.target, config.power))
+    run = float(loss * loss_unit(config, scalers.target))
     return Probe(reached, jump, dead, run, maes, mae(best, config))
 
 
@@ -227,7 +234,10 @@ def _run(config, gradients, rates, scalers, key, params, data, order):
         steps, found = lax.scan(step, steps._replace(total=none, weight=none), rows)
         pred = forward(steps.params, scalers, config, vx)
         loss = weighted_sum(loss_of(config.loss, pred, vy, rates.huber_delta), vw) / weight_of(vw)
-        maes = (vw * jnp.abs(pred - vy)).sum(axis=0) / jnp.maximum(vw.sum(axis=0), 1e-30)
+        size, own = sizes(config, scalers.target, pred, vy), vw
+        if size.shape[1] != vw.shape[1]:
+            own = of_targets(types_for(config, vw.shape[1]), vw)
+        maes = (own * size).sum(axis=0) / jnp.maximum(own.sum(axis=0), 1e-30)
         return steps, (*found, loss, maes)
 
     steps, found = lax.scan(stage, steps_from(params), order)

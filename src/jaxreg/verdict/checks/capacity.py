@@ -33,10 +33,10 @@ def rows_few(obs: Observed) -> Evidence | None:
         return None
     random, train, asked = np.random.default_rng(0), obs.sample_train, obs.sample_validation
     halves = [random.permutation(train)[: len(train) // 2] for _ in range(HALVES)]
-    x, y = obs.x, obs.sample_y
-    ridges = [small_ridge(x[half], y[half], x[asked], obs.side) for half in halves]
-    less = float(np.mean([np.abs(ridge - obs.sample_y[asked]).mean() for ridge in ridges]))
-    all_rows = float(np.abs(obs.sample_ridge - obs.sample_y[asked]).mean())
+    x, y, how = obs.x, obs.sample_y, (obs.types, obs.side)
+    ridges = [small_ridge(x[half], y[half], x[asked], *how) for half in halves]
+    errors = [np.abs(obs.difference(one, y[asked])).mean() for one in (*ridges, obs.sample_ridge)]
+    less, all_rows = float(np.mean(errors[:-1])), float(errors[-1])
     if all_rows > STILL_FALLS * less and rows >= FEWEST * 2:
         return None
     sentence = (

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxreg.head.scaling import scale_targets
+from jaxreg.head.target_outputs import scaled
 from jaxreg.verdict.checks.dead_units import slower
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
@@ -20,7 +20,7 @@ def non_finite(obs: Observed) -> Evidence | None:
     if not obs.state.finite:
         when = f"the loss was not finite in epoch {epochs}"
     broken = int((~np.isfinite(obs.features)).sum())
-    raw = scale_targets(scaler, obs.y[obs.train])
+    raw = scaled(obs.config, scaler, obs.y[obs.train])
     inputs, targets = (float(np.nanmax(np.abs(values), initial=0)) for values in (obs.inputs, raw))
     numbers = {"epoch": epochs, "inputs": inputs, "targets": targets, "learning_rate": rate}
     if broken:

@@ -1,13 +1,15 @@
 """Looks at the predictions that the score is of: beside a ridge's, and over their targets."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from jaxreg import metrics
 from jaxreg.target_numbers import number_text, std_of
+from jaxreg.target_types import PLAIN, TargetType, mean_over
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
+from jaxreg.verdict.target_remedies import as_type, bounds_of, only, period_of, piles
 
 LINEAR = 0.95  # of the head's error: a ridge below it is better
 MIXED = 0.98  # of the ridge's error: below it the mean of head and ridge is better than both
@@ -17,6 +19,9 @@ DENSE = 0.15  # of the range of the targets: the rows of an end lie within it
 BIAS, FAR = 0.1, 0.35  # of the range: the mean error of an end's rows, and their largest
 BESIDE = (0.1, 0.25)  # of the range, from the nearer end: rows that the ends are compared with
 STEEP = 2.3  # times their error
+BEYOND = 0.03  # of the MAE: the part of it that lies beyond a bound
+
+Remedy = Mapping[str, Any] | str
 
 AS_BASELINE = {"head": "ridge", "components": None, "scale_features": True, "seeds": 1}
 """The settings of the ridge that a run is compared with."""
@@ -28,8 +33,8 @@ def linear_is_better(obs: Observed) -> Evidence | None:
         return None
     rows, ridge = obs.validation, obs.ridge[obs.validation]
     y, head = obs.y[rows], obs.predictions[rows]
-    gain, error = metrics.bootstrap_gain(y, ridge, head, obs.runs)
-    over_median = metrics.bootstrap_gain(y, ridge, obs.median_for(rows), obs.runs)
+    gain, error = obs.gain_over(head, ridge)
+    over_median = obs.gain_over(obs.median_for(rows), ridge)
     if obs.ridge_mae > LINEAR * obs.mae or gain < 2 * error or over_median[0] <= 2 * over_median[1]:
         return None
     share = gain / obs.mae
@@ -37,9 +42,9 @@ def linear_is_better(obs: Observed) -> Evidence | None:
         f"a ridge on the same features has an MAE of {obs.ridge_mae:.3g}, {share:.0%} below the "
         f"head's {obs.mae:.3g} (the difference is {gain:.2g} ± {error:.1g})"
     )
-    mixed = float(np.abs((head + ridge) / 2 - y).mean())
+    mixed = float(np.abs(obs.difference(mean_over(obs.types, [head, ridge]), y)).mean())
     for_all = obs.whole is None or all(map(_ridge_leads, obs.whole.each))
-    remedy: dict[str, Any] = AS_BASELINE if for_all else AS_BASELINE | {"target": obs.targets}
+    remedy: dict[str, Any] = AS_BASELINE if for_all else AS_BASELINE | only(obs, obs.targets)
     if obs.config.head != "blend" and (mixed < MIXED * obs.ridge_mae or not for_all):
         # a blend has a share for each target
         remedy = {"head": "blend", "scale_features": True, "scale_target": True}
@@ -59,7 +64,7 @@ def targets_at_both_ends(obs: Observed) -> Evidence | None:
     A prediction that shrinks to the mean errs more and more towards both ends. For a target that
     starts again, as an angle does, images at both ends are alike: there the error is a step.
     """
-    if obs.mae is None:
+    if obs.mae is None or obs.types[0] != PLAIN:
         return None
     y, predictions = (a[obs.validation, 0].astype(np.float64) for a in (obs.y, obs.predictions))
     trained = obs.y[obs.trained, 0]
@@ -79,7 +84,7 @@ def targets_at_both_ends(obs: Observed) -> Evidence | None:
     farthest = min(error[first].max(), -error[last].min())
     if min(too_high, too_low) < BIAS or farthest < FAR or at_ends < STEEP * next_to_them:
         return None
-    std = std_of(trained)
+    std, period = std_of(trained), period_of(trained)
     of = lambda value: number_text(float(value), std)  # noqa: E731
     sentence = (
         f"predictions are {too_high * span:.3g} too high for targets up to {of(y[first].max())} "
@@ -87,13 +92,47 @@ def targets_at_both_ends(obs: Observed) -> Evidence | None:
         f"further inside the error is {next_to_them * span:.3g}. Targets that start again, as "
         f"angles do, have images that are alike at {of(low)} and {of(high)}"
     )
-    remedy = f"give the sine and the cosine of such a target as two columns, then: {obs.extract}"
+    remedy: Remedy = "give the period of such a target: --target-type circular:PERIOD"
+    if period is not None:
+        remedy = as_type(obs, TargetType(period=period))
     numbers = {"low": too_high * span, "high": -too_low * span, "inside": next_to_them * span}
     return Evidence(sentence, remedy, numbers)
 
 
+def targets_at_bound(obs: Observed) -> Evidence | None:
+    """Many training targets stand exactly on a bound, and predictions go beyond it."""
+    if obs.mae is None or obs.types[0] != PLAIN:
+        return None
+    trained = obs.y[obs.trained, 0].astype(np.float64)
+    predictions = obs.predictions[obs.validation, 0].astype(np.float64)
+    low, high = float(trained.min()), float(trained.max())
+    piled = piles(trained)
+    below = np.maximum(low - predictions, 0) * piled[0]
+    above = np.maximum(predictions - high, 0) * piled[1]
+    beyond = below + above
+    cost, rows = float(beyond.mean()), int((beyond > 0).sum())
+    if not any(piled) or cost < BEYOND * obs.mae or rows < FEWEST:
+        return None
+    std = std_of(trained)
+    ends = [
+        f"{float((trained == end).mean()):.0%} of the training targets are {number_text(end, std)}"
+        for end, is_one in zip((low, high), piled, strict=True)
+        if is_one
+    ]
+    sentence = (
+        f"{' and '.join(ends)}, which looks like a bound; {rows} of {len(predictions)} predictions "
+        f"are beyond it, and that is {cost / obs.mae:.0%} of the MAE ({obs.mae:.3g})"
+    )
+    known = obs.y[:, 0].astype(np.float64)
+    kind = bounds_of(known[np.isfinite(known)], piled)
+    numbers = {"rows": rows, "cost": cost, "low": kind.low, "high": kind.high}
+    return Evidence(sentence, as_type(obs, kind), numbers)
+
+
 def predictions_out_of_range(obs: Observed) -> Evidence | None:
     """Predictions leave the range of the training targets by more than their std."""
+    if obs.types[0].circular:
+        return None
     rows = np.flatnonzero(np.isin(obs.labels, ("validation", "test")))
     predictions = obs.predictions[rows, 0].astype(np.float64)
     trained = obs.y[obs.trained, 0].astype(np.float64)

@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 
+from jaxreg.head.target_outputs import encode
 from jaxreg.metrics import ranks
+from jaxreg.target_types import TargetType
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
 
@@ -27,18 +29,19 @@ def labels_unrelated(obs: Observed) -> Evidence | None:
     y = obs.y[rows].astype(np.float64)
     if np.ptp(y) == 0 or not _can_tell(len(y), in_time=obs.sequential):
         return None
-    ridge = float(np.abs(pred - y).mean())
-    median = float(np.abs(obs.median - y).mean())
+    ridge = float(np.abs(obs.difference(pred, y)).mean())
+    median = float(np.abs(obs.difference(obs.median, y)).mean())
     rank, chance = _chance(obs, rows, pred[:, 0], y[:, 0])
     if ridge < LITTLE * median:
         return None
     if chance <= CHANCE and (ridge < HELPS * median or rank > RELATED):
         return None
+    circular = obs.types[0].circular
     within = "shuffles within sequences" if obs.sequential else "shuffles"
     sentence = (
         f"a ridge reaches an MAE of {ridge:.3g}, the median predictor {median:.3g}; the ridge's "
-        f"rank correlation with the target is {rank:.2f}, and {chance:.0%} of {within} reach that "
-        "too: these features do not tell these targets"
+        f"{'' if circular else 'rank '}correlation with the target is {rank:.2f}, and {chance:.0%} "
+        f"of {within} reach that too: these features do not tell these targets"
     )
     remedy = f"check that each {obs.noun} has its own target, then: {obs.diagnose}"
     return Evidence(sentence, remedy, {"rank": rank, "chance": chance, "ridge": ridge})
@@ -59,20 +62,29 @@ def _at_chance(obs: Observed) -> bool:
 def _chance(
     obs: Observed, rows: np.ndarray, pred: np.ndarray, y: np.ndarray
 ) -> tuple[float, float]:
-    """The rank correlation, and the share of shuffled targets with as high a correlation."""
+    """The rank correlation, and the share of shuffled targets with as high a correlation.
+
+    Angles have no ranks. There the correlation is that of points on the circle.
+    """
     if np.ptp(pred) == 0 or np.ptp(y) == 0:
         return 0.0, 1.0
-    a, b = ranks(pred), ranks(y)
+    [kind] = obs.types
+    a, b = (_standing(kind, values) for values in (pred, y))
     random = np.random.default_rng(0)
-    shuffled = np.empty((SHUFFLES, len(b)))
+    shuffled = np.empty((SHUFFLES, len(b)), int)
     place = np.lexsort((obs.order[rows], obs.sequence[rows]))
     for i in range(SHUFFLES):
         if obs.sequential:  # neighbours stay neighbours
-            shuffled[i, place] = np.roll(b[place], random.integers(1, max(2, len(b))))
+            shuffled[i, place] = np.roll(place, random.integers(1, max(2, len(b))))
         else:
-            shuffled[i] = random.permutation(b)
-    a = (a - a.mean()) / a.std()
-    std = b.std()
-    found = float(a @ b / (len(b) * std))
-    by_chance = shuffled @ a / (len(b) * std)
+            shuffled[i] = random.permutation(len(b))
+    a = (a - a.mean(axis=0)) / np.sqrt(a.var(axis=0).sum())
+    size = len(b) * np.sqrt(b.var(axis=0).sum())
+    found = float((a * b).sum() / size)
+    by_chance = np.array([(a * b[some]).sum() for some in shuffled]) / size
     return found, float((by_chance >= found).mean())
+
+
+def _standing(kind: TargetType, values: np.ndarray) -> np.ndarray:
+    """(rows, 1) the ranks of values; of angles (rows, 2) their points on the circle."""
+    return encode([kind], values[:, None]) if kind.circular else ranks(values)[:, None]

@@ -17,12 +17,13 @@ def side_columns_alone(obs: Observed) -> Evidence | None:
         return None
     rows, y, runs = _known(obs)
     maes = {
-        word: float(np.abs(obs.beside[name][rows] - y).mean())
+        word: float(np.abs(obs.difference(obs.beside[name][rows], y)).mean())
         for name, word in [("side", "ridge"), ("side_tree", "small tree")]
     }
     word = min(maes, key=lambda name: maes[name])
     best = obs.beside["side" if word == "ridge" else "side_tree"][rows]
-    gain, error = metrics.bootstrap_gain(y, best, obs.median_for(rows), runs)
+    kind, usual = obs.types[0], obs.median_for(rows)
+    gain, error = metrics.bootstrap_gain(y, best, usual, runs, kind=kind)
     if maes[word] > REACHES * obs.mae or gain <= 2 * error:
         return None
     sentence = (
@@ -40,8 +41,8 @@ def side_columns_gain(obs: Observed) -> Evidence | None:
         return None
     rows, y, runs = _known(obs)
     both, features = obs.ridge[rows], obs.beside["features"][rows]
-    maes = [float(np.abs(one - y).mean()) for one in (features, both)]
-    gain, error = metrics.bootstrap_gain(y, both, features, runs)
+    maes = [float(np.abs(obs.difference(one, y)).mean()) for one in (features, both)]
+    gain, error = metrics.bootstrap_gain(y, both, features, runs, kind=obs.types[0])
     helps = gain > max(2 * error, LEAST * maes[0])
     less = f"{gain / maes[0]:.0%} less (the difference is {gain:.2g} ± {error:.1g})"
     sentence = (

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxreg.target_numbers import mean_and_std
+from jaxreg.target_types import center_and_std, medians
 from jaxreg.verdict.finding import Evidence, Severity
 from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.sampling import nearest_in_time
@@ -40,8 +40,9 @@ def _copies(obs: Observed) -> Evidence | None:
     numbers = {"share": float(copies.mean())}
     severity = None
     if len(others) > 1:
-        error = float(np.abs(obs.predictions[others] - obs.y[others]).mean())
-        median = float(np.abs(obs.median - obs.y[others]).mean())
+        apart = obs.difference(obs.predictions[others], obs.y[others])
+        error = float(np.abs(apart).mean())
+        median = float(np.abs(obs.difference(obs.median, obs.y[others])).mean())
         sentence += f"; on the others the MAE is {error:.3g}, the median predictor's {median:.3g}"
         numbers |= {"others": error}
         severity = _severity(error, obs.mae, median)
@@ -63,7 +64,8 @@ def _neighbours(obs: Observed) -> Evidence | None:
     ratio = float(np.median(_distance(here, there)) / (np.median(_distance(here, strangers)) or 1))
     if ratio > ALIKE:
         return None
-    on_split = float(np.abs(obs.sample_ridge - obs.sample_y[obs.sample_validation]).mean())
+    apart = obs.difference(obs.sample_ridge, obs.sample_y[obs.sample_validation])
+    on_split = float(np.abs(apart).mean())
     in_blocks, median = _in_blocks(obs)
     if in_blocks < GROWS * on_split:
         return None
@@ -95,9 +97,9 @@ def _in_blocks(obs: Observed) -> tuple[float, float]:
     for fold in np.array_split(np.arange(len(used)), FOLDS):
         rest = used[np.r_[0 : max(0, fold[0] - edge), fold[-1] + 1 + edge : len(used)]]
         asked = used[fold]
-        predicted = small_ridge(obs.x[rest], y[rest], obs.x[asked], obs.side)
-        wrong.append(np.abs(predicted - y[asked]))
-        usual.append(np.abs(np.median(y[rest], axis=0) - y[asked]))
+        ridge = small_ridge(obs.x[rest], y[rest], obs.x[asked], obs.types, obs.side)
+        wrong.append(np.abs(obs.difference(ridge, y[asked])))
+        usual.append(np.abs(obs.difference(medians(obs.types, y[rest]), y[asked])))
     return float(np.concatenate(wrong).mean()), float(np.concatenate(usual).mean())
 
 
@@ -108,10 +110,12 @@ def validation_shift(obs: Observed) -> Evidence | None:
     if obs.learns and obs.train_mae > UNLIKE * obs.mae:
         return None
     y, validation = obs.y[obs.train].astype(np.float64), obs.y[obs.validation].astype(np.float64)
-    mean, std = mean_and_std(y)
-    apart = np.abs((validation - mean[None, :]).mean(axis=0))
+    mean, std = center_and_std(obs.types, y)
+    apart = np.abs(obs.difference(validation, mean[None, :]).mean(axis=0))
     moved = float((apart / np.where(std == 0, np.inf, std)).max())
     outside = float(((validation < y.min(axis=0)) | (validation > y.max(axis=0))).mean())
+    if obs.types[0].circular:  # a circle has no ends
+        outside = 0.0
     if moved > TARGET_SHIFT or outside > OUTSIDE:
         sentence = (
             f"the mean of the validation targets lies {moved:.2g} std from that of the training "

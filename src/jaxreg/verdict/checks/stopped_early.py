@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxreg.head import early_stopping
-from jaxreg.target_numbers import number_text, std_of
+from jaxreg.target_numbers import number_text
+from jaxreg.target_types import center_and_std
 from jaxreg.verdict.checks.learning_rate import has_decayed
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
@@ -58,15 +59,15 @@ def stuck_at_median(obs: Observed) -> Evidence | None:
     if obs.learns or obs.mae is None:
         return None
     pred, y = obs.predictions[obs.validation, 0], obs.y[obs.validation, 0]
-    std = std_of(y)
+    (_, [std]), (mean, [own]) = (center_and_std(obs.types, values[:, None]) for values in (y, pred))
     if not std:  # no prediction can vary as such targets do
         return None
-    share = std_of(pred) / std
+    share = own / std
     if share > CONSTANT:
         return None
     sentence = (
         f"the std of the predictions is {share:.1%} of that of the targets; their mean is "
-        f"{number_text(float(pred.mean()), std)}, and the training median is "
+        f"{number_text(float(mean[0]), std)}, and the training median is "
         f"{number_text(float(obs.median[0]), std)}"
     )
     return Evidence(sentence, obs.diagnose, {"share": share})

@@ -2,11 +2,13 @@
 
 import numpy as np
 
-from jaxreg.head.scaling import scale_targets
+from jaxreg.head.target_outputs import scaled
 from jaxreg.metrics import huber
 from jaxreg.target_numbers import number_text, std_of
+from jaxreg.target_types import center_and_std
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
+from jaxreg.verdict.target_remedies import only
 
 BOUND_COST = 0.01  # of the median predictor's error
 TRIMS = (0.1, 0.05, 0.02)  # shares left out on each side for the scale of the usual targets
@@ -23,7 +25,7 @@ def output_bounded(obs: Observed) -> Evidence | None:
     y = obs.y[obs.train]
     below = float((y < 0).mean())
     cost = float(np.maximum(-y, 0).mean())
-    usual = float(np.abs(y - obs.median).mean())
+    usual = float(np.abs(obs.difference(obs.median, y)).mean())
     if cost <= BOUND_COST * usual:
         return None
     sentence = f"the output relu cannot go below 0, and {below:.0%} of the training targets do"
@@ -39,7 +41,7 @@ def target_constant(obs: Observed) -> Evidence | None:
     numbers = {"value": float(y[0, 0])}
     others = tuple(one.targets[0] for one in (obs.whole or obs).each if _varies(one))
     if others:
-        return Evidence(sentence, {"target": others}, numbers)
+        return Evidence(sentence, only(obs, others), numbers)
     remedy = f"jaxreg train {' '.join(obs.words)} --target COLUMN"
     return Evidence(sentence, remedy, numbers)
 
@@ -51,6 +53,8 @@ def _varies(obs: Observed) -> bool:
 
 def targets_outliers(obs: Observed) -> Evidence | None:
     """A few targets are so far from all others that they decide the std."""
+    if obs.types[0].circular:  # no target is far from all others
+        return None
     y = obs.y[obs.train, 0].astype(np.float64)
     center, usual = float(np.median(y)), _usual_std(y)
     far = np.abs(y - center) > OUTLYING * usual
@@ -75,15 +79,15 @@ def target_scale(obs: Observed) -> Evidence | None:
     if not obs.behind or obs.mae is None:
         return None
     scaler, config = obs.state.scalers.target, obs.config
-    y = scale_targets(scaler, obs.y[obs.train])
+    y = scaled(config, scaler, obs.y[obs.train])
     away = float(np.sqrt(np.square(y, dtype=np.float64).mean()))
     if not config.scale_target and away > FAR:
         sentence = f"the unscaled targets lie about {away:.3g} from 0, and a new head starts near 0"
         return Evidence(sentence, {"scale_target": True}, {"away": away})
-    error = np.abs(obs.y[obs.validation] - obs.median)
+    error = np.abs(obs.difference(obs.median, obs.y[obs.validation]))
     unit = 1.0 if obs.whole is None else float(scaler.std[0])  # as in the loss
     deltas, least = config.thresholds
-    std = std_of(obs.y[obs.train, 0])
+    _, [std] = center_and_std(obs.types, obs.y[obs.train])
     if deltas is None:
         small, told = True, ""
         to_lose = float(((error / unit) ** config.power).mean())
