@@ -13,7 +13,7 @@ import jaxreg
 from faults.made import TUNING, photos, train
 from jaxreg import diagnose
 from jaxreg.backbone.norm_statistics import Mismatch
-from jaxreg.cache.recipe import Column
+from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.diagnosis import pictures, run_diagnosis, trials
 from jaxreg.diagnosis.preprocess_match import compare
@@ -263,19 +263,20 @@ def test_names_are_text_and_never_tags(tmp_path: Path) -> None:
 SUBJECT = SimpleNamespace(
     obs=SimpleNamespace(learns=True),
     experiment=SimpleNamespace(
-        dataset=SimpleNamespace(extract_command=lambda preprocess: f"with {preprocess}")
+        dataset=SimpleNamespace(command_into=lambda recipe, preprocess: f"with {preprocess}")
     ),
 )
 
 
 def test_another_preprocessing_that_fits_is_named() -> None:
     gaps = {"keras": Mismatch(0.2, 0.1), "unit": Mismatch(0.5, 0.7)}
-    finding, trial = compare("unit", gaps, 64, SUBJECT)  # pyright: ignore[reportArgumentType]
+    unit, keras = (Recipe("random:0:v1", "random0", preprocess=name) for name in ("unit", "keras"))
+    finding, trial = compare(unit, gaps, 64, SUBJECT)  # pyright: ignore[reportArgumentType]
     assert finding is not None
     assert (finding["code"], finding["severity"]) == ("preprocessing-mismatch", "warning")
     assert finding["remedy"] == "with keras"
     assert "keras fits" in trial.answer
-    assert compare("keras", gaps, 64, SUBJECT)[0] is None  # pyright: ignore[reportArgumentType]
+    assert compare(keras, gaps, 64, SUBJECT)[0] is None  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.slow

@@ -3,7 +3,9 @@
 import dataclasses
 import io
 import json
+import shlex
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,16 +14,22 @@ import pytest
 from PIL import Image
 
 import jaxreg
+from jaxreg import bundle
+from jaxreg.arguments import parse
 from jaxreg.cache.dataset_table import make_dataset
 from jaxreg.cache.datasets import read_dataset, write_dataset
+from jaxreg.cache.embeddings import Embeddings
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
-from jaxreg.errors import InputError
+from jaxreg.errors import InputError, UnavailableError
+from jaxreg.extract import ExtractArguments
 from jaxreg.extract_config import ExtractConfig, SourceOptions
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.pixels import digest
+from jaxreg.train import _next_command
 from jaxreg.usage import Usage
 from jaxreg.verify import check
+from typed import given
 
 ROWS, BROKEN = 40, 5
 RECIPE = Recipe(weights="random:0:v1", weights_tag="random0")
@@ -173,3 +181,73 @@ def test_rows_that_differ_are_named_and_nothing_is_lost(both: Cache) -> None:
 def test_a_column_that_nobody_has_gets_the_nearest_name(both: Cache) -> None:
     with pytest.raises(InputError, match=r"no[\s\S]*dion[\s\S]*try: --columns dino"):
         jaxreg.load_features("both", cache=both.root, columns="dion")
+
+
+ONNX_RECIPE = Recipe("ab" * 32, "net", backbone="onnx", size=(4, 4), preprocess="unit")
+
+
+@pytest.fixture
+def networks(both: Cache) -> Cache:
+    """The same cache with features of the images from an ONNX file, which is not there any more."""
+    both.make_feature_set(ONNX_RECIPE, None)
+    head = Column(layer="head")
+    both.add(ONNX_RECIPE.feature_set, head, list(map(digest, IMAGES)), FEATURES[:, ::-1])
+    return both
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        (RECIPE, "--weights random"),
+        (ONNX_RECIPE, "--backbone onnx:FILE --size 4 4 --preprocess unit"),
+        (Embeddings("clip", 2), "--embeddings FILE --embeddings-name clip"),
+        (Recipe("cd" * 32, "imagenet", size=None), "--size native"),
+    ],
+)
+def test_the_command_into_any_feature_set_is_one_that_extract_takes(
+    both: Cache, recipe: Recipe | Embeddings, words: str
+) -> None:
+    command = read_dataset(both, "both").command_into(recipe)
+    assert command.endswith(words)
+    parse("extract", ExtractArguments, [SourceOptions, ExtractConfig], shlex.split(command)[2:])
+
+
+def test_the_remedy_for_random_weights_is_of_the_network_that_has_them(
+    networks: Cache, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = (f"{ONNX_RECIPE.feature_set}/head.avg", "mixed10.avg", "dino")
+    ckpts = tmp_path / "ckpts"
+    run = jaxreg.train_head("both", cache=networks.root, ckpts=ckpts, head="ridge", columns=columns)
+    remedies = {one["code"]: one["remedy"] for one in run.summary["verdict"]["findings"]}
+    assert remedies["random-weights"].endswith("--weights imagenet")
+    assert not {"onnx:", "--embeddings"} & {*remedies["random-weights"].split()}
+    # what the next commands say of such a run
+    healthy = SimpleNamespace(verdict={"healthy": True})
+    assert _next_command(run, given(healthy)).endswith("predictions.csv --embeddings FILE")
+    bundle.main([str(run.path), "--out", str(tmp_path / "run.zip")])
+    told = capsys.readouterr().err
+    assert "the ONNX file too" in told
+    assert "no other file" not in told
+    assert told.endswith("--weights FILE --embeddings FILE\n")
+    np.save(tmp_path / "one.npy", VECTORS[:1])
+    new = examples(ids=("new",), images=[_png(99)], columns=pa.table({"y": [0.0]}))
+    with pytest.raises(UnavailableError, match=r"\(net\) cannot be found, and --weights x\.onnx"):
+        run.predict_table(new, embeddings=str(tmp_path / "one.npy"), weights="x.onnx")
+
+
+def test_a_damaged_part_is_mended_by_the_extract_that_wrote_it(both: Cache) -> None:
+    part = next((both.root / "features" / RECIPE.feature_set).glob("*/part-*"))
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    part.write_bytes(content)
+    with pytest.raises(InputError, match="is damaged") as told:
+        jaxreg.load_features("both", cache=both.root, columns=("dino", "mixed10.avg"))
+    assert told.value.remedy.endswith("--weights random")
+
+
+def test_a_column_in_the_place_of_a_wrong_one_is_named_once(both: Cache) -> None:
+    with pytest.raises(InputError) as told:
+        jaxreg.load_features(
+            "both", cache=both.root, feature_set="dino", columns=("dino", "dino.avg")
+        )
+    assert told.value.remedy == "--columns dino"

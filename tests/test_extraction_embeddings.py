@@ -20,6 +20,7 @@ from jaxreg.cache.embeddings import Embeddings
 from jaxreg.cache.parts import list_parts
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
+from jaxreg.diagnosis.run_diagnosis import diagnose
 from jaxreg.errors import InputError, TooManyFailed
 from jaxreg.extract_config import SourceOptions
 from jaxreg.extraction.recompute import recompute
@@ -139,6 +140,13 @@ def _bad(folder: Path, vectors: np.ndarray, kind: str) -> Path:
         file = folder / "bad.parquet"
         lists = pa.array(list(vectors), pa.list_(pa.float32()))
         pq.write_table(pa.table({"id": ids, "a": lists, "b": lists}), file)
+    elif kind == "other ids":
+        file = folder / "bad.npz"
+        np.savez(file, ids=ids[:-1], vectors=vectors)
+    elif kind == "nulls":
+        file = folder / "bad.parquet"
+        lists = pa.array([None] * ROWS, pa.list_(pa.float32(), WIDTH))
+        pq.write_table(pa.table({"id": ids, "a": lists}), file)
     elif kind == "ragged":
         file = folder / "bad.parquet"
         rows = [row[: 8 - (i == 40)] for i, row in enumerate(vectors)]
@@ -168,7 +176,9 @@ def _bad(folder: Path, vectors: np.ndarray, kind: str) -> Path:
         ("ids", "has the id 'r5' twice"),
         ("no id fits", r"has the id of a row[\s\S]*such as r0, r1, r2"),
         ("lists", "has 2 columns of lists: a, b"),
-        ("ragged", "has vectors of 7 and 8 numbers"),
+        ("other ids", "has 59 ids and 60 vectors"),
+        ("nulls", "has no vector: all 60 lists are null"),
+        ("ragged", "has vectors of 8 numbers, and one of 7 in row 40"),
         ("flat", r"holds an array of shape \(60,\)"),
         ("no width", r"holds an array of shape \(60, 0\)"),
         ("complex", "holds vectors of complex64"),
@@ -328,3 +338,36 @@ def test_a_run_on_embeddings_from_training_to_predictions(
         jaxreg.train_head(
             "labels", cache=tmp_path / "cache", target="y", views=("identity", "mirror")
         )
+
+
+def test_vectors_that_stay_while_the_rows_move_are_noted(
+    labels: Path, vectors: np.ndarray, tmp_path: Path
+) -> None:
+    extracted(labels, saved(tmp_path, vectors))
+    header, *rows = labels.read_text().splitlines()
+    labels.write_text("\n".join([header, *rows[::-1]]) + "\n")
+    said: list[str] = []
+    extracted(labels, saved(tmp_path, vectors), say=said.append)
+    assert any("60 rows have a vector that another row had before: r59, r58" in t for t in said)
+    extracted(labels, saved(tmp_path, vectors[::-1]))
+    said.clear()  # rows and vectors in the same new order
+    extracted(labels, saved(tmp_path, vectors[::-1]), say=said.append)
+    assert not any("another row" in text for text in said)
+
+
+def test_embeddings_are_diagnosed_and_images_refused_at_once(
+    labels: Path, vectors: np.ndarray, tmp_path: Path
+) -> None:
+    extracted(labels, saved(tmp_path, vectors))
+    run = jaxreg.train_head(
+        "labels", cache=tmp_path / "cache", ckpts=tmp_path / "ckpts", head="ridge"
+    )
+    said: list[str] = []
+    asked: Any = {"cache": None, "ckpts": tmp_path / "ckpts", "say": said.append}
+    with pytest.raises(InputError, match="these features are embeddings"):
+        diagnose(str(run.path), images="nowhere", **asked)
+    assert not any(text.startswith("columns") for text in said)
+    done = diagnose(str(run.path), images=None, **asked)
+    assert done["verdict"]["healthy"]
+    assert "identity.dino-s14.none" in done["tests"]["columns"]["answer"]
+    assert "image" not in " ".join(test["answer"] for test in done["tests"].values())

@@ -58,26 +58,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_whole(out, content)
     cli.say(f"{out}: {humanize.naturalsize(len(content))}")
     more: list[str] = []
+    said: list[str] = []
     places = weights_places(run.config)
     for network in run.features.networks:
         needed, words = _needs(network, places[network.feature_set])
-        cli.say(needed)
-        more += words
+        said += [needed] if needed else []
+        more = more or words
     if names := [one.name for one in run.features.embeddings]:
-        cli.say(f"predicting needs the embeddings {' and '.join(names)} of the new rows")
-        files = ["FILE"] if len(names) == 1 else [f"{name}=FILE" for name in names]
-        more += ["--embeddings", *files]
+        said.append(f"predicting needs the embeddings {' and '.join(names)} of the new rows")
+        more += run.features.embeddings_words
+    for sentence in said or ["predicting needs no other file"]:
+        cli.say(sentence)
     words = [out, "SOURCE", "--out", "predictions.csv", *more]
     cli.say_next(command_line("jaxreg predict", words), quiet=False)
     return 0
 
 
 def _needs(recipe: "Recipe", weights_path: str | None) -> tuple[str, list[str]]:
-    """What predicting needs beside the bundle, in a sentence and as words of its command."""
+    """What predicting needs beside the bundle, in a sentence and as words of its command.
+
+    Both are empty where the network needs no file.
+    """
     from jaxreg.backbone.registry import BACKBONES, HUB
 
     if recipe.quantized is not None or recipe.random_seed is not None:
-        return "predicting needs no other file", []
+        return "", []
     if recipe.weights_tag == "imagenet" and recipe.backbone in BACKBONES:
         return "predicting needs the imagenet weights, which Keras downloads", []
     if recipe.backbone == HUB:

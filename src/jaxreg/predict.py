@@ -79,7 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_table(out, table)
     failed = sum(bool(reason) for reason in table["reason"].to_pylist())
     done = f"{table.num_rows - failed} prediction{'s' * (table.num_rows - failed != 1)}: {out}"
-    images = "1 image" if failed == 1 else f"{failed} images"
+    what = "image" if run.features.networks else "row"
+    images = f"1 {what}" if failed == 1 else f"{failed} {what}s"
     cli.say(f"{done}; {images} could not be used (column reason)" if failed else done)
     for name, kind in zip(run.targets, run.types, strict=True):
         if text := target_text(name, table, kind):
@@ -88,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         cli.print_json({"out": str(out), "rows": table.num_rows, "failed": failed})
     if failed == table.num_rows:
         raise InputError(
-            f"none of the {failed} images can be used; the first: {table['id'][0]}: "
+            f"none of the {failed} {what}s can be used; the first: {table['id'][0]}: "
             f"{table['reason'][0]}",
             remedy=f"see the reasons in {out}",
         )

@@ -16,6 +16,7 @@ from jaxreg.train_config import Preset, TrainConfig
 
 if TYPE_CHECKING:
     from jaxreg.report.summary import Summary
+    from jaxreg.trained_run import TrainedRun
 
 DEAD = 5  # the exit code of a training that cannot recover
 
@@ -92,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if remedy:
         cli.say(f"try: {remedy}")
     else:
-        cli.say_next(_next_command(run.path, summary), quiet=own.quiet or own.json)
+        cli.say_next(_next_command(run, summary), quiet=own.quiet or own.json)
     if own.json:
         cli.print_json({**run.summary, "run": str(run.path)})
     codes = [finding["code"] for finding in summary.verdict["findings"]]
@@ -100,12 +101,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return DEAD if dead and run.summary != before else 0  # the same again: nothing was trained
 
 
-def _next_command(path: Path, summary: "Summary") -> str:
+def _next_command(run: "TrainedRun", summary: "Summary") -> str:
     """What to do with a run for which the verdict has no remedy."""
-    run = path if len(path.parts) > 1 else f"./{path}"  # a bare name would be one in ckpts
+    path = run.path if len(run.path.parts) > 1 else f"./{run.path}"  # else it would be in ckpts
     if not summary.verdict["healthy"]:
-        return command_line("jaxreg diagnose", [run])
-    return command_line("jaxreg predict", [run, "SOURCE", "--out", "predictions.csv"])
+        return command_line("jaxreg diagnose", [path])
+    words = [path, "SOURCE", "--out", "predictions.csv", *run.features.embeddings_words]
+    return command_line("jaxreg predict", words)
 
 
 def _finding_text(finding: Mapping[str, str], told: set[str]) -> str:

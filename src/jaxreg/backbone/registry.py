@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from jaxreg.cache.recipe import HUB, ONNX
 from jaxreg.errors import InputError, nearest_option
 
 Range = Literal["tf", "torch", "caffe", "none"]
@@ -139,12 +140,6 @@ _FAMILIES = (
 BACKBONES = dict(sorted(item for family in _FAMILIES for item in family.items()))
 """By the name that `--backbone` takes and the recipe keeps."""
 
-
-ONNX = "onnx"
-"""The backbone of a recipe whose network is an ONNX file; `--backbone onnx:FILE` names the file."""
-
-HUB = "keras_hub"
-"""The same for a preset of KerasHub: `--backbone keras_hub:NAME` or `keras_hub:FOLDER`."""
 
 _GIVEN = {
     ONNX: "onnx: and a file, as onnx:vit.onnx",

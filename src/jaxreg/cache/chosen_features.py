@@ -76,6 +76,13 @@ class ChosenFeatures:
         return [recipe for recipe in every if isinstance(recipe, Embeddings)]
 
     @property
+    def embeddings_words(self) -> list[str]:
+        """The option of `predict` for vectors of new rows, as words; none without embeddings."""
+        names = [one.name for one in self.embeddings]
+        files = ["FILE"] if len(names) == 1 else [f"{name}=FILE" for name in names]
+        return ["--embeddings", *files] if names else []
+
+    @property
     def random_seed(self) -> int | None:
         """The seed of random weights that columns come from; None if every network is trained."""
         seeds = (network.random_seed for network in self.networks)

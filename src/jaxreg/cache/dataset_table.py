@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jaxreg.cache.extracted import Extracted
+from jaxreg.cache.embeddings import AnyRecipe
+from jaxreg.cache.extracted import Extracted, settings_into
 from jaxreg.cache.recipe import Column
 from jaxreg.config_io import changed_fields, command_line
 from jaxreg.extract_config import ExtractConfig, SourceOptions
@@ -146,6 +147,12 @@ class Dataset:
         settings = ExtractConfig(**{n: value for n, value in said.items() if value is not None})
         words = [one.opened, "--name", self.name, "--cache", self.cache_root]
         return command_line("jaxreg extract", words, one.options, settings)
+
+    def command_into(self, recipe: AnyRecipe, **changes: Any) -> str:
+        """As `extract_command`, into the feature set of a recipe that the dataset may not know."""
+        if any(one.feature_set == recipe.feature_set for one in self.extracted):
+            return self.extract_command(recipe.feature_set, **changes)
+        return self.extract_command(**settings_into(recipe) | changes)
 
     @property
     def stale(self) -> list[str]:

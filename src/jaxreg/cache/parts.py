@@ -25,6 +25,8 @@ _FOLDER = b"jaxreg.folder"
 class DamagedPart(InputError):
     """A part whose bytes do not match the hash in its name, or that is in another folder."""
 
+    feature_set = ""  # that the part is of
+
 
 def write_part(folder: Path, table: pa.Table) -> Path:
     """Add `table` to `folder` as one part; the same table twice is one file."""
@@ -72,10 +74,12 @@ def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
             if its == _own_name(path.parent):
                 return table
             why = f"it is a part of {its}"
-    raise DamagedPart(
+    damaged = DamagedPart(
         f"{path} is damaged: {why}",
         remedy="run jaxreg verify --repair, then extract again, which computes only that part",
     )
+    damaged.feature_set = path.parent.parent.name
+    raise damaged
 
 
 def read_digests(path: Path) -> list[str]:

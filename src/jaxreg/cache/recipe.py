@@ -17,6 +17,12 @@ from jaxreg.sources.examples import DIGEST
 INCEPTION_LAYERS = tuple(f"mixed{i}" for i in range(11))
 """InceptionV3's concatenations, first to last; 0 is nearest to the image."""
 
+ONNX = "onnx"
+"""The backbone of a recipe whose network is an ONNX file; `--backbone onnx:FILE` names the file."""
+
+HUB = "keras_hub"
+"""The same for a preset of KerasHub: `--backbone keras_hub:NAME` or `keras_hub:FOLDER`."""
+
 RESIZE = "bilinear-half-pixel"
 """As tf.image.resize: no antialias, float result."""
 

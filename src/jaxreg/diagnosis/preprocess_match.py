@@ -1,10 +1,11 @@
 """`diagnose --images`: were the images preprocessed as the network's weights expect?"""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 from jaxreg.backbone.norm_statistics import Mismatch, mismatches
+from jaxreg.cache.recipe import Recipe
 from jaxreg.diagnosis.subject import Subject
 from jaxreg.diagnosis.trials import Trial
 from jaxreg.errors import InputError
@@ -20,22 +21,34 @@ CLEARLY = 1.2  # times the mismatch of the best preprocessing
 QUESTION = "Are images preprocessed as the weights expect?"
 
 
+def refuse_embeddings(subject: Subject) -> None:
+    """Raise InputError for features that no network computes."""
+    if not subject.experiment.features.networks:
+        raise InputError(
+            "--images compares images with a network, and these features are embeddings",
+            remedy="leave --images out",
+        )
+
+
 def preprocessing(
     subject: Subject, source: str, say: Callable[[str], None]
-) -> tuple[dict[str, Any] | None, Trial]:
-    """A finding if another preprocessing than the recipe's fits the weights, and the test.
+) -> Iterator[tuple[dict[str, Any] | None, Trial]]:
+    """Of each network: a finding if another preprocessing fits the weights, and the test.
 
     Raises:
         InputError: no image of the source can be used.
         UnavailableError: the weights are not to be found.
     """
     networks = subject.experiment.features.networks
-    if not networks:
-        raise InputError(
-            "--images compares images with a network, and these features are embeddings",
-            remedy="leave --images out",
-        )
-    recipe = networks[0]
+    for recipe in networks:
+        finding, trial = _of_network(recipe, subject, source, say)
+        named = trial.name if len(networks) == 1 else f"images in {recipe.feature_set}"
+        yield finding, replace(trial, name=named)
+
+
+def _of_network(
+    recipe: Recipe, subject: Subject, source: str, say: Callable[[str], None]
+) -> tuple[dict[str, Any] | None, Trial]:
     examples = open_source(source, ranged=recipe.range is not None)
     for note in examples.notes:
         say(f"note: {note}")
@@ -51,13 +64,14 @@ def preprocessing(
         )
         return None, Trial("images", QUESTION, answer)
     gaps = {str(name): gap for name, gap in found.items()}
-    return compare(recipe.preprocess, gaps, len(images), subject)
+    return compare(recipe, gaps, len(images), subject)
 
 
 def compare(
-    used: str, found: Mapping[str, Mismatch], count: int, subject: Subject
+    recipe: Recipe, found: Mapping[str, Mismatch], count: int, subject: Subject
 ) -> tuple[dict[str, Any] | None, Trial]:
     """A finding if another preprocessing fits clearly better than the one that was used."""
+    used = recipe.preprocess
     best = min(found, key=lambda name: found[name].size)
     listed = "; ".join(
         f"{name}: means {gap.mean:.2f} std off, std {gap.spread:.2f} in logarithm"
@@ -73,7 +87,7 @@ def compare(
         f"std {found[used].spread:.2f} and {found[best].spread:.2f} in logarithm"
     )
     severity = PREPROCESSING.severity if subject.obs.learns else PREPROCESSING.failing
-    remedy = subject.experiment.dataset.extract_command(preprocess=best)
+    remedy = subject.experiment.dataset.command_into(recipe, preprocess=best)
     flat = {f"{name}_{key}": value for name, gap in numbers.items() for key, value in gap.items()}
     finding = Finding(PREPROCESSING.code, severity, evidence, remedy, flat)
     return asdict(finding), Trial("images", QUESTION, f"{answer}: {best} fits", numbers)

@@ -58,6 +58,10 @@ def diagnose(
     command = command_line("jaxreg diagnose", (name, *words))
     prepare_jax()
     subject = _subject(name, cache, ckpts, target, say)
+    if images is not None:
+        from jaxreg.diagnosis.preprocess_match import preprocessing, refuse_embeddings
+
+        refuse_embeddings(subject)
     for note in subject.experiment.notes:
         say(f"note: {note}")
     with step("looking for causes"):
@@ -73,14 +77,13 @@ def diagnose(
             if trial.remedy:
                 say(f"try: {trial.remedy}")
     if images is not None:
-        from jaxreg.diagnosis.preprocess_match import preprocessing
-
         with step("comparing the preprocessing with the weights"):
-            finding, trial = preprocessing(subject, images, say)
-        done.append(trial)
-        say(f"images: {trial.answer}")
-        if finding is not None:
-            verdict = _with(verdict, finding)
+            compared = list(preprocessing(subject, images, say))
+        for finding, trial in compared:
+            done.append(trial)
+            say(f"{trial.name}: {trial.answer}")
+            if finding is not None:
+                verdict = _with(verdict, finding)
     page = subject.folder / "diagnosis.html"
     with step("drawing the page"):
         write_diagnosis(page, subject, verdict, done, command=command, begin=begin)

@@ -99,7 +99,7 @@ def load_experiment(resolved: ResolvedRun) -> Experiment:
     if resolved.placement.kind != "device":
         give_back_freed()
     dataset = resolved.dataset
-    with remedies(dataset):
+    with remedies(dataset, resolved.features):
         side = side_values(dataset, resolved.side)
         wanted = resolved.features.wanted(dataset)
         in_parts = resolved.placement.kind == "parts"

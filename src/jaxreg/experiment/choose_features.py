@@ -46,9 +46,11 @@ def rows_with(dataset: Dataset, features: ChosenFeatures) -> tuple[Dataset, tupl
     Raises:
         InputError: no row has it.
     """
-    kept, sentences = dataset.having(features.digest_columns), []
+    kept, sentences, lacking = dataset.having(features.digest_columns), [], ""
     for feature_set in features.feature_sets:
         rows = np.flatnonzero(dataset.lacks(features.recipes[feature_set].digest_column)).tolist()
+        if len(rows) == len(dataset):
+            lacking = lacking or feature_set
         if rows:
             have = "1 row has" if len(rows) == 1 else f"{len(rows)} rows have"
             ids = [dataset.ids[row] for row in rows[:5]]
@@ -59,7 +61,7 @@ def rows_with(dataset: Dataset, features: ChosenFeatures) -> tuple[Dataset, tupl
     if not len(kept):
         raise InputError(
             f"no row of {dataset.name} has features in {' and '.join(features.feature_sets)}",
-            remedy=dataset.extract_command(features.feature_sets[-1]),
+            remedy=dataset.command_into(features.recipes[lacking or features.feature_sets[-1]]),
         )
     return kept, tuple(sentences)
 
@@ -163,6 +165,6 @@ def _instead(
             one.short_name if name.startswith(main) else f"{name}/{one.short_name}"
             for name, one in named
         ]
-        return "--columns " + " ".join(words)
+        return "--columns " + " ".join(dict.fromkeys(words))
     pool = "" if other.pool == column.pool else f" --pool {other.pool}"
     return f"--layers {other.layer}{pool}"

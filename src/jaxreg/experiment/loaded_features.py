@@ -32,7 +32,7 @@ def load_arrays(
     features = choose_features(cache, dataset, config)
     dataset, _ = rows_with(dataset, features)
     y = np.stack([numbers(dataset, name) for name in targets], axis=1) if targets else None
-    with remedies(dataset):
+    with remedies(dataset, features):
         x = read_wanted(cache, features.wanted(dataset))
     y = y[:, 0] if y is not None and y.shape[1] == 1 else y
     return LoadedFeatures(x, y, np.array(dataset.ids), _groups(dataset, group))

@@ -168,7 +168,7 @@ def resolve(
     check_sides(weights, folds or (split,), config)
     config = replace(config, folds=len(folds) or None)  # a column of folds has their number
     config = _with_thresholds(config, y, split)
-    with remedies(dataset):
+    with remedies(dataset, features):
         size = measure(cache, features.wanted(dataset), len(config.views))
     side = _side(before, dataset, beside, split, folds)
     placement = place(
@@ -251,13 +251,13 @@ def _with_thresholds(config: TrainConfig, y: np.ndarray, split: Split) -> TrainC
 
 
 @contextmanager
-def remedies(dataset: Dataset) -> Iterator[None]:
+def remedies(dataset: Dataset, features: ChosenFeatures) -> Iterator[None]:
     """Name the command of the dataset as the remedy, whatever the cache lacks."""
     try:
         yield
     except InputError as error:
-        lacks = getattr(error, "feature_set", None)
-        raise InputError(error.found, remedy=dataset.extract_command(lacks)) from error
+        lacks = features.recipes.get(getattr(error, "feature_set", ""), features.recipe)
+        raise InputError(error.found, remedy=dataset.command_into(lacks)) from error
 
 
 def _check_head(config: TrainConfig, placement: Placement, rows: int, features: int) -> None:

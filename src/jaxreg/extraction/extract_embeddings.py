@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from jaxreg.backbone.engine import Engine
+from jaxreg.cache.dataset_table import Dataset
 from jaxreg.cache.embeddings import Embeddings
 from jaxreg.cache.store import Cache
 from jaxreg.common.steps import step
@@ -16,6 +17,7 @@ from jaxreg.extraction.dataset_writer import DatasetWriter, Extraction, all_fail
 from jaxreg.extraction.given_vectors import Joined, join
 from jaxreg.extraction.pipeline import PART_IMAGES, Outcome, Progress, Seconds, Task, extract
 from jaxreg.sources.examples import DIGEST, Examples
+from jaxreg.sources.naming import listed
 from jaxreg.sources.vectors import Vectors
 
 PART_BYTES = 2**24  # of vectors, about: a part of short ones has more rows than one of images
@@ -68,6 +70,8 @@ class EmbeddingsJob:
         digests = joined.digests(should_stop)
         if digests is None:
             raise Stopped("stopped; nothing is written", remedy="run the same command again")
+        if writer.older is not None and self.vectors.ids is None:
+            self._warn_of_moved(writer.older, digests)
         cache.make_feature_set(recipe, None)
         outcome = self._write_missing(joined, digests, should_stop)
         pictures = self._pictures(writer, on_progress, should_stop)
@@ -99,6 +103,22 @@ class EmbeddingsJob:
                         expected="one width for one name",
                         remedy=f"--embeddings-name {there.name}-{self.recipe.width}",
                     )
+
+    def _warn_of_moved(self, older: Dataset, digests: list[str | None]) -> None:
+        """Say if rows get the vectors of other rows, as they do when one file is in a new order."""
+        if older.lacks(self.recipe.digest_column).all():
+            return
+        known = older.table[self.recipe.digest_column].to_pylist()
+        before, all_known = dict(zip(older.ids, known, strict=True)), set(known)
+        now = zip(self.examples.ids, digests, strict=True)
+        moved = [name for name, one in now if one in all_known and before.get(name) != one]
+        if moved:
+            have = "1 row has" if len(moved) == 1 else f"{len(moved)} rows have"
+            self.say(
+                f"note: {have} a vector that another row had before: {listed(moved, 3)}. The first "
+                f"row gets the first vector of {self.vectors.path}, because it has no ids. Check "
+                f"that the vectors are in the order of {self.opened}"
+            )
 
     def _say_damaged(self, path: object) -> None:
         self.say(f"damaged, set aside and written again: {path}")

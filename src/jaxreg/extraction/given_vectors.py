@@ -154,12 +154,11 @@ def open_embeddings(
             )
         files[name] = file
     if missing := [name for name in wanted if name not in files]:
-        option = "FILE" if len(wanted) == 1 else " ".join(f"{name}=FILE" for name in wanted)
         raise InputError(
             f"{run} was trained on the embeddings {' and '.join(missing)}, which jaxreg cannot "
             "compute",
             expected="a file with such vectors for the rows of SOURCE",
-            remedy=f"--embeddings {option}",
+            remedy=" ".join(features.embeddings_words),
         )
     return {name: open_vectors(file, id_column) for name, file in files.items()}
 

@@ -50,15 +50,16 @@ def observe(
     words = (dataset.name, "--cache", str(experiment.cache.root))
     names = ("loss", "val_loss", "val_mae", "learning_rate")
     units = row_units(dataset, experiment.split.kind)
-    networks = [one.feature_set for one in experiment.features.networks]
-    network = networks[0] if networks else None
+    networks = experiment.features.networks
+    untrained = next((one for one in networks if one.random_seed is not None), None)
+    trained = "" if untrained is None else dataset.command_into(untrained, weights=None)
     return Observed(
         targets=experiment.targets,
         config=config,
         asked=experiment.asked,
         words=words,
         extract=dataset.extract_command(),
-        extract_trained=f"{dataset.extract_command(network, weights=None)} --weights imagenet",
+        extract_trained=f"{trained} --weights imagenet" if trained else "",
         diagnose=command_line("jaxreg diagnose", words),
         y=y,
         weights=experiment.weights,

@@ -68,7 +68,7 @@ def open_vectors(given: str, id_column: str | None = None) -> Vectors:
             return _from_parquet(path, id_column)
         values, ids = _from_npy(path) if kind == ".npy" else _from_npz(path)
         _check(path, values)
-        return Vectors(path, values, None if ids is None else _as_ids(path, ids))
+        return Vectors(path, values, None if ids is None else _as_ids(path, ids, len(values)))
 
 
 def _from_npy(path: Path) -> tuple[np.ndarray, None]:
@@ -152,23 +152,24 @@ def _lists(path: Path, file: pq.ParquetFile, name: str) -> tuple[np.ndarray, np.
         here = slice(start, start + len(lists))
         absent[here] = lists.is_null().to_numpy(zero_copy_only=False)
         full = lists.drop_null()
-        lengths = set(pc.call_function("list_value_length", [full]).unique().to_pylist())
-        if not values.size and lengths:
-            width = min(lengths)
-            _check_shape(path, (rows, width), "its first vector")
-            values = np.zeros((rows, width), np.float32)
-        if lengths - {values.shape[1]}:
-            other = start + int(np.flatnonzero(~absent[here])[0])
+        lengths = pc.call_function("list_value_length", [full]).to_numpy()
+        at = start + np.flatnonzero(~absent[here])
+        if not values.size and len(lengths):
+            _check_shape(path, (rows, int(lengths[0])), "vectors")
+            values = np.zeros((rows, int(lengths[0])), np.float32)
+        if len(others := np.flatnonzero(lengths != values.shape[1])):
             raise InputError(
-                f"{path} has vectors of {' and '.join(map(str, sorted(lengths)))} numbers, "
-                f"near row {other} (from 0)",
+                f"{path} has vectors of {values.shape[1]} numbers, and one of "
+                f"{lengths[others[0]]} in row {at[others[0]]} (from 0)",
                 expected="vectors of one length",
             )
         flat = full.flatten().cast(pa.float64(), safe=False)
         with np.errstate(over="ignore"):
             numbers = flat.to_numpy(zero_copy_only=False).astype(np.float32)
-        values[start + np.flatnonzero(~absent[here])] = numbers.reshape(-1, values.shape[1])
+        values[at] = numbers.reshape(len(at), values.shape[1])
         start += len(lists)
+    if rows and absent.all():
+        raise InputError(f"{path} has no vector: all {rows} lists are null")
     _check(path, values)
     return values, absent if absent.any() else None
 
@@ -196,11 +197,16 @@ def _no_numbers(path: Path, kind: str) -> InputError:
     )
 
 
-def _as_ids(path: Path, ids: np.ndarray) -> list[str]:
+def _as_ids(path: Path, ids: np.ndarray, vectors: int) -> list[str]:
     if ids.ndim != 1 or ids.dtype.kind not in "Uiu":
         raise InputError(
             f"{path} has ids of type {ids.dtype} and shape {ids.shape}",
             expected="one text or whole number for each vector",
+            remedy="save ids as np.asarray(ids, str)" if ids.ndim == 1 else "",
+        )
+    if len(ids) != vectors:
+        raise InputError(
+            f"{path} has {len(ids)} ids and {vectors} vectors", expected="one id for each vector"
         )
     return _distinct(path, [str(name) for name in ids.tolist()])
 
@@ -214,7 +220,11 @@ def _column_ids(path: Path, column: pa.ChunkedArray) -> list[str]:
     ):
         raise InputError(f"{path} has ids of type {column.type}", expected="text or whole numbers")
     if column.null_count:
-        raise InputError(f"{path} has {column.null_count} vectors without an id")
+        count = column.null_count
+        raise InputError(
+            f"{path} has {count} vector{'s' * (count != 1)} without an id",
+            expected="one id for each vector",
+        )
     return _distinct(path, column.cast(pa.string()).to_pylist())
 
 

@@ -37,7 +37,7 @@ class Observed:
     asked: Mapping[str, Any]  # the settings that somebody said, which a remedy repeats
     words: tuple[str, ...]  # of the command that trains: the dataset's name, --cache and its folder
     extract: str  # the command that made the features
-    extract_trained: str  # the same with ImageNet's weights
+    extract_trained: str  # the same with ImageNet's weights; "" without random weights
     diagnose: str  # the command that tests the dataset
     y: np.ndarray  # (rows, targets) float64, NaN where there is none
     weights: np.ndarray  # (rows, targets) as `entry_weights`
