@@ -75,7 +75,7 @@ def test_it_says_which_weights_predicting_needs(kind: str) -> None:
 
     if kind == "random":
         told = bundle._needs(Recipe(weights="random:0:v1", weights_tag="random0"), None)
-        assert told == ("predicting needs no other file", [])
+        assert told == ("", [])
     elif kind == "imagenet":
         text, words = bundle._needs(Recipe(weights="ab" * 32, weights_tag="imagenet"), None)
         assert "Keras downloads" in text

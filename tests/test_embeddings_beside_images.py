@@ -29,7 +29,6 @@ from jaxreg.sources.pixels import digest
 from jaxreg.train import _next_command
 from jaxreg.usage import Usage
 from jaxreg.verify import check
-from typed import given
 
 ROWS, BROKEN = 40, 5
 RECIPE = Recipe(weights="random:0:v1", weights_tag="random0")
@@ -222,8 +221,8 @@ def test_the_remedy_for_random_weights_is_of_the_network_that_has_them(
     assert remedies["random-weights"].endswith("--weights imagenet")
     assert not {"onnx:", "--embeddings"} & {*remedies["random-weights"].split()}
     # what the next commands say of such a run
-    healthy = SimpleNamespace(verdict={"healthy": True})
-    assert _next_command(run, given(healthy)).endswith("predictions.csv --embeddings FILE")
+    healthy: Any = SimpleNamespace(verdict={"healthy": True})
+    assert _next_command(run, healthy).endswith("predictions.csv --embeddings FILE")
     bundle.main([str(run.path), "--out", str(tmp_path / "run.zip")])
     told = capsys.readouterr().err
     assert "the ONNX file too" in told

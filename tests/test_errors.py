@@ -29,8 +29,9 @@ OPTIONS = {
 }
 EVERY = {option for options in OPTIONS.values() for option in options}
 VERBS = """
-    add check choose copy correct extract free give install keep leave look make mend move name open
-    order put run save see set start stop subtract take train unpack unzip use wait write hand
+    add check choose copy correct export extract free give install keep leave look make mend move
+    name open order put read rename run save see set start stop subtract take train unpack unzip use
+    wait write hand
 """
 HARMFUL = re.compile(r"\brm\b|\bdelete\b|\biconv\b|\bremove it\b")
 

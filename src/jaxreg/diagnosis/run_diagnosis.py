@@ -59,7 +59,7 @@ def diagnose(
     prepare_jax()
     subject = _subject(name, cache, ckpts, target, say)
     if images is not None:
-        from jaxreg.diagnosis.preprocess_match import preprocessing, refuse_embeddings
+        from jaxreg.diagnosis.preprocess_match import refuse_embeddings
 
         refuse_embeddings(subject)
     for note in subject.experiment.notes:
@@ -77,6 +77,8 @@ def diagnose(
             if trial.remedy:
                 say(f"try: {trial.remedy}")
     if images is not None:
+        from jaxreg.diagnosis.preprocess_match import preprocessing
+
         with step("comparing the preprocessing with the weights"):
             compared = list(preprocessing(subject, images, say))
         for finding, trial in compared:
