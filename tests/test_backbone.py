@@ -137,7 +137,7 @@ def test_named_preprocessings_are_those_of_keras_and_clip() -> None:
     def prepared(name: Any) -> np.ndarray:
         return preprocessing(Recipe("random:0:v1", "random0", preprocess=name))(pixels)
 
-    wanted = preprocess_input(pixels.copy(), mode="torch")
+    wanted: Any = preprocess_input(pixels.copy(), mode="torch")
     np.testing.assert_allclose(prepared("imagenet"), wanted, rtol=1e-5, atol=1e-6)
     mean, std = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
     np.testing.assert_allclose(prepared("clip"), (pixels / 255 - mean) / std, rtol=1e-5, atol=1e-6)

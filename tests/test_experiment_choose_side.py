@@ -76,6 +76,12 @@ def test_a_value_that_only_validation_rows_have_is_told(side: Path) -> None:
     assert any(text.startswith(note) for text in run.notes)
 
 
+def test_the_weights_are_no_side_column(side: Path) -> None:
+    found = "--side-columns speed, which is the --weight-column of the run"
+    with pytest.raises(InputError, match=found):
+        resolved(side, "speed", weight_column="speed")
+
+
 def test_the_column_of_the_split_is_no_side_column(side: Path) -> None:
     with pytest.raises(InputError, match="camera, which is the --split of the run"):
         resolved(side, "camera", split="column:camera")

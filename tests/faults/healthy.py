@@ -89,6 +89,23 @@ def _side_columns(shape: Shape, seed: int) -> Made:
     )
 
 
+def _gaps(shape: Shape, seed: int) -> Made:
+    """Half of the second target is missing, and the third where the first is large."""
+    made = _several_targets(shape, seed)
+    y, rng = made.y.copy(), np.random.default_rng([seed, 6])
+    y[rng.random(shape.rows) < 0.5, 1] = np.nan
+    y[y[:, 0] > 1, 2] = np.nan
+    return made.but(y=y)
+
+
+def _weights(shape: Shape, seed: int) -> Made:
+    """Weights over two factors of ten, and some of 0 among the rows that validate."""
+    made = photos(shape, seed)
+    weights = 10 ** np.random.default_rng([seed, 7]).uniform(-1, 1, shape.rows)
+    weights[made.side("validation")[::3]] = 0
+    return made.but(weights=weights)
+
+
 def _set(base: Callable[[Shape, int], Made], **settings) -> Callable[[Shape, int], Made]:
     return lambda shape, seed: base(shape, seed).set(**settings)
 
@@ -113,6 +130,9 @@ HEALTHY: dict[str, tuple[Callable[[Shape, int], Made], Shape | None]] = {
     "large batches": (_set(photos, batch_size=128, epochs=100), LARGE),
     "side columns": (_side_columns, None),
     "side columns beside components": (_set(_side_columns, components=16), None),
+    "gaps in two of three targets": (_gaps, None),
+    "gaps beside components": (_set(_gaps, components=16), None),
+    "weights": (_weights, None),
     "one small layer": (_set(photos, hidden=(32,), dropout=0.0), None),
 }
 """How each is made, and how large where not as the catalogue's half."""
