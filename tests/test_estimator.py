@@ -228,3 +228,25 @@ def test_bad_gaps_and_weights() -> None:
         fresh(SMALL).fit(X, y)
     with pytest.raises(InputError, match="no row to validate on has a number"):
         fresh(SMALL).fit(X, Y, X_val=X[:5], y_val=np.full((5, 2), np.nan))
+
+
+def test_an_angle_and_a_share_have_their_types() -> None:
+    x = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
+    angle = np.degrees(np.arctan2(x[:, 1], x[:, 0]))  # from −180 on
+    y = np.stack([angle, np.clip(0.5 + x[:, 2], 0, 1)], axis=1)
+    model = HeadRegressor(
+        hidden=(16, 8), epochs=40, learning_rate=0.01, random_state=0,
+        target_type=("circular:360", "bounded:0:1"),
+    ).fit(x, y)  # fmt: skip
+    predictions = model.predict(x)
+    assert ((predictions[:, 0] >= 0) & (predictions[:, 0] < 360)).all()
+    assert ((predictions[:, 1] >= 0) & (predictions[:, 1] <= 1)).all()
+    apart = np.angle(np.exp(1j * np.radians(predictions[:, 0] - angle)), deg=True)
+    center = np.angle(np.exp(1j * np.radians(angle)).mean())
+    spread = np.angle(np.exp(1j * (np.radians(angle) - center)), deg=True)
+    share = y[:, 1] - predictions[:, 1]
+    both = [1 - (apart**2).mean() / (spread**2).mean(), 1 - (share**2).mean() / y[:, 1].var()]
+    assert model.score(x, y) == pytest.approx(np.mean(both), rel=1e-6)
+    assert min(both) > 0.5
+    with pytest.raises(ValueError, match=r"y is 1.5 in row 2, out of bounded:0:1"):
+        HeadRegressor(target_type="bounded:0:1").fit(x[:8], [0, 0.5, 1.5, 1, 0, 1, 0, 1])

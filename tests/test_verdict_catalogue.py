@@ -21,7 +21,8 @@ SEED = SEEDS["held-out"][0]
 QUICK = (
     "rate-high", "rate-low", "features-vanish", "black-images", "target-tiny",
     "targets-with-outliers", "labels-shuffled", "another-camera", "min-delta-large",
-    "angle-in-degrees", "target-is-linear", "images-far-out", "side-column-is-a-code-of-the-target",
+    "angle-in-degrees", "share-cut-at-its-bounds",
+    "target-is-linear", "images-far-out", "side-column-is-a-code-of-the-target",
 )  # fmt: skip
 HIDES_ALL = {  # at every strength
     "labels-of-another-drive", "black-images", "images-almost-black", "target-constant",
@@ -56,6 +57,16 @@ def test_the_programs_two_faults_are_both_named() -> None:
 )
 def test_nothing_is_found_where_nothing_is_wrong(name: str) -> None:
     _assert_healthy(healthy(name, TUNING, 100))
+
+
+@pytest.mark.parametrize(
+    "name", ["angle as circular", "counts", "share as bounded", "uniform target"]
+)
+def test_no_type_is_suggested_where_none_is_missing(name: str) -> None:
+    verdict = judge(train(healthy(name, TUNING, 100)))
+    codes = {finding["code"] for finding in verdict["findings"]}
+    assert verdict["healthy"], verdict["headline"]
+    assert not codes & {"targets-at-both-ends", "targets-at-bound", "predictions-out-of-range"}
 
 
 @pytest.mark.slow

@@ -207,6 +207,7 @@ def test_each_target_has_its_own_ridge_and_a_blend_serves_both(good: Observed) -
         good,
         targets=("angle", "speed"),
         y=y,
+        weights=np.ones(y.shape),
         predictions=y + error * [1.0, 1000.0],
         ridge=y + error * [0.8, 1300.0],
         state=good.state._replace(scalers=good.state.scalers._replace(target=two)),

@@ -50,6 +50,35 @@ def _steering(shape: Shape, seed: int) -> Made:
     return made.but(x=x, y=y[:, None]).set(huber_delta=0.2, min_delta=1e-4)
 
 
+def _angle(shape: Shape, seed: int) -> Made:
+    """Headings that train as what they are."""
+    made = photos(shape, seed)
+    rng = np.random.default_rng([seed, 5])
+    angle = rng.uniform(0, 360, shape.rows)
+    x = shown(rng, made, np.cos(np.radians(angle)), np.sin(np.radians(angle)))
+    made = made.but(x=x, y=angle[:, None].astype(np.float32))
+    return made.set(target_type=("circular:360",), huber_delta=50.0, min_delta=3.0)
+
+
+def _counts(shape: Shape, seed: int) -> Made:
+    """Counts with many zeros, and as many ones: their smallest value repeats, but is no bound."""
+    made = photos(shape, seed)
+    rng = np.random.default_rng([seed, 6])
+    rate = np.exp(0.5 * rng.normal(size=shape.rows))
+    x = shown(rng, made, 2 * np.log(rate))
+    return made.but(x=x, y=rng.poisson(2 * rate)[:, None].astype(np.float32))
+
+
+def _share(shape: Shape, seed: int) -> Made:
+    """Many rows at 0 and at 1, and a head that knows the bounds."""
+    made = photos(shape, seed)
+    rng = np.random.default_rng([seed, 7])
+    turn = rng.normal(size=shape.rows)
+    x = shown(rng, made, turn)
+    y = np.clip(0.5 + 0.7 * turn, 0, 1).astype(np.float32)
+    return made.but(x=x, y=y[:, None]).set(target_type=("bounded:0:1",))
+
+
 def _random_weights(shape: Shape, seed: int) -> Made:
     made = photos(shape, seed)
     return made.but(x=(0.3 + 1e-3 * made.x).astype(np.float32), random_seed=0)
@@ -121,6 +150,9 @@ HEALTHY: dict[str, tuple[Callable[[Shape, int], Made], Shape | None]] = {
     "mostly zero": (_mostly_zero, None),
     "uniform target": (_uniform, None),
     "clipped steering": (_steering, None),
+    "angle as circular": (_angle, None),
+    "counts": (_counts, None),
+    "share as bounded": (_share, None),
     "random weights": (_random_weights, None),
     "tail": (_tail, None),
     "group": (_group, None),

@@ -231,6 +231,15 @@ def angle_in_degrees(made: Made, strength: int, rng) -> Made:
     return made.set(huber_delta=50.0, min_delta=3.0)
 
 
+@fault("targets-at-bound")
+def share_cut_at_its_bounds(made: Made, strength: int, rng) -> Made:
+    """A share with many rows exactly at 0 and at 1, of features that go on beyond."""
+    turn = rng.normal(size=len(made.y))
+    x = shown(rng, made, turn, 0.05 * rng.normal(size=len(turn)))
+    y = np.clip(0.5 + (0.5, 0.6, 0.7)[strength] * turn, 0, 1)
+    return made.but(x=x, y=y[:, None].astype(np.float32))
+
+
 @fault("linear-is-better")
 def target_is_linear(made: Made, strength: int, rng) -> Made:
     y = made.x @ rng.normal(size=(made.x.shape[1], 1))

@@ -50,6 +50,8 @@ def period_of(y: np.ndarray) -> float | None:
         span, near = high - low, 1e-6 * period
         covers = COVERED * period <= span <= period + near or (whole and span == period - 1)
         half = low >= -period / 2 - near and high <= period / 2 + near
+        if whole and period % 1:  # whole numbers are no radians
+            continue
         if covers and (half or (low >= -near and high <= period + near)):
             return period
     return None

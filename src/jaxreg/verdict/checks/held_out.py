@@ -19,7 +19,7 @@ DENSE = 0.15  # of the range of the targets: the rows of an end lie within it
 BIAS, FAR = 0.1, 0.35  # of the range: the mean error of an end's rows, and their largest
 BESIDE = (0.1, 0.25)  # of the range, from the nearer end: rows that the ends are compared with
 STEEP = 2.3  # times their error
-BEYOND = 0.03  # of the MAE: the part of it that lies beyond a bound
+BEYOND = 0.02  # of the MAE: the part of it that lies beyond a bound
 
 Remedy = Mapping[str, Any] | str
 
