@@ -305,6 +305,9 @@ def test_a_run_on_embeddings_from_training_to_predictions(
     assert "random-weights" not in codes
     page = run.report.read_text()
     assert "dino-s14" in page
+    assert "Rows with the largest errors" in page
+    assert "no picture" not in page
+    assert "cannot be shown" not in page
     assert "inception" not in page.lower()
     new = np.random.default_rng(9).normal(size=(5, WIDTH)).astype(np.float32)
     table = tmp_path / "new.csv"

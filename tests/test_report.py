@@ -174,6 +174,7 @@ def test_pictures_are_embedded_and_nothing_is_fetched(report, tmp_path):
     sources = [image["src"] or "" for image in page.all("img")]
     assert len(sources) == 1 + 2 * 2 + 2 * 5
     assert "no picture" in page.text
+    assert "Images with the largest errors" in page.text
     for source in sources:
         head, _, data = source.partition(";base64,")
         found = Image.open(io.BytesIO(base64.b64decode(data)))

@@ -243,7 +243,7 @@ def test_new_rows_with_an_unknown_category_and_without_a_value(side: Path) -> No
     assert sum("has no value of" in line for line in lines) == 2
     with pytest.raises(InputError, match="no column 'camera', which the run needs"):
         run.predict_table(Examples(("a",), [b""], pa.table({"altitude": [1.0]}), {"kind": "test"}))
-    with pytest.raises(InputError, match="needs its side columns beside the images"):
+    with pytest.raises(InputError, match="needs its side columns beside the features"):
         run.predict([b""])
     with pytest.raises(InputError, match=r"features of shape \(3, 20\)[\s\S]*\(rows, 12\)"):
         run.predict_features(experiment.x[:3], columns)

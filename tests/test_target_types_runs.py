@@ -108,7 +108,7 @@ def test_targets_outside_the_circle_are_the_same_run_and_are_counted(typed: Path
         assert train_command.main(words(typed, *more)) == 0
     told = capsys.readouterr()
     beyond = int((np.degrees(np.arctan2(*features()[:, [1, 0]].T.astype(float))) % 360 < 180).sum())
-    note = f"the target turned of {beyond} rows were not from 0 to below 360"
+    note = f"{beyond} rows were not from 0 to below 360 in the target turned"
     assert note in told.err
     one, other = map(json.loads, told.out.splitlines())
     assert note in " ".join(other["notes"])

@@ -145,6 +145,26 @@ def test_a_prediction_that_shrinks_to_the_mean_is_not_found(good: Observed, kept
     assert held_out.targets_at_both_ends(over(good, y, one_end)) is None
 
 
+@pytest.mark.parametrize("sides", ["two", "pooled folds"])
+def test_a_step_that_noise_hides_is_found_by_a_ridge_of_directions(good: Observed, sides) -> None:
+    rng, y = np.random.default_rng(3), degrees(len(good.y))
+    if sides != "two":
+        labels = np.where(good.labels == "train", "validation", good.labels)
+        good = dataclasses.replace(good, labels=labels)
+    shrunk = 180 + 0.3 * (y - 180) + 40 * rng.normal(size=len(y))
+    radians = np.radians(y)[good.sampled]
+    circle = np.c_[np.cos(radians), np.sin(radians)] + 0.2 * rng.normal(size=(len(radians), 2))
+    found = held_out.targets_at_both_ends(over(good, y, shrunk, x=circle.astype("f")))
+    assert found is not None
+    assert found.remedy == {"target_type": ("circular:360",)}
+    # by hand: a noise of 0.2 beside a radius of 1 turns the direction by 0.2 radians
+    expected = np.degrees(0.2) * np.sqrt(2 / np.pi)
+    assert found.numbers["ridge_around"] == pytest.approx(expected, rel=0.25)
+    line = (y[good.sampled] + 90 * rng.normal(size=len(radians)))[:, None]  # a number, no angle
+    for x in (line, np.c_[line, line**2, line**3], rng.normal(size=circle.shape)):
+        assert held_out.targets_at_both_ends(over(good, y, shrunk, x=x.astype("f"))) is None
+
+
 def test_a_prediction_is_out_of_range_by_more_than_the_std(good: Observed) -> None:
     train, row = good.y[good.train, 0].astype(float), int(good.validation[3])
     high, low, std = train.max(), train.min(), train.std()

@@ -135,7 +135,7 @@ def _place(table: pa.Table, name: str, needed: Sequence[str]) -> str:
             return known
     near = nearest(own, table.column_names)
     raise InputError(
-        f"there is no column {own!r}, which the run needs beside the images",
+        f"there is no column {own!r}, which the run needs beside the features",
         expected=f"its side columns: {', '.join(needed)}",
         remedy=f"rename the column {near} as {own}" if near else f"add the column {own}",
     )

@@ -30,7 +30,7 @@ def side_table(given: object, side: SideColumns, rows: int) -> pa.Table:
     """
     if given is None and side:
         raise InputError(
-            f"the run needs its side columns beside the images: {', '.join(side.names)}",
+            f"the run needs its side columns beside the features: {', '.join(side.names)}",
             expected=f"side={TABLES} of them, with a row for each image",
         )
     if given is None:

@@ -51,7 +51,7 @@ def taken_around(dataset: Dataset, names: Sequence[str], types: Types) -> list[s
         if kind.circular and (count := int(outside(kind, numbers(dataset, name)).sum())):
             rows = "1 row was" if count == 1 else f"{count} rows were"
             notes.append(
-                f"the target {name} of {rows} not from 0 to below {kind.period:g}, and is taken "
-                f"modulo {kind.period:g}"
+                f"{rows} not from 0 to below {kind.period:g} in the target {name}: train takes "
+                f"{name} modulo {kind.period:g}"
             )
     return notes

@@ -64,7 +64,8 @@ class WorstRows:
         shown = {self.digests[row] for rows in lists for row in rows}
         self.small = experiment.cache.read_thumbnails(shown, limits)
         ranks = {row: rank for rows in lists for rank, row in enumerate(rows)}
-        wanted = [row for row in ranks if _is_reduced(self.small.get(self.digests[row]))]
+        wanted = [row for row in ranks if self.digests[row]]
+        wanted = [row for row in wanted if _is_reduced(self.small.get(self.digests[row]))]
         wanted.sort(key=lambda row: ranks[row])  # the largest errors of every list come first
         self.wanted = set(wanted)
         self.reading = _Reading(dataset, wanted, limits, sum(map(len, lists)))

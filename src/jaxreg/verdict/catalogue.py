@@ -221,7 +221,8 @@ CAUSES: tuple[Cause, ...] = (
         f"on average {held_out.BIAS:.0%} of the range too high at the low end and too low at the "
         f"high end, up to {held_out.FAR:.0%}; and {held_out.STEEP:g} times the error of rows a "
         f"little further inside ({held_out.BESIDE[0]:.0%} to {held_out.BESIDE[1]:.0%} of the range "
-        "from an end)",
+        "from an end), or, around the circle, a ridge that learns directions errs less than "
+        f"{held_out.AROUND:.0%} of the run and of a ridge that learns the numbers",
         f"{SANE}: predictions that only shrink to the mean err 1.5 times as much at the ends, at "
         "most 2.1 times by chance",
         "--target-type circular:PERIOD", held_out.targets_at_both_ends,

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from jaxreg.target_numbers import number_text, std_of
-from jaxreg.target_types import PLAIN, TargetType, mean_over
+from jaxreg.target_types import PLAIN, TargetType, difference, mean_over
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
+from jaxreg.verdict.small_ridge import small_ridge
 from jaxreg.verdict.target_remedies import as_type, bounds_of, only, period_of, piles
 
 LINEAR = 0.95  # of the head's error: a ridge below it is better
@@ -19,6 +20,7 @@ DENSE = 0.15  # of the range of the targets: the rows of an end lie within it
 BIAS, FAR = 0.1, 0.35  # of the range: the mean error of an end's rows, and their largest
 BESIDE = (0.1, 0.25)  # of the range, from the nearer end: rows that the ends are compared with
 STEEP = 2.3  # times their error
+AROUND = 0.75  # of the run's error around the circle: a ridge that learns directions is below it
 BEYOND = 0.02  # of the MAE: the part of it that lies beyond a bound
 
 Remedy = Mapping[str, Any] | str
@@ -62,7 +64,8 @@ def targets_at_both_ends(obs: Observed) -> Evidence | None:
     """Predictions are far too high at the low end of the targets, and far too low at the high end.
 
     A prediction that shrinks to the mean errs more and more towards both ends. For a target that
-    starts again, as an angle does, images at both ends are alike: there the error is a step.
+    starts again, as an angle does, images at both ends are alike: there the error is a step. Where
+    noise hides the step, a ridge that learns directions is clearly better than the run.
     """
     if obs.mae is None or obs.types[0] != PLAIN:
         return None
@@ -82,21 +85,50 @@ def targets_at_both_ends(obs: Observed) -> Evidence | None:
     at_ends = float(np.abs(error[np.r_[first, last]]).mean())
     next_to_them = float(np.abs(error[beside]).mean())
     farthest = min(error[first].max(), -error[last].min())
-    if min(too_high, too_low) < BIAS or farthest < FAR or at_ends < STEEP * next_to_them:
+    if min(too_high, too_low) < BIAS or farthest < FAR:
         return None
     std, period = std_of(trained), period_of(trained)
+    numbers = {"low": too_high * span, "high": -too_low * span, "inside": next_to_them * span}
+    compared = ""
+    if at_ends < STEEP * next_to_them:
+        around, own = (np.inf, 0.0) if period is None else _around(obs, TargetType(period=period))
+        if around > AROUND * own:
+            return None
+        compared = f", where the MAE is {own:.3g} around the circle; a ridge that learns the "
+        compared += f"direction reaches {around:.3g}"
+        numbers |= {"around": own, "ridge_around": around}
     of = lambda value: number_text(float(value), std)  # noqa: E731
     sentence = (
         f"predictions are {too_high * span:.3g} too high for targets up to {of(y[first].max())} "
         f"and {too_low * span:.3g} too low from {of(y[last].min())} on, on average; a little "
         f"further inside the error is {next_to_them * span:.3g}. Targets that start again, as "
-        f"angles do, have images that are alike at {of(low)} and {of(high)}"
+        f"angles do, have images that are alike at {of(low)} and {of(high)}{compared}"
     )
     remedy: Remedy = "give the period of such a target: --target-type circular:PERIOD"
     if period is not None:
         remedy = as_type(obs, TargetType(period=period))
-    numbers = {"low": too_high * span, "high": -too_low * span, "inside": next_to_them * span}
     return Evidence(sentence, remedy, numbers)
+
+
+def _around(obs: Observed, kind: TargetType) -> tuple[float, float]:
+    """Errors around the circle on sampled held-out rows.
+
+    They are of a small ridge that learns directions, and the lower one of the run and of a small
+    ridge that learns the numbers.
+    """
+    train, asked = obs.sample_train, obs.sample_validation
+    if not len(train):  # pooled folds: one half predicts the other
+        train, asked = np.array_split(asked, 2)
+    if len(train) < FEWEST or len(asked) < FEWEST:
+        return np.inf, 0.0
+    y, weights, rows = obs.sample_y, obs.weights[obs.sampled], obs.sampled[asked]
+    circular, plain = (
+        small_ridge(obs.x[train], y[train], obs.x[asked], types, obs.side, weights[train])
+        for types in ((kind,), (PLAIN,))
+    )
+    each = (circular, plain, obs.predictions[rows])
+    around, *others = (float(np.abs(difference((kind,), p, y[asked])).mean()) for p in each)
+    return around, min(others)
 
 
 def targets_at_bound(obs: Observed) -> Evidence | None:
