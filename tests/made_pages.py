@@ -108,6 +108,7 @@ def report_content() -> dict[str, Any]:
     pictures = made_plots()
     return {
         "title": "tub-3",
+        "circular": False,
         "subtitle": "tub",
         "verdict": SUMMARY.verdict,
         "summary": SUMMARY,

@@ -95,6 +95,7 @@ def test_an_angle_that_wraps_is_learned_and_a_plain_one_gets_the_suggestion(type
     last = circular.history["val_mae"].to_pylist()[circular.summary["best_epoch"] - 1]
     assert last == pytest.approx(metrics["mae"], rel=1e-3)
     assert (circular.path / "plots" / "residuals-heading.png").exists()
+    assert "shorter way around the circle" in circular.report.read_text()
     # the features as the cache holds them give the same
     everywhere = circular.predictions["prediction.heading"].to_numpy()
     again = circular.predict_features(features())[:, 0]

@@ -156,6 +156,7 @@ def write_report(
         curves=drawn.curves,
         curves_caption=run_content.curves_caption(config, trainings, summary.best_epoch),
         plots=drawn.by_target,
+        circular=any(kind.circular for kind in experiment.types),
     )
 
 
