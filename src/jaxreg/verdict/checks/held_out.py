@@ -102,7 +102,7 @@ def targets_at_both_ends(obs: Observed) -> Evidence | None:
         f"predictions are {too_high * span:.3g} too high for targets up to {of(y[first].max())} "
         f"and {too_low * span:.3g} too low from {of(y[last].min())} on, on average; a little "
         f"further inside the error is {next_to_them * span:.3g}. Targets that start again, as "
-        f"angles do, have images that are alike at {of(low)} and {of(high)}{compared}"
+        f"angles do, have {obs.noun}s that are alike at {of(low)} and {of(high)}{compared}"
     )
     remedy: Remedy = "give the period of such a target: --target-type circular:PERIOD"
     if period is not None:
