@@ -62,7 +62,7 @@ def test_a_pile_is_more_than_the_values_beside_it() -> None:
     ("y", "piled", "word"),
     [
         (clipped(0, 1), (True, True), "bounded:0:1"),
-        (np.float32([0.1, 0.7]).astype(float), (True, True), "bounded:0.1:0.7"),
+        (np.array([0.1, 0.7], np.float32).astype(float), (True, True), "bounded:0.1:0.7"),
         (np.array([0.0, 37.2]), (True, False), "bounded:0:40"),
         (np.array([0.0, 0.93]), (True, False), "bounded:0:1"),
         (np.array([-128.0, 5.0]), (False, True), "bounded:-200:5"),
