@@ -223,8 +223,9 @@ class MeanEngine:
 @pytest.fixture
 def xrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An npz of 40 images of 12 bits in 16."""
-    for place in ("extraction.extract_source", "trained_run"):
-        monkeypatch.setattr(f"jaxreg.{place}.load_engine", lambda *asked, **more: MeanEngine())
+    for place in ("extract_source", "new_features"):
+        loads = f"jaxreg.extraction.{place}.load_engine"
+        monkeypatch.setattr(loads, lambda *asked, **more: MeanEngine())
     means = np.linspace(200, 3800, 40)[:, None, None]
     images = np.clip(RNG.normal(means, 150, (40, 12, 16)), 0, 4095).astype(np.uint16)
     np.savez(tmp_path / "xrays.npz", images=images, targets=means[:, 0, 0])

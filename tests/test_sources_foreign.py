@@ -97,7 +97,7 @@ def test_a_cell_of_10_mb_is_read(tmp_path: Path) -> None:
 
 
 def test_what_a_reader_did_not_expect_is_one_message(tmp_path: Path, monkeypatch) -> None:
-    def read(*_: object) -> None:
+    def read(*_: object, **_more: object) -> None:
         raise RuntimeError("something\nodd")
 
     monkeypatch.setitem(dispatch.TABLES, ".csv", read)

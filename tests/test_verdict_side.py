@@ -105,7 +105,8 @@ def test_each_target_has_its_own_finding(good: Observed) -> None:
         mean=np.zeros(2, "f"), std=np.ones(2, "f"), rest=np.zeros(2, "f")
     )
     obs = dataclasses.replace(
-        good, targets=("one", "two"), y=both, beside=beside, ridge=None,
+        good, targets=("one", "two"), y=both, weights=np.ones(both.shape),
+        beside=beside, ridge=None,
         predictions=both + np.stack([noise(good, 0.2), noise(good, 20.0)], axis=1),
         state=state._replace(scalers=state.scalers._replace(target=two)),
     )  # fmt: skip
