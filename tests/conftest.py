@@ -1,9 +1,11 @@
 """Fixtures that every test may use."""
 
+import gc
 import os
 import shutil
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ install_import_hook("jaxreg.head", "beartype.beartype")
 
 pytest_plugins = ["keras_models"]  # fixtures with Keras networks
 
+MOST_MAPS = 20_000
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -43,6 +46,21 @@ def compilations_are_kept() -> None:
     from jaxreg.common.user_cache import keep_jax_compilations
 
     keep_jax_compilations()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mapped_memory_has_an_end() -> Iterator[None]:
+    """Let go of JAX's compiled programs before a process reaches Linux' limit of mapped pieces.
+
+    Each program maps some pieces of memory. A process has 65,530 of them, and dies at the next.
+    """
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.is_file() and maps.read_bytes().count(b"\n") > MOST_MAPS:
+        import jax
+
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
