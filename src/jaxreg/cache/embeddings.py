@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jaxreg.cache.recipe import LAYER, Column, Recipe
+from jaxreg.cache.recipe import LAYER, Column, Recipe, checked
 from jaxreg.common.files import safe_name
 from jaxreg.errors import InputError
 from jaxreg.sources.examples import DIGEST
@@ -81,19 +81,5 @@ def read_recipe(fields: Mapping[str, Any], weights_tag: str, feature_set: str) -
     """
     if fields.get("kind") != KIND:
         return Recipe.from_json(dict(fields), weights_tag, feature_set)
-    try:
-        recipe = Embeddings(**{name: fields[name] for name in fields if name != "kind"})
-        found = recipe.feature_set
-    except (InputError, LookupError, TypeError, ValueError) as error:
-        raise InputError(
-            f"the recipe of {feature_set} cannot be read: {error!r}",
-            expected="a recipe of this version of jaxreg",
-            remedy="extract and train again",
-        ) from error
-    if found != feature_set:
-        raise InputError(
-            f"the recipe of {feature_set} is that of {found}",
-            expected="a recipe that the name of the feature set is made from",
-            remedy="extract and train again, because features of two recipes must not be mixed",
-        )
-    return recipe
+    own = {name: value for name, value in fields.items() if name != "kind"}
+    return checked(lambda: Embeddings(**own), feature_set)

@@ -5,9 +5,9 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 from jaxreg.common.files import safe_name
 from jaxreg.errors import InputError, nearest
@@ -115,6 +115,16 @@ def layer_meant(backbone: str, layer: str, there: Iterable[Column]) -> str | Non
     )
 
 
+class HasFeatureSet(Protocol):
+    """A recipe of either kind."""
+
+    @property
+    def feature_set(self) -> str: ...
+
+
+Named = TypeVar("Named", bound=HasFeatureSet)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides a feature's value; each recipe has its own feature set."""
@@ -197,21 +207,30 @@ class Recipe:
         Raises:
             InputError: it cannot be read, or is that of another feature set.
         """
-        try:
+
+        def make() -> Self:
             size = None if fields["size"] == "native" else tuple(fields["size"])
             tuples = {name: tuple(map(float, fields[name])) for name in _TUPLES if name in fields}
-            recipe = cls(**{**fields, "size": size, **tuples}, weights_tag=weights_tag)
-            found = recipe.feature_set
-        except (LookupError, TypeError, ValueError) as error:
-            raise InputError(
-                f"the recipe of {feature_set} cannot be read: {error!r}",
-                expected="a recipe of this version of jaxreg",
-                remedy="extract and train again",
-            ) from error
-        if found != feature_set:
-            raise InputError(
-                f"the recipe of {feature_set} is that of {found}",
-                expected="a recipe that the name of the feature set is made from",
-                remedy="extract and train again, because features of two recipes must not be mixed",
-            )
-        return recipe
+            return cls(**{**fields, "size": size, **tuples}, weights_tag=weights_tag)
+
+        return checked(make, feature_set)
+
+
+def checked(make: Callable[[], Named], feature_set: str) -> Named:
+    """What `make` returns, if it is the recipe of this feature set; InputError if it is not."""
+    try:
+        recipe = make()
+        found = recipe.feature_set
+    except (InputError, LookupError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the recipe of {feature_set} cannot be read: {error!r}",
+            expected="a recipe of this version of jaxreg",
+            remedy="extract and train again",
+        ) from error
+    if found != feature_set:
+        raise InputError(
+            f"the recipe of {feature_set} is that of {found}",
+            expected="a recipe that the name of the feature set is made from",
+            remedy="extract and train again, because features of two recipes must not be mixed",
+        )
+    return recipe
