@@ -15,11 +15,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
 
+from jaxreg.common import arrow_compute as pc
 from jaxreg.errors import InputError, nearest
-
-pc: Any = pyarrow.compute  # its functions are made on import
 
 Kind = Literal["number", "category", "boolean"]
 

@@ -144,10 +144,10 @@ def _accelerator() -> str | None:
     allowed = os.environ.get("JAX_PLATFORMS", "").lower()
     if allowed and set(allowed.split(",")) <= {"cpu"}:
         return None
-    plugins = {entry.name for entry in metadata.entry_points(group="jax_plugins")}
-    gpu = any(path.exists() for path in GPUS)
-    if gpu and any(name.startswith(("xla_cuda", "xla_rocm")) for name in plugins):
-        return "GPU"
+    if any(path.exists() for path in GPUS):
+        plugins = metadata.entry_points(group="jax_plugins")
+        if any(entry.name.startswith(("xla_cuda", "xla_rocm")) for entry in plugins):
+            return "GPU"
     if any(path.exists() for path in TPUS) and find_spec("libtpu") is not None:
         return "TPU"
     return None

@@ -18,6 +18,7 @@ from jaxreg.backbone.preprocess import preprocessing
 from jaxreg.backbone.resize import resize
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Recipe
+from jaxreg.common.hidden_pandas import show_pandas
 from jaxreg.common.json_files import read_json, write_json
 from jaxreg.common.steps import step
 from jaxreg.errors import InputError
@@ -47,6 +48,7 @@ def quantized_network(
     ov = import_openvino()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        show_pandas()
         nncf = import_openvino("nncf")
     network = unpack(ov.Core(), packed_network(recipe, weights))
     # the last layers stay the only outputs; the others stay readable as inner layers. NNCF leaves

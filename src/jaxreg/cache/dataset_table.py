@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from jaxreg.cache.embeddings import AnyRecipe
 from jaxreg.cache.extracted import Extracted, settings_into
 from jaxreg.cache.recipe import Column
+from jaxreg.common import arrow_compute as pc
 from jaxreg.config_io import changed_fields, command_line
 from jaxreg.extract_config import ExtractConfig, SourceOptions
 from jaxreg.merge_settings import merge
@@ -203,10 +203,11 @@ def make_dataset(
     table = examples_table(examples)
     for place, (kind, some) in enumerate(kinds.items()):
         table = table.add_column(1 + place, kind, pa.array(some, pa.string()))
-    usable = pa.array([digest is not None for digest in digests])
+    if None in digests:  # to filter imports pyarrow.compute
+        table = table.filter(pa.array([digest is not None for digest in digests]))
     return Dataset(
         name=name,
-        table=table.filter(usable),
+        table=table,
         source=examples.description,
         feature_set=feature_set,
         columns=tuple(columns),

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from jaxreg.cache.dataset_table import Dataset, examples_table
 from jaxreg.cache.datasets import as_stored
+from jaxreg.common import arrow_compute as pc
 from jaxreg.sources.examples import DIGEST, Examples
 from jaxreg.sources.naming import listed
 

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from jaxreg.cache.chosen_features import Wanted
 from jaxreg.cache.parts import Layout, list_parts, read_features, read_part
 from jaxreg.cache.store import Cache, LackingFeatures
+from jaxreg.common import arrow_compute as pc
 
 Piece = tuple[np.ndarray, np.ndarray]
 """Row numbers, and the features of those rows (rows, columns)."""

@@ -96,8 +96,8 @@ class Layout(NamedTuple):
 
 def read_layout(path: Path) -> Layout:
     """The layout of a part of features, which is that of its column. Raises DamagedPart."""
-    block = _to_numpy(read_part(path, ["feature"])["feature"])
-    return Layout(block.shape[1], block.dtype)
+    lists = read_part(path, ["feature"]).schema.field("feature").type
+    return Layout(lists.list_size, np.dtype(lists.value_type.to_pandas_dtype()))
 
 
 def read_features(path: Path, layout: Layout) -> tuple[list[str], np.ndarray]:
@@ -147,6 +147,7 @@ def _own_name(folder: Path) -> str:
 
 
 def _to_numpy(lists: pa.ChunkedArray) -> np.ndarray:
-    """Shape (rows, size) of a column of fixed-size lists."""
-    size = lists.type.list_size
-    return lists.combine_chunks().flatten().to_numpy().reshape(-1, size)
+    """Shape (rows, size) of a column of fixed-size lists. `flatten` imports pyarrow.compute."""
+    whole = lists.combine_chunks()
+    rows = slice(whole.offset, whole.offset + len(whole))
+    return whole.values.to_numpy().reshape(-1, lists.type.list_size)[rows]

@@ -92,7 +92,12 @@ def make_folder(path: Path) -> None:
 
 
 def open_regular(path: Path, limit: int | None = None) -> BufferedReader:
-    """Open a file that somebody else made, for reading.
+    """Open a file that somebody else made, for reading; as `regular_handle`."""
+    return os.fdopen(regular_handle(path, limit)[0], "rb")
+
+
+def regular_handle(path: Path, limit: int | None = None) -> tuple[int, int]:
+    """Open a file that somebody else made, for `os.read`; with its size in bytes.
 
     A FIFO or a device would hang, or never end.
 
@@ -113,10 +118,10 @@ def open_regular(path: Path, limit: int | None = None) -> BufferedReader:
             sizes = [humanize.naturalsize(size) for size in (status.st_size, limit)]
             what = f"it has {sizes[0]}; more than {sizes[1]} are refused"
             raise OSError(errno.EFBIG, what, str(path))
-        return os.fdopen(handle, "rb")
     except OSError:
         os.close(handle)
         raise
+    return handle, status.st_size
 
 
 def file_sha256(path: Path) -> str:

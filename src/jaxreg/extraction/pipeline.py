@@ -16,7 +16,7 @@ from jaxreg.cache.store import Cache
 from jaxreg.common.steps import Step, step
 from jaxreg.extract_config import WHOLE, Shard
 from jaxreg.extraction.engine_queue import Batch, EngineQueue, Features, Shown
-from jaxreg.extraction.reader import Reader, ReadImage, read_ahead
+from jaxreg.extraction.reader import KnownImages, Reader, ReadImage, read_ahead
 from jaxreg.sources import pixels
 from jaxreg.sources.depth import Depth, Range
 from jaxreg.sources.examples import Image
@@ -154,6 +154,12 @@ class _Extraction:
         if item.rgb is not None:
             self._show(item.digest, item.rgb, item.lacking)
 
+    def take_known(self, item: KnownImages) -> None:
+        """Record the next examples, which lack nothing."""
+        self.progress.seen += len(item.digests)
+        self.progress.seconds.read += item.seconds
+        self.digests += item.digests
+
     def _show(self, digest: str, rgb: np.ndarray, lacking: Sequence[Column]) -> None:
         """Put the views of an image that lack features into the next batch."""
         views = {c.view: [other for other in lacking if other.view == c.view] for c in lacking}
@@ -245,12 +251,16 @@ def extract(
     try:
         with step("reading", len(task.images), "images") as work.counting:
             for item in read_ahead(work.reader, task.images, 3 * task.batch_size):
-                work.take(item)
+                before = progress.seen
+                if isinstance(item, KnownImages):
+                    work.take_known(item)
+                else:
+                    work.take(item)
                 if work.full:
                     work.compute()
                 work.counting.reach(work.done)
                 work.flush()
-                if progress.seen % task.batch_size == 0:
+                if progress.seen // task.batch_size > before // task.batch_size:
                     on_progress(progress)
                 if stopped := should_stop():
                     break

@@ -7,7 +7,9 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +22,7 @@ from jaxreg.sources.examples import Image
 
 AHEAD_PIXELS = 2**26  # decoded pixels that wait for the network, over all images
 LARGE_PIXELS = 2**24  # an image of more is decoded alone
+RUN = 64  # images that one call of a thread reads and hashes while none lacks anything
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,14 @@ class ReadImage:
     thumbnail: bytes | None  # only where it is missing
     reason: str | None  # why it cannot be used
     depth: Depth | None  # of an image that was decoded now
+    seconds: float
+
+
+@dataclass(frozen=True)
+class KnownImages:
+    """Examples in a row, after reading, of which the cache has all that is asked for."""
+
+    digests: list[str]
     seconds: float
 
 
@@ -51,6 +62,7 @@ class Reader:
     ) -> None:
         self.present, self.thumbnails, self.smallest = present, thumbnails, smallest
         self.shard, self.limits = shard, limits
+        self.complete = thumbnails.intersection(*present.values())
         self.room = _Room()
         self.claimed: set[str] = set()
         self.lock = threading.Lock()
@@ -77,6 +89,18 @@ class Reader:
         except pixels.UnusableImage as error:
             reason = str(error)
         return ReadImage(digest, lacking, rgb, small, reason, depth, time.perf_counter() - begin)
+
+    def known(self, images: Sequence[Image], rows: range) -> KnownImages:
+        """The first of these images, up to one that lacks something or cannot be read."""
+        begin = time.perf_counter()
+        digests = []
+        with suppress(pixels.UnusableImage):  # read once more, the image gives its reason
+            for row in rows:
+                digest = pixels.digest(pixels.read(images[row]))
+                if digest not in self.complete and self.shard.has(digest):
+                    break
+                digests.append(digest)
+        return KnownImages(digests, time.perf_counter() - begin)
 
 
 class _Room:
@@ -138,23 +162,93 @@ class Sample:
             yield pixels.viewed(rgb, view)
 
 
-def read_ahead(reader: Reader, images: Sequence[Image], ahead: int) -> Iterator[ReadImage]:
+class _ReadAhead:
+    """Images in the order of their rows, while threads read further.
+
+    A run of images that lack nothing is one task, because a task costs more than to read and hash a
+    small image. Runs take turns with tasks of one image each. Only the latter wait for room, and
+    each of them is given to the threads after those of all earlier rows. So the one whose image is
+    needed next has a thread, and the others cannot wait for ever.
+    """
+
+    def __init__(
+        self, reader: Reader, images: Sequence[Image], ahead: int, threads: ThreadPoolExecutor
+    ) -> None:
+        self.reader, self.images, self.threads = reader, images, threads
+        self.ahead = ahead
+        self.waiting: deque[tuple[range, Future[Any]]] = deque()
+        self.submitted = self.taken = 0  # rows
+        self.runs = 0  # under way
+        self.complete = ahead if reader.complete else 0  # images in a row that lacked nothing
+
+    def __iter__(self) -> Iterator[ReadImage | KnownImages]:
+        while self.taken < len(self.images):
+            self._submit_more()
+            rows, future = self.waiting.popleft()
+            item = future.result()
+            if isinstance(item, KnownImages):
+                self.runs -= 1
+                self._one_by_one(rows[len(item.digests) :])
+                if item.digests:
+                    yield item
+                self._take(len(item.digests))
+            else:
+                lacked = item.digest not in self.reader.complete
+                self.complete = 0 if lacked else self.complete + 1
+                yield item
+                self._take(1)
+
+    def _submit_more(self) -> None:
+        in_runs = self.complete >= self.ahead
+        ahead = max(self.ahead, 8 * RUN) if in_runs else self.ahead
+        while self.submitted < min(self.taken + ahead, len(self.images)):
+            if not in_runs and self.runs:
+                return  # their images that lack something come first
+            rows = range(self.submitted, min(self.submitted + RUN, len(self.images)))
+            if in_runs:
+                self.runs += 1
+                self.waiting.append(
+                    (rows, self.threads.submit(self.reader.known, self.images, rows))
+                )
+                self.submitted = rows.stop
+            else:
+                self.waiting.append(self._one(self.submitted))
+                self.submitted += 1
+
+    def _one(self, row: int) -> tuple[range, Future[Any]]:
+        return range(row, row + 1), self.threads.submit(self.reader, self.images, row)
+
+    def _one_by_one(self, rows: range) -> None:
+        """Put these rows, which a run has left, before all others."""
+        if rows:
+            self.complete = 0
+            self.waiting.extendleft(reversed([self._one(row) for row in rows]))
+
+    def _take(self, count: int) -> None:
+        self.taken += count
+        if count:
+            self.reader.room.release(self.taken - 1)
+
+    def close(self) -> None:
+        """Nothing waits from now on, and what has not begun never does."""
+        self.reader.room.close()
+        for _, future in self.waiting:
+            future.cancel()
+
+
+def read_ahead(
+    reader: Reader, images: Sequence[Image], ahead: int
+) -> Iterator[ReadImage | KnownImages]:
     """Every example in order, while threads read at most `ahead` examples further.
 
+    Images that lack nothing come several at a time, and threads may be further ahead with them.
     Decoded pixels stay within AHEAD_PIXELS and the image that is needed next. An image of more
     than LARGE_PIXELS is decoded only when it is that one.
     """
     workers = min(8, (os.cpu_count() or 1) + 1)
     with ThreadPoolExecutor(workers, "reader") as threads:
-        waiting: deque[Future[ReadImage]] = deque()
+        reading = _ReadAhead(reader, images, ahead, threads)
         try:
-            for row in range(len(images) + ahead):
-                if row < len(images):
-                    waiting.append(threads.submit(reader, images, row))
-                if row >= ahead and row - ahead < len(images):
-                    yield waiting.popleft().result()
-                    reader.room.release(row - ahead)
+            yield from reading
         finally:
-            reader.room.close()
-            for future in waiting:
-                future.cancel()
+            reading.close()

@@ -4,13 +4,11 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute
 from pyarrow import csv as arrow_csv
 
-pc: Any = pyarrow.compute  # its functions are made on import
+from jaxreg.common import arrow_compute as pc
 
 NAME_LIKE = r"^[+-]?(0\d+|\d+[eE]\+?\d+)$"  # 007, 1E2
 LONG = r"^[+-]?\d{16,}$"  # more digits than float64 holds

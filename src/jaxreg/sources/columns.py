@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from jaxreg.common import arrow_compute as pc
 from jaxreg.errors import InputError
-from jaxreg.sources.as_written import Columns, pc
+from jaxreg.sources.as_written import Columns
 from jaxreg.sources.examples import RESERVED, WRITTEN
 from jaxreg.sources.naming import unique
 from jaxreg.sources.text_order import text_ranks

@@ -12,9 +12,10 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
+from jaxreg.common import arrow_compute as pc
 from jaxreg.common.files import open_regular
 from jaxreg.errors import InputError
-from jaxreg.sources.as_written import Columns, numbers_with_comma, pc
+from jaxreg.sources.as_written import Columns, numbers_with_comma
 from jaxreg.sources.naming import column_names
 
 LARGEST = 2 * 10**9  # bytes of a CSV file; its text, rows and columns are in memory together

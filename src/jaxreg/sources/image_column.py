@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from jaxreg.common import arrow_compute as pc
 from jaxreg.errors import InputError, nearest
 from jaxreg.extract_config import SourceOptions
-from jaxreg.sources.as_written import Columns, pc
+from jaxreg.sources.as_written import Columns
 from jaxreg.sources.columns import missing
 from jaxreg.sources.found_files import Found, find_files
 from jaxreg.sources.naming import is_image_name, listed, one_column, some

@@ -12,6 +12,7 @@ from jaxreg.errors import InputError, OptionError, nearest, nearest_option
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 IMAGE_SUFFIXES += (".jpe", ".jfif", ".avif", ".heic", ".heif", ".hif", ".jxl")
+_DIGITS = re.compile(r"(\d+)")
 SAMPLE = 60  # values of a column that decide what it holds
 
 
@@ -54,9 +55,12 @@ def unique(names: Sequence[str]) -> list[str]:
 
 def natural_key(name: str) -> tuple[tuple[int, str], ...]:
     """A key to sort by: runs of digits count as numbers, so `frame_2` comes before `frame_10`."""
-    parts = re.split(r"(\d+)", name)  # text and digits take turns; int() refuses long numbers
-    digits = [part.lstrip("0") if place % 2 else part for place, part in enumerate(parts)]
-    return tuple((len(part) * (n % 2), part) for n, part in enumerate(digits))
+    parts = _DIGITS.split(name)  # text and digits take turns
+    key = [(0, part) for part in parts]
+    for place in range(1, len(parts), 2):
+        digits = parts[place].lstrip("0")
+        key[place] = (len(digits), digits)  # int() refuses long numbers
+    return tuple(key)
 
 
 def some(names: Sequence[str]) -> Sequence[str]:

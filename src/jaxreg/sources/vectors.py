@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from jaxreg.common import arrow_compute as pc
 from jaxreg.common.files import named_path, open_regular
 from jaxreg.errors import InputError, reading
 from jaxreg.sources.naming import listed, neighbour

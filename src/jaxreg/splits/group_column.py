@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from jaxreg.common import arrow_compute as pc
 from jaxreg.errors import InputError, nearest
 from jaxreg.sources.examples import WRITTEN, is_reserved
 from jaxreg.splits.sides import refuse_sides
