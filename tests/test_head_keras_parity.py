@@ -1,6 +1,7 @@
 """The pure functions against Keras itself: Adam, early stopping, dropout, and whole trainings.
 
-The only test module of the heads that imports Keras, which takes seconds.
+The only test module of the heads that imports Keras, which takes seconds. Any backend will do;
+`make gpu-check` takes JAX.
 """
 
 from typing import Any
@@ -106,13 +107,21 @@ def keras_adam(
     return schedule, keras.optimizers.Adam(schedule, weight_decay=weight_decay)
 
 
+class Layers(keras.Sequential):
+    """Keras on JAX adds a bias (units,) to (rows, units), which conftest.py makes an error."""
+
+    def call(self, *inputs: Any, **options: Any) -> Any:
+        with jax.numpy_rank_promotion("allow"):
+            return super().call(*inputs, **options)
+
+
 def keras_head(config: HeadConfig, state: State) -> Any:
     """The same head in Keras with the weights of `state`, compiled with the same Adam and Huber."""
     layers = [*state.params["hidden"].values(), state.params["output"]]
     features, targets = layers[0]["kernel"].shape[0], layers[-1]["kernel"].shape[1]
     dense = [keras.layers.Dense(n, "relu") for n in config.hidden]
     output = keras.layers.Dense(targets, config.output_activation)
-    model: Any = keras.Sequential([keras.Input((features,)), *dense, output])
+    model: Any = Layers([keras.Input((features,)), *dense, output])
     model.set_weights([np.asarray(layer[name]) for layer in layers for name in ("kernel", "bias")])
     huber: Any = keras.losses.Huber
     decay = config.weight_decay or None
