@@ -60,7 +60,9 @@ errors = {
     for name, pooled in wanted.items()
 }
 print(json.dumps({
-    "errors": errors, "devices": engine._by_row.num_devices, "tensorflow": "tensorflow" in sys.modules
+    "errors": errors,
+    "devices": engine._by_row.num_devices,
+    "tensorflow": "tensorflow" in sys.modules,
 }))
 """
 SIMULATED = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
@@ -70,7 +72,10 @@ SIMULATED = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_dev
     ("changed", "columns"),
     [
         pytest.param(
-            {}, ["mixed2.avg", "mixed7.max", "mixed10.avg"], marks=pytest.mark.slow, id="own-devices"
+            {},
+            ["mixed2.avg", "mixed7.max", "mixed10.avg"],
+            marks=pytest.mark.slow,
+            id="own-devices",
         ),
         pytest.param(SIMULATED, ["mixed2.avg"], id="eight-devices"),
     ],
