@@ -73,7 +73,7 @@ def test_it_is_ridge_cv(rows: int, columns: int, targets: int, constant: int) ->
 def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = make_rows(100, 20, 2)
     whole = ridge.solve(eigen_of(x, y), x, y)
-    monkeypatch.setattr(leave_out, "ROWS", 30)  # four blocks, the last padded
+    monkeypatch.setattr(leave_out, "ROWS", 30)  # four blocks, the last a shorter one
     blocks = ridge.solve(eigen_of(x, y), x, y)
     np.testing.assert_allclose(blocks.errors, whole.errors, rtol=1e-5)
 

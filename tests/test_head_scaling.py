@@ -1,5 +1,6 @@
 """Scalers against scikit-learn's StandardScaler, and columns that a plain division would ruin."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -54,6 +55,20 @@ def test_float16_is_measured_and_scaled_in_float32() -> None:
     assert scaled.dtype == jnp.float32
     # 4,000 × 100 overflows a float16 sum; NumPy in float64 is the reference
     np.testing.assert_allclose(scaler.mean, x.astype(np.float64).mean(axis=0), rtol=1e-6)
+
+
+def test_numpy_scales_a_block_as_the_head_does() -> None:
+    x = np.random.default_rng(0).normal(1, 3, (500, 7)).astype(np.float16)
+    x[3, -1] = np.nan  # a side column without a value
+    x[4, 0] = 100  # to be cut
+    fill = np.array([np.nan] * 6 + [0.25], np.float32)
+    scaler = scaling.feature_scaler(np.nan_to_num(x))._replace(fill=fill)
+    of_jax = jax.jit(scaling.scale)(scaler, x)
+    found = scaling.scale_block(scaler, x)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, of_jax, rtol=0, atol=5e-7)
+    assert of_jax[3, -1] == 0.25
+    assert np.abs(of_jax).max() == scaling.LIMIT
 
 
 def test_target_scaling_is_undone_exactly_enough_and_cuts_nothing() -> None:

@@ -113,6 +113,13 @@ def read_rows(x: Features, rows: np.ndarray) -> np.ndarray:
     return features
 
 
+def rows_in_place(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Rising rows of x: a view where they follow each other, else a copy."""
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
+        return x[rows[0] : rows[-1] + 1]
+    return x[rows]
+
+
 def _locate(paths: list[Path], layout: Layout, wanted: pa.Array) -> _Located:
     """The first place of each wanted digest by the names of the parts; -1 where there is none."""
     digests = [read_part(path, ["digest"])["digest"].combine_chunks() for path in paths]

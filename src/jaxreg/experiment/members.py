@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxreg.cache.lazy_features import rows_in_place
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.side_baselines import side_baselines
 from jaxreg.head import scaling
@@ -47,15 +48,16 @@ def fit_ridge(experiment: Experiment, *, in_fold: bool) -> RidgeBaseline | None:
     quick = small and experiment.placement.kind == "device"
     if not isinstance(x, np.ndarray) or not (needed or quick):
         return None
-    scaler = scaling.feature_scaler(x[train], experiment.side)
+    scaler = scaling.feature_scaler(rows_in_place(x, train), experiment.side)
     both = np.union1d(train, validation)
     rows = both if in_fold else train
+    own_x = rows_in_place(x, rows)
     groups = experiment.groups(rows)
     types, components = experiment.types, config.components is not None
     weights, same = of_outputs(types, experiment.weights), target_of_output(types)
     y = encode(types, y)
     solved = solve_targets(
-        scaler, x[rows], y[rows], weights[rows], some_of(groups), same, components=components
+        scaler, own_x, y[rows], weights[rows], some_of(groups), same, components=components
     )
     scalers = Scalers(scaler, scaling.target_scaler(y[train]))
     linear = HeadConfig(head="ridge", target_type=config.target_type)
@@ -65,7 +67,7 @@ def fit_ridge(experiment: Experiment, *, in_fold: bool) -> RidgeBaseline | None:
         of_both = groups if in_fold else experiment.groups(both)
         held_out = _with_validation_rows(of_both, both, validation)
     if held_out and in_fold:
-        without = left_out(solved, x[rows], y[rows], held_out)
+        without = left_out(solved, own_x, y[rows], held_out)
         out_of_fold = outputs.copy()
         held = without[np.searchsorted(rows, validation)]
         out_of_fold[validation] = np.where(np.isnan(held), outputs[validation], held)

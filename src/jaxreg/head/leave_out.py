@@ -10,11 +10,8 @@ fills the shape has no weight.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from jaxreg.common.threads import threads_for
 from jaxreg.head import scaling
@@ -26,49 +23,51 @@ GROUP_ROWS = 512  # of groups at a time, unless a single one is longer
 
 
 class Fitted(NamedTuple):
-    """Ridges of several alphas on all rows, in the rows' principal directions."""
+    """Ridges of several alphas on all rows, in the rows' principal directions; float64 but one."""
 
     scaler: Scaler
-    center: ArrayOf  # (columns,)
-    directions: ArrayOf  # (columns, ranks)
-    shrinkage: ArrayOf  # (ranks, alphas)
-    xty: ArrayOf  # (ranks, targets)
-    leverage_of_mean: ArrayOf  # scalar: the part of a leverage that comes from the mean
+    center: np.ndarray  # (columns,)
+    directions: np.ndarray  # (columns, ranks), in the dtype of the products
+    shrinkage: np.ndarray  # (ranks, alphas)
+    xty: np.ndarray  # (ranks, targets)
+    leverage_of_mean: float  # the part of a leverage that comes from the mean
 
 
-@jax.jit
 def rows_left_out(
     fitted: Fitted,
-    x: Float[Array, "rows columns"],
-    y: Float[Array, "rows targets"],
-    root: Float[Array, " rows"],
-) -> Float[Array, "alphas targets"]:
+    x: Float[np.ndarray, "rows columns"],
+    y: Float[np.ndarray, "rows targets"],
+    root: Float[np.ndarray, " rows"],
+) -> Float[np.ndarray, "alphas targets"]:
     """Weighted sums of squared errors of some rows, each left out alone; `root` is √w."""
-    along = _along(fitted, x).astype(jnp.float64)
-    leverage = fitted.leverage_of_mean + jnp.square(along) @ fitted.shrinkage
-    leverage *= jnp.square(root)[:, None]
-    wrong = _residuals(fitted, along, y) / (1 - leverage)[:, :, None]
-    squares = jnp.square(root[:, None, None] * wrong)
-    return jnp.where(root[:, None, None] > 0, squares, 0).sum(axis=0)
+    along = _along(fitted, x).astype(np.float64)
+    errors = _residuals(fitted, along, y)
+    leverage = np.square(along, out=along) @ fitted.shrinkage
+    leverage += fitted.leverage_of_mean
+    leverage *= np.square(root)[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):  # a row that a ridge knows by heart
+        errors *= root[:, None, None] / (1 - leverage)[:, :, None]
+    return np.square(errors, out=errors).sum(axis=0)
 
 
-@jax.jit
 def hats(
     fitted: Fitted,
-    x: Float[Array, "groups rows columns"],
-    y: Float[Array, "groups rows targets"],
-    root: Float[Array, "groups rows"],
-) -> tuple[Float[Array, "alphas groups rows rows"], Float[Array, "alphas groups rows targets"]]:
+    x: Float[np.ndarray, "groups rows columns"],
+    y: Float[np.ndarray, "groups rows targets"],
+    root: Float[np.ndarray, "groups rows"],
+) -> tuple[
+    Float[np.ndarray, "alphas groups rows rows"], Float[np.ndarray, "alphas groups rows targets"]
+]:
     """The hat matrices and residuals of some groups' rows, both multiplied by √w."""
     groups, rows, columns = x.shape
     along = _along(fitted, x.reshape(-1, columns))  # all at once: it reads every direction
-    errors = _residuals(fitted, along.astype(jnp.float64), y.reshape(groups * rows, -1))
+    errors = _residuals(fitted, along.astype(np.float64), y.reshape(groups * rows, -1))
     errors = errors.reshape(groups, rows, *errors.shape[1:]).transpose(2, 0, 1, 3)
     along = along.reshape(groups, rows, -1) * root[:, :, None].astype(along.dtype)
-    shrunk = fitted.shrinkage.T.astype(along.dtype)
-    found = lax.map(lambda one: (along * one[None, None, :]) @ along.swapaxes(1, 2), shrunk)
-    both = (root[:, :, None] * root[:, None, :])[None, :, :, :]
-    found = found.astype(jnp.float64) + fitted.leverage_of_mean * both
+    found = np.empty((fitted.shrinkage.shape[1], groups, rows, rows))
+    for hat, shrunk in zip(found, fitted.shrinkage.T.astype(along.dtype), strict=True):
+        hat[...] = (along * shrunk[None, None, :]) @ along.swapaxes(1, 2)
+    found += fitted.leverage_of_mean * (root[:, :, None] * root[:, None, :])[None, :, :, :]
     return found, root[None, :, :, None] * errors
 
 
@@ -80,16 +79,22 @@ def groups_left_out(hats: np.ndarray, errors: np.ndarray, scored: np.ndarray) ->
     return np.square(wrong[:, scored]).sum(axis=1)
 
 
-def _along(fitted: Fitted, x: Float[Array, "rows columns"]) -> Float[Array, "rows ranks"]:
-    centred = scaling.scale(fitted.scaler, x) - fitted.center[None, :]
-    return centred.astype(fitted.directions.dtype) @ fitted.directions
+def _along(fitted: Fitted, x: Float[np.ndarray, "rows columns"]) -> np.ndarray:
+    """(rows, ranks) the centred rows along each direction."""
+    centred = scaling.scale_block(fitted.scaler, x).astype(fitted.directions.dtype)
+    centred -= fitted.center[None, :].astype(centred.dtype)
+    return centred @ fitted.directions
 
 
 def _residuals(
-    fitted: Fitted, along: Float[Array, "rows ranks"], y: Float[Array, "rows targets"]
-) -> Float[Array, "rows alphas targets"]:
+    fitted: Fitted,
+    along: Float[np.ndarray, "rows ranks"],
+    y: Float[np.ndarray, "rows targets"],
+) -> Float[np.ndarray, "rows alphas targets"]:
     coefficients = fitted.shrinkage[:, :, None] * fitted.xty[:, None, :]
-    return y[:, None, :] - jnp.einsum("rk,kst->rst", along, coefficients)
+    ranks, alphas, targets = coefficients.shape
+    predictions = along @ coefficients.reshape(ranks, alphas * targets)
+    return y[:, None, :] - predictions.reshape(-1, alphas, targets)
 
 
 def group_blocks(
@@ -103,8 +108,8 @@ def group_blocks(
     count = min(max(1, GROUP_ROWS // longest), len(groups))
     for start in range(0, len(groups), count):
         some = groups[start : start + count]
-        rows = np.zeros((count, longest), int)
-        roots, scored = np.zeros((count, longest)), np.zeros((count, longest), bool)
+        rows = np.zeros((len(some), longest), int)
+        roots, scored = np.zeros((len(some), longest)), np.zeros((len(some), longest), bool)
         for place, group in enumerate(some):
             used = len(group.rows)
             rows[place, :used], roots[place, :used] = group.rows, root[group.rows]
@@ -115,9 +120,7 @@ def group_blocks(
 def blocks(
     x: ArrayOf, y: ArrayOf, root: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Blocks of one size, the last padded, with √w of each row, which is 0 in the padding."""
-    size = min(ROWS, x.shape[0])
-    parts = x, y, root[:, None]
-    for each in zip(*(scaling.padded_blocks(rows, size) for rows in parts), strict=True):
-        some, targets, roots = (block for _, block in each)
-        yield some, targets, roots[:, 0]
+    """Some rows at a time, with √w of each."""
+    for start in range(0, x.shape[0], ROWS):
+        some = slice(start, start + ROWS)
+        yield np.asarray(x[some]), np.asarray(y[some]), root[some]

@@ -7,15 +7,12 @@ on rows that are left out. The same V are the principal components of `--compone
 target_ridges.py has the ridges of targets that are known for different rows.
 """
 
-import functools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from jaxreg.common.threads import threads_for
 from jaxreg.errors import InputError
@@ -149,18 +146,14 @@ def decompose(
         root, total = np.sqrt(weights), float(weights.sum())
         apart = np.asarray(y, np.float64) - target_mean[None, :]
         target_mean = target_mean + weights @ apart / total
-    with _float64_on_the_host():
-        if rows < columns:
-            center, squares, directions = _dual(scaler, x, root)
-        else:
-            center, squares, directions = _primal(scaler, x, root, dtype)
-        strong = squares > max(rows, columns) * np.finfo(np.float64).eps * squares.max(initial=0)
-        order = np.flatnonzero(strong)[::-1]
-        directions = directions[:, order].astype(dtype)
-        xty = np.zeros((columns, y.shape[1]))
-        for block, targets, its in blocks(x, y, root):
-            centred = targets - target_mean[None, :]
-            xty += np.asarray(_xty(scaler, block, centred, its))
+    centred = np.asarray(y, np.float64) - target_mean[None, :]
+    if rows < columns:
+        center, squares, directions, xty = _dual(scaler, x, centred, root)
+    else:
+        center, squares, directions, xty = _primal(scaler, x, centred, root, dtype)
+    strong = squares > max(rows, columns) * np.finfo(np.float64).eps * squares.max(initial=0)
+    order = np.flatnonzero(strong)[::-1]
+    directions = directions[:, order].astype(dtype)
     found = scaler, center, directions, squares[order], directions.T @ xty, target_mean
     return Eigendecomposition(*found, rows, total)
 
@@ -195,81 +188,54 @@ def solve(
     shrinkage = 1 / (squares[:, None] + ALPHAS[None, :])
     total, scored_weight = np.zeros((len(ALPHAS), y.shape[1])), eigen.weight
     root = np.ones(eigen.rows) if weights is None else np.sqrt(weights)
-    with _float64_on_the_host():
-        mean = np.array(1 / eigen.weight)
-        arrays = Fitted(eigen.scaler, eigen.center, directions, shrinkage, xty, mean)
-        fitted = jax.device_put(arrays)
-        if groups is None:
-            for block, targets, its in blocks(x, y, root):
-                centred = targets - eigen.target_mean[None, :]
-                total += np.asarray(rows_left_out(fitted, block, centred, its))
-        else:
-            scored_weight = sum(np.square(root[one.rows[one.scored]]).sum() for one in groups)
-            for block, targets, its, scored in group_blocks(x, y, root, groups):
-                centred = targets - eigen.target_mean[None, :]
-                matrices, errors = hats(fitted, block, centred, its)
-                total += groups_left_out(np.asarray(matrices), np.asarray(errors), scored)
+    mean = 1 / eigen.weight
+    fitted = Fitted(eigen.scaler, eigen.center, directions, shrinkage, xty, mean)
+    centred = np.asarray(y, np.float64) - eigen.target_mean[None, :]
+    if groups is None:
+        for block, targets, its in blocks(x, centred, root):
+            total += rows_left_out(fitted, block, targets, its)
+    else:
+        scored_weight = sum(np.square(root[one.rows[one.scored]]).sum() for one in groups)
+        for block, targets, its, scored in group_blocks(x, centred, root, groups):
+            total += groups_left_out(*hats(fitted, block, targets, its), scored)
     if same is not None:
         total = total @ (same[:, None] == same[None, :]).astype(np.float64)
     best = total.argmin(axis=0)
     return Ridge(xty * shrinkage[:, best], ALPHAS[best], total / scored_weight)
 
 
-@contextmanager
-def _float64_on_the_host() -> Iterator[None]:
-    # Not every accelerator has float64, and with the host's every one gives the same bits.
-    with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
-        yield
-
-
 def _primal(
-    scaler: Scaler, x: ArrayOf, root: np.ndarray, dtype: Any
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean of the scaled rows, and eigenvalues (rising) and -vectors of their scatter."""
+    scaler: Scaler, x: ArrayOf, y: np.ndarray, root: np.ndarray, dtype: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Mean of the scaled rows, eigenvalues (rising) and -vectors of their scatter, and zᵀwy.
+
+    The targets are centred, so the rows need not be.
+    """
     columns, weight = scaler.outputs, np.square(root).sum()
-    total, scatter = np.zeros(columns), np.zeros((columns, columns))
-    for block, _, its in blocks(x, x[:, :0], root):
-        sums = _scatter(scaler, block, its, dtype)
-        total += np.asarray(sums[0])
-        scatter += np.asarray(sums[1])
-    center = total / weight
+    scatter, sums = np.zeros((columns, columns)), np.zeros((columns, y.shape[1] + 1))
+    for block, targets, its in blocks(x, y, root):
+        z, each = scaling.scale_block(scaler, block), np.square(its)[:, None]
+        sums += z.T.astype(np.float64) @ np.concatenate([each * targets, each], axis=1)
+        z = z.astype(dtype) * its[:, None].astype(dtype)
+        scatter += z.T @ z  # of an array and itself, so NumPy computes half of it
+    center = sums[:, -1] / weight
     scatter -= weight * np.outer(center, center)
     with threads_for(columns):
         squares, directions = np.linalg.eigh(scatter)
-    return center, squares, directions
+    return center, squares, directions, sums[:, :-1]
 
 
 def _dual(
-    scaler: Scaler, x: ArrayOf, root: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    scaler: Scaler, x: ArrayOf, y: np.ndarray, root: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """As `_primal`, from the products of the rows among themselves."""
-    z = np.asarray(scaling.scale(scaler, x), np.float64)
+    z = scaling.scale_block(scaler, np.asarray(x[:])).astype(np.float64)
     weights = np.square(root)
+    xty = z.T @ (weights[:, None] * y)
     center = (weights[:, None] * z).sum(axis=0) / weights.sum()
     z -= center[None, :]
     z *= root[:, None]
     with threads_for(len(z)):
         squares, along = np.linalg.eigh(z @ z.T)
         along /= np.sqrt(np.where(squares > 0, squares, np.inf))[None, :]
-        return center, squares, z.T @ along
-
-
-@functools.partial(jax.jit, static_argnames="dtype")
-def _scatter(
-    scaler: Scaler, x: Float[Array, "rows columns"], root: Float[Array, " rows"], dtype: Any
-) -> tuple[Float[Array, " outputs"], Float[Array, "outputs outputs"]]:
-    root = root.astype(dtype)[:, None]
-    z = scaling.scale(scaler, x).astype(dtype) * root
-    return (z * root).sum(axis=0, dtype=jnp.float64), z.T @ z
-
-
-@jax.jit
-def _xty(
-    scaler: Scaler,
-    x: Float[Array, "rows columns"],
-    y: Float[Array, "rows targets"],
-    root: Float[Array, " rows"],
-) -> Float[Array, "outputs targets"]:
-    # The targets are centred, so the rows need not be.
-    z = scaling.scale(scaler, x)
-    return z.T.astype(jnp.float64) @ (jnp.square(root)[:, None] * y)
+        return center, squares, z.T @ along, xty
