@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 TEST := $(RUN) -m pytest --numprocesses 2 --durations 10
 
-.PHONY: demo test test-slow check format clean
+.PHONY: demo test test-slow check format gpu-kit gpu-check clean
 
 demo: $(VENV)/.ready
 	$(RUN) -m jaxreg.demo
@@ -24,6 +24,13 @@ check: $(VENV)/.ready
 format: $(VENV)/.ready
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
+
+# A folder for a machine with a GPU and no network (docs/machines.md); there, make gpu-check.
+gpu-kit: $(VENV)/.ready
+	$(RUN) gpu/pack.py
+
+gpu-check: $(VENV)/.ready
+	$(RUN) gpu/check.py
 
 clean:
 	rm -rf $(VENV)
