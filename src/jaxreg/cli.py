@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jaxreg.common import progress_line
-from jaxreg.common.hidden_pandas import hide_pandas
+from jaxreg.common.lean_imports import begin_command
 from jaxreg.errors import InputError, JaxregError, Stopped
 
 
@@ -24,7 +24,7 @@ def run_command(main: Callable[[], int]) -> NoReturn:
     # Imports and traces leave millions of objects that live to the end. Looking through them for
     # garbage, over and over and once more on exit, took a second of a short training.
     gc.set_threshold(100_000, 50, 100)
-    hide_pandas()
+    begin_command()
     if sys.stderr is None:  # it was closed; print would take standard output in its place
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:

@@ -18,8 +18,8 @@ from jaxreg.backbone.preprocess import preprocessing
 from jaxreg.backbone.resize import resize
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Recipe
-from jaxreg.common.hidden_pandas import show_pandas
 from jaxreg.common.json_files import read_json, write_json
+from jaxreg.common.lean_imports import show_pandas
 from jaxreg.common.steps import step
 from jaxreg.errors import InputError
 from jaxreg.sources.pixels import thumbnail

@@ -18,6 +18,7 @@ from jaxreg.backbone.weight_files import Slot, read_arrays
 from jaxreg.backbone.weight_loading import fill_random, load_file
 from jaxreg.backbone.weights import WeightsSource, random_kernels
 from jaxreg.cache.recipe import INCEPTION_LAYERS, Column
+from jaxreg.common.lean_imports import without
 from jaxreg.common.steps import step
 from jaxreg.errors import InputError, nearest
 
@@ -190,7 +191,12 @@ def start_keras(backend: str = "tensorflow", *, hide_gpu: bool = False) -> None:
         os.environ["KERAS_BACKEND"] = backend
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # C++ information and warnings
         frameworks = {"tensorflow": "TensorFlow", "jax": "JAX"}
-        with step(f"importing {frameworks[backend]} and Keras"), _without_start_up_noise():
+        beside = ("sklearn", "matplotlib", *(["jax"] if backend != "jax" else []))
+        with (
+            step(f"importing {frameworks[backend]} and Keras"),
+            _without_start_up_noise(),
+            without(*beside),
+        ):
             import keras
 
             if backend == "tensorflow":

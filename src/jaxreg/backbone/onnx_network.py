@@ -3,21 +3,19 @@
 import hashlib
 import json
 import tempfile
-from contextlib import suppress
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
 from jaxreg.backbone.checked_process import read_in_a_process
+from jaxreg.backbone.kept_networks import kept_network
 from jaxreg.backbone.network_layers import NetworkFacts
 from jaxreg.backbone.onnx_wire import EXTERNAL
 from jaxreg.backbone.openvino_model import import_openvino
 from jaxreg.backbone.plain_hdf5 import UnusableFile
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.common import stored_zip
-from jaxreg.common.files import open_regular, write_whole
 from jaxreg.common.steps import step
-from jaxreg.common.user_cache import user_cache
 from jaxreg.errors import InputError
 
 FACTS = "facts.json"
@@ -44,20 +42,15 @@ def onnx_network(weights: WeightsSource) -> bytes:
     assert weights.path is not None
     key = [weights.identity, _CONVERSION, metadata.version("openvino")]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-    path = user_cache() / "openvino" / f"onnx-{weights.tag}-{name}.zip"
-    with suppress(OSError, ValueError), open_regular(path) as file:  # absent or damaged
-        content = file.read()
-        stored_zip.unpack(content)  # checks it against its own checksums
-        return content
-    with step("converting the ONNX file"):
-        content = _converted(weights.path, weights.identity)
-    with suppress(InputError):  # a cache that cannot be written costs the next start its time
-        write_whole(path, content)
-    return content
+    path = weights.path
+    return kept_network(f"onnx-{weights.tag}-{name}", lambda: _converted(path, weights.identity))
 
 
 def _converted(path: Path, identity: str) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="jaxreg-onnx-") as folder:
+    with (
+        step("converting the ONNX file"),
+        tempfile.TemporaryDirectory(prefix="jaxreg-onnx-") as folder,
+    ):
         target = Path(folder, "network.zip")
         try:
             read_in_a_process("jaxreg.backbone.onnx_conversion", path, target, identity)

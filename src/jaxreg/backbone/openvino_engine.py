@@ -82,6 +82,11 @@ class OpenVINOEngine(ReadingEngine):
         streams = self._compiled(*recipe.size).qsize() if recipe.size else 1
         self._workers = ThreadPoolExecutor(max(1, streams), "openvino")
 
+    def compile(self, image: np.ndarray, batch: int) -> None:
+        """Only at native size is there more to compile than `__init__` has compiled."""
+        if self.recipe.size is None:
+            super().compile(image, batch)
+
     def read(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """One array per read, rows in the order of the images."""
         places, steps = [], []

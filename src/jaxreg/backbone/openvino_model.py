@@ -6,19 +6,17 @@ import re
 import sys
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from jaxreg.backbone.kept_networks import kept_network
 from jaxreg.backbone.network import Size, build_network, start_keras
 from jaxreg.backbone.registry import HUB
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.common import stored_zip
-from jaxreg.common.files import open_regular, write_whole
 from jaxreg.common.steps import step
-from jaxreg.common.user_cache import user_cache
 from jaxreg.errors import InputError
 
 CONVERSION = 1
@@ -61,23 +59,36 @@ def converted_network(backbone: str, weights: WeightsSource, size: Size = None) 
         **({"keras-hub": metadata.version("keras-hub")} if backbone == HUB else {}),
     }
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    path = user_cache() / "openvino" / f"{backbone}-{weights.tag}-{name}.zip"
-    try:
-        with open_regular(path) as file:
-            content = file.read()
-        stored_zip.unpack(content)  # checks it against its own checksums
-        return content
-    except (OSError, ValueError):
-        pass  # absent or damaged: converted anew
-    with step("converting the network for OpenVINO"):
-        content = pack(_convert(backbone, weights, size))
-    with suppress(InputError):  # a cache that cannot be written costs the next start its time
-        write_whole(path, content)
-    return content
+    kept = f"{backbone}-{weights.tag}-{name}"
+    return kept_network(kept, lambda: _converted(backbone, weights, size))
 
 
-def _convert(backbone: str, weights: WeightsSource, size: Size) -> Any:
-    start_keras("tensorflow", hide_gpu=True)
+def _converted(backbone: str, weights: WeightsSource, size: Size) -> bytes:
+    with step("converting the network", 5, "parts of converting the network") as parts:
+        start_keras("tensorflow", hide_gpu=True)
+        parts.reach(1)
+        network = build_network(backbone, None, weights, size)
+        parts.reach(2)
+        with step("tracing the network in TensorFlow"):
+            function = _traced(network)
+        parts.reach(3)
+        with step("converting the network for OpenVINO"):
+            model = _convert(function)
+        parts.reach(4)
+        with step("packing the network"):
+            return pack(model)
+
+
+def _traced(network: Any) -> Any:
+    """The network as a concrete function of preprocessed pixels."""
+    import tensorflow as tf
+
+    pixels = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)  # pyright: ignore[reportCallIssue]
+    function = tf.function(lambda x: network(x, training=False), input_signature=[pixels])
+    return function.get_concrete_function()
+
+
+def _convert(function: Any) -> Any:
     import tensorflow as tf
 
     ov = import_openvino()
@@ -85,10 +96,7 @@ def _convert(backbone: str, weights: WeightsSource, size: Size) -> Any:
 
     # OpenVINO's own deletes a variable that `exec` made, which Python 3.13 does not keep
     utils.get_environment_setup = lambda framework: {"tensorflow": tf.__version__}
-    network = build_network(backbone, None, weights, size)
-    pixels = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)  # pyright: ignore[reportCallIssue]
-    function = tf.function(lambda x: network(x, training=False), input_signature=[pixels])
-    return ov.convert_model(function.get_concrete_function())
+    return ov.convert_model(function)
 
 
 def pack(model: Any, more: Mapping[str, bytes] | None = None) -> bytes:
