@@ -1,6 +1,7 @@
 """An extraction once more with nothing to do, and memory as images grow many.
 
     python benchmarks/again.py [--images 10000] [--few 2000] [--many 20000]
+        [--options --size 75 75] [--no-memory]
 
 Drawn JPEG files of 320x160. First `images` of them are extracted at 299x299 by the engine that
 `auto` is, then the same command runs again. Then `few` and `many` are extracted into new caches,
@@ -30,6 +31,9 @@ class Arguments:
     few: int = 2_000  # of the small run
     many: int = 20_000  # of the large one
     weights: str = "random"  # what extract takes; any will do for time
+    options: tuple[str, ...] = ()  # more options of the run that is repeated
+    repeats: int = 5  # of it, with nothing to do
+    memory: bool = True  # compare memory too
     for_memory: tuple[str, ...] = ("--precision", "bfloat16", "--layers", "mixed2")
 
 
@@ -39,12 +43,21 @@ def main(arguments: Arguments) -> None:
         folder = Path(name)
         _extract(_folder(folder, 64), folder / "warm", arguments.weights)  # the conversion is kept
         images = _folder(folder, arguments.images)
-        first = _extract(images, folder / "cache", arguments.weights)
-        again = _extract(images, folder / "cache", arguments.weights)
+        first = _extract(images, folder / "cache", arguments.weights, arguments.options)
+        repeats = [
+            _extract(images, folder / "cache", arguments.weights, arguments.options)
+            for _ in range(arguments.repeats)
+        ]
+        again = sorted(repeats, key=lambda one: one["wall"])[len(repeats) // 2]
         print(f"{arguments.images} images on {first['engine']}: {first['wall']:.1f} s, of which")
         print(f"start {first['seconds']['start']:.1f} s; {first['images_per_second']} images/s")
         share = again["wall"] / first["wall"]
-        print(f"again: {again['wall']:.2f} s, {again['computed']} computed, {share:.4f} of that")
+        print(
+            f"again, median of {len(repeats)}: {again['wall']:.2f} s, {share:.4f} of that;", end=" "
+        )
+        print(f"{again['computed']} computed")
+        if not arguments.memory:
+            return
         peaks = [
             _extract(
                 _folder(folder, count), folder / f"{count}", arguments.weights, arguments.for_memory

@@ -79,6 +79,7 @@ def main(arguments: Arguments) -> None:
     """Run the rounds and print medians."""
     told: dict[str, list[dict[str, float]]] = {"the first": [], "the second": []}
     imports: list[float] = []
+    dropped = False
     with tempfile.TemporaryDirectory() as name:
         images = Path(name, "images")
         draw(images, 2)
