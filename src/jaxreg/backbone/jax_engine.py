@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxreg.backbone.network import build_network, output_sides, start_keras
 from jaxreg.backbone.pooling import ReadingEngine, check_size, grid_cells, in_order
-from jaxreg.backbone.resize import resize
+from jaxreg.backbone.resize import Corners, mixed
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.common.user_cache import keep_jax_compilations
@@ -68,19 +68,23 @@ class JaxEngine(ReadingEngine):
         """Start one batch on the devices; the arrays returned may still be under way."""
         import jax
 
-        batch = np.zeros((self._rows, height, width, 3), np.float32)
-        list(self._resizers.map(resize, images, batch))
-        reads = function(self._variables, jax.device_put(batch, self._by_row))
+        batch = Corners(self._rows, height, width)
+        list(self._resizers.map(batch.take, range(len(images)), images))
+        arrays = jax.device_put((batch.pixels, batch.across, batch.down), self._by_row)
+        reads = function(self._variables, *arrays)
         return [read[: len(images)] for read in reads]
 
     def _compile(self, height: int, width: int) -> Any:
         """The jitted function for one size; one per size, so that the least used can be dropped."""
         import jax
+        import jax.numpy as jnp
 
         check_size(self.recipe.backbone, height, width)
         self.check_grids(height, width, output_sides(self.network, height, width))
 
-        def features(variables: list[Any], pixels: Any) -> list[Any]:
+        def features(variables: list[Any], corners: Any, across: Any, down: Any) -> list[Any]:
+            four = mixed(jnp.moveaxis(corners, 1, 0).astype(jnp.float32), across, down)
+            pixels = four.reshape(-1, height, width, 4)[..., :3]
             # a GPU's or TPU's default for float32 keeps 10 or 7 bits: then engines would differ
             with jax.default_matmul_precision("highest"):
                 x = self.prepared(pixels)

@@ -24,9 +24,9 @@ from jaxreg.backbone.openvino_reads import (
     pooled_model,
     take_size,
 )
+from jaxreg.backbone.openvino_resize import Resizer, mixing_model
 from jaxreg.backbone.pooling import PIXEL_BYTES, ReadingEngine, check_size, in_order
 from jaxreg.backbone.registry import ONNX
-from jaxreg.backbone.resize import resize
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.common.memory import free_memory
@@ -103,7 +103,7 @@ class OpenVINOEngine(ReadingEngine):
     def _compile(self, height: int, width: int) -> SimpleQueue:
         """The model for images of one size: a queue of as many requests as run at once.
 
-        Each comes with memory for the resized pixels of a step.
+        Each comes with a resize for the images of a step.
         """
         check_size(self.recipe.backbone, height, width)
         model = unpack(self._core, self._packed)
@@ -125,10 +125,11 @@ class OpenVINOEngine(ReadingEngine):
             hints["NUM_STREAMS"] = str(max(1, int(together)))
         with step("compiling the network"), failure_told(self.recipe):
             compiled = self._core.compile_model(pooled, "CPU", hints)
+            mixing = mixing_model(self._core, height, width)
         requests: SimpleQueue = SimpleQueue()
         for _ in range(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")):
-            pixels = np.zeros((self._step, height, width, 3), np.float32)
-            requests.put((compiled.create_infer_request(), pixels))
+            resizer = Resizer(mixing, self._step, height, width)
+            requests.put((compiled.create_infer_request(), resizer))
         return requests
 
 
@@ -159,13 +160,13 @@ def computes_bfloat16(core: Any) -> bool:
 
 
 def _run(requests: SimpleQueue, images: Sequence[np.ndarray]) -> list[np.ndarray]:
-    request, pixels = requests.get()
+    request, resizer = requests.get()
     try:
-        for image, resized in zip(images, pixels, strict=False):
-            resize(image, resized)
+        resizer(images)
+        pixels = resizer.pixels
         fixed = request.get_compiled_model().input().partial_shape.is_static
         shown = pixels if fixed else pixels[: len(images)]
         reads = request.infer([shown], share_inputs=True)
         return [read[: len(images)] for read in reads.values()]
     finally:
-        requests.put((request, pixels))
+        requests.put((request, resizer))

@@ -14,6 +14,7 @@ import numpy as np
 from jaxreg.sources.deep_files import has_wide_colours, is_unsigned, low_bytes, mend_tiles
 from jaxreg.sources.kinds import HEAD, RAW, READ, kind_of
 from jaxreg.sources.metadata import orientation, with_less_metadata
+from jaxreg.sources.pillow_memory import rgb_of
 from jaxreg.sources.tiff import is_raw_photograph, unread_kind
 
 MAX_PIXELS = 89_478_485
@@ -104,11 +105,11 @@ def upright(picture: Any) -> Decoded:
     if mode not in _PLAIN_MODES:
         raise UnusableImage(f"pixels of mode {mode} have no fixed scale in 0..255")
     # alpha is dropped, not blended, as `keras.utils.load_img` and torchvision do
-    values = np.array(picture.convert("RGB"))
+    values = rgb_of(picture)
     if low is None:
         return Decoded(values, f"{mode} colours" if wide else "")
     low.load()
-    return Decoded(values.astype(np.uint16) << 8 | np.array(_turned(low).convert("RGB")))
+    return Decoded(values.astype(np.uint16) << 8 | rgb_of(_turned(low)))
 
 
 def _turned(picture: Any) -> Any:
@@ -154,7 +155,7 @@ def _heic(kind: str, content: bytes, wait: Wait) -> Decoded:
         ) from None
     file = pillow_heif.open_heif(io.BytesIO(content), convert_hdr_to_8bit=True)
     _take(kind, *file.size, content, wait)
-    return Decoded(np.array(file.to_pillow().convert("RGB")))
+    return Decoded(rgb_of(file.to_pillow()))
 
 
 def _take(kind: str, width: int, height: int, content: bytes, wait: Wait) -> None:
@@ -174,7 +175,9 @@ def _take(kind: str, width: int, height: int, content: bytes, wait: Wait) -> Non
             raise UnusableImage(
                 f"{width}x{height} pixels in {size}; a file of this size may have {most} pixels"
             )
-    scans = content.count(b"\xff\xda") if kind == "JPEG" else 1
+    scans = 1
+    if kind == "JPEG" and len(content) // 2 * pixels > MOST_SCANNED:  # a marker has two bytes
+        scans = content.count(b"\xff\xda")
     if scans * pixels > MOST_SCANNED:
         raise UnusableImage(f"{width}x{height} pixels in {scans} scans, which would take too long")
     wait(pixels)

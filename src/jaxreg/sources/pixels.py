@@ -15,6 +15,7 @@ from jaxreg.common.files import regular_handle
 from jaxreg.sources.depth import Depth, Range, as_uint8, mapped
 from jaxreg.sources.encoded import MAX_PIXELS, Decoded, UnusableImage, Wait, decode_bytes, upright
 from jaxreg.sources.examples import Image
+from jaxreg.sources.pillow_memory import four_bytes
 
 __all__ = ["UnusableImage", "decode", "decode_deep", "digest", "read", "thumbnail", "viewed"]
 
@@ -83,13 +84,16 @@ def decode(content: bytes | np.ndarray, limits: Range | None = None) -> np.ndarr
     Raises:
         UnusableImage: unknown kind, broken file, a bomb, or pixels without a fixed scale.
     """
-    return decode_deep(content, limits)[0]
+    return np.ascontiguousarray(decode_deep(content, limits)[0])
 
 
 def decode_deep(
     content: bytes | np.ndarray, limits: Range | None = None, wait: Wait = lambda pixels: None
 ) -> tuple[np.ndarray, Depth]:
-    """`decode`, and the values of a deep image; `wait` is called before memory is taken."""
+    """`decode`, and the values of a deep image; `wait` is called before memory is taken.
+
+    The pixels are read-only, and may lie four bytes apart (sources/pillow_memory.py).
+    """
     if isinstance(content, bytes):
         decoded = decode_bytes(content, wait)
     else:
@@ -107,7 +111,7 @@ def decode_deep(
             raise UnusableImage(f"{decoded.high_bytes} of 16 bits; --range does not work for them")
         depth = Depth.of(256 * int(values.min()), 256 * int(values.max()) + 255, values)
     seen = np.repeat(seen, 3, axis=2) if seen.shape[2] == 1 else seen
-    return np.ascontiguousarray(seen), depth
+    return seen, depth
 
 
 def _seen(values: np.ndarray, limits: Range | None, from_file: bool) -> np.ndarray:
@@ -138,7 +142,7 @@ def from_pillow(picture: Any) -> np.ndarray:
     if picture.width * picture.height > MAX_PIXELS:
         raise UnusableImage(f"{picture.width}x{picture.height} pixels; more than {MAX_PIXELS}")
     try:
-        return upright(picture).values
+        return np.array(upright(picture).values)  # a copy: the user may draw on the image
     except UnusableImage:
         raise
     except Exception as error:  # decoders of broken files raise nearly anything
@@ -161,7 +165,11 @@ def thumbnail(rgb: np.ndarray, side: int = THUMBNAIL) -> bytes:
     """A JPEG whose longest side is at most `side` pixels, for reports."""
     from PIL import Image as pillow
 
-    picture = pillow.fromarray(rgb)
+    kept, size = four_bytes(rgb), (rgb.shape[1], rgb.shape[0])
+    if kept is None:
+        picture = pillow.fromarray(rgb)
+    else:
+        picture = pillow.frombuffer("RGBX", size, kept, "raw", "RGBX", 0, 1)
     # averaging whole pixels first takes a third of the time, and looks the same
     picture.thumbnail((side, side), pillow.Resampling.BILINEAR, reducing_gap=1.0)
     buffer = io.BytesIO()
