@@ -16,7 +16,7 @@ from jaxreg.backbone.network import Size, build_network, start_keras
 from jaxreg.backbone.registry import HUB
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.common import stored_zip
-from jaxreg.common.steps import step
+from jaxreg.common.steps import Step, step
 from jaxreg.errors import InputError
 
 CONVERSION = 1
@@ -66,17 +66,23 @@ def converted_network(backbone: str, weights: WeightsSource, size: Size = None) 
 def _converted(backbone: str, weights: WeightsSource, size: Size) -> bytes:
     with step("converting the network", 5, "parts of converting the network") as parts:
         start_keras("tensorflow", hide_gpu=True)
-        parts.reach(1)
+        _reach(parts, 1)
         network = build_network(backbone, None, weights, size)
-        parts.reach(2)
+        _reach(parts, 2)
         with step("tracing the network in TensorFlow"):
             function = _traced(network)
-        parts.reach(3)
+        _reach(parts, 3)
         with step("converting the network for OpenVINO"):
             model = _convert(function)
-        parts.reach(4)
+        _reach(parts, 4)
         with step("packing the network"):
             return pack(model)
+
+
+def _reach(parts: Step, done: int) -> None:
+    """Count, without a time that is left: each part takes another time."""
+    parts.reach(done)
+    parts.restart()
 
 
 def _traced(network: Any) -> Any:
