@@ -74,9 +74,15 @@ def figures_of(name: str, quick: bool, seconds: float) -> tuple[list[Figure], st
 
         timer = threading.Timer(seconds, stop)
         timer.start()
-        with process:
-            figures = [json.loads(line) for line in process.stdout]
-        timer.cancel()
+        try:
+            with process.stdout:
+                figures = [json.loads(line) for line in process.stdout]
+            process.wait()
+        except BaseException:  # as Ctrl-C, which a process of another session does not get
+            stop()
+            raise
+        finally:
+            timer.cancel()
         if late.is_set():
             return figures, f"no time: stopped after {seconds:.0f} s, its limit"
         if process.returncode:

@@ -138,6 +138,21 @@ def tell_versions(unpacked: Sequence[str]) -> None:
     print("\n".join([f"found: {', '.join(found)}", *warnings]), flush=True)
 
 
+def tell_device() -> None:
+    """Print the devices that JAX computes on.
+
+    Raises:
+        SystemExit: jaxreg or JAX cannot be imported, or finds no device.
+    """
+    code = (
+        "from jaxreg.common.device import *; d = prepare_jax(); print(d, device_warning(d) or '')"
+    )
+    status, said = run([sys.executable, "-c", code], 120, show=False)
+    if status != 0:
+        sys.exit(f"JAX does not start:\n{said}")
+    print(f"device: {said.strip().splitlines()[-1]}", flush=True)
+
+
 def run(words: Sequence[str], seconds: float, show: bool, **changed: str) -> tuple[int | None, str]:
     """Exit status and output of a process within a limit of time; None: it did not end.
 
@@ -197,9 +212,9 @@ def check(minutes: float, quick: bool, folder: Path) -> int:
         )  # fmt: skip
         print(f"{result}: {part.name}: {said}", flush=True)
         results.append(result)
-    left = end - time.monotonic() - 10
+    left = end - time.monotonic() - 20  # it ends by itself; no process of it is left behind
     words = [sys.executable, "benchmarks/gpu.py", "--minutes", f"{left / 60:.2f}"]
-    status, _ = run([*words, *(["--quick"] if quick else [])], left + 5, show=True)
+    status, _ = run([*words, *(["--quick"] if quick else [])], left + 15, show=True)
     results.append({0: "passed", 2: "no time", None: "no time"}.get(status, "failed"))
     print(f"\n{results[-1]}: benchmarks/gpu.py")
     for result in ("passed", "failed", "no time"):
@@ -226,6 +241,7 @@ def main() -> int:
             XDG_CACHE_HOME=str(folder / "cache"),
         )
         tell_versions(unpacked)
+        tell_device()
         return check(arguments.minutes, arguments.quick, folder)
 
 

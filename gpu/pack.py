@@ -7,6 +7,7 @@ benchmarks/gpu.py. It holds no TensorFlow. gpu/check.py says how it is used.
 """
 
 import argparse
+import importlib.util
 import json
 import re
 import shutil
@@ -72,8 +73,10 @@ def pip(*words: str) -> None:
     """Run pip; what it says is shown if it fails.
 
     Raises:
-        SystemExit: it fails.
+        SystemExit: it fails, or is not there.
     """
+    if importlib.util.find_spec("pip") is None:  # as in an environment that uv made
+        sys.exit(f"{sys.executable} has no pip; run: {sys.executable} -m ensurepip")
     done = subprocess.run(
         [sys.executable, "-m", "pip", "--disable-pip-version-check", *words],
         capture_output=True,

@@ -130,7 +130,7 @@ def keras_head(config: HeadConfig, state: State) -> Any:
         adam,
         huber(delta=config.huber_delta) if config.loss == "huber" else config.loss,
         metrics=["mae"],
-        jit_compile=False,
+        jit_compile=keras.config.backend() == "jax",
     )
     return model
 
@@ -204,7 +204,9 @@ def test_a_bounded_head_is_a_scaled_sigmoid_in_keras() -> None:
     model: Any = keras.Sequential([plain, before, sigmoid, after])
     huber: Any = keras.losses.Huber
     _, adam = keras_adam(5e-3, config.decay_steps, config.decay_rate)
-    model.compile(adam, huber(delta=0.1 / std), metrics=["mae"], jit_compile=False)
+    model.compile(
+        adam, huber(delta=0.1 / std), metrics=["mae"], jit_compile=keras.config.backend() == "jax"
+    )
 
     prepared, in_std = prepare(config, state, data.data), (y - mean) / std
     run_epoch = jax.jit(fit.run_epoch, static_argnums=0)
