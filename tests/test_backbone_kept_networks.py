@@ -50,7 +50,7 @@ def start(places: Path, seconds: float) -> subprocess.Popen[str]:
 
 
 def told(process: subprocess.Popen[str]) -> list[str]:
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=600)
     assert process.returncode == 0
     return output.split()
 
@@ -92,7 +92,7 @@ def test_who_waits_says_so(places: Path) -> None:
 
     other = threading.Thread(target=lambda: kept_network("some", lambda: b"never"))
     assert kept_network("some", convert) == PACKED
-    other.join(60)
+    other.join(600)
     assert waiting == ["waiting for another command, which converts the network"]
 
 
