@@ -47,15 +47,15 @@ class Tests:
 
 
 PARTS = (
-    Tests("the JAX engine is NumPy's network, on all devices", 150, ("test_accelerator.py",)),
-    Tests("the head is Keras' on JAX", 90, ("test_head_keras_parity.py",)),
+    Tests("the JAX engine is NumPy's network, on all devices", 110, ("test_accelerator.py",)),
+    Tests("the head is Keras' on JAX", 80, ("test_head_keras_parity.py",)),
     Tests("folds and seeds under vmap", 60, ("test_head_fit_many.py",)),
     Tests(
         "stopped and killed runs go on", 60,
         ("test_training_resume.py", "-k", "stopped_run or sigkill_and_resume"),
     ),
     Tests(
-        "features on the device, in host memory and in parts", 90,
+        "features on the device, in host memory and in parts", 80,
         ("test_experiment_batches.py", "-k", "where_the_features or host_memory or stopped_run"),
     ),
 )  # fmt: skip
