@@ -8,6 +8,8 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
+from jaxreg.head.dropout import dropped
+from jaxreg.head.layer_product import layer_product
 from jaxreg.train_config import HeadConfig
 
 Params = dict[str, Any]
@@ -25,12 +27,14 @@ class MLP(nnx.Module):
         self, inputs: int, hidden: tuple[int, ...], outputs: int, dropout: float, rngs: nnx.Rngs
     ) -> None:
         glorot = nnx.initializers.glorot_uniform()
-        linear = functools.partial(nnx.Linear, kernel_init=glorot, rngs=rngs)
+        linear = functools.partial(
+            nnx.Linear, kernel_init=glorot, dot_general=layer_product, rngs=rngs
+        )
         sizes = (inputs, *hidden)
         pairs = enumerate(pairwise(sizes))
         self.hidden = nnx.Dict({f"layer_{i}": linear(*pair) for i, pair in pairs})
         self.output = linear(sizes[-1], outputs)
-        self.dropout = nnx.Dropout(dropout)
+        self.dropout = dropout
 
     def __call__(
         self, x: Float[Array, "rows inputs"], dropout_key: Key[Array, ""] | None = None
@@ -40,7 +44,7 @@ class MLP(nnx.Module):
             x = nnx.relu(layer(x))
             hidden.append(x)
             if i % 2 == 1 and dropout_key is not None:
-                x = self.dropout(x, rngs=jax.random.fold_in(dropout_key, i))
+                x = dropped(x, self.dropout, jax.random.fold_in(dropout_key, i))
         return hidden, self.output(x)
 
 

@@ -38,8 +38,10 @@ def adam(
 ) -> optax.GradientTransformation:
     """Keras' Adam under Keras' ExponentialDecay; its state does not depend on the arguments.
 
-    Keras adds epsilon to `sqrt(v)` before the bias correction, Optax after it; the two are equal
-    when Optax' epsilon at update t is `1e-7 / sqrt(1 − 0.999^t)`.
+    Keras adds epsilon to `sqrt(v)` before the bias correction, `optax.adam` after it. So the
+    moments are those of Optax and the update is that of Keras: `a · m / (sqrt(v) + 1e-7)`, where
+    the number `a` has both corrections (Kingma and Ba 2015, Adam, the end of section 2). This form
+    divides each number once; `optax.adam` divides it three times.
     """
 
     def schedule(step: Any) -> Float[Array, ""]:
@@ -52,7 +54,11 @@ def _scale_by_keras_adam() -> optax.GradientTransformation:
     def update(
         updates: optax.Updates, state: Any, params: optax.Params | None = None
     ) -> tuple[optax.Updates, optax.OptState]:
-        epsilon = EPSILON / jnp.sqrt(1 - B2 ** (state.count + 1))
-        return optax.scale_by_adam(B1, B2, epsilon).update(updates, state, params)
+        count = optax.safe_increment(state.count)
+        mu = optax.tree.update_moment(updates, state.mu, B1, 1)
+        nu = optax.tree.update_moment_per_elem_norm(updates, state.nu, B2, 2)
+        size = jnp.sqrt(1 - B2**count) / (1 - B1**count)
+        steps = jax.tree.map(lambda m, v: size * m / (jnp.sqrt(v) + EPSILON), mu, nu)
+        return steps, optax.ScaleByAdamState(count, mu, nu)
 
     return optax.GradientTransformation(optax.scale_by_adam(B1, B2).init, update)
