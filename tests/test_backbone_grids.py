@@ -55,7 +55,7 @@ def test_cells_are_averaged_as_numpy_does(sides, axes, pool) -> None:
     expected = np.concatenate([values[:, rows, at].mean((1, 2)) for rows, at in cells], 1)
     shown = values if axes == (1, 2) else np.ascontiguousarray(values.transpose(0, 3, 1, 2))
     given = ops.parameter([3, *shown.shape[1:]], np.float32)
-    result = _pool(ops, given.output(0), column, Map(*sides, axes), 0)
+    result = _pool(ops, given.output(0), column, Map(sides[0], sides[1], axes), 0)
     model = import_openvino().Model([ops.result(result)], [given], "grid")
     compiled = core.compile_model(model, "CPU", _HINTS)
     np.testing.assert_allclose(compiled([shown])[0], expected, rtol=1e-5, atol=1e-6)
