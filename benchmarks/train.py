@@ -203,6 +203,14 @@ def machine_limits() -> tuple[float, float]:
     return 2 * source.nbytes / copying, 2 * 2048**3 / product
 
 
+def machine_kind() -> str:
+    """The widest vector instructions of the processor, as Linux names them."""
+    flags = Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split()
+    known = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX"}
+    kinds = [kind for flag, kind in known.items() if flag in flags]
+    return kinds[0] if kinds else "a processor without AVX"
+
+
 def _seconds(act: Callable[[], object]) -> float:
     start = time.perf_counter()
     act()
@@ -248,6 +256,8 @@ def tell(told: dict[str, list[dict]], rows: int) -> None:
         f"it must do {operations / 1e9:.2f} GFLOP: {1e3 * operations / matrix_rate:.2f} ms at the "
         f"{matrix_rate / 1e9:.0f} GFLOP/s of a product, {operations / matrix_rate / step:.0%} of it"
     )
+    share = max(moved / rate, operations / matrix_rate) / step
+    print(f"the longer of the two is {share:.0%} of the step, on {machine_kind()}")
     above = max(t["bytes"] for t in told["jaxreg"])
     print(f"peak memory of jaxreg above the features, libraries included: {above / 1e6:.0f} MB")
 
