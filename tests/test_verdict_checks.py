@@ -15,6 +15,7 @@ from jaxreg.metrics import bootstrap_gain, runs_of_rows
 from jaxreg.train_config import HeadConfig
 from jaxreg.verdict.dead_head import dead_share, look_at, next_look
 from jaxreg.verdict.sampling import choose_rows, nearest_in_time
+from jaxreg.verdict.short_training import STEPS, Bench, ShortTraining
 from jaxreg.verdict.small_ridge import small_ridge
 
 
@@ -129,3 +130,27 @@ def test_frames_that_err_alike_make_the_gain_less_sure() -> None:
     assert blocks / rows == pytest.approx(np.sqrt(10), rel=0.1)
     one = bootstrap_gain(targets, pred, base, blocks=np.zeros(4000, int))[1]
     assert one == np.inf
+
+
+@pytest.mark.parametrize(
+    ("loss", "stopped", "every_rate", "tried"),
+    [
+        (1e9, False, False, False),  # no other rate is better than the run
+        (1e-9, False, False, True),
+        (1e9, True, False, True),  # it may have been stopped too early
+        (1e9, False, True, True),  # the page of a diagnosis shows it
+    ],
+)
+def test_the_own_rate_is_tried_where_something_is_compared_with_it(
+    obs, monkeypatch: pytest.MonkeyPatch, loss: float, stopped: bool, every_rate: bool, tried: bool
+) -> None:
+    none, params = np.zeros((STEPS, 0)), obs.state.best_params
+    same = ShortTraining(np.ones(STEPS), none, none, np.array([loss]), np.ones(1), params)
+    monkeypatch.setattr(Bench, "run", lambda self, rates: same)
+    state = obs.state._replace(stopped=np.array(stopped))
+    worse = dataclasses.replace(
+        obs, state=state, predictions=0 * obs.predictions, every_rate=every_rate
+    )
+    probe = worse.probe
+    assert np.isfinite(probe.reached[probe.at(1.0)]) == tried
+    assert probe.reached[probe.at(0.1)] == loss

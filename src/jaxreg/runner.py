@@ -101,13 +101,15 @@ def execute(
     pq.write_table(table, sink, write_page_checksum=True)
     write_whole(directory.path / "predictions.parquet", sink.getvalue().to_pybytes())
     judging = time.perf_counter()
-    with step("looking for causes"):
-        verdict = verdict_of(experiment, members, trained, predictions)
-    judged = time.perf_counter()
-    summary = summarize(experiment, members, trained, predictions, verdict, device=device)
-    plots = directory.path / "plots"
-    with step("drawing the report"):
-        drawn = write_plots(plots, experiment, trained, predictions, summary.best_epoch)
+    with ThreadPoolExecutor(1) as thread:  # beside the short trainings of a verdict
+        plots = directory.path / "plots"
+        drawing = thread.submit(write_plots, plots, experiment, trained, predictions)
+        with step("looking for causes"):
+            verdict = verdict_of(experiment, members, trained, predictions)
+        judged = time.perf_counter()
+        summary = summarize(experiment, members, trained, predictions, verdict, device=device)
+        with step("drawing the report"):
+            drawn = drawing.result()
     now = time.perf_counter()
     seconds = {
         "load": loaded - begin,

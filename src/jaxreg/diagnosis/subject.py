@@ -124,7 +124,8 @@ def _look(member: Member, trained: Trained) -> Observed:
     with step("predicting every row"):
         predictions = predict_all(member.experiment, [member], trained)
         history = trained.history_of(member)
-        return observe(member, trained.states[0], history, predictions.predictions)
+        obs = observe(member, trained.states[0], history, predictions.predictions)
+        return replace(obs, every_rate=True)  # the page shows it
 
 
 def _train_on_some(experiment: Experiment) -> Trained:

@@ -101,13 +101,14 @@ def write_plots(
     experiment: Experiment,
     trained: Trained,
     predictions: RunPredictions,
-    best_epoch: int | None,
 ) -> Drawn:
     """Draw the plots of a run and write them into the folder plots/ of the run."""
     worst = WorstRows(experiment, predictions.predictions)  # reads pictures while plots are drawn
     config, curves = experiment.config, None
     if trained.history:
-        curves = plots.curves(_curves(trained.history), best_epoch, plots.curve_labels(config))
+        only = trained.states[0] if len(trained.states) == 1 else None
+        best = None if only is None else int(only.best_epoch) or None
+        curves = plots.curves(_curves(trained.history), best, plots.curve_labels(config))
         write_whole(folder / "curves.png", curves)
     by_target = []
     kinds = {"predicted": plots.predicted_against_true, "residuals": plots.residuals}

@@ -18,7 +18,7 @@ from jaxreg.verdict.finding import Compared
 from jaxreg.verdict.one_target import each_target
 from jaxreg.verdict.sampling import mean_and_std_of_rows, standardized
 from jaxreg.verdict.shared_property import shared
-from jaxreg.verdict.short_training import FACTORS, NEAR, Probe, Rows, run_probe
+from jaxreg.verdict.short_training import FACTORS, NEAR, Probe, Rows, has_decayed, run_probe
 from jaxreg.verdict.small_ridge import small_ridge
 
 WORSE_THAN_RIDGE = 1.25  # times the ridge's error: such a run is examined further
@@ -60,6 +60,7 @@ class Observed:
     unit_of_row: np.ndarray | None = None  # (rows,) int, which of `unit_word`; None: rows alone
     unit_word: str = "rows"  # what rows that are alike come in: groups, blocks
     noun: str = "image"  # what the features are of; embedding, if none is of an image
+    every_rate: bool = False  # whether `probe` tries the run's own rate in any case
     whole: "Observed | None" = None  # of one target of several: the training with all of them
     number: int = 0  # of this target in `whole`
 
@@ -273,14 +274,14 @@ class Observed:
         usable = len(self.sample_train) > 1 and len(self.sample_validation) > 0
         if not self.behind or self.config.head == "ridge" or not usable:
             return None
-        return run_probe(
-            self.config,
-            self.bounded,
-            self.state.scalers,
-            self.state.best_params,
-            *self.sides,
-            NEAR if self.learns else FACTORS,
-        )
+        of = self.config, self.bounded, self.state.scalers, self.state.best_params, *self.sides
+        own = self.every_rate or bool(self.state.stopped) or self.has_decayed
+        return run_probe(*of, NEAR if self.learns else FACTORS, own=own)
+
+    @property
+    def has_decayed(self) -> bool:
+        """Whether the run ended at a rate far below its first."""
+        return has_decayed(self.history["learning_rate"], self.config.learning_rate)
 
     @cached_property
     def sample_ridge(self) -> np.ndarray:

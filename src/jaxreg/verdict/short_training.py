@@ -32,6 +32,8 @@ from jaxreg.verdict.dead_head import dead_share
 
 FACTORS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 NEAR = (0.1, 1.0, 10.0)  # tried where the head learns: the verdict may take a second there
+BETTER = 0.8  # of a validation loss: another rate must get below it
+DECAYED = 0.3  # of the first rate: a last rate below it has decayed
 IMPROVED = 0.9  # of the run's error for one target: another rate must get below it
 STAGES, STEPS = 6, 50  # the validation loss is computed after each stage of so many steps
 
@@ -182,8 +184,13 @@ def run_probe(
     train: Rows,
     validation: Rows,
     factors: tuple[float, ...] = FACTORS,
+    *,
+    own: bool = True,
 ) -> Probe:
     """Train from the run's first weights on `train`, and evaluate on `validation`.
+
+    Without `own` the run's own rate is tried only if another one is better than the whole run:
+    there is nothing else to compare with it.
 
     With `unbounded` the output is linear: a relu that most targets lie below would hide the effect
     of the rate. The run's best weights are judged with its own settings.
@@ -200,23 +207,30 @@ def run_probe(
         known = ~np.isnan(validation.y)
         return np.where(known, size, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
 
-    asked = [factor for factor in FACTORS if factor in factors]
-    for factor in counted("trying other learning rates", asked, "rates"):
-        number = FACTORS.index(factor)
-        rate = config.learning_rate * factor
-        its = replace(config, learning_rate=rate, decay_rate=1.0)
-        own = bench.run(rates=Rates.of(its, scalers.target))
-        reached[number], maes[number] = own.loss, mae(own.params, tried)
-        if own.losses[0] > 0:
-            jump[number] = float(own.losses[:STEPS].max()) / float(own.losses[0])
-        hidden = activations(own.params, scalers, tried, train.x).hidden
-        dead[number] = max(map(dead_share, hidden), default=0.0)
     pred = scale_targets(scalers.target, predict_outputs(best, scalers, config, validation.x))
     delta = Rates.of(config, scalers.target).huber_delta
     vw = bench.validation_weights
     loss = weighted_sum(loss_of(config.loss, pred, bench.validation_y, delta), vw) / weight_of(vw)
     run = float(loss * loss_unit(config, scalers.target))
+    asked = [factor for factor in FACTORS if factor in factors and factor != 1.0]
+    for factor in counted("trying other learning rates", [*asked, 1.0], "rates"):
+        if factor == 1.0 and not own and reached.min() >= BETTER * run:
+            continue
+        number = FACTORS.index(factor)
+        rate = config.learning_rate * factor
+        its = replace(config, learning_rate=rate, decay_rate=1.0)
+        trial = bench.run(rates=Rates.of(its, scalers.target))
+        reached[number], maes[number] = trial.loss, mae(trial.params, tried)
+        if trial.losses[0] > 0:
+            jump[number] = float(trial.losses[:STEPS].max()) / float(trial.losses[0])
+        hidden = activations(trial.params, scalers, tried, train.x).hidden
+        dead[number] = max(map(dead_share, hidden), default=0.0)
     return Probe(reached, jump, dead, run, maes, mae(best, config))
+
+
+def has_decayed(rates: np.ndarray, first: float) -> bool:
+    """Whether a training ended at a rate far below its first; the rates are those of its epochs."""
+    return bool((rates[-1:] < DECAYED * first).any())
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

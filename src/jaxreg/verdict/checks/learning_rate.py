@@ -2,10 +2,7 @@
 
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
-from jaxreg.verdict.short_training import FACTORS, STAGES, STEPS, Probe
-
-DECAYED = 0.3  # of the first rate: a last rate below it has decayed
-BETTER = 0.8  # of a validation loss: another rate must get below it
+from jaxreg.verdict.short_training import BETTER, FACTORS, STAGES, STEPS, Probe
 
 
 def learning_rate_high(obs: Observed) -> Evidence | None:
@@ -38,7 +35,7 @@ def learning_rate_low(obs: Observed) -> Evidence | None:
         return None
     first, last = config.learning_rate, float(obs.history["learning_rate"][-1])
     steps, own = STAGES * STEPS, probe.reached[probe.at(1.0)]
-    if has_decayed(obs) and own < BETTER * probe.run:
+    if obs.has_decayed and own < BETTER * probe.run:
         sentence = (
             f"the learning rate has decayed from {first:g} to {last:.2g}; {steps} steps at "
             f"{first:g} reach a validation loss of {own:.2g}, the whole run reached {probe.run:.2g}"
@@ -56,12 +53,6 @@ def learning_rate_low(obs: Observed) -> Evidence | None:
     )
     numbers, helped = {"last": last, **_numbers(probe, best)}, probe.improved(best, obs.targets)
     return Evidence(sentence, _at(first * best), numbers, targets=helped)
-
-
-def has_decayed(obs: Observed) -> bool:
-    """Whether the run ended at a rate far below its first."""
-    last = obs.history["learning_rate"][-1:]
-    return bool((last < DECAYED * obs.config.learning_rate).any())
 
 
 def _best(probe: Probe, factors: list[float]) -> float:

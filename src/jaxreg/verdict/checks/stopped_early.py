@@ -6,7 +6,6 @@ import numpy as np
 from jaxreg.head import early_stopping
 from jaxreg.target_numbers import number_text
 from jaxreg.target_types import center_and_std
-from jaxreg.verdict.checks.learning_rate import has_decayed
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
 from jaxreg.verdict.short_training import STAGES, STEPS
@@ -20,7 +19,7 @@ PATIENCE = 10  # the default's
 def stopping_eager(obs: Observed) -> Evidence | None:
     """Early stopping ended a run that more steps improve."""
     probe, config = obs.probe, obs.config
-    if probe is None or not obs.state.stopped or has_decayed(obs) or obs.bounded:
+    if probe is None or not obs.state.stopped or obs.has_decayed or obs.bounded:
         return None
     steps = obs.epochs * -(-len(obs.train) // config.batch_size)
     reached = float(probe.reached[probe.at(1.0)])
