@@ -95,10 +95,12 @@ def solve_targets(
     """
     y = np.asarray(y)
     each = relative(entry_weights(y) if weights is None else weights, np.arange(len(y)))
-    distinct, which = np.unique(each, axis=1, return_inverse=True)
+    equal: dict[bytes, list[int]] = {}  # numpy.unique sorts the columns row by row
+    for target, column in enumerate(each.T):
+        equal.setdefault(column.tobytes(), []).append(target)
     parts = []
-    for number in dict.fromkeys(which.ravel().tolist()):
-        column, targets = distinct[:, number], np.flatnonzero(which == number)
+    for targets in map(np.array, equal.values()):
+        column = each[:, targets[0]]
         rows = np.flatnonzero(column > 0)
         if not len(rows):
             continue

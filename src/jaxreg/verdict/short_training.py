@@ -209,8 +209,7 @@ def run_probe(
 
     pred = scale_targets(scalers.target, predict_outputs(best, scalers, config, validation.x))
     delta = Rates.of(config, scalers.target).huber_delta
-    vw = bench.validation_weights
-    loss = weighted_sum(loss_of(config.loss, pred, bench.validation_y, delta), vw) / weight_of(vw)
+    loss = _mean_loss(config.loss, pred, bench.validation_y, delta, bench.validation_weights)
     run = float(loss * loss_unit(config, scalers.target))
     asked = [factor for factor in FACTORS if factor in factors and factor != 1.0]
     for factor in counted("trying other learning rates", [*asked, 1.0], "rates"):
@@ -247,7 +246,7 @@ def _run(config, gradients, rates, scalers, key, params, data, order):
         none = jnp.zeros((), jnp.float32)
         steps, found = lax.scan(step, steps._replace(total=none, weight=none), rows)
         pred = forward(steps.params, scalers, config, vx)
-        loss = weighted_sum(loss_of(config.loss, pred, vy, rates.huber_delta), vw) / weight_of(vw)
+        loss = _mean_loss(config.loss, pred, vy, rates.huber_delta, vw)
         size, own = sizes(config, scalers.target, pred, vy), vw
         if size.shape[1] != vw.shape[1]:
             own = of_targets(types_for(config, vw.shape[1]), vw)
@@ -256,6 +255,11 @@ def _run(config, gradients, rates, scalers, key, params, data, order):
 
     steps, found = lax.scan(stage, steps_from(params), order)
     return *found, steps.params
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _mean_loss(kind, pred, y, delta, weights):
+    return weighted_sum(loss_of(kind, pred, y, delta), weights) / weight_of(weights)
 
 
 def _norms(before: Any, after: Any) -> tuple[jax.Array, jax.Array]:
