@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jaxreg.backbone import openvino_model
@@ -16,6 +17,7 @@ from jaxreg.backbone.weights import identify_weights
 from jaxreg.cache.recipe import Recipe
 from jaxreg.common import stored_zip
 from jaxreg.common.steps import running
+from jaxreg.errors import InputError
 
 PACKED = stored_zip.pack({"model.xml": b"network"})
 
@@ -141,3 +143,23 @@ def test_what_needs_another_conversion(places: Path, monkeypatch: pytest.MonkeyP
         recipe = Recipe(random.identity, random.tag, backbone="mobilenet_v2", size=size)
         packed_network(recipe, random)
     assert converted[1:] == [("mobilenet_v2", (224, 224)), ("mobilenet_v2", (96, 96))]
+
+
+def test_a_full_folder_of_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's limit of a file's size stands for the end of a disk."""
+    resource = pytest.importorskip("resource")
+    ov = pytest.importorskip("openvino")
+    from openvino import opset13 as ops
+
+    constant = ops.constant(np.ones(2**16, np.float32))
+    model = ov.Model([ops.result(constant)], [], "large")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**17, hard))
+    try:
+        with pytest.raises(InputError, match=f"cannot be written to {tmp_path}: File too large"):
+            openvino_model.pack(model)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not [*tmp_path.iterdir()]
+    assert openvino_model.pack(model)

@@ -106,12 +106,31 @@ def _convert(function: Any) -> Any:
 
 
 def pack(model: Any, more: Mapping[str, bytes] | None = None) -> bytes:
-    """An OpenVINO model, and `more` files, as one uncompressed zip; the same bytes each time."""
+    """An OpenVINO model, and `more` files, as one uncompressed zip; the same bytes each time.
+
+    Raises:
+        InputError: the folder of temporary files cannot be written, mostly because it is full.
+    """
     ov = import_openvino()
     with tempfile.TemporaryDirectory() as folder:
-        ov.save_model(model, str(Path(folder, _FILES[0])), compress_to_fp16=False)
+        try:
+            ov.save_model(model, str(Path(folder, _FILES[0])), compress_to_fp16=False)
+        except RuntimeError:
+            _refuse_full(Path(folder))
+            raise
         files = {name: Path(folder, name).read_bytes() for name in _FILES}
         return stored_zip.pack({**files, **(more or {})})
+
+
+def _refuse_full(folder: Path) -> None:
+    """Raise InputError if the system writes no file of 1 MiB there: OpenVINO does not say why."""
+    try:
+        Path(folder, "some").write_bytes(bytes(2**20))
+    except OSError as error:
+        raise InputError(
+            f"the network cannot be written to {folder.parent}: {error.strerror or error}",
+            remedy="free some space there, or set TMPDIR to a folder with more",
+        ) from error
 
 
 def unpack(core: Any, content: bytes) -> Any:
