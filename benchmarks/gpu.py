@@ -93,6 +93,13 @@ def figures_of(name: str, quick: bool, seconds: float) -> tuple[list[Figure], st
     return figures, None
 
 
+def end_as_with_ctrl_c() -> None:
+    """SIGTERM, and SIGHUP of a lost connection, end this process after the part that runs."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
+
+
 def measure(quick: bool, minutes: float) -> dict[str, Any]:
     """All figures, and the parts that failed or did not fit."""
     end = time.monotonic() + 60 * minutes
@@ -169,6 +176,7 @@ def main() -> int:
         sys.exit("jaxreg is not installed for this Python: see README.md")
     if arguments.minutes <= 0:
         sys.exit(f"--minutes {arguments.minutes:g}: it must be above 0")
+    end_as_with_ctrl_c()
     found = measure(arguments.quick, arguments.minutes)
     print(json.dumps(found) if arguments.json else table(found))
     kinds = {why.partition(":")[0] for why in found["missing"].values()}

@@ -178,10 +178,24 @@ def run(words: Sequence[str], seconds: float, show: bool, **changed: str) -> tup
 
 
 def with_children_gone(process: subprocess.Popen) -> None:
-    """End a process and all that it has started."""
+    """End a process and all that it has started.
+
+    First it may end by itself: benchmarks/gpu.py ends its parts, which have process groups of
+    their own.
+    """
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=5)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def end_as_with_ctrl_c() -> None:
+    """SIGTERM, and SIGHUP of a lost connection, end this process after its children and files."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
 
 
 def test(part: Tests, seconds: float, folder: Path) -> tuple[str, str]:
@@ -207,9 +221,10 @@ def check(minutes: float, quick: bool, folder: Path) -> int:
     share = minutes / MINUTES
     for part in PARTS:
         left = end - time.monotonic() - FOR_THE_BENCHMARK * share
-        result, said = ("no time", "not begun") if left < 5 else test(
-            part, min(left, part.seconds * share), folder
-        )  # fmt: skip
+        seconds, result, said = min(left, part.seconds * share), "no time", "not begun"
+        if left >= 5:
+            print(f"{part.name}: at most {seconds:.0f} s …", flush=True)
+            result, said = test(part, seconds, folder)
         print(f"{result}: {part.name}: {said}", flush=True)
         results.append(result)
     left = end - time.monotonic() - 20  # it ends by itself; no process of it is left behind
@@ -229,6 +244,7 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="the benchmark on small sizes")
     arguments = parser.parse_args()
+    end_as_with_ctrl_c()
     with tempfile.TemporaryDirectory(prefix="jaxreg-gpu-check-") as work:
         folder = Path(work)
         (folder / "packages").mkdir()

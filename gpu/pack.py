@@ -118,7 +118,9 @@ def lacking(found: dict[str, str], of_jax: dict[str, str]) -> list[str]:
 def fetch_wheels(folder: Path) -> None:
     """Put the wheels of jaxreg and of what the machine lacks into a folder."""
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    print("finding the packages that a kit needs …", flush=True)
     pins = lacking(closure(needed(pyproject)), closure(["jax"]))
+    print(f"downloading {len(pins)} packages, and building jaxreg …", flush=True)
     pip("download", "--no-deps", "--dest", str(folder), *for_the_machine(), *pins)
     pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT))
 

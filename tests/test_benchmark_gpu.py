@@ -1,13 +1,17 @@
 """benchmarks/gpu.py: its parts, its table and its limits of time."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import psutil
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -109,6 +113,35 @@ def test_a_part_that_fails_or_is_late_keeps_its_figures(
         figures, wrong = gpu.figures_of(name, True, 5 if name == "late" else 60)
         assert figures == [json.loads(line)]
         assert wrong == said
+
+
+def test_a_part_ends_with_the_benchmark(tmp_path: Path) -> None:
+    """SIGTERM of the benchmark ends its part, which has a process group of its own."""
+    part, pid = tmp_path / "part.py", tmp_path / "pid"
+    part.write_text(
+        f"import os, pathlib, time\np = pathlib.Path({str(pid)!r})\n"
+        "p.with_suffix('.new').write_text(str(os.getpid()))\np.with_suffix('.new').rename(p)\n"
+        "time.sleep(600)\n"
+    )
+    code = (
+        f"import sys\nsys.path.insert(0, {str(BENCHMARKS)!r})\nimport gpu\n"
+        f"gpu.__file__ = {str(part)!r}\nsys.argv = ['gpu.py']\ngpu.main()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as benchmark:
+        try:
+            while not pid.exists() and benchmark.poll() is None:
+                time.sleep(0.05)
+            benchmark.terminate()
+            assert benchmark.wait(60) == 128 + signal.SIGTERM
+        finally:
+            benchmark.kill()
+    number = int(pid.read_text())
+    for _ in range(200):  # where nobody reaps it, it stays as a zombie
+        if not psutil.pid_exists(number) or psutil.Process(number).status() == "zombie":
+            return
+        time.sleep(0.05)
+    os.kill(number, signal.SIGKILL)
+    pytest.fail("the part still runs")
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 Nothing here downloads; `make gpu-kit` itself is tried by hand.
 """
 
+import os
 import re
 import runpy
+import signal
 import sys
 import tomllib
 import zipfile
@@ -153,7 +155,7 @@ def test_a_part_that_fails_or_takes_too_long_is_named_and_the_others_run(
     monkeypatch.setattr(check, "run", run)
     assert check.check(8, True, tmp_path) == 1
     said = capsys.readouterr().out
-    assert "passed: good: 3 passed in 1s" in said
+    assert "good: at most 60 s …\npassed: good: 3 passed in 1s" in said
     assert "failed: bad: E  1 != 2" in said
     assert "no time: slow: it did not end within" in said
     assert "passed: 2 of 4 parts" in said
@@ -162,3 +164,30 @@ def test_a_part_that_fails_or_takes_too_long_is_named_and_the_others_run(
     monkeypatch.setattr(check, "PARTS", parts[:1])
     assert check.check(8, True, tmp_path) == 0
     assert check.check(0.001, True, tmp_path) == 2  # "not begun"
+
+
+def test_a_process_that_takes_too_long_may_end_its_own_processes(check, tmp_path: Path) -> None:
+    code = (
+        "import pathlib, signal, sys, time\n"
+        "def end(*_): pathlib.Path(sys.argv[1]).touch(); sys.exit()\n"
+        "signal.signal(signal.SIGTERM, end)\nprint('ready', flush=True)\ntime.sleep(600)"
+    )
+    ended = tmp_path / "ended"
+    status, said = check.run([sys.executable, "-c", code, str(ended)], 3, False)
+    assert (status, said) == (None, "ready\n")
+    assert ended.exists()
+
+
+def test_a_lost_connection_ends_the_check_with_its_files(check) -> None:
+    """SIGHUP is an exit, and Python deletes temporary folders. Under nohup it is nothing."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        check.end_as_with_ctrl_c()
+        with pytest.raises(SystemExit):
+            os.kill(os.getpid(), signal.SIGHUP)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        check.end_as_with_ctrl_c()
+        os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
