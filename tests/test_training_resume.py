@@ -127,6 +127,14 @@ def test_a_checkpoint_of_another_format_is_refused(planted: Path, monkeypatch) -
         run_quick(planted, run="one", resume=True)
 
 
+def test_a_finished_run_of_another_format_predicts(planted: Path, monkeypatch) -> None:
+    whole = run_quick(planted, run="whole")
+    x = jaxreg.load_features("planted", cache=planted)[0]
+    expected = whole.predict_features(x)
+    monkeypatch.setattr(checkpoint, "STATE_FORMAT", 99)
+    np.testing.assert_array_equal(jaxreg.load_run(whole.path).predict_features(x), expected)
+
+
 def test_a_checkpoint_of_another_run_is_refused(planted: Path) -> None:
     ckpts = planted.parent / "ckpts"
     for name, seed in [("one", 1), ("two", 2)]:

@@ -24,9 +24,10 @@ from jaxreg.common.json_files import read_json, write_json
 from jaxreg.errors import InputError
 from jaxreg.training.resume import Record, refuse_differences
 
-STATE_FORMAT = 5
+STATE_FORMAT = 6
 """Goes up with every change of what a state is or how training goes on from one. Releases that
-share it go on with each other's runs; another one's is refused, for its bits would be others."""
+share it go on with each other's runs; another one's is refused, for its bits would be others.
+Finished runs of any number predict."""
 
 KEPT = 2  # checkpoints while a run trains: a damaged latest falls back to the one before it
 COST = 0.03  # a save takes at most so much of the time since the one before it
@@ -154,8 +155,9 @@ class Checkpoints:
             warn: gets a line for each damaged checkpoint that is passed over.
 
         Raises:
-            InputError: the checkpoint is of another format of state or of another run, or its
-                arrays are not those of the template; what differs is named.
+            InputError: the checkpoint is of another run, its arrays are not those of the template,
+                or training goes on from it and its state is of another format; what differs is
+                named.
         """
         epochs, wanted = self.epochs(), _parts(dict(_named_leaves(template)))
         for epoch in reversed(epochs):
@@ -166,7 +168,8 @@ class Checkpoints:
                 warn(f"checkpoint {path} is damaged; {use}")
                 self._damaged.add(epoch)
                 continue
-            _check_format(path, proof)
+            if "training" in wanted:  # a head predicts whatever comes after it
+                _check_format(path, proof)
             refuse_differences(proof["run"], self.record, f"checkpoint {path}")
             for part, leaves in wanted.items():  # of one part alone: others may be damaged
                 _compare(path, ocp.metadata(str(path), part).metadata, leaves)
