@@ -18,10 +18,9 @@ from jaxreg.cache.parts import list_parts
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
-from jaxreg.extract_config import WHOLE
 from jaxreg.extraction import pipeline
 from jaxreg.extraction.pipeline import Outcome, Task, extract
-from jaxreg.extraction.reader import Reader, Sample, read_ahead
+from jaxreg.extraction.reader import Sample
 from jaxreg.sources import pixels
 from typed import given
 
@@ -258,24 +257,6 @@ def test_a_batch_larger_than_a_part_is_cut(tmp_path) -> None:
     run(images, cache := Cache(tmp_path), batch_size=1500)
     sizes = [len(_digests(path)) for path in list_parts(cache.folder(FEATURE_SET, AVG))]
     assert sorted(sizes) == [476, 1024]
-
-
-@pytest.mark.parametrize(("large", "most"), [(96, 2), (95, 1)])
-def test_decoded_pixels_that_wait_are_bounded(monkeypatch, large: int, most: int) -> None:
-    monkeypatch.setattr("jaxreg.extraction.reader.AHEAD_PIXELS", 200)  # two images of 96 pixels
-    monkeypatch.setattr("jaxreg.extraction.reader.LARGE_PIXELS", large)
-    images = drawn(12)
-    reader = Reader({AVG: set()}, set(), 1, WHOLE)
-    held, take = [], reader.room.take
-
-    def watched(row: int, count: int) -> None:
-        take(row, count)
-        held.append(len(reader.room._taken))
-
-    monkeypatch.setattr(reader.room, "take", watched)
-    read = list(read_ahead(reader, images, 6))
-    assert [item.digest for item in read] == [pixels.digest(image) for image in images]
-    assert max(held) <= most + 1  # the image that is needed next always has room
 
 
 def test_parts_come_later_and_later(monkeypatch) -> None:

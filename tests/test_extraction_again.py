@@ -12,9 +12,9 @@ from PIL import Image
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.extract_config import Shard
-from jaxreg.extraction import reader
+from jaxreg.extraction import pixel_room
 from jaxreg.extraction.pipeline import Task, extract
-from jaxreg.extraction.reader import RUN
+from jaxreg.extraction.read_ahead import RUN
 from jaxreg.sources.images import find_in_folder
 from test_extraction import AVG, FEATURE_SET, MeanEngine, drawn, run
 
@@ -50,7 +50,7 @@ def hashlib_of(image: np.ndarray) -> str:
 def test_what_is_missing_among_what_is_there(
     tmp_path: Path, lacking, batch_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "AHEAD_PIXELS", 200)  # two images, so threads have to wait
+    monkeypatch.setattr(pixel_room, "AHEAD_PIXELS", 200)  # two images, so threads have to wait
     images, cache = drawn(COUNT), Cache(tmp_path)
     run([image for row, image in enumerate(images) if row not in lacking], cache)
     outcome, engine = run(images, cache, batch_size=batch_size)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxreg.sources.pillow_memory import four_bytes, packed, rgb_of
+from jaxreg.sources.pillow_memory import four_bytes, packed, rgb_of, stacked
 from jaxreg.sources.pixels import from_pillow, thumbnail
 
 RNG = np.random.default_rng(0)
@@ -50,6 +50,14 @@ def test_other_arrays_are_packed_as_they_are_seen() -> None:
     for seen in (PHOTO, rgb[:, ::-1], rgb[2:], rgb[:, :4], rgb[[4, 1]], PHOTO.swapaxes(0, 1)):
         np.testing.assert_array_equal(numbers(seen), np.array(seen))
     assert four_bytes(np.zeros((4, 2, 3), np.uint8)) is None
+
+
+def test_images_of_any_memory_are_stacked_as_numpy_does() -> None:
+    rgb = rgb_of(Image.fromarray(PHOTO))
+    for images in ([rgb, rgb[:, ::-1]], [PHOTO, rgb[::-1]], [PHOTO, PHOTO[::-1]], [rgb]):
+        batch = stacked(images)
+        assert batch.flags.c_contiguous
+        np.testing.assert_array_equal(batch, np.stack(images))
 
 
 def test_a_thumbnail_is_the_same_from_three_or_four_bytes() -> None:

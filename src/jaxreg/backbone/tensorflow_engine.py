@@ -9,6 +9,7 @@ from jaxreg.backbone.network import build_network, output_sides, start_keras
 from jaxreg.backbone.pooling import ReadingEngine, check_size, grid_cells, in_order, same_size
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.sources.pillow_memory import stacked
 
 
 class TensorFlowEngine(ReadingEngine):
@@ -41,7 +42,7 @@ class TensorFlowEngine(ReadingEngine):
         import tensorflow as tf
 
         places = same_size(images)
-        stacks = [np.stack([images[i] for i in group]) for group in places.values()]
+        stacks = [stacked([images[i] for i in group]) for group in places.values()]
         order = [place for group in places.values() for place in group]
         if self.recipe.size is None:
             for height, width in places:

@@ -16,7 +16,8 @@ from jaxreg.cache.store import Cache
 from jaxreg.common.steps import Step, step
 from jaxreg.extract_config import WHOLE, Shard
 from jaxreg.extraction.engine_queue import Batch, EngineQueue, Features, Shown
-from jaxreg.extraction.reader import KnownImages, Reader, ReadImage, read_ahead
+from jaxreg.extraction.read_ahead import read_ahead
+from jaxreg.extraction.reader import KnownImages, Reader, ReadImage
 from jaxreg.sources import pixels
 from jaxreg.sources.depth import Depth, Range
 from jaxreg.sources.examples import Image

@@ -4,6 +4,7 @@ A copy to three bytes, as most libraries have them, takes as long as all of jaxr
 a small image. So `rgb_of` shows Pillow's own memory with strides that skip each fourth byte.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,3 +44,17 @@ def four_bytes(rgb: np.ndarray) -> np.ndarray | None:
     if not whole or rgb.ctypes.data != base.ctypes.data:
         return None
     return base.reshape(height, width, 4)
+
+
+def stacked(images: Sequence[np.ndarray]) -> np.ndarray:
+    """uint8 (batch, height, width, 3), three bytes each: images of one size, as by `np.stack`.
+
+    From four bytes each, a copy by channel takes a quarter of the time.
+    """
+    if all(image.strides[1] == 3 for image in images):
+        return np.stack(images)
+    batch = np.empty((len(images), *images[0].shape), np.uint8)
+    for place, image in enumerate(images):
+        for channel in range(3):
+            batch[place, ..., channel] = image[..., channel]
+    return batch
