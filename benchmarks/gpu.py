@@ -50,7 +50,8 @@ STEP = (
 
 def run_part(name: str, quick: bool) -> None:
     """In a part's own process: its figures, a line of JSON each."""
-    answers, sys.stdout = sys.stdout, sys.stderr  # what the libraries print is no answer
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer, also where they are not Python
     for figure in PARTS[name][1](quick):
         print(json.dumps(figure), file=answers, flush=True)
 

@@ -30,6 +30,18 @@ def heads(gpu: Any) -> Any:
     return gpu.heads
 
 
+def test_what_a_library_writes_is_no_answer_of_a_part(gpu: Any) -> None:
+    """A C library writes to file descriptor 1, not to Python's sys.stdout."""
+    code = (
+        "import os, gpu\n"
+        "gpu.PARTS['one'] = (1, lambda quick: iter([os.write(1, b'noise')]))\n"
+        "gpu.run_part('one', True)"
+    )
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=BENCHMARKS, capture_output=True, text=True, check=True)
+    assert (done.stdout, "noise" in done.stderr) == ("5\n", True)
+
+
 PROGRAM = """HloModule jit_step, entry_computation_layout={(f32[4]{0})->f32[4]{0}}
 
 %fused (p: f32[4]) -> f32[4] {

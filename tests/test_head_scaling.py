@@ -42,6 +42,19 @@ def test_constant_columns_become_zero(value: float) -> None:
     np.testing.assert_allclose(more, 1, atol=1e-3)
 
 
+@pytest.mark.parametrize("size", [1e-40, 1e-38])
+def test_columns_too_small_for_float32_become_zero(size: float) -> None:
+    x = (np.random.default_rng(0).normal(0, 1, (100, 2)) * size).astype(np.float32)
+    scaler = scaling.feature_scaler(x)
+    np.testing.assert_allclose(scaling.scale(scaler, jnp.asarray(x)), 0, atol=1e-30)
+    np.testing.assert_allclose(scaling.scale_block(scaler, x), 0, atol=1e-30)  # and no warning
+
+
+def test_an_infinite_value_gives_no_warning_while_a_block_is_scaled() -> None:
+    x = np.array([[1.0], [2.0], [np.inf]], np.float32)
+    assert np.isnan(scaling.scale_block(scaling.feature_scaler(x), x)).all()  # as inf / inf
+
+
 def test_the_tails_are_cut_in_new_rows_too() -> None:
     scaler = scaling.feature_scaler(np.array([[-1.0], [1.0]], np.float32))
     scaled = scaling.scale(scaler, jnp.array([[-50.0], [2.0], [50.0]]))

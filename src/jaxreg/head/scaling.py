@@ -195,7 +195,8 @@ def scale_block(
 ) -> Float[np.ndarray, "rows outputs"]:
     """`scale` with NumPy alone, in one new array, to a rounding or two."""
     cut = x.astype(scaler.mean.dtype)
-    cut -= scaler.mean[None, :]
+    with np.errstate(invalid="ignore"):  # an infinite value shows as a loss that is not finite
+        cut -= scaler.mean[None, :]
     cut *= (1 / scaler.std)[None, :]  # as a compiler does
     np.clip(cut, -scaler.limit, scaler.limit, out=cut)
     if scaler.fill is not None:
@@ -238,8 +239,10 @@ def _mean_and_std(pieces: Pieces) -> tuple[np.ndarray, np.ndarray]:
         for piece in pieces():
             squares = squares + np.square(piece - mean).sum(axis=0)
         std = np.sqrt(squares / rows)
-    # float32 cannot tell such a column from a constant one: what is left is rounding.
-    constant = std <= np.finfo(np.float32).eps * np.abs(mean)
+    # float32 cannot tell such a column from a constant one: what is left is rounding, or so small
+    # that devices take it for 0 and its inverse overflows, also with a tenth of this std.
+    kind = np.finfo(np.float32)
+    constant = std <= np.maximum(kind.eps * np.abs(mean), kind.tiny / FLOOR)
     return mean, np.where(constant, 0.0, std)
 
 
