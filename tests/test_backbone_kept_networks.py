@@ -1,5 +1,6 @@
 """A network is converted once on a machine, whoever asks for it, and whatever ends who converts."""
 
+import signal
 import subprocess
 import sys
 import textwrap
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxreg.backbone import openvino_model
+from jaxreg.backbone import kept_networks, openvino_model
 from jaxreg.backbone.kept_networks import kept_network
 from jaxreg.backbone.openvino_engine import packed_network
 from jaxreg.backbone.weights import identify_weights
@@ -77,6 +78,20 @@ def test_if_it_is_killed_the_next_one_converts(places: Path) -> None:
     first.communicate()
     assert told(second) == ["converting", str(len(PACKED))]
     assert told(start(places, 0)) == [str(len(PACKED))]
+    assert left(places) == ["some.zip"]
+
+
+def test_one_that_is_suspended_is_not_waited_for(
+    places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = start(places, 0.5)
+    assert first.stdout is not None
+    assert first.stdout.readline() == "converting\n"
+    first.send_signal(signal.SIGSTOP)
+    monkeypatch.setattr(kept_networks, "PATIENCE", 0.3)
+    assert kept_network("some", lambda: PACKED) == PACKED
+    first.send_signal(signal.SIGCONT)
+    assert told(first) == [str(len(PACKED))]
     assert left(places) == ["some.zip"]
 
 

@@ -4,6 +4,7 @@ The user's cache directory has them. Of several processes that need a network at
 converts it and the others wait. If that one is killed, the next one converts.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,8 @@ from jaxreg.common.files import open_regular, write_whole
 from jaxreg.common.steps import step
 from jaxreg.common.user_cache import user_cache
 from jaxreg.errors import InputError
+
+PATIENCE = 180.0  # seconds; a conversion takes a few, or half a minute on a slow machine
 
 
 def kept_network(name: str, convert: Callable[[], bytes]) -> bytes:
@@ -47,7 +50,8 @@ def _kept(path: Path) -> bytes:
 def _alone(path: Path) -> Iterator[None]:
     """The block runs while no other one of this lock does; where there are no locks, at once.
 
-    The system takes the lock from a process that ends.
+    The system takes the lock from a process that ends. One that was suspended keeps it, so the
+    block runs after PATIENCE in any case: two conversions make the same network.
     """
     try:
         import fcntl
@@ -62,7 +66,12 @@ def _alone(path: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             with step("waiting for another command, which converts the network"):
-                fcntl.flock(file, fcntl.LOCK_EX)
+                end = time.monotonic() + PATIENCE
+                while time.monotonic() < end:
+                    time.sleep(0.1)
+                    with suppress(BlockingIOError):
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        break
         except OSError:  # a file system without locks
             pass
         try:
