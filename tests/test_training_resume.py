@@ -123,7 +123,11 @@ def test_a_checkpoint_of_another_format_is_refused(planted: Path, monkeypatch) -
     with pytest.raises(Stopped):
         run_quick(planted, run="one", should_stop=lambda: True)
     monkeypatch.setattr(checkpoint, "STATE_FORMAT", 99)
-    with pytest.raises(InputError, match=r"of format \d+, by jaxreg 0[\s\S]*format 99, as jaxreg"):
+    refused = r"of format \d+, by jaxreg 0[\s\S]*format 99, as jaxreg[\s\S]*"
+    with pytest.raises(InputError, match=refused + "--overwrite"):
+        run_quick(planted, run="one", resume=True)
+    monkeypatch.setattr(checkpoint, "version", lambda _: "9.9")
+    with pytest.raises(InputError, match=refused + r"pip install jaxreg==0\."):
         run_quick(planted, run="one", resume=True)
 
 

@@ -250,10 +250,12 @@ def _digests(folder: Path, parts: Container[str]) -> dict[str, str]:
 
 def _check_format(path: Path, proof: dict[str, Any]) -> None:
     if proof["state"] != STATE_FORMAT:
+        there, here = proof["jaxreg"], version("jaxreg")
+        again = "--overwrite in place of --resume, which trains the run from its first epoch"
         raise InputError(
-            f"{path} is a state of format {proof['state']}, by jaxreg {proof['jaxreg']}",
-            expected=f"format {STATE_FORMAT}, as jaxreg {version('jaxreg')} writes it",
-            remedy=f"pip install jaxreg=={proof['jaxreg']}",
+            f"{path} is a state of format {proof['state']}, by jaxreg {there}",
+            expected=f"format {STATE_FORMAT}, as jaxreg {here} writes it",
+            remedy=again if there == here else f"pip install jaxreg=={there}",
         )
 
 
