@@ -129,6 +129,7 @@ def jaxreg_run(folder: Path, epochs: int) -> dict[str, float]:
         "the ridge": parts["ridge"],
         "rows to the device, compilation": parts["compile"],
         "checkpoints, history, printing": parts["train"] - in_epochs,
+        "the verdict": parts["verdict"],
         "predictions, scores, report": parts["report"],
     }
 
