@@ -1,5 +1,7 @@
 """Keras' own InceptionV3 with known weights: fixtures of several test files, and their helpers."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,16 @@ def relative_error(got: np.ndarray, wanted: np.ndarray) -> float:
     """As DESIGN.md defines it: max|a - b| / max|b| over the batch."""
     assert got.shape == wanted.shape
     return float(np.abs(got - wanted).max() / np.abs(wanted).max())
+
+
+def draw_statistics(model: Any, rng: np.random.Generator) -> None:
+    """Make the arrays of all normalizations unlike each other; Keras begins with 0 and 1."""
+    for layer in model.layers:
+        if type(layer).__name__ == "BatchNormalization":
+            shape = layer.weights[0].shape
+            layer.set_weights(
+                [rng.normal(0, 0.1, shape), rng.normal(0, 0.1, shape), rng.uniform(0.5, 2, shape)]
+            )
 
 
 @pytest.fixture(scope="session")
@@ -24,13 +36,7 @@ def keras():
 def trained(keras):
     """Keras' own InceptionV3 with every one of its 376 arrays unlike any other."""
     model = keras.applications.InceptionV3(include_top=False, weights=None)
-    rng = np.random.default_rng(1)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            shape = layer.weights[0].shape
-            layer.set_weights(
-                [rng.normal(0, 0.1, shape), rng.normal(0, 0.1, shape), rng.uniform(0.5, 2, shape)]
-            )
+    draw_statistics(model, np.random.default_rng(1))
     return model
 
 

@@ -16,7 +16,7 @@ import pytest
 PROGRAM = """
 import json, sys
 import numpy as np
-from keras_models import relative_error
+from keras_models import draw_statistics, relative_error
 from numpy_network import outputs_of
 from jaxreg.backbone.jax_engine import JaxEngine
 from jaxreg.backbone.network import start_keras
@@ -31,12 +31,7 @@ keep_jax_compilations()
 
 model = keras.applications.InceptionV3(include_top=False, weights=None)
 rng = np.random.default_rng(1)
-for layer in model.layers:
-    if isinstance(layer, keras.layers.BatchNormalization):
-        shape = layer.weights[0].shape
-        layer.set_weights(
-            [rng.normal(0, 0.1, shape), rng.normal(0, 0.1, shape), rng.uniform(0.5, 2, shape)]
-        )
+draw_statistics(model, rng)
 path = sys.argv[1] + "/own.weights.h5"
 model.save_weights(path)
 weights = identify_weights(path)
