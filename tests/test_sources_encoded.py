@@ -283,6 +283,9 @@ def test_a_folder_counts_what_it_passes_over(tmp_path: Path) -> None:
     count, kinds = examples.notes[0].split(": ")
     assert count == "passed over 3 files that are no images"
     assert sorted(kinds.split(", ")) == ["1 .dcm", "1 .jpg", "1 .txt"]
-    assert "linked folders: seen" in examples.notes[1]
+    assert examples.notes[1] == "passed over 1 linked folder: seen"
+    (tmp_path / "notes.txt").unlink()
+    (tmp_path / "pipe.jpg").unlink()
+    assert open_source(tmp_path).notes[0] == "passed over 1 file that is no image: 1 .dcm"
     assert open_source(tmp_path / "b").ids == ("b",)
     assert open_source(str(tmp_path / "*")).ids == ("a.jpg", "b")

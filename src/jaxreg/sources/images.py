@@ -40,7 +40,10 @@ class Found:
     def _on_links(self) -> list[str]:
         if not self.links:
             return []
-        return [f"passed over {len(self.links)} linked folders: {listed(sorted(self.links))}"]
+        count = len(self.links)
+        return [
+            f"passed over {count} linked folder{'s' * (count != 1)}: {listed(sorted(self.links))}"
+        ]
 
     def _on_unread(self) -> list[str]:
         unread = sorted(path for path in self.others if path.suffix.lower() in UNREAD)
@@ -117,7 +120,9 @@ def _said(passed_over: Iterable[Path]) -> tuple[str, ...]:
     if not suffixes:
         return ()
     kinds = listed(f"{count} {suffix}" for suffix, count in suffixes.most_common())
-    return (f"passed over {suffixes.total()} files that are no images: {kinds}",)
+    count = suffixes.total()
+    what = "1 file that is no image" if count == 1 else f"{count} files that are no images"
+    return (f"passed over {what}: {kinds}",)
 
 
 def _examples(
