@@ -10,6 +10,7 @@ import pyarrow as pa
 from jaxreg.cache.lazy_features import read_pieces
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.members import Member
+from jaxreg.experiment.row_units import unit_names
 from jaxreg.head.apply import predict_rows
 from jaxreg.metrics import Loss, Scores, constant_baselines, scores
 from jaxreg.target_numbers import number_type
@@ -152,9 +153,21 @@ def predictions_table(experiment: Experiment, predictions: RunPredictions) -> pa
     if experiment.folds:
         folds = [None if fold < 0 else fold for fold in experiment.fold_of_row.tolist()]
         columns["fold"] = pa.array(folds, pa.int32())
+    columns["unit"] = _units(experiment)
     types = _number_types(experiment)
     for kind, values in [("target", predictions.y), ("prediction", predictions.predictions)]:
         own = held(experiment.types, values, types)
         for name, numbers in zip(experiment.targets, own, strict=True):
             columns[f"{kind}.{name}"] = pa.array(numbers, from_pandas=kind == "target")
     return pa.table(columns)
+
+
+def _units(experiment: Experiment) -> pa.Array:
+    """The block or group of each row with a target, by its name; null where there are neither.
+
+    `--split hash` holds out single rows of a unit; other splits hold out whole units.
+    """
+    rows, units = np.flatnonzero(experiment.usable), np.full(len(experiment.y), None, object)
+    names = unit_names(experiment.dataset.rows(rows), experiment.split.kind)
+    units[rows] = None if names is None else names
+    return pa.array(units, pa.string())
