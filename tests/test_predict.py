@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import mean_absolute_error, r2_score
 
-from jaxreg import predict
 from jaxreg.errors import InputError
+from jaxreg.new_source import refuse_source
 from jaxreg.predict import target_text
 from jaxreg.sources import open_source
 
@@ -63,5 +63,5 @@ def test_the_source_is_never_the_output(tmp_path: Path) -> None:
     examples = open_source(tmp_path / "a.csv")
     for out in ("a.csv", "link.csv"):
         with pytest.raises(InputError, match=r"is the source itself[\s\S]*-predictions\.csv"):
-            predict._refuse_source(tmp_path / out, str(tmp_path / "a.csv"), examples)
-    predict._refuse_source(tmp_path / "b.csv", str(tmp_path / "a.csv"), examples)
+            refuse_source(tmp_path / out, str(tmp_path / "a.csv"), examples)
+    refuse_source(tmp_path / "b.csv", str(tmp_path / "a.csv"), examples)

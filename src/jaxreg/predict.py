@@ -1,8 +1,7 @@
 """`jaxreg predict`: raw images through a run's recipe and head to a table."""
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,19 +11,13 @@ from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
 from jaxreg.common.steps import step
 from jaxreg.config_io import split_off
-from jaxreg.errors import InputError, OptionError
+from jaxreg.errors import InputError
 from jaxreg.extract_config import SourceOptions
 from jaxreg.setting_field import setting
 from jaxreg.target_types import PLAIN, TargetType
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from jaxreg.sources.examples import Examples
-    from jaxreg.trained_run import TrainedRun
-
-FORMATS = (".csv", ".parquet", ".jsonl")
-USUAL = ("id_column", "image_column")  # left out, those of the run's dataset
 
 
 @dataclass(frozen=True)
@@ -55,17 +48,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse, predict, write; returns the exit code."""
     own, settings = parse("predict", PredictArguments, [SourceOptions], argv)
     from jaxreg.common.files import output_file
+    from jaxreg.prediction_table import FORMATS, write_table
 
     out = output_file(own.out, "--out", FORMATS)
     with step("importing"):
         from jaxreg.api import load_run
+        from jaxreg.new_source import open_for_run, refuse_source
         from jaxreg.training.run_directory import run_path
 
     run = load_run(run_path(own.run, Path(own.ckpts)))
-    examples = _open(own.source, split_off(SourceOptions, settings), run, own.cache)
-    if not len(examples) and not examples.unusable:
-        raise InputError(f"no images in {own.source}", expected="at least one")
-    _refuse_source(out, own.source, examples)
+    examples = open_for_run(own.source, split_off(SourceOptions, settings), run, own.cache)
+    refuse_source(out, own.source, examples)
     with cli.stop_signal() as stop:
         table = run.predict_table(
             examples,
@@ -94,41 +87,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             remedy=f"see the reasons in {out}",
         )
     return 0
-
-
-def _open(source: str, options: SourceOptions, run: "TrainedRun", cache: str | None) -> "Examples":
-    """The source; the columns of ids and images are also those of the run's dataset, if there."""
-    from jaxreg.cache.datasets import read_dataset
-    from jaxreg.cache.store import Cache
-    from jaxreg.sources import open_source
-
-    try:
-        usual = read_dataset(Cache(Path(cache or run.cache or "")), run.config["dataset"]).options
-    except InputError:  # a bundle, or another cache
-        usual = SourceOptions()
-    columns = {name: getattr(usual, name) for name in USUAL if getattr(options, name) is None}
-    while True:
-        try:
-            return open_source(
-                source,
-                replace(options, **columns),
-                ranged=run.features.range is not None,
-                images=bool(run.features.networks),
-            )
-        except OptionError as error:  # this source has no such column
-            name = error.flag.removeprefix("--").replace("-", "_")
-            if columns.pop(name, None) is None:
-                raise
-
-
-def _refuse_source(out: Path, source: str, examples: "Examples") -> None:
-    """Raise InputError if the file to write is one that the examples come from."""
-    places = [source, *(file.path for file in examples.files)]
-    if any(os.path.exists(place) and out.samefile(place) for place in places if out.exists()):
-        raise InputError(
-            f"--out {out} is the source itself, which would be lost",
-            remedy=f"--out {out.with_name(f'{out.stem}-predictions{out.suffix}')}",
-        )
 
 
 def target_text(name: str, table: "pa.Table", kind: TargetType = PLAIN) -> str:
@@ -176,25 +134,6 @@ def target_text(name: str, table: "pa.Table", kind: TargetType = PLAIN) -> str:
     found = scores(true[both, None], predicted[both, None], any_loss)
     rows = "the row that has" if both.sum() == 1 else f"the {both.sum()} rows that have"
     return f"{text}; {cli.scores_text(found)} on {rows} a number"
-
-
-def write_table(out: Path, table: "pa.Table") -> None:
-    """Write a table as its file's name says. Raises InputError where it cannot be written."""
-    import json
-
-    import pyarrow as pa
-    from pyarrow import csv, parquet
-
-    from jaxreg.common.files import write_whole
-
-    sink = pa.BufferOutputStream()
-    if out.suffix == ".csv":
-        csv.write_csv(table, sink)
-    elif out.suffix == ".parquet":
-        parquet.write_table(table, sink)
-    else:
-        sink.write("".join(json.dumps(row) + "\n" for row in table.to_pylist()).encode())
-    write_whole(out, sink.getvalue().to_pybytes())
 
 
 if __name__ == "__main__":

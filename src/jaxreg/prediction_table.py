@@ -1,12 +1,18 @@
-"""The table that `jaxreg predict` writes."""
+"""The table that `jaxreg predict` writes, as a file of its format."""
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from jaxreg.common.files import write_whole
 from jaxreg.sources.examples import Examples
+
+FORMATS = (".csv", ".parquet", ".jsonl")
+"""The endings of the names of files that `write_table` writes."""
 
 
 def prediction_table(
@@ -39,3 +45,17 @@ def prediction_table(
             columns[f"target.{name}"] = pa.array(values, from_pandas=True)
     columns["reason"] = pa.array([*why, *(reason for _, reason in left_out)], pa.string())
     return pa.table(columns)
+
+
+def write_table(out: Path, table: pa.Table) -> None:
+    """Write a table as its file's name says. Raises InputError where it cannot be written."""
+    from pyarrow import csv, parquet
+
+    sink = pa.BufferOutputStream()
+    if out.suffix == ".csv":
+        csv.write_csv(table, sink)
+    elif out.suffix == ".parquet":
+        parquet.write_table(table, sink)
+    else:
+        sink.write("".join(json.dumps(row) + "\n" for row in table.to_pylist()).encode())
+    write_whole(out, sink.getvalue().to_pybytes())

@@ -12,19 +12,16 @@ import pyarrow as pa
 from pyarrow import csv
 
 from jaxreg.cache.chosen_features import ChosenFeatures
-from jaxreg.cache.datasets import read_dataset
-from jaxreg.cache.store import Cache
-from jaxreg.common.steps import step
 from jaxreg.errors import InputError
-from jaxreg.extraction.given_vectors import open_embeddings, refuse_images
-from jaxreg.extraction.new_features import FeatureMaker
+from jaxreg.extraction.given_vectors import refuse_images
 from jaxreg.extraction.pipeline import Progress
 from jaxreg.head import mlp
 from jaxreg.head.apply import predict_rows
 from jaxreg.head.scaling import Scalers, mean_and_std_of
 from jaxreg.head.target_outputs import of_targets
+from jaxreg.new_predictions import predict_examples
 from jaxreg.prediction_table import prediction_table
-from jaxreg.side_columns import Encoded, SideColumns, sentences
+from jaxreg.side_columns import Encoded, SideColumns
 from jaxreg.side_table import side_table
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.in_memory import images_of
@@ -32,7 +29,6 @@ from jaxreg.target_numbers import number_type
 from jaxreg.target_types import TargetType, held, mean_over
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.run_directory import RunDirectory
-from jaxreg.training.run_recipes import weights_places
 
 USUAL = 4.0  # std: so far from their mean targets lie
 
@@ -133,14 +129,15 @@ class TrainedRun:
         if features.ndim != 2 or features.shape[1] != width:
             raise InputError(f"features of shape {features.shape}", expected=f"(rows, {width})")
         beside = self.side.encode(side_table(side, self.side, len(features)))
-        return self._predict(features, beside)
+        return self.predict_encoded(features, beside)
 
-    def _predict(self, features: np.ndarray, beside: Encoded) -> np.ndarray:
+    def predict_encoded(self, features: np.ndarray, beside: Encoded) -> np.ndarray:
+        """As `predict_features`, with side columns that are encoded already."""
         if self.side:
             features = np.concatenate([features, beside.values], axis=1)
         heads = zip(self.params, self.scalers, strict=True)
         each = [predict_rows(*head, self.settings, features) for head in heads]
-        kinds = [np.result_type(*self._number_types).type] * len(self.targets)
+        kinds = [np.result_type(*self.number_types).type] * len(self.targets)
         return np.stack(held(self.types, mean_over(self.types, each), kinds), axis=1)
 
     @property
@@ -149,7 +146,7 @@ class TrainedRun:
         return self.settings.target_types(len(self.targets))
 
     @property
-    def _number_types(self) -> list[type[np.floating]]:
+    def number_types(self) -> list[type[np.floating]]:
         """The type of each target's predictions."""
         both = mean_and_std_of(self.scalers[0].target)
         mean, std = (of_targets(self.types, part) for part in both)
@@ -232,62 +229,19 @@ class TrainedRun:
             Stopped: `should_stop` said so.
             UnavailableError: something must be computed and the weights are not to be found.
         """
-        given = [embeddings] if isinstance(embeddings, str) else embeddings
-        id_column = examples.description.get("id_column")
-        vectors = open_embeddings(str(self.path), self.features, given, id_column)
-        folder = Path(cache) if cache is not None else self.cache
-        if folder is None:
-            folder = RunDirectory(self.path).cache()  # which names the places, or has found it now
-        store = Cache(folder)
-        if not folder.is_dir():
-            say(f"note: a new cache is made in {folder.resolve()}")
-        for note in examples.notes:
-            say(f"note: {note}")
-        beside = self.side.encode(examples.columns, examples.written)
-        for text in sentences(beside, self.side, "rows"):
-            say(f"note: {text}")
-        for recipe in self.features.networks:
-            if self.network is not None and recipe.quantized is not None:
-                store.keep_quantized(recipe, self.network)
-        maker = FeatureMaker(
-            store,
-            self.features,
-            dtype=self.config["dtype"],
+        new = predict_examples(
+            self,
+            examples,
+            cache=cache,
             weights=weights,
-            places=weights_places(self.config),
+            embeddings=embeddings,
             say=say,
             on_progress=on_progress,
             should_stop=should_stop,
         )
-        new = maker.make(examples, vectors)
-        if trained := self._trained_on(store, new.digests):
-            count, what = len(new.digests), "images" if self.features.networks else "rows"
-            which = f"{trained} of the {count} {what}" if count > 1 else f"the {what[:-1]}"
-            say(f"note: this run was trained on {which}; errors on new {what} are larger")
-        predictions = np.full((len(examples), len(self.targets)), np.nan)
-        if len(new.rows):
-            with step("predicting"):
-                own = beside._replace(values=beside.values[new.rows])
-                predictions[new.rows] = self._predict(new.x, own)
-        types = self._number_types
-        each = dict(zip(self.targets, held(self.types, predictions, types), strict=True))
+        types = self.number_types
+        each = dict(zip(self.targets, held(self.types, new.predictions, types), strict=True))
         return prediction_table(examples, each, types, new.reasons)
-
-    def _trained_on(self, store: Cache, digests: Sequence[str | None]) -> int:
-        """How many of some images trained a head of this run, if its tables are there."""
-        try:
-            dataset, table = read_dataset(store, self.config["dataset"]), self.predictions
-        except InputError:  # a bundle, or another cache
-            return 0
-        if self.features.fingerprint(dataset) != self.config["dataset_sha256"]:
-            return 0
-        dataset = dataset.having(self.features.digest_columns)
-        # with folds each row that a fold holds out trains the heads of the others
-        sides = ("train", "validation") if self.settings.folds else ("train",)
-        split = dict(zip(table["id"].to_pylist(), table["split"].to_pylist(), strict=True))
-        rows = zip(dataset.ids, self.features.row_digests(dataset), strict=True)
-        trained = {digest for name, digest in rows if split[name] in sides}
-        return sum(digest in trained for digest in digests)
 
 
 def _warn(text: str) -> None:
