@@ -170,6 +170,7 @@ def train_head(
         from jaxreg.runner import execute
         from jaxreg.training.replace_run import restore
         from jaxreg.training.run_directory import RunDirectory, new_run, run_path
+        from jaxreg.training.sweep_files import refuse_sweep
 
     asked = merge(
         preset=preset_settings(preset),
@@ -184,6 +185,8 @@ def train_head(
     if there is not None:
         restore(there.path)
     resumed: Mapping[str, Any] | None = None
+    if resume and there is not None:
+        refuse_sweep(there.path)
     if resume and there is not None and there.exists:
         resumed = there.read_config()
         name = resumed["dataset"] if name is None else name

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 
 from jaxreg.errors import InputError, reading
-from jaxreg.experiment.members import number_of_members
+from jaxreg.experiment.finalists import number_of_members
 from jaxreg.head.fit_many import stack
 from jaxreg.head.state import State, empty_state
 from jaxreg.side_columns import SideColumns
@@ -31,7 +31,7 @@ def load_states(
         InputError: there is no whole checkpoint, or it is not this run's.
     """
     config, settings = directory.read_config(), directory.settings()
-    count = number_of_members(settings)
+    count = number_of_members(settings, config.get("finalists", ()))
 
     def empty() -> State:
         side = SideColumns.from_json(config.get("side")).width

@@ -177,7 +177,7 @@ def _epoch_text(row: dict[str, Any]) -> str:
     """One epoch; of several members it says which of them still train."""
     import humanize  # late: `--help` is quick without it
 
-    labels = [f"{name} {row[name]}" for name in ("fold", "seed") if name in row]
+    labels = [f"{name} {row[name]}" for name in ("fold", "finalist", "seed") if name in row]
     of = f" (only {' '.join(labels)})" if labels else ""
     if "members" in row:
         of = f" (mean of {row['members']})"

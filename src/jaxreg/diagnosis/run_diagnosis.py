@@ -15,7 +15,7 @@ from jaxreg.diagnosis.learning_curve import learning_curve
 from jaxreg.diagnosis.subject import Say, Subject, of_dataset, of_run
 from jaxreg.diagnosis.trials import Trial
 from jaxreg.errors import InputError, nearest
-from jaxreg.experiment.members import number_of_members
+from jaxreg.experiment.finalists import number_of_members
 from jaxreg.report.page import others, write_page
 from jaxreg.training.run_directory import RunDirectory, run_path, runs_in
 from jaxreg.verdict.finding import ORDER
@@ -186,7 +186,7 @@ def write_diagnosis(
 def _facts(subject: Subject) -> dict[str, str]:
     """What was tested, by name."""
     obs, experiment = subject.obs, subject.experiment
-    trainings = number_of_members(experiment.config)
+    trainings = number_of_members(experiment.config, experiment.finalists)
     first = {"training": f"the first of {trainings}"} if trainings > 1 else {}
     return {
         "dataset": experiment.dataset.name,

@@ -1,8 +1,9 @@
-"""The members of a run: one training, or one for each fold and seed, each with its ridge."""
+"""The members of a run: a training for each fold, finalist and seed, each with its ridge."""
 
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -97,10 +98,11 @@ class Member:
     seed: int
     experiment: Experiment  # with the split and the settings of this training
     baseline: RidgeBaseline | None
+    finalist: int | None = None  # from 0; None where there are not several
 
     @property
     def config(self) -> TrainConfig:
-        """The run's settings with the seed of this training."""
+        """The run's settings with the numbers and the seed of this training."""
         return self.experiment.config
 
     @property
@@ -115,7 +117,8 @@ class Member:
     @property
     def label(self) -> dict[str, int]:
         """Its name in history.csv and summary.json."""
-        return {**({} if self.fold is None else {"fold": self.fold}), "seed": self.seed}
+        numbers = {"fold": self.fold, "finalist": self.finalist, "seed": self.seed}
+        return {name: number for name, number in numbers.items() if number is not None}
 
 
 def make_members(experiment: Experiment) -> Iterator[Member]:
@@ -124,20 +127,16 @@ def make_members(experiment: Experiment) -> Iterator[Member]:
     Raises:
         InputError: more components than the rows of some fold vary in.
     """
-    config = experiment.config
+    config, finalists = experiment.config, experiment.finalists
     for fold in range(len(experiment.folds)) if experiment.folds else [None]:
         own = experiment if fold is None else experiment.fold(fold)
         baseline = fit_ridge(own, in_fold=fold is not None)
         if baseline is not None and config.components is not None:
             baseline.solved.eigen.check(config.components)
-        for seed in range(config.seed, config.seed + config.seeds):
-            its = replace(own, config=replace(own.config, seed=seed, seeds=1))
-            yield Member(fold, seed, its, baseline)
-
-
-def number_of_members(config: TrainConfig) -> int:
-    """How many trainings the settings ask for."""
-    return (config.folds or 1) * config.seeds
+        seeds = range(config.seed, config.seed + config.seeds)
+        for (number, numeric), seed in product(enumerate(finalists or ({},)), seeds):
+            its = replace(own, config=replace(own.config, **numeric, seed=seed, seeds=1))
+            yield Member(fold, seed, its, baseline, number if len(finalists) > 1 else None)
 
 
 def ridge_text(members: tuple[Member, ...]) -> str:

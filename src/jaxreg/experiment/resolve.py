@@ -1,10 +1,8 @@
 """From what was asked to a run in which nothing is left to decide."""
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,6 @@ import numpy as np
 from jaxreg.cache.chosen_features import ChosenFeatures
 from jaxreg.cache.dataset_table import Dataset
 from jaxreg.cache.store import Cache
-from jaxreg.common.memory import bytes_text, free_memory
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
 from jaxreg.experiment.choose import as_kept, choose_targets, passed_over
@@ -20,6 +17,8 @@ from jaxreg.experiment.choose_features import choose_features, rows_with
 from jaxreg.experiment.choose_side import choose_side, learn_side, side_notes
 from jaxreg.experiment.choose_split import choose_split, unused_split_columns
 from jaxreg.experiment.choose_weights import check_sides, choose_weights
+from jaxreg.experiment.finalists import Finalist, checked_finalists, number_of_members
+from jaxreg.experiment.head_limits import check_head
 from jaxreg.experiment.placement import Placement, Size, measure, place
 from jaxreg.experiment.typed_targets import taken_around, typed_targets
 from jaxreg.merge_settings import merge
@@ -48,6 +47,7 @@ class ResolvedRun:
     placement: Placement  # where the features are kept, and their size, with side columns
     stored: Size  # of the features in the cache
     side: SideColumns  # the columns that follow the features
+    finalists: tuple[Finalist, ...]  # by which the heads of each fold differ; else empty
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -189,7 +189,9 @@ def resolve(
         split=split.kind,
         components=config.components_of(rows, size.width),
     )
-    _check_head(final, placement, rows, size.width)
+    finalists = checked_finalists(final, before.get("finalists", ()))
+    members = number_of_members(final, finalists)
+    check_head(final, placement, rows, size.width, members)
     return ResolvedRun(
         asked=merge(file=before.get("asked"), given=asked),
         config=final,
@@ -204,6 +206,7 @@ def resolve(
         placement=placement,
         stored=size,
         side=side,
+        finalists=finalists,
     )
 
 
@@ -258,37 +261,3 @@ def remedies(dataset: Dataset, features: ChosenFeatures) -> Iterator[None]:
     except InputError as error:
         lacks = features.recipes.get(getattr(error, "feature_set", ""), features.recipe)
         raise InputError(error.found, remedy=dataset.command_into(lacks)) from error
-
-
-def _check_head(config: TrainConfig, placement: Placement, rows: int, features: int) -> None:
-    """Raise InputError for a head that these rows cannot have, before anything is computed.
-
-    `features` are the columns without side columns.
-    """
-    needs_all = config.head == "ridge" or config.components is not None
-    if needs_all and placement.kind == "parts":
-        raise InputError(
-            "a ridge and components need all features in memory, and these do not fit",
-            remedy="use a larger --memory-limit, or --head mlp without --components",
-        )
-    members = (config.folds or 1) * config.seeds
-    side = placement.size.width - features
-    inputs = (config.components or features) + side
-    layers = (inputs, *config.hidden_layers, len(config.target))
-    weights = sum(map(math.prod, pairwise(layers)))
-    # float32: weights, two moments of Adam, best weights; four numbers an epoch
-    needed = 4 * 4 * members * (weights + config.epochs)
-    if needed > (free := free_memory()):
-        trainings = f"{members} trainings" if members > 1 else "the training"
-        raise InputError(
-            f"{trainings} of {weights:,} weights and {config.epochs:,} epochs would take "
-            f"{bytes_text(needed)}, and {bytes_text(free)} are free",
-            remedy="use fewer --folds, --seeds or --epochs, a smaller --hidden, or --components",
-        )
-    most = min(rows, features)
-    if config.components is not None and config.components > most:
-        raise InputError(
-            f"--components {config.components}, but there are {rows} training rows of "
-            f"{features} columns",
-            expected=f"at most {most}",
-        )

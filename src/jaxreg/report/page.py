@@ -19,6 +19,7 @@ from jaxreg.target_numbers import number_text
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.loop import Trained
 from jaxreg.training.run_directory import Row
+from jaxreg.training.sweep_files import SweepRecord
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -128,12 +129,14 @@ def write_report(
     predictions: RunPredictions,
     summary: Summary,
     drawn: Drawn,
+    sweep: SweepRecord | None = None,
 ) -> None:
-    """Write report.html into the folder of a run."""
+    """Write report.html into the folder of a run, which `sweep` may have chosen."""
     config, dataset = experiment.config, experiment.dataset
     findings = others(summary.verdict)
     words = dataset.name, "--cache", experiment.cache.root
     trainings = len(summary.members or [1])
+    command = command_line("jaxreg train", words, from_json(TrainConfig, experiment.asked))
     write_page(
         folder / "report.html",
         "report/run.html.jinja",
@@ -150,7 +153,7 @@ def write_report(
         run_facts=run_content.facts_of(experiment, summary),
         settings=run_content.settings_of(config),
         provenance=run_content.provenance_of(summary),
-        command=command_line("jaxreg train", words, from_json(TrainConfig, experiment.asked)),
+        command=command if sweep is None else sweep.command,
         diagnose=command_line("jaxreg diagnose", (folder,)),
         stds=dict(zip(experiment.targets, experiment.loss.std.tolist(), strict=True)),
         worst=drawn.worst.lists(),
@@ -166,7 +169,8 @@ def _curves(history: list[Row]) -> list[dict[str, list[float]]]:
     names = ("epoch", "loss", "val_loss", "learning_rate")
     by_member: dict[tuple, dict[str, list[float]]] = {}
     for row in history:
-        curves = by_member.setdefault((row.get("fold"), row.get("seed")), {n: [] for n in names})
+        label = tuple(row.get(name) for name in ("fold", "finalist", "seed"))
+        curves = by_member.setdefault(label, {n: [] for n in names})
         for name in names:
             curves[name].append(float(row[name]))
     return list(by_member.values())

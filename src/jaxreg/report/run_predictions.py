@@ -1,7 +1,7 @@
 """Predictions of a finished run for every row of its dataset, and those of its baselines."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,19 @@ def predict_all(
     combined = _rounded(experiment, _combine(experiment, members, by_member))
     by_member = tuple(_rounded(experiment, one) for one in by_member)
     return RunPredictions(_rounded(experiment, experiment.y), combined, by_member, baselines)
+
+
+def with_held_out(
+    experiment: Experiment, predictions: RunPredictions, held_out: np.ndarray
+) -> RunPredictions:
+    """The predictions with others for the rows that a fold holds out.
+
+    `held_out` (rows, targets) is in target units. It has all rows; what it says of a row that no
+    fold holds out is not taken.
+    """
+    rows = experiment.fold_of_row >= 0
+    combined = np.where(rows[:, None], _rounded(experiment, held_out), predictions.predictions)
+    return replace(predictions, predictions=combined)
 
 
 def _number_types(experiment: Experiment) -> list[type[np.floating]]:

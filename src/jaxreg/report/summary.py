@@ -49,12 +49,14 @@ class MemberSummary(TrainingSummary):
     """The summary of one training of a run with folds or seeds."""
 
     fold: int | None  # counted from 0; None without folds
+    finalist: int | None = None  # counted from 0; None where a sweep did not choose several
     seed: int
 
     @property
     def label(self) -> str:
         """The name of this training in the report."""
-        return f"seed {self.seed}" if self.fold is None else f"fold {self.fold}, seed {self.seed}"
+        numbers = {"fold": self.fold, "finalist": self.finalist, "seed": self.seed}
+        return ", ".join(f"{name} {own}" for name, own in numbers.items() if own is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +196,7 @@ def _summarize_member(
     blend, types = state.best_params.get("blend"), member.experiment.types
     return MemberSummary(
         fold=member.fold,
+        finalist=member.finalist,
         seed=member.seed,
         metrics=metrics.scores(y[scored], predictions[scored], loss),
         test=metrics.scores(y[test], predictions[test], loss) if len(test) else None,

@@ -14,9 +14,13 @@ from pathlib import Path
 from jaxreg.common.files import TEMPORARY, make_folder, remove
 from jaxreg.common.json_files import load_json
 from jaxreg.errors import InputError
+from jaxreg.training.sweep_files import SWEEP, SWEEP_KIND, TRIALS
 
 KIND = "run"
 """The `kind` of a run's config.json. With an integer `format` it proves that jaxreg made it."""
+
+RECORDS = {"config.json": KIND, SWEEP: SWEEP_KIND}
+"""The files of which one proves that a folder is jaxreg's, and their `kind`."""
 
 BUSY = 60  # seconds; a training that goes on has written to its run since
 
@@ -29,7 +33,8 @@ _FOLDERS = re.compile(
     rf"plots|checkpoints|checkpoints/\d{{6,}}{_TEMPORARY_STEP}(/({_ORBAX_FOLDERS}))*"
 )
 _FILES = re.compile(
-    r"(config|summary)\.json|history\.csv|predictions\.parquet|(report|diagnosis)\.html"
+    r"(config|summary|sweep)\.json|(history|trials)\.csv|predictions\.parquet"
+    r"|(report|diagnosis)\.html"
     r"|plots/(curves|predicted-[^/]+|residuals-[^/]+)\.png|checkpoints/\d{6,}\.json"
     rf"|checkpoints/\d{{6,}}{_TEMPORARY_STEP}(/({_ORBAX_FOLDERS}))*/(_CHECKPOINT_METADATA|_METADATA"
     r"|_sharding|orbax\.checkpoint|commit_success\.txt|manifest\.ocdbt|[0-9a-f]{32}|[^/]+\.__lock)"
@@ -39,15 +44,22 @@ _FILES = re.compile(
 
 
 def is_run(folder: Path) -> bool:
-    """Whether config.json is jaxreg's own record of a run, of any format."""
+    """Whether config.json is jaxreg's own record of a run, or sweep.json of a sweep, of any format.
+
+    A sweep has no config.json before it has chosen a head.
+    """
+    return any(_is_record(folder / name, kind) for name, kind in RECORDS.items())
+
+
+def _is_record(path: Path, kind: str) -> bool:
     try:
-        content = load_json(folder / "config.json")
+        content = load_json(path)
     except (OSError, ValueError):
         return False
     return (
         isinstance(content, dict)
         and type(content.get("format")) is int
-        and content.get("kind") == KIND
+        and content.get("kind") == kind
     )
 
 
@@ -76,7 +88,7 @@ def check_replaceable(folder: Path) -> None:
 
 
 def run_files(folder: Path) -> list[Path]:
-    """The files of a run, config.json last.
+    """The files of a run, those of RECORDS last.
 
     Raises:
         InputError: as `check_replaceable`; it is a link; a training may be writing to it.
@@ -91,7 +103,7 @@ def run_files(folder: Path) -> list[Path]:
             f"{folder} is not finished, and a training wrote to it in the last {BUSY} seconds",
             remedy=f"stop that training, and run the same command after {BUSY} seconds",
         )
-    return sorted(files, key=lambda path: path == folder / "config.json")
+    return sorted(files, key=lambda path: path in [folder / name for name in RECORDS])
 
 
 def foreign_files(folder: Path) -> list[str]:
@@ -161,6 +173,22 @@ def replace_run(folder: Path, fill: Callable[[Path], None]) -> None:
     _delete(old)
 
 
+def delete_head(folder: Path) -> None:
+    """Delete all files of a sweep's run but those of the sweep, summary.json first."""
+    (folder / "summary.json").unlink(missing_ok=True)
+    kept = [folder / name for name in (SWEEP, TRIALS)]
+    if foreign := foreign_files(folder):
+        raise InputError(
+            f"{folder} holds files that jaxreg did not write: {foreign[0]}",
+            remedy="move these files away",
+        )
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path not in kept:
+            path.unlink()
+
+
 def restore(folder: Path) -> None:
     """Give a run its name back, if a kill came between the two renames of `replace_run`."""
     folder = folder.resolve()
@@ -176,7 +204,7 @@ def _beside(folder: Path) -> tuple[Path, Path]:
 
 
 def _delete(folder: Path) -> None:
-    """Delete a run, its config.json last: so what a kill leaves is still known to be a run."""
+    """Delete a run, its records last: so what a kill leaves is still known to be a run."""
     if not folder.exists():
         return
     left = foreign_files(folder)
@@ -189,7 +217,7 @@ def _delete(folder: Path) -> None:
         for path in folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path.name != "config.json":
+            elif path.name not in RECORDS:
                 path.unlink()
         shutil.rmtree(folder)
     except OSError as error:

@@ -23,6 +23,7 @@ def record_of(resolved: ResolvedRun, run: Path) -> Record:
     cache, dataset, features = resolved.cache, resolved.dataset, resolved.features
     size = resolved.stored
     side = {"side": resolved.side.to_json()} if resolved.side else {}
+    finalists = [said_to_json(one) for one in resolved.finalists]
     others = [name for name in features.feature_sets if name != features.feature_set]
     places = {name: cache.feature_set_record(name)["weights_path"] for name in features.recipes}
     more = {
@@ -39,6 +40,7 @@ def record_of(resolved: ResolvedRun, run: Path) -> Record:
         "features": size.width,
         "dtype": size.dtype,
         **side,
+        **({"finalists": finalists} if finalists else {}),
         "cache": os.path.relpath(cache.root.resolve(), run.resolve()),
         **recipe_to_json(features.recipe),
         "weights_path": places[features.feature_set],

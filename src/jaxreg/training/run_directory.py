@@ -25,6 +25,7 @@ from jaxreg.config_io import command_line, from_json
 from jaxreg.errors import InputError, nearest
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.replace_run import BESIDE, check_replaceable, is_run, replace_run
+from jaxreg.training.sweep_files import SWEEP, TRIALS, has_ended
 
 HISTORY: tuple[str, ...] = ("epoch", "loss", "val_loss", "val_mae", "learning_rate", "seconds")
 
@@ -165,12 +166,15 @@ class RunDirectory:
         """Write history.csv, for people: a run that goes on reads the lines in its checkpoint."""
         write_whole(self.path / "history.csv", history_text(rows, labels).encode())
 
-    def digests(self) -> dict[str, str]:
+    def digests(self, *, sweep: bool | None = None) -> dict[str, str]:
         """The SHA-256 of every file of a finished run, by name, but of its summary.json.
 
         Of a checkpoint it is that of the JSON file beside it, which has those of its files.
+        `sweep` says whether those of a sweep are wanted; None: if it has ended, for until then it
+        goes on to write them.
         """
-        names = ("config.json", "history.csv", "predictions.parquet", "report.html")
+        names = ["config.json", "history.csv", "predictions.parquet", "report.html"]
+        names += [SWEEP, TRIALS] if (has_ended(self.path) if sweep is None else sweep) else []
         paths = [self.path / name for name in names]
         paths += [*self.checkpoints.glob("*.json"), *(self.path / "plots").glob("*.png")]
         return {
@@ -203,7 +207,7 @@ class RunDirectory:
         summary = self.read_summary()
         if summary is None:
             return []
-        there = self.digests()
+        there = self.digests(sweep=True)
         return [
             f"{self.path / name} is {'damaged' if name in there else 'absent'}"
             for name, digest in summary["files"].items()

@@ -1,0 +1,77 @@
+"""The files of a finished training: predictions, plots, summary and page."""
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jaxreg.common.files import write_whole
+from jaxreg.common.steps import step
+from jaxreg.experiment.arrays import Experiment
+from jaxreg.experiment.members import Member
+from jaxreg.report.page import write_plots, write_report
+from jaxreg.report.run_predictions import RunPredictions, predictions_table
+from jaxreg.report.run_verdict import verdict_of
+from jaxreg.report.summary import summarize
+from jaxreg.training.loop import Trained
+from jaxreg.training.run_directory import RunDirectory
+from jaxreg.training.sweep_files import SweepRecord
+
+
+def write_results(
+    directory: RunDirectory,
+    experiment: Experiment,
+    members: Sequence[Member],
+    trained: Trained,
+    predictions: RunPredictions,
+    *,
+    device: str,
+    spent: Mapping[str, float],
+    begin: float,
+    sweep: SweepRecord | None = None,
+) -> None:
+    """Judge the predictions and write all files that are made of them, summary.json last.
+
+    Args:
+        directory: has config.json, history.csv and the checkpoint.
+        experiment, members, trained: the run.
+        predictions: for every row of the dataset.
+        device: that it was trained on, in words.
+        spent: seconds so far, by part; `report` are those of the predictions.
+        begin: when the user's wait began, by `time.perf_counter`.
+        sweep: what chose the head. All seconds that no part has are then those of the search.
+    """
+    reporting = time.perf_counter()
+    sink = pa.BufferOutputStream()
+    table = predictions_table(experiment, predictions)
+    pq.write_table(table, sink, write_page_checksum=True)
+    write_whole(directory.path / "predictions.parquet", sink.getvalue().to_pybytes())
+    judging = time.perf_counter()
+    with ThreadPoolExecutor(1) as thread:  # beside the short trainings of a verdict
+        plots = directory.path / "plots"
+        drawing = thread.submit(write_plots, plots, experiment, trained, predictions)
+        with step("looking for causes"):
+            verdict = verdict_of(experiment, members, trained, predictions)
+        judged = time.perf_counter()
+        summary = summarize(experiment, members, trained, predictions, verdict, device=device)
+        with step("drawing the report"):
+            drawn = drawing.result()
+    now = time.perf_counter()
+    seconds = {
+        **spent,
+        "verdict": judged - judging,
+        "report": spent["report"] + judging - reporting + now - judged,
+    }
+    total = now - begin
+    if sweep is not None:
+        seconds["search"] = max(0.0, total - sum(seconds.values()))
+    seconds = {part: round(value, 3) for part, value in {**seconds, "total": total}.items()}
+    summary = replace(summary, seconds=seconds)
+    write_report(directory.path, experiment, predictions, summary, drawn, sweep)
+    if sweep is not None:
+        sweep.write(directory.path)
+    summary = replace(summary, files=directory.digests())
+    directory.write_summary(summary.to_json())  # last: a run with a summary is finished
