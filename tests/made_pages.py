@@ -119,6 +119,7 @@ def report_content() -> dict[str, Any]:
             ("user/throttle, validation rows (200)", {"this model": MEDIAN}),
             ("all targets, test rows (100)", {"this model": MODEL, "training mean": MEAN}),
         ],
+        "sweep": None,
         "members": [],
         "trainings": "",
         "groups": [

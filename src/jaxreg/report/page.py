@@ -14,6 +14,7 @@ from jaxreg.metrics import METRICS, Scores
 from jaxreg.report import plots, run_content
 from jaxreg.report.run_predictions import RunPredictions
 from jaxreg.report.summary import Summary, trainings_text
+from jaxreg.report.sweep_content import sweep_content
 from jaxreg.report.worst_rows import WorstRows
 from jaxreg.target_numbers import number_text
 from jaxreg.train_config import TrainConfig
@@ -146,12 +147,13 @@ def write_report(
         findings=[pair for pair in findings if pair[0]["code"] != UNTRAINED],
         untrained=next((one for one, _ in findings if one["code"] == UNTRAINED), None),
         summary=summary,
+        sweep=sweep and sweep_content(folder, sweep, experiment, predictions),
         scores=run_content.score_tables(experiment, predictions),
         members=run_content.member_tables(summary),
         trainings=trainings_text(summary),
         groups=run_content.group_tables(experiment, predictions),
         run_facts=run_content.facts_of(experiment, summary),
-        settings=run_content.settings_of(config),
+        settings=run_content.settings_of(config, experiment.finalists),
         provenance=run_content.provenance_of(summary),
         command=command if sweep is None else sweep.command,
         diagnose=command_line("jaxreg diagnose", (folder,)),

@@ -1,12 +1,13 @@
 """What the page of a run shows besides its plots: tables, facts, settings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxreg.config_io import to_json
 from jaxreg.experiment.arrays import Experiment
+from jaxreg.experiment.finalists import Finalist
 from jaxreg.metrics import Scores
 from jaxreg.report.run_predictions import RunPredictions, score_side
 from jaxreg.report.summary import Summary, head_text
@@ -73,10 +74,17 @@ def facts_of(experiment: Experiment, summary: Summary) -> dict[str, Any]:
     }
 
 
-def settings_of(config: TrainConfig) -> dict[str, Any]:
-    """The settings that act on this head and that the facts of the run do not tell."""
+def settings_of(config: TrainConfig, finalists: Sequence[Finalist] = ()) -> dict[str, Any]:
+    """The settings that act on this head and that the facts of the run do not tell.
+
+    Where finalists differ in one, it has the value of each.
+    """
     without = (*IN_FACTS, *(OF_STEPS if config.head == "ridge" else ()))
-    return {name: value for name, value in to_json(config).items() if name not in without}
+    said = to_json(config)
+    for name in dict.fromkeys(name for one in finalists for name in one):
+        each = [one.get(name, said[name]) for one in finalists]
+        said[name] = each[0] if all(own == each[0] for own in each) else each
+    return {name: value for name, value in said.items() if name not in without}
 
 
 def provenance_of(summary: Summary) -> dict[str, Any]:

@@ -1,0 +1,172 @@
+"""The pictures of a sweep: the effect of each setting, and error against seconds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from jaxreg.report.plots import (
+    BLACK,
+    BLUE,
+    GREY,
+    LONGEST_NAME,
+    VERMILLION,
+    figure,
+    save,
+    styled,
+)
+
+MOST_NAMES = 16  # choices in a picture: those with the lowest errors
+HIGHEST = 2.0  # times the middle error: trials beyond are drawn at the edge
+WIDE = 100.0  # a range whose ends differ by as much has a log axis
+
+
+class Tried(Protocol):
+    """What a picture needs of a trial."""
+
+    @property
+    def stage(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def settings(self) -> Mapping[str, str]: ...
+    @property
+    def error(self) -> float | None: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+LOOKS = {"stopped": ("stopped", GREY), "done": ("trained to the end", BLUE)}
+"""The label and the colour of trials by their status, from back to front."""
+
+
+def effects(
+    trials: Sequence[Tried], searched: Mapping[str, Mapping[str, Any]], unit: str
+) -> list[tuple[str, bytes]]:
+    """A picture for each setting that has two values or more among the trials with an error.
+
+    Args:
+        trials: of one choice.
+        searched: the settings, and what sweep.json says of each: `from`, `to`, `scale` of a range,
+            or `choices`.
+        unit: the name of the error.
+    """
+    scored = [one for one in trials if one.error is not None]
+    found = []
+    for name, its in searched.items():
+        own = [one for one in scored if one.settings.get(name)]
+        if len({one.settings[name] for one in own}) < 2:
+            continue
+        draw = _choices if "choices" in its else _range
+        found.append((name, draw(name, own, its, unit)))
+    return found
+
+
+@styled
+def _range(name: str, trials: Sequence[Tried], its: Mapping[str, Any], unit: str) -> bytes:
+    """The error over a number."""
+    drawing, axes = figure((5.2, 3.4))
+    values = np.array([float(one.settings[name]) for one in trials])
+    errors, top, beyond = _within(trials)
+    _points(axes, values, errors, trials)
+    if its.get("scale") == "log":
+        axes.set_xscale("log")
+    axes.set_xlabel(_short(name), parse_math=False)
+    axes.set_ylabel(unit)
+    axes.set_ylim(top=top)
+    _note(drawing, axes, beyond)
+    return save(drawing)
+
+
+@styled
+def _choices(name: str, trials: Sequence[Tried], its: Mapping[str, Any], unit: str) -> bytes:
+    """The errors of each choice, side by side; a line marks their median."""
+    errors, top, beyond = _within(trials)
+    places: dict[str, list[int]] = {}
+    for number, one in enumerate(trials):
+        places.setdefault(one.settings[name], []).append(number)
+    names = sorted(places, key=lambda choice: float(np.min(errors[places[choice]])))[:MOST_NAMES]
+    drawing, axes = figure((5.2, max(2.2, 1.2 + 0.32 * len(names))))
+    for row, choice in enumerate(names):
+        own = [trials[number] for number in places[choice]]
+        its_errors = errors[places[choice]]
+        spread = np.linspace(-0.18, 0.18, len(own)) if len(own) > 1 else np.zeros(1)
+        _points(axes, its_errors, row + spread, own, label=row == 0)
+        middle = float(np.median(its_errors))
+        axes.plot([middle, middle], [row - 0.32, row + 0.32], color=BLACK, lw=1.6, zorder=4)
+    axes.set_yticks(range(len(names)), [_short(one) for one in names], parse_math=False)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    left_out = len(places) - len(names)
+    more = f" (the {len(names)} best of {len(places)})" if left_out else ""
+    axes.set_title(f"{_short(name)}{more}", fontsize=10, loc="right", parse_math=False)
+    axes.set_xlabel(unit)
+    axes.set_xlim(right=top)
+    _note(drawing, axes, beyond)
+    return save(drawing)
+
+
+@styled
+def error_over_time(trials: Sequence[Tried], unit: str) -> bytes | None:
+    """The error of each trial over its seconds, and the best so far over all seconds.
+
+    The second panel takes the trials by stage, and of a stage in their order. None without a trial
+    that has an error.
+    """
+    scored = [one for one in trials if one.error is not None]
+    if not scored:
+        return None
+    drawing, (each, best) = figure((6.0, 5.2), nrows=2)
+    errors, top, beyond = _within(scored)
+    seconds = np.array([max(one.seconds, 1e-3) for one in scored])
+    for stage, colour in (("ridge", VERMILLION), ("heads", BLUE)):
+        own = np.array([one.stage == stage for one in scored])
+        if own.any():
+            each.scatter(seconds[own], errors[own], s=18, color=colour, lw=0, label=stage, zorder=3)
+    if seconds.max() >= WIDE * seconds.min():
+        each.set_xscale("log")
+    each.set_xlabel("seconds of the trial")
+    each.set_ylabel(unit)
+    each.set_ylim(top=top)
+    _note(drawing, each, beyond)
+    ordered = sorted(trials, key=lambda one: one.stage != "ridge")
+    spent = np.cumsum([one.seconds for one in ordered])
+    lowest = np.minimum.accumulate([np.inf if e.error is None else e.error for e in ordered])
+    known = np.isfinite(lowest)
+    best.step(spent[known], lowest[known], where="post", color=BLACK, lw=1.6)
+    best.plot(spent[known][-1:], lowest[known][-1:], "o", color=BLACK, ms=4)
+    best.set_xlabel("seconds of all trials so far")
+    best.set_ylabel(f"lowest {unit} so far")
+    return save(drawing)
+
+
+def _within(trials: Sequence[Tried]) -> tuple[np.ndarray, float, int]:
+    """Errors cut at a highest one, that one, and how many were cut."""
+    errors = np.array([one.error for one in trials], np.float64)
+    low, most = float(errors.min()), float(errors.max())
+    highest = min(most, max(HIGHEST * float(np.median(errors)), low * 1.2))
+    beyond = int((errors > highest).sum())
+    return np.minimum(errors, highest), highest + 0.05 * ((highest - low) or 1.0), beyond
+
+
+def _points(
+    axes: Axes, x: np.ndarray, y: np.ndarray, trials: Sequence[Tried], *, label: bool = True
+) -> None:
+    """A dot for each trial, coloured by its status."""
+    for status, (text, colour) in LOOKS.items():
+        own = np.array([one.status == status for one in trials])
+        axes.scatter(
+            x[own], y[own], s=20, color=colour, lw=0, label=text if label else None, zorder=3
+        )
+
+
+def _note(drawing: Figure, axes: Axes, beyond: int) -> None:
+    """The legend, above all panels: names beside the axes leave them little room."""
+    if beyond:
+        axes.plot([], [], " ", label=f"larger: {beyond:,}, at the edge")
+    drawing.legend(loc="outside upper left", ncols=3, columnspacing=1, handletextpad=0.2)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
