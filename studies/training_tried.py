@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxreg.head.dropout import Dropout
 from jaxreg.head.rates import Rates
 from jaxreg.head.state import Data, State
 from jaxreg.train_config import HeadConfig
@@ -46,7 +47,8 @@ def train(config: HeadConfig, ways: Ways, state: State, data: Data) -> tuple[flo
 
         def loss(params: Any) -> jax.Array:
             seen = jnp.where(kept, x[rows], 0) / (1 - ways.dropped)
-            pred = forward(params, scalers, config, seen, jax.random.fold_in(key, 1))
+            dropout = Dropout(jax.random.fold_in(key, 1), rates.keep)
+            pred = forward(params, scalers, config, seen, dropout)
             return huber(pred, y[rows], rates.huber_delta).mean()
 
         updates, opt_state = tx.update(jax.grad(loss)(params), opt_state, params)

@@ -92,7 +92,7 @@ def test_one_compilation_serves_every_chunk_and_every_rate(monkeypatch: pytest.M
     state, _ = fit.make_fit(config)(state, data, 1)
     fit.make_fit(config)(state, data, 4)
     changed = {"learning_rate": 0.5, "decay_rate": 0.9, "decay_steps": 7, "huber_delta": 2.0}
-    changed |= {"patience": 3, "min_delta": 0.1, "seed": 5}
+    changed |= {"patience": 3, "min_delta": 0.1, "seed": 5, "dropout": 0.5, "weight_decay": 0.1}
     train(HeadConfig(**{**vars(config), **changed}), arrays)
     assert len(traced) == first
     train(HeadConfig(**{**vars(config), "batch_size": 8}), arrays)
@@ -115,8 +115,8 @@ def test_every_epoch_takes_all_rows_in_another_order(monkeypatch: pytest.MonkeyP
 
 
 def test_every_update_drops_other_units(monkeypatch: pytest.MonkeyPatch) -> None:
-    def only_draw(params, scalers, config, x, key=None):
-        drawn = 0.0 if key is None else jax.random.uniform(key)
+    def only_draw(params, scalers, config, x, dropout=None):
+        drawn = 0.0 if dropout is None else jax.random.uniform(dropout.key)
         return jax.numpy.full((x.shape[0], 1), drawn) + 0 * params["output"]["bias"][None, :]
 
     monkeypatch.setattr(fit, "forward", only_draw)

@@ -16,6 +16,7 @@ import pytest
 from arrays import Arrays
 from jaxreg.head import early_stopping, fit, mlp, optimizer
 from jaxreg.head.apply import predict_rows
+from jaxreg.head.dropout import Dropout
 from jaxreg.head.rates import Rates
 from jaxreg.head.state import Rows, State, init_state, prepare
 from jaxreg.train_config import HeadConfig
@@ -264,7 +265,8 @@ def test_dropout_is_keras_dropout_in_distribution() -> None:
     eye = {"kernel": jnp.eye(units), "bias": jnp.zeros(units)}
     params = {"hidden": {"layer_0": eye, "layer_1": eye}, "output": eye}
     ones = np.ones((rows, units), np.float32)
-    ours = np.asarray(mlp.layers(params, jnp.asarray(ones), config, jax.random.key(0))[1])
+    dropout = Dropout(jax.random.key(0), 1 - share)
+    ours = np.asarray(mlp.layers(params, jnp.asarray(ones), config, dropout)[1])
     theirs = np.asarray(keras.layers.Dropout(share, seed=0)(ones, training=True))
     np.testing.assert_allclose(np.unique(ours), np.unique(theirs), rtol=1e-6)  # 0 and 4/3
     # A unit is 0 with probability p, else 1 / (1 - p): mean 1, variance p / (1 - p). The bounds are

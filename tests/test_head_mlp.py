@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxreg.head import apply, mlp, scaling
+from jaxreg.head.dropout import Dropout
 from jaxreg.head.scaling import Scalers
 from jaxreg.train_config import HeadConfig
 
@@ -64,18 +65,20 @@ def test_kernels_are_glorot_uniform_and_biases_zero() -> None:
 def test_dropout_comes_after_every_second_hidden_layer(
     hidden: tuple[int, ...], drops: bool
 ) -> None:
-    config = HeadConfig(hidden=hidden, dropout=0.5)
+    config = HeadConfig(hidden=hidden)
     params = mlp.init(KEY, 3, config, 1)
     x = jnp.ones((8, 3))
-    same = np.array_equal(mlp.layers(params, x, config)[1], mlp.layers(params, x, config, KEY)[1])
+    dropped = mlp.layers(params, x, config, Dropout(KEY, 0.5))[1]
+    same = np.array_equal(mlp.layers(params, x, config)[1], dropped)
     assert same is not drops
 
 
 def test_dropout_keeps_the_expected_output() -> None:
-    config = HeadConfig(hidden=(16, 32), dropout=0.25)
+    config = HeadConfig(hidden=(16, 32))
     params = mlp.init(KEY, 3, config, 1)
     x = jnp.array([[1.0, -0.5, 2.0]])
-    drawn = jax.vmap(lambda key: mlp.layers(params, x, config, key)[1])(jax.random.split(KEY, 4000))
+    keys = jax.random.split(KEY, 4000)
+    drawn = jax.vmap(lambda key: mlp.layers(params, x, config, Dropout(key, 0.75))[1])(keys)
     # the layer after the dropped one is linear, so the mean over masks is the output without any
     error = np.std(drawn) / np.sqrt(len(drawn))
     assert error > 0
@@ -83,11 +86,11 @@ def test_dropout_keeps_the_expected_output() -> None:
 
 
 def test_two_dropouts_draw_different_masks() -> None:
-    config = HeadConfig(hidden=(64, 64, 64, 64), dropout=0.5)
+    config = HeadConfig(hidden=(64, 64, 64, 64))
     params = mlp.init(KEY, 64, config, 64)
     eye = {"kernel": jnp.eye(64), "bias": jnp.zeros(64)}
     params = {"hidden": dict.fromkeys(params["hidden"], eye), "output": eye}
-    kept = np.asarray(mlp.layers(params, jnp.ones((100, 64)), config, KEY)[1]) > 0
+    kept = np.asarray(mlp.layers(params, jnp.ones((100, 64)), config, Dropout(KEY, 0.5))[1]) > 0
     # twice the same mask would keep a half of the units, two independent ones keep a quarter
     assert kept.mean() == pytest.approx(0.25, abs=0.02)
 

@@ -27,8 +27,9 @@ def test_mask_under_vmap_is_that_of_each_key() -> None:
 def test_numbers_that_are_kept_are_divided_by_their_share() -> None:
     x = np.arange(1.0, 13.0, dtype=np.float32).reshape(3, 4)
     expected = np.where(jax.random.bernoulli(KEY, 0.6, x.shape), x / np.float32(0.6), 0)
-    np.testing.assert_allclose(dropout.dropped(jnp.asarray(x), 0.4, KEY), expected, rtol=1e-6)
-    np.testing.assert_array_equal(dropout.dropped(jnp.asarray(x), 0.0, KEY), x)
+    for keep, numbers in [(0.6, expected), (1.0, x)]:
+        found = dropout.dropped(jnp.asarray(x), dropout.Dropout(KEY, keep))
+        np.testing.assert_allclose(found, numbers, rtol=1e-6)
 
 
 @pytest.mark.parametrize("rows", [1, 32, FEW_ROWS, FEW_ROWS + 1])

@@ -47,11 +47,11 @@ def bench_of(obs: Observed) -> Bench:
 def overfit(bench: Bench) -> Trial:
     """Train on 64 rows only: the head should learn them by heart."""
     rows = min(FEW, len(bench.x))
-    own = bench.run(rows=rows, dropout=0.0)
+    own = bench.run(rows=rows, dropout=False)
     rate, shown = bench.config.learning_rate, own
     left = _left(own.losses)
     if left > LEARNED and rate != 1e-3:
-        other = bench.run(rows=rows, dropout=0.0, rates=rates_at(bench, 1e-3))
+        other = bench.run(rows=rows, dropout=False, rates=rates_at(bench, 1e-3))
         if _left(other.losses) < left:
             rate, shown, left = 1e-3, other, _left(other.losses)
     can, end = "can", ""

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxreg.head import blend, mlp, scaling
+from jaxreg.head.dropout import Dropout
 from jaxreg.head.scaling import ArrayOf, Scalers, padded_blocks
 from jaxreg.head.target_outputs import decode, limited, types_for
 from jaxreg.train_config import HeadConfig
@@ -29,14 +30,14 @@ def forward(
     scalers: Scalers,
     config: HeadConfig,
     x: Float[ArrayOf, "rows features"],
-    dropout_key: Key[Array, ""] | None = None,
+    dropout: Dropout | None = None,
 ) -> Float[Array, "rows targets"]:
     """Rows of `Data` to predictions in std of the targets, after the output activation.
 
     The activation acts in target units: a relu is cut where a target is 0. A circular target is two
     outputs, as in `target_outputs`.
     """
-    *_, raw = _layers(params, scalers, config, x, dropout_key)
+    *_, raw = _layers(params, scalers, config, x, dropout)
     if config.output_activation == "linear":
         return raw
     zero = (0.0 - scalers.target.mean) / scalers.target.std
@@ -48,13 +49,13 @@ def _layers(
     scalers: Scalers,
     config: HeadConfig,
     x: Float[ArrayOf, "rows features"],
-    dropout_key: Key[Array, ""] | None = None,
+    dropout: Dropout | None = None,
 ) -> tuple[Float[Array, "rows inputs"], list[Array], Float[Array, "rows targets"]]:
     """Inputs, hidden layers and, in std of the targets, the output before its relu."""
     inputs = jnp.asarray(x) if config.components else scaling.scale(scalers.features, x)
     own = {name: layers for name, layers in params.items() if name != "blend"}
     width = mlp.inputs_of(own)
-    hidden, raw = mlp.layers(own, inputs[:, :width], config, dropout_key)
+    hidden, raw = mlp.layers(own, inputs[:, :width], config, dropout)
     raw = limited(config, scalers.target, raw, linear=config.head == "ridge")
     if its := params.get("blend"):
         given = inputs[:, width:]
@@ -99,11 +100,13 @@ def activations(
 
     With a key, units are dropped as in training, the same ones in each block of ROWS rows.
     """
-    static = _static(config, dropout=config.dropout)
+    static, dropout = _static(config), None
+    if dropout_key is not None and config.dropout:
+        dropout = Dropout(dropout_key, np.float32(1 - config.dropout))
     each = [
         jax.tree.map(lambda values: np.asarray(values)[:rows], found)  # noqa: B023
         for rows, padded in padded_blocks(x, ROWS)
-        for found in [_jit_layers(params, scalers, static, padded, dropout_key)]
+        for found in [_jit_layers(params, scalers, static, padded, dropout)]
     ]
     inputs, hidden, raw = jax.tree.map(lambda *blocks: np.concatenate(blocks), *each)
     return Activations(inputs, hidden, scaling.targets_of(scalers.target, raw))

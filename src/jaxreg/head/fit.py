@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxreg.head import blend, early_stopping, mlp, optimizer
 from jaxreg.head.apply import ROWS, forward
+from jaxreg.head.dropout import Dropout
 from jaxreg.head.losses import loss_of
 from jaxreg.head.rates import Rates
 from jaxreg.head.row_batches import batch_of, batches_of, weight_of, weighted_sum
@@ -201,7 +202,9 @@ def train_batch(
     adam = optimizer.adam(rates.learning_rate, rates.decay_steps, rates.decay_rate)
 
     def mean_loss(params: mlp.Params) -> tuple[Array, Array]:
-        dropout = jax.random.fold_in(key_for(key, DROPOUT), steps.step)
+        dropout = None
+        if config.dropout:
+            dropout = Dropout(jax.random.fold_in(key_for(key, DROPOUT), steps.step), rates.keep)
         pred = forward(params, scalers, config, x, dropout)
         loss = loss_of(config.loss, pred, y, rates.huber_delta)
         batch_total = weighted_sum(loss, weights)

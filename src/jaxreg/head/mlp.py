@@ -8,7 +8,7 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from jaxreg.head.dropout import dropped
+from jaxreg.head.dropout import Dropout, dropped
 from jaxreg.head.layer_product import layer_product
 from jaxreg.train_config import HeadConfig
 
@@ -24,7 +24,7 @@ class MLP(nnx.Module):
     """
 
     def __init__(
-        self, inputs: int, hidden: tuple[int, ...], outputs: int, dropout: float, rngs: nnx.Rngs
+        self, inputs: int, hidden: tuple[int, ...], outputs: int, rngs: nnx.Rngs
     ) -> None:
         glorot = nnx.initializers.glorot_uniform()
         linear = functools.partial(
@@ -34,23 +34,22 @@ class MLP(nnx.Module):
         pairs = enumerate(pairwise(sizes))
         self.hidden = nnx.Dict({f"layer_{i}": linear(*pair) for i, pair in pairs})
         self.output = linear(sizes[-1], outputs)
-        self.dropout = dropout
 
     def __call__(
-        self, x: Float[Array, "rows inputs"], dropout_key: Key[Array, ""] | None = None
+        self, x: Float[Array, "rows inputs"], dropout: Dropout | None = None
     ) -> tuple[list[Float[Array, "rows _"]], Float[Array, "rows outputs"]]:
         hidden = []
         for i, layer in enumerate(self.hidden.values()):
             x = nnx.relu(layer(x))
             hidden.append(x)
-            if i % 2 == 1 and dropout_key is not None:
-                x = dropped(x, self.dropout, jax.random.fold_in(dropout_key, i))
+            if i % 2 == 1 and dropout is not None:
+                x = dropped(x, dropout.after(i))
         return hidden, self.output(x)
 
 
 def init(key: Key[Array, ""], inputs: int, config: HeadConfig, outputs: int) -> Params:
     """Fresh float32 parameters of a head from `inputs` features to `outputs` numbers."""
-    model = MLP(inputs, config.hidden, outputs, config.dropout, nnx.Rngs(key))
+    model = MLP(inputs, config.hidden, outputs, nnx.Rngs(key))
     return nnx.to_pure_dict(nnx.state(model, nnx.Param))
 
 
@@ -58,15 +57,15 @@ def layers(
     params: Params,
     x: Float[Array, "rows inputs"],
     config: HeadConfig,
-    dropout_key: Key[Array, ""] | None = None,
+    dropout: Dropout | None = None,
 ) -> tuple[list[Float[Array, "rows _"]], Float[Array, "rows outputs"]]:
-    """What a call of `MLP` returns; with a key units are dropped, without one none are.
+    """What a call of `MLP` returns; without `dropout` no unit is dropped.
 
     Computes in the wider of the dtypes of `params` and `x`.
     """
     outputs = params["output"]["bias"].shape[0]
-    graph = _graph(x.shape[1], config.hidden, outputs, config.dropout)
-    return nnx.merge(graph, params)(x, dropout_key)
+    graph = _graph(x.shape[1], config.hidden, outputs)
+    return nnx.merge(graph, params)(x, dropout)
 
 
 def inputs_of(params: Params) -> int:
@@ -76,7 +75,7 @@ def inputs_of(params: Params) -> int:
 
 
 @functools.lru_cache
-def _graph(inputs: int, hidden: tuple[int, ...], outputs: int, dropout: float) -> nnx.GraphDef[MLP]:
+def _graph(inputs: int, hidden: tuple[int, ...], outputs: int) -> nnx.GraphDef[MLP]:
     # Built from shapes alone: merging it with a dict is all that Flax does while a step is traced.
-    model = nnx.eval_shape(lambda: MLP(inputs, hidden, outputs, dropout, nnx.Rngs(0)))
+    model = nnx.eval_shape(lambda: MLP(inputs, hidden, outputs, nnx.Rngs(0)))
     return nnx.graphdef(model)

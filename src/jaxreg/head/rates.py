@@ -19,6 +19,7 @@ class Rates(NamedTuple):
     patience: ArrayOf  # int32
     min_delta: ArrayOf  # of the loss in std
     weight_decay: ArrayOf
+    keep: ArrayOf  # share of units that dropout keeps
 
     @classmethod
     def of(cls, config: HeadConfig, target: TargetScaler) -> "Rates":
@@ -43,6 +44,7 @@ class Rates(NamedTuple):
             patience=np.array(patience, np.int32),
             min_delta=np.asarray(least / loss_unit(config, target), np.float32),
             weight_decay=np.array(config.weight_decay, np.float32),
+            keep=np.array(1 - config.dropout, np.float32),
         )
 
 

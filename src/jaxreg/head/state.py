@@ -293,8 +293,8 @@ def key_for(data: Array, purpose: int) -> Key[Array, ""]:
 
 def static_config(config: HeadConfig) -> HeadConfig:
     """The settings that decide the compiled program; all others have their defaults."""
-    names = ("components", "dropout", "output_activation", "target_type", "loss", "batch_size",
-             "epochs")  # fmt: skip
+    names = ("components", "output_activation", "target_type", "loss", "batch_size", "epochs")
     kept = {name: getattr(config, name) for name in names}
     head = "blend" if config.head == "blend" else "mlp"
-    return HeadConfig(head=head, hidden=config.hidden_layers, **kept)
+    dropout = HeadConfig.dropout if config.dropout else 0.0  # whether there is any
+    return HeadConfig(head=head, hidden=config.hidden_layers, dropout=dropout, **kept)

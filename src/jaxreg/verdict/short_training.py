@@ -117,7 +117,7 @@ class Bench:
         rows: int | np.ndarray | None = None,
         seed: int | None = None,
         rates: Rates | None = None,
-        dropout: float | None = None,
+        dropout: bool = True,
         gradients: bool = False,
     ) -> ShortTraining:
         """Train stages × STEPS steps from new weights.
@@ -126,13 +126,13 @@ class Bench:
             rows: how many rows to train on, or the numbers of these; None: all.
             seed: of the weights and the order; None: the head's own.
             rates: learning rate and decay; None: the head's own.
-            dropout: None: the head's own.
+            dropout: whether units are dropped, where the head drops any.
             gradients: whether to return gradients and ratios.
         """
         seed = self.config.seed if seed is None else seed
         static = replace(static_config(self.config), epochs=1)
-        if dropout is not None:
-            static = replace(static, dropout=dropout)
+        if not dropout:
+            static = replace(static, dropout=0.0)
         key = jax.random.key_data(jax.random.key(seed))
         params = first_params(static, self.x.shape[1], self.y.shape[1], key)
         some = np.arange(len(self.x), dtype=np.int32)
