@@ -73,7 +73,8 @@ def test_a_gradient_is_that_of_the_first_step(bench: Bench) -> None:
     import jax
 
     from jaxreg.head import mlp
-    from jaxreg.head.state import INIT, key_for, static_config
+    from jaxreg.head.rates import static_config
+    from jaxreg.head.state import INIT, key_for
 
     key = key_for(jax.random.key_data(jax.random.key(bench.config.seed)), INIT)
     params = mlp.init(key, bench.x.shape[1], static_config(bench.config), 1)

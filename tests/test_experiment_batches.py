@@ -22,7 +22,7 @@ from jaxreg.experiment.batches import ExperimentBlocks, shuffle
 from jaxreg.experiment.resolve import resolve
 from jaxreg.head import fit
 from jaxreg.head.apply import predict_rows
-from jaxreg.head.rates import Rates
+from jaxreg.head.rates import Rates, static_config
 from jaxreg.head.scaling import unscaled_targets
 from jaxreg.head.state import (
     Data,
@@ -31,7 +31,6 @@ from jaxreg.head.state import (
     in_target_units,
     init_state,
     prepare,
-    static_config,
 )
 from jaxreg.train_config import TrainConfig
 from jaxreg.trained_run import TrainedRun

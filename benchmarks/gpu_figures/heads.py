@@ -92,8 +92,7 @@ def step_program(training: Training) -> str:
     import jax
 
     from jaxreg.head.fit import first_steps, train_batch
-    from jaxreg.head.rates import Rates
-    from jaxreg.head.state import static_config
+    from jaxreg.head.rates import Rates, static_config
 
     state, data = training.state, training.data
     rates = Rates.of(training.config, jax.device_get(state.scalers.target))

@@ -10,8 +10,9 @@ import pyarrow as pa
 from faults.made import Made, Shape, photos, shown, smooth, train, video
 from jaxreg.head import mlp, scaling
 from jaxreg.head.apply import activations
+from jaxreg.head.rates import static_config
 from jaxreg.head.scaling import Scalers
-from jaxreg.head.state import INIT, key_for, static_config
+from jaxreg.head.state import INIT, key_for
 from jaxreg.side_columns import SideColumn
 
 Plant = Callable[[Made, int, np.random.Generator], Made]

@@ -15,6 +15,7 @@ from jaxreg.experiment.arrays import Experiment
 from jaxreg.head.apply import ROWS
 from jaxreg.head.fit import order_of
 from jaxreg.head.fit_blocks import Block
+from jaxreg.head.row_batches import rows_of_batch
 from jaxreg.head.scaling import TargetScaler
 from jaxreg.head.state import Rows
 from jaxreg.head.target_outputs import prepared
@@ -38,9 +39,10 @@ class ExperimentBlocks:
         self._train, self._validation = experiment.rows("train"), experiment.rows("validation")
         self._rows = len(self._train)
         self._window = experiment.placement.window
-        self._shape = experiment.placement.block, min(experiment.config.batch_size, self._rows)
+        batch = rows_of_batch(experiment.config.batch_size, self._rows)
+        self._shape = experiment.placement.block, batch
         # one batch a block: where parts are read, a block of validation rows is seldom full
-        self._validation_shape = 1, min(ROWS, len(self._validation))
+        self._validation_shape = 1, rows_of_batch(ROWS, len(self._validation))
 
     def empty(self) -> tuple[Block, Block]:
         nothing = np.empty(0, np.int64), np.empty((0, self._x.shape[1]), self._x.dtype)

@@ -97,7 +97,7 @@ def place(config: TrainConfig, size: Size, *, resumed: bool, window: int | None)
     if window is None:
         block = _block(size, size.rows, batch)
         in_host_memory = size.all + _BLOCKS * block * batch * size.row
-        if _ON_DEVICE * size.all <= limit and size.all <= _limit_of_device():
+        if _ON_DEVICE * size.all <= limit and size.all <= limit_of_device():
             return Placement("device", block, None, size)
         if in_host_memory <= limit:
             return Placement("host", block, None, size)
@@ -118,8 +118,8 @@ def place(config: TrainConfig, size: Size, *, resumed: bool, window: int | None)
     return Placement("parts", _block(size, window, batch), window, size)
 
 
-def _limit_of_device() -> float:
-    """What an accelerator has left; a CPU has no memory of its own."""
+def limit_of_device() -> float:
+    """The bytes that an accelerator has left; a CPU has no memory of its own."""
     import jax
 
     stats = jax.local_devices()[0].memory_stats() or {}

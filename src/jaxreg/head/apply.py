@@ -1,12 +1,14 @@
 """From rows of features to predictions, activations and losses."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jax import lax
+from jaxtyping import Array, Float, Int, Key
 
 from jaxreg.head import blend, mlp, scaling
 from jaxreg.head.dropout import Dropout
@@ -85,7 +87,30 @@ def predict_outputs(
     blocks = [np.zeros((0, scalers.target.mean.shape[0]), np.float32)]
     for rows, padded in padded_blocks(x, ROWS):
         blocks.append(np.asarray(_forward(params, scalers, static, padded))[:rows])
-    pred = scaling.targets_of(scalers.target, np.concatenate(blocks))
+    return _in_units(scalers, config, np.concatenate(blocks))
+
+
+def predict_inputs(
+    params: mlp.Params, scalers: Scalers, config: HeadConfig, x: ArrayOf, rows: np.ndarray
+) -> np.ndarray:
+    """`predict_rows` for some rows of the features as `fit` takes them, which may be on the device.
+
+    The number of blocks of ROWS rows is filled up to a power of two, so that few programs are
+    compiled.
+    """
+    components = config.components
+    static = _static(config, output_activation=config.output_activation, components=components)
+    blocks = 1 << max(0, -(-len(rows) // ROWS) - 1).bit_length()
+    padded = np.zeros(blocks * ROWS, np.int32)
+    padded[: len(rows)] = rows
+    outputs = _forward_blocks(params, scalers, static, x, padded.reshape(blocks, ROWS))
+    outputs = np.asarray(outputs).reshape(len(padded), -1)[: len(rows)]
+    outputs = _in_units(scalers, config, outputs)
+    return decode(types_for(config, outputs.shape[1]), outputs)
+
+
+def _in_units(scalers: Scalers, config: HeadConfig, outputs: np.ndarray) -> np.ndarray:
+    pred = scaling.targets_of(scalers.target, outputs)
     return np.maximum(pred, 0.0) if config.output_activation == "relu" else pred
 
 
@@ -117,6 +142,17 @@ def _static(config: HeadConfig, **settings: Any) -> HeadConfig:
     head = "ridge" if config.head == "ridge" else "mlp"
     hidden, kinds = config.hidden_layers, config.target_type
     return HeadConfig(head=head, hidden=hidden, target_type=kinds, **settings)
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _forward_blocks(
+    params: mlp.Params,
+    scalers: Scalers,
+    config: HeadConfig,
+    x: ArrayOf,
+    rows: Int[ArrayOf, "blocks rows"],
+) -> Float[Array, "blocks rows targets"]:
+    return lax.map(lambda some: forward(params, scalers, config, jnp.asarray(x)[some]), rows)
 
 
 _forward = jax.jit(forward, static_argnames="config")

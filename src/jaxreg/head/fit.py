@@ -15,7 +15,7 @@ from jaxreg.head import blend, early_stopping, mlp, optimizer
 from jaxreg.head.apply import ROWS, forward
 from jaxreg.head.dropout import Dropout
 from jaxreg.head.losses import loss_of
-from jaxreg.head.rates import Rates
+from jaxreg.head.rates import Rates, static_config
 from jaxreg.head.row_batches import batch_of, batches_of, weight_of, weighted_sum
 from jaxreg.head.scaling import ArrayOf, Scalers
 from jaxreg.head.state import (
@@ -28,7 +28,6 @@ from jaxreg.head.state import (
     State,
     in_target_units,
     key_for,
-    static_config,
 )
 from jaxreg.head.target_outputs import of_targets, sizes, together, types_for
 from jaxreg.train_config import HeadConfig

@@ -11,9 +11,9 @@ from jaxtyping import Array, Bool, Float
 
 from jaxreg.head import fit, mlp
 from jaxreg.head.fit import Errors, Steps
-from jaxreg.head.rates import Rates
+from jaxreg.head.rates import Rates, static_config
 from jaxreg.head.scaling import ArrayOf, Scalers
-from jaxreg.head.state import History, State, in_target_units, static_config
+from jaxreg.head.state import History, State, in_target_units
 from jaxreg.train_config import HeadConfig
 
 

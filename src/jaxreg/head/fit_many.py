@@ -1,12 +1,13 @@
-"""Several trainings on the same features as one program: folds, seeds, or both.
+"""Several trainings on the same features as one program: folds, seeds, settings, or all of them.
 
-They differ in their training rows and in their first state. On an accelerator they run together. On
-a CPU they run one after another inside the program, where `vmap` takes three times as long.
+They differ in their rows, in their first state and in their `Rates`. On an accelerator they run
+together. On a CPU they run one after another inside the program, where `vmap` takes three times as
+long.
 """
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +16,24 @@ from jax import lax
 from jaxtyping import Array, Int
 
 from jaxreg.head.fit import train_until
-from jaxreg.head.rates import Rates
+from jaxreg.head.rates import Rates, static_config
 from jaxreg.head.scaling import ArrayOf
-from jaxreg.head.state import Data, History, Rows, State, in_target_units, static_config
+from jaxreg.head.state import Data, History, Rows, State, in_target_units
 from jaxreg.train_config import HeadConfig
 
 Tree = TypeVar("Tree")
+
+
+class StackedData(NamedTuple):
+    """The data of members; but for features and views, the first axis is the members."""
+
+    x: tuple[ArrayOf, ...]  # (rows, features) each: an array once, however many members have it
+    which: ArrayOf  # (members,) int32: the array of each
+    y: ArrayOf
+    train: Rows
+    validation: Rows
+    views: ArrayOf  # (views,), the same for all
+    weights: ArrayOf
 
 
 def stack(members: Sequence[Tree]) -> Tree:
@@ -33,35 +46,40 @@ def member(stacked: Tree, number: int) -> Tree:
     return jax.tree.map(lambda leaf: leaf[number], stacked)
 
 
-def stack_data(members: Sequence[Data]) -> Data:
-    """The data of members: stacked, but for features that are the same array for all members."""
-    first = members[0]
-    shared = all(data.x is first.x for data in members)
-    return Data(
-        first.x if shared else np.stack([data.x for data in members]),
+def stack_data(members: Sequence[Data]) -> StackedData:
+    """The data of members; features that are the same array for several members are there once."""
+    sets = {id(data.x): data.x for data in members}
+    places = {key: place for place, key in enumerate(sets)}
+    return StackedData(
+        tuple(sets.values()),
+        np.array([places[id(data.x)] for data in members], np.int32),
         np.stack([data.y for data in members]),
         _stack_rows([data.train for data in members]),
         _stack_rows([data.validation for data in members]),
-        first.views,
+        members[0].views,
         np.stack([data.weights for data in members]),
     )
 
 
 def make_fit(
     configs: Sequence[HeadConfig], *, together: bool
-) -> Callable[[State, Data, int], tuple[State, History]]:
+) -> Callable[[State, StackedData, int], tuple[State, History]]:
     """`fit` of `head.fit.make_fit` for stacked states and `stack_data`; one program for all.
 
     Every member goes to `until_epoch` or ends before it; its result does not depend on the others.
     In the history returned the members are the first axis as well.
 
     Args:
-        configs: one for each member. They differ in the thresholds alone; seeds are in the states.
+        configs: one for each member. They may differ in everything that is in `Rates`; seeds are
+            in the states.
         together: under `vmap`; else one after another.
-    """
-    static, epochs = static_config(configs[0]), configs[0].epochs
 
-    def fit(states: State, data: Data, until_epoch: int) -> tuple[State, History]:
+    Raises:
+        ValueError: the configs are of several architectures.
+    """
+    static, epochs = one_program(configs), configs[0].epochs
+
+    def fit(states: State, data: StackedData, until_epoch: int) -> tuple[State, History]:
         target = jax.device_get(states.scalers.target)
         each = [Rates.of(config, member(target, i)) for i, config in enumerate(configs)]
         rates, until = stack(each), np.int32(min(until_epoch, epochs))
@@ -71,16 +89,25 @@ def make_fit(
     return fit
 
 
+def one_program(configs: Sequence[HeadConfig]) -> HeadConfig:
+    """What `static_config` makes of each of these; ValueError where it is not the same for all."""
+    static = {static_config(config) for config in configs}
+    if len(static) != 1:
+        raise ValueError(f"{len(static)} architectures in one program")
+    return static.pop()
+
+
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)
 def _fit(
     config: HeadConfig,
     together: bool,
     rates: Rates,
     states: State,
-    data: Data,
+    data: StackedData,
     until: Int[Array, ""],
 ) -> tuple[State, History]:
-    own_features = data.x.ndim == 3
+    only = len(data.x) == 1
+    x = data.x[0] if only else jnp.stack(data.x)
 
     def one(
         state: State,
@@ -89,15 +116,14 @@ def _fit(
         weights: ArrayOf,
         train: Rows,
         validation: Rows,
-        x: ArrayOf | None,
+        which: Int[Array, ""],
     ) -> tuple[State, History]:
-        its = Data(data.x if x is None else x, y, train, validation, data.views, weights)
+        its = Data(x if only else x[which], y, train, validation, data.views, weights)
         return train_until(config, rates, state, its, until)
 
-    features = data.x if own_features else None
-    each = states, rates, data.y, data.weights, data.train, data.validation, features
+    each = states, rates, data.y, data.weights, data.train, data.validation, data.which
     if together:
-        return jax.vmap(one, in_axes=(0, 0, 0, 0, 0, 0, 0 if own_features else None))(*each)
+        return jax.vmap(one)(*each)
     return lax.map(lambda arguments: one(*arguments), each)
 
 

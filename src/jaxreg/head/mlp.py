@@ -4,7 +4,6 @@ import functools
 from itertools import pairwise
 from typing import Any
 
-import jax
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
@@ -23,9 +22,7 @@ class MLP(nnx.Module):
     after its relu, before its dropout, and the output.
     """
 
-    def __init__(
-        self, inputs: int, hidden: tuple[int, ...], outputs: int, rngs: nnx.Rngs
-    ) -> None:
+    def __init__(self, inputs: int, hidden: tuple[int, ...], outputs: int, rngs: nnx.Rngs) -> None:
         glorot = nnx.initializers.glorot_uniform()
         linear = functools.partial(
             nnx.Linear, kernel_init=glorot, dot_general=layer_product, rngs=rngs

@@ -1,4 +1,4 @@
-"""The settings that are arguments of the compiled program, in the units that it trains in."""
+"""The settings that a compiled program is made for, and those that are its arguments."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,10 @@ from jaxreg.train_config import HeadConfig
 
 
 class Rates(NamedTuple):
-    """Arguments of the compiled program, float32 but for patience: a new value compiles nothing."""
+    """Arguments of the compiled program, float32 but for patience: a new value compiles nothing.
+
+    They are in the units that it trains in.
+    """
 
     learning_rate: ArrayOf
     decay_steps: ArrayOf
@@ -59,3 +62,12 @@ def loss_unit(config: HeadConfig, target: TargetScaler) -> np.ndarray:
     targets = len(types_for(config, std.shape[-1]))
     unit = std[..., 0] ** config.power if targets == 1 else np.ones(std.shape[:-1])
     return np.asarray(unit * (std.shape[-1] / targets))
+
+
+def static_config(config: HeadConfig) -> HeadConfig:
+    """The settings that decide the compiled program; all others have their defaults."""
+    names = ("components", "output_activation", "target_type", "loss", "batch_size", "epochs")
+    kept = {name: getattr(config, name) for name in names}
+    head = "blend" if config.head == "blend" else "mlp"
+    dropout = HeadConfig.dropout if config.dropout else 0.0  # whether there is any
+    return HeadConfig(head=head, hidden=config.hidden_layers, dropout=dropout, **kept)

@@ -6,6 +6,17 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxreg.head.scaling import ArrayOf
 from jaxreg.head.state import Data, Rows
 
+FILL = 64  # a batch of fewer rows than it may have is filled up to a multiple of this
+
+
+def rows_of_batch(most: int, rows: int) -> int:
+    """How many rows a batch has room for, at most `most`, when there are so many rows in all.
+
+    Filled up, because the last bits of a sum depend on how many numbers it is of: so they do not
+    depend on the capacity that the rows have.
+    """
+    return min(most, -(-rows // FILL) * FILL)
+
 
 def batches_of(
     rows: Rows, most: int
@@ -15,7 +26,7 @@ def batches_of(
     The last batch is filled up; where rows are fewer than their capacity, unused ones follow.
     """
     capacity = rows.numbers.shape[0]
-    size = min(most, capacity)
+    size = rows_of_batch(most, capacity)
     padded = jnp.pad(jnp.asarray(rows.numbers), (0, -capacity % size), mode="edge")
     padded = padded.reshape(-1, size)
     real = (jnp.arange(padded.size) < rows.used).reshape(-1, size)

@@ -14,7 +14,7 @@ from jaxreg.entry_weights import entry_weights, relative
 from jaxreg.errors import InputError
 from jaxreg.head import blend, early_stopping, mlp, optimizer, scaling, target_outputs
 from jaxreg.head.early_stopping import Stopping
-from jaxreg.head.rates import loss_unit
+from jaxreg.head.rates import loss_unit, static_config
 from jaxreg.head.scaling import ArrayOf, Basis, Pieces, Scalers, TargetScaler
 from jaxreg.head.target_ridges import Solved, solve_targets
 from jaxreg.side_columns import NO_SIDE, SideColumns
@@ -222,6 +222,13 @@ def first_params(config: HeadConfig, inputs: int, targets: int, key: Array) -> m
     return mlp.init(key_for(key, INIT), inputs, config, targets)
 
 
+def next_start(config: HeadConfig, start: State) -> State:
+    """The state before the first epoch of another training on the same rows, as its seed has it."""
+    # from the host, or it would share arrays with `start`, which `fit` consumes
+    scalers, ridge = jax.device_get((start.scalers, start.best_params.get("blend")))
+    return _init(config, scalers, ridge)
+
+
 def empty_state(config: HeadConfig, features: int, targets: int, side: int = 0) -> State:
     """A state of the right shapes, into which a checkpoint is read; `side` side columns follow."""
     scaler = scaling.identity_scaler(features, side)
@@ -289,12 +296,3 @@ def _jit_init(config: HeadConfig, scalers: Scalers, key: Array, ridge: mlp.Param
 
 def key_for(data: Array, purpose: int) -> Key[Array, ""]:
     return jax.random.fold_in(jax.random.wrap_key_data(data), purpose)
-
-
-def static_config(config: HeadConfig) -> HeadConfig:
-    """The settings that decide the compiled program; all others have their defaults."""
-    names = ("components", "output_activation", "target_type", "loss", "batch_size", "epochs")
-    kept = {name: getattr(config, name) for name in names}
-    head = "blend" if config.head == "blend" else "mlp"
-    dropout = HeadConfig.dropout if config.dropout else 0.0  # whether there is any
-    return HeadConfig(head=head, hidden=config.hidden_layers, dropout=dropout, **kept)

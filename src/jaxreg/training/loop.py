@@ -1,24 +1,24 @@
 """The outer loop of a training: epochs in chunks, with saving, printing and stopping in between."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
 import numpy as np
 
-from jaxreg.cache.lazy_features import read_pieces
 from jaxreg.common.steps import step
 from jaxreg.experiment.batches import ExperimentBlocks
 from jaxreg.experiment.members import Member
 from jaxreg.head import fit as on_device
 from jaxreg.head import fit_blocks
 from jaxreg.head import fit_many as several
-from jaxreg.head.state import Data, History, Rows, State, first_state, init_state, prepare
+from jaxreg.head.state import Data, History, State, init_state
 from jaxreg.head.target_outputs import encode, of_outputs, target_of_output
 from jaxreg.head.target_ridges import head_on_components
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.checkpoint import Checkpoints
+from jaxreg.training.member_data import data_of, first_states, on_the_device, prepare_all
 from jaxreg.training.resume import Record
 from jaxreg.training.run_directory import Row, RunDirectory, history_text, read_history
 from jaxreg.verdict.dead_head import Watch, next_look
@@ -119,12 +119,9 @@ def states_of(state: State) -> tuple[State, ...]:
 
 def _start(members: Sequence[Member]) -> tuple[State, Callable[[State], Fit]]:
     """The state before the first epoch, and what makes of a state (new or loaded) its `fit`."""
-    experiment, config = members[0].experiment, members[0].config
-    # components are few enough for the device, wherever the features are
-    on_the_device = experiment.placement.kind == "device" or config.components is not None
-    if on_the_device and isinstance(experiment.x, np.ndarray):
+    if on_the_device(members[0]):
         return _start_on_device(members)
-    states = [_first_state(member) for member in members]
+    states = first_states(members)
     fits = [fit_blocks.make_fit(member.config) for member in members]
 
     def begin(state: State) -> Fit:
@@ -148,25 +145,8 @@ def _start(members: Sequence[Member]) -> tuple[State, Callable[[State], Fit]]:
 
 
 def _start_on_device(members: Sequence[Member]) -> tuple[State, Callable[[State], Fit]]:
-    each, config = _data(members), members[0].config
-    ridges = [member.baseline for member in members]
-    states = [
-        init_state(
-            member.config,
-            data,
-            its and its.solved,
-            its and its.validation_groups,
-            member.experiment.side,
-        )
-        for member, data, its in zip(members, each, ridges, strict=True)
-    ]
-
-    def prepared(state: State) -> list[Data]:
-        return [
-            prepare(config, own, data, its and its.out_of_fold)
-            for own, data, its in zip(states_of(state), each, ridges, strict=True)
-        ]
-
+    each, config = data_of(members), members[0].config
+    states = first_states(members, each)
     if len(members) == 1:
         fit = on_device.make_fit(config)
         state, join = states[0], lambda data: data[0]
@@ -176,26 +156,16 @@ def _start_on_device(members: Sequence[Member]) -> tuple[State, Callable[[State]
         state, join = several.stack(states), several.stack_data
 
     def begin(state: State) -> Fit:
-        placed = jax.device_put(join(prepared(state)))
+        placed = jax.device_put(join(prepare_all(members, states_of(state), each)))
         return lambda state, until: fit(state, placed, until)
 
     return state, begin
 
 
-def _first_state(member: Member) -> State:
-    x, rows = member.experiment.x, member.experiment.rows("train")
-
-    def pieces() -> Iterator[np.ndarray]:
-        return (piece for _, piece in read_pieces(x, rows))
-
-    y, side = member.experiment.y[rows], member.experiment.side
-    return first_state(member.config, pieces, y, x.shape[1], side=side)
-
-
 def solve_ridge(directory: RunDirectory, members: Sequence[Member], record: Record) -> Trained:
     """`--head ridge`: the states of heads without hidden layers, solved at once, after no epoch."""
     begin = time.perf_counter()
-    states = [_solved(member, data) for member, data in zip(members, _data(members), strict=True)]
+    states = [_solved(*both) for both in zip(members, data_of(members), strict=True)]
     directory.write_history([])
     checkpoints = Checkpoints(directory.checkpoints, record)
     checkpoints.save(0, states[0] if len(states) == 1 else several.stack(states), history_text([]))
@@ -216,23 +186,6 @@ def _solved(member: Member, data: Data) -> State:
         own = np.asarray(data.x)[rows], y[rows], weights[rows], groups, same
         params = head_on_components(solved, state.scalers, *own)
     return state._replace(params=params, best_params=params)
-
-
-def _data(members: Sequence[Member]) -> list[Data]:
-    """Each member's rows of one array of features, which holds the views one after another."""
-    experiment = members[0].experiment
-    x, y, views, weights = experiment.x, experiment.y, experiment.views, experiment.weights
-    assert isinstance(x, np.ndarray)  # `resolve` refuses other placements
-    if views:
-        x = np.concatenate([x, *(view.x for view in views)])
-        y = np.concatenate([y, *(view.y for view in views)])
-        weights = np.tile(weights, (1 + len(views), 1))
-    behind = np.arange(len(views) + 1, dtype=np.int32) * len(experiment.y)
-    sides = [
-        [Rows.of(member.experiment.rows(side)) for side in ("train", "validation")]
-        for member in members
-    ]
-    return [Data(x, y, train, validation, behind, weights) for train, validation in sides]
 
 
 def _goes_on(state: State, config: TrainConfig) -> bool:

@@ -20,10 +20,10 @@ from jaxreg.head import mlp, optimizer
 from jaxreg.head.apply import activations, forward, predict_outputs, predict_rows
 from jaxreg.head.fit import steps_from, train_batch
 from jaxreg.head.losses import loss_of
-from jaxreg.head.rates import Rates, loss_unit
+from jaxreg.head.rates import Rates, loss_unit, static_config
 from jaxreg.head.row_batches import weight_of, weighted_sum
 from jaxreg.head.scaling import Scalers, mean_and_std_of, scale_rows, scale_targets
-from jaxreg.head.state import first_params, static_config
+from jaxreg.head.state import first_params
 from jaxreg.head.target_outputs import of_targets, prepared, sizes, together, types_for
 from jaxreg.target_numbers import mean_and_std
 from jaxreg.target_types import TargetType, difference
