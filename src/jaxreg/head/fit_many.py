@@ -7,6 +7,7 @@ long.
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -90,8 +91,12 @@ def make_fit(
 
 
 def one_program(configs: Sequence[HeadConfig]) -> HeadConfig:
-    """What `static_config` makes of each of these; ValueError where it is not the same for all."""
-    static = {static_config(config) for config in configs}
+    """What `static_config` makes of each of these; ValueError where it is not the same for all.
+
+    Where one of them drops units, the program drops units: in the others with a share of 0.
+    """
+    dropout = max(config.dropout for config in configs)
+    static = {static_config(replace(config, dropout=dropout)) for config in configs}
     if len(static) != 1:
         raise ValueError(f"{len(static)} architectures in one program")
     return static.pop()

@@ -1,4 +1,4 @@
-"""Many trainings of one architecture, epoch by epoch as far as a search wants each of them to go."""
+"""Many trainings of one architecture, each for as many epochs as a search gives it."""
 
 import time
 from collections.abc import Callable, Sequence
