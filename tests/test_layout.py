@@ -108,7 +108,7 @@ def test_verbs_are_commands_and_nouns_are_packages() -> None:
 
 
 LEFT = ("sources", "cache", "backbone", "extraction")
-RIGHT = ("splits", "head", "verdict", "experiment", "training", "report")
+RIGHT = ("splits", "head", "verdict", "experiment", "training", "report", "search")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jaxreg.api import extract_features, load_features, load_run, train_head
     from jaxreg.estimator import HeadRegressor
+    from jaxreg.sweep_api import sweep_heads
 
     __version__: str
 
@@ -19,6 +20,7 @@ __all__ = [
     "extract_features",
     "load_features",
     "load_run",
+    "sweep_heads",
     "train_head",
 ]
 
@@ -27,6 +29,7 @@ _HOMES = {
     "extract_features": "jaxreg.api",
     "load_features": "jaxreg.api",
     "load_run": "jaxreg.api",
+    "sweep_heads": "jaxreg.sweep_api",
     "train_head": "jaxreg.api",
 }
 

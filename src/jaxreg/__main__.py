@@ -12,6 +12,7 @@ from jaxreg.errors import InputError, nearest
 COMMANDS = {
     "extract": "run a network once over a source and keep its features",
     "train": "train a head on cached features",
+    "sweep": "search settings and columns, and train the best head",
     "predict": "predict from raw images with a trained run",
     "runs": "compare the runs of a folder",
     "diagnose": "test a run or a dataset, and say why it does not learn",

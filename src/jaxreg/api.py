@@ -194,7 +194,7 @@ def train_head(
     elif resume and there is not None:
         say(f"nothing to resume in {there.path}; a new run begins")
     store = Cache(Path("cache" if cache is None else cache))
-    dataset = read_dataset(store, _only_dataset(store) if name is None else name)
+    dataset = read_dataset(store, only_dataset(store) if name is None else name)
     resolved = resolve(store, dataset, asked, resumed)
     directory = there or RunDirectory(new_run(dataset.name, Path(ckpts)))
     execute(
@@ -244,7 +244,7 @@ def load_features(
     from jaxreg.train_config import TrainConfig
 
     store = Cache(Path(cache))
-    dataset = read_dataset(store, _only_dataset(store) if name is None else name)
+    dataset = read_dataset(store, only_dataset(store) if name is None else name)
     asked = {"target": target, "feature_set": feature_set, "layers": layers, "pool": pool}
     config = from_json(TrainConfig, {**asked, "columns": columns})
     return load_arrays(store, dataset, config, group)
@@ -267,7 +267,8 @@ def load_run(path: StrPath) -> "TrainedRun":
         return run_loading.load_run(Path(path))
 
 
-def _only_dataset(cache: Cache) -> str:
+def only_dataset(cache: Cache) -> str:
+    """The name of the only dataset. Raises InputError if there are several, or none."""
     names = dataset_names(cache)
     if len(names) == 1:
         return names[0]

@@ -13,7 +13,17 @@ Own = TypeVar("Own")
 
 POSITIONAL = "positional"  # the group of arguments without a flag
 
-_ORDER = ("Data", "Features", "Split", "Head", "Optimizer", "Computation", "Run", "Output")
+_ORDER = (
+    "Search",
+    "Data",
+    "Features",
+    "Split",
+    "Head",
+    "Optimizer",
+    "Computation",
+    "Run",
+    "Output",
+)
 """The boxes of `--help` from top to bottom."""
 
 

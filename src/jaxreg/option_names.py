@@ -88,6 +88,12 @@ _NONE = {
 """Names of things that are not chosen by an option, and what to do."""
 
 
+def meant(name: str) -> str:
+    """The option that a word of another library means, as `batch-size`; else the word itself."""
+    plain = name.replace("_", "-").lower()
+    return _MEANT.get(plain, plain)
+
+
 def options_of(kinds: Iterable[type], own: type | None = None) -> list[str]:
     """The options of a command, as `--batch-size`, those that switch off too."""
     names = []

@@ -13,7 +13,7 @@ from jaxreg.experiment.members import Member
 from jaxreg.head import fit as on_device
 from jaxreg.head import fit_blocks
 from jaxreg.head import fit_many as several
-from jaxreg.head.state import Data, History, State, init_state
+from jaxreg.head.state import History, State, init_state
 from jaxreg.head.target_outputs import encode, of_outputs, target_of_output
 from jaxreg.head.target_ridges import head_on_components
 from jaxreg.train_config import TrainConfig
@@ -165,7 +165,7 @@ def _start_on_device(members: Sequence[Member]) -> tuple[State, Callable[[State]
 def solve_ridge(directory: RunDirectory, members: Sequence[Member], record: Record) -> Trained:
     """`--head ridge`: the states of heads without hidden layers, solved at once, after no epoch."""
     begin = time.perf_counter()
-    states = [_solved(*both) for both in zip(members, data_of(members), strict=True)]
+    states = [solved_state(member) for member in members]
     directory.write_history([])
     checkpoints = Checkpoints(directory.checkpoints, record)
     checkpoints.save(0, states[0] if len(states) == 1 else several.stack(states), history_text([]))
@@ -173,9 +173,14 @@ def solve_ridge(directory: RunDirectory, members: Sequence[Member], record: Reco
     return Trained(tuple(states), [], 0.0, time.perf_counter() - begin, interrupted=False)
 
 
-def _solved(member: Member, data: Data) -> State:
+def solved_state(member: Member) -> State:
+    """The state of a ridge: of a head without hidden layers, after no epoch.
+
+    Its member has a baseline: `fit_ridge` solves it whenever it is the head.
+    """
+    (data,) = data_of([member])
     baseline, components = member.baseline, member.config.components
-    assert baseline is not None  # `fit_ridge` solves it whenever it is the head
+    assert baseline is not None
     state = init_state(member.config, data, baseline.solved)
     if components is None:
         params = baseline.solved.head(state.scalers)

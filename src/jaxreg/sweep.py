@@ -1,0 +1,126 @@
+"""`jaxreg sweep`: search the settings and columns of a head, and score the search."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jaxreg import cli
+from jaxreg.arguments import POSITIONAL, parse
+from jaxreg.common import progress_line
+from jaxreg.common.steps import step
+from jaxreg.config_io import command_line
+from jaxreg.setting_field import setting
+from jaxreg.train_config import Preset, TrainConfig
+
+if TYPE_CHECKING:
+    from jaxreg.sweep_api import FinishedSweep
+
+
+@dataclass(frozen=True)
+class SweepArguments:
+    """Search the settings and columns of a head for the dataset NAME, and train the best one.
+
+    Settings that --search names are searched. All other options of train stay as you give them.
+    Choices are made on folds inside the rows that they may see, and the score is of rows that no
+    choice has seen.
+    Example: jaxreg sweep track --search learning_rate=1e-4..1e-2 head=blend,ridge columns=all
+    """
+
+    name: str | None = setting(None, POSITIONAL, "name of the dataset")
+    search: tuple[str, ...] = setting(
+        (), "Search", "KEY=VALUES: A..B is a range, commas are choices, columns=all is every "
+        "cached column; by default the space of docs/sweeps.md",
+    )  # fmt: skip
+    trials: int | None = setting(
+        None, "Search", "number of settings that each choice tries; by default 16"
+    )
+    minutes: float | None = setting(
+        None, "Search", "time for the whole sweep, in place of --trials"
+    )
+    cache: str | None = setting(
+        None, "Run", "folder of datasets and features; by default cache, or that of the run"
+    )
+    run: str | None = setting(
+        None, "Run", "name of the run in --ckpts, or its path; by default the next NAME-<number>"
+    )
+    ckpts: str = setting("ckpts", "Run", "folder of runs")
+    preset: Preset | None = setting(
+        None, "Run", "settings of train under one name; those that are searched do not count"
+    )
+    config: str | None = setting(
+        None, "Run", "JSON file of settings, such as the config.json of a run"
+    )
+    resume: bool = setting(False, "Run", "go on with a sweep that was stopped")
+    overwrite: bool = setting(False, "Run", "replace a run of this name")
+    quiet: bool = setting(False, "Output", "show no progress")
+    json: bool = setting(False, "Output", "print sweep.json and the run as one JSON object")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, search, print; returns the exit code."""
+    own, settings = parse("sweep", SweepArguments, [TrainConfig], argv)
+    if own.quiet:
+        progress_line.hide()
+    with step("importing"):
+        from jaxreg.sweep_api import sweep_heads
+
+    words = ("name", "trials", "minutes", "cache", "run", "ckpts", "preset", "config", "resume",
+             "overwrite")  # fmt: skip
+    with cli.stop_signal() as stop:
+        sweep = sweep_heads(
+            **{word: getattr(own, word) for word in words},
+            search=own.search or None,
+            say=cli.say,
+            should_stop=stop,
+            **settings,
+        )
+    for line in _lines(sweep):
+        cli.say(line)
+    path = sweep.run.path
+    cli.say(f"report: {path / 'report.html'}")
+    words = [path if len(path.parts) > 1 else f"./{path}", "SOURCE", "--out", "predictions.csv"]
+    words += sweep.run.features.embeddings_words
+    cli.say_next(command_line("jaxreg predict", words), quiet=own.quiet or own.json)
+    if own.json:
+        cli.print_json({**sweep.record, "run": str(path)})
+    return 0
+
+
+def _lines(sweep: "FinishedSweep") -> list[str]:
+    """What the sweep found, and what choosing cost."""
+    record = sweep.record
+    chosen = record["chosen"]
+    lines = [f"chosen: {_settings_text(chosen)}"]
+    outer = record["metrics"] or {}
+    scores = cli.scores_text(outer) or _huber_text(outer) or "not scored"
+    lines.append(f"on rows that no choice has seen: {scores}")
+    for name, its in (record["baselines"] or {}).items():
+        if its and (text := cli.scores_text(its) or _huber_text(its)):
+            lines.append(f"  {name}: {text}")
+    if record["optimism"] is not None:
+        lines.append(
+            f"the best inner error was {record['best_inner_mae']:.4g}: the error on unseen rows is "
+            f"{record['optimism']:+.2g} from it"
+        )
+    lines.append(sweep.run.summary["verdict"]["headline"])
+    return lines
+
+
+def _huber_text(scores: Mapping[str, float | None]) -> str:
+    value = scores.get("huber")
+    return "" if value is None else f"loss {value:.3g}"
+
+
+def _settings_text(chosen: Mapping[str, Any]) -> str:
+    parts = []
+    for name, value in chosen.items():
+        if name == "finalists":
+            parts.append(f"the mean of {len(value)} heads")
+        else:
+            shown = " ".join(map(str, value)) if isinstance(value, list) else value
+            parts.append(f"{name} {shown}")
+    return ", ".join(parts) or "the settings given"
+
+
+if __name__ == "__main__":
+    cli.run_command(main)
