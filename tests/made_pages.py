@@ -10,7 +10,7 @@ from PIL import Image
 from jaxreg.diagnosis.trials import Trial
 from jaxreg.metrics import Scores
 from jaxreg.report import plots
-from jaxreg.report.page import others
+from jaxreg.report.html_file import others
 from jaxreg.report.run_content import GroupTable
 from jaxreg.report.summary import Summary
 from jaxreg.report.worst_rows import WorstRow

@@ -19,7 +19,7 @@ from jaxreg.diagnosis import pictures, run_diagnosis, trials
 from jaxreg.diagnosis.preprocess_match import compare
 from jaxreg.diagnosis.subject import of_run
 from jaxreg.errors import InputError
-from jaxreg.report.page import write_page
+from jaxreg.report.html_file import write_page
 from jaxreg.verdict.catalogue import CAUSES, PREPROCESSING
 from jaxreg.verdict.short_training import STEPS, Bench
 from made_pages import diagnosis_content

@@ -108,7 +108,9 @@ def test_verbs_are_commands_and_nouns_are_packages() -> None:
 
 
 LEFT = ("sources", "cache", "backbone", "extraction")
-RIGHT = ("splits", "head", "verdict", "experiment", "training", "report", "search")
+RIGHT = (
+    "splits", "head", "verdict", "experiment", "training", "report", "search", "comparison",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from jaxreg.report import plots
-from jaxreg.report.page import _steps, others, write_page
+from jaxreg.report.html_file import _steps, others, write_page
 from jaxreg.report.run_content import GroupTable
 from jaxreg.report.summary import MemberSummary, Summary, head_text
 from jaxreg.report.worst_rows import WorstRow

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from browser import Browser, started
-from jaxreg.report.page import write_page
+from jaxreg.report.html_file import write_page
 from jaxreg.report.run_content import GroupTable
 from jaxreg.report.worst_rows import WorstRow
 from made_pages import MODEL, diagnosis_content, jpeg, report_content

@@ -12,8 +12,8 @@ import jaxreg
 from jaxreg import verify
 from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.store import Cache
+from jaxreg.comparison.runs_table import read_runs
 from jaxreg.errors import InputError
-from jaxreg.report.runs_table import runs_table
 from jaxreg.training.run_directory import RunDirectory
 from planted_runs import run_quick
 
@@ -112,7 +112,7 @@ def test_a_run_with_damaged_predictions_is_left_out_of_the_table(planted: Path) 
     run = run_quick(planted, run="one", epochs=1)
     (run.path / "predictions.parquet").write_bytes(b"PAR1")
     said: list[str] = []
-    assert runs_table(run.path.parent, None, "mae", said.append) == []
+    assert read_runs(run.path.parent, say=said.append).rows == []
     assert "predictions.parquet is damaged" in said[0]
 
 

@@ -18,10 +18,10 @@ from jaxreg import verify
 from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.store import Cache
 from jaxreg.common.json_files import write_json
+from jaxreg.comparison.runs_table import read_runs
 from jaxreg.config_io import from_json, to_json
 from jaxreg.errors import JaxregError
 from jaxreg.merge_settings import merge, read_settings
-from jaxreg.report.runs_table import runs_table
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.bundle_file import pack_run
 from jaxreg.training.resume import refuse_differences
@@ -69,7 +69,7 @@ def use_run(folder: Path) -> None:
         own = RunDirectory(ckpts / "one").read_config()
         survives(lambda: refuse_differences(own, {**own, "settings": to_json(TrainConfig())}, "x"))
     survives(lambda: verify.main(["one", "--ckpts", str(ckpts)]))
-    survives(lambda: runs_table(ckpts, None, "mae", lambda text: None))
+    survives(lambda: read_runs(ckpts))
     usage = Usage(cache, ckpts)
     survives(lambda: usage.runs_on(dataset="planted", feature_set="none"))
     survives(lambda: usage.of_dataset("planted"))

@@ -18,8 +18,8 @@ from jaxreg.cache.parts import DamagedPart, list_parts
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.common.json_files import write_json
+from jaxreg.comparison.runs_table import read_runs
 from jaxreg.errors import InputError
-from jaxreg.report.runs_table import runs_table
 from jaxreg.training.run_directory import RunDirectory
 from planted_runs import edit_dataset, run_quick
 
@@ -152,7 +152,7 @@ def test_a_file_of_another_run_is_named_and_no_number_comes_from_it(
         assert verify.main([str(one)]) == 6, name
         with suppress(InputError):
             assert jaxreg.load_run(one).summary["metrics"] == expected
-        rows = runs_table(one.parent, None, "mae", lambda text: None)
+        rows = read_runs(one.parent).rows
         assert [row["mae"] for row in rows if row["run"] == str(one)] in ([], [expected["mae"]])
         (one / name).write_bytes(whole)
     assert verify.main([str(one), str(two)]) == 0
@@ -188,7 +188,7 @@ def test_what_is_no_file_in_a_run_is_one_message(pair: tuple[Path, Path], name: 
     for make in (os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)):
         make(run / name)
         said: list[str] = []
-        rows = runs_table(run.parent, None, "mae", said.append)
+        rows = read_runs(run.parent, say=said.append).rows
         assert [Path(row["run"]).name for row in rows] == ["two"]
         assert len(said) == 1
         assert f"{name}" in said[0]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jaxreg.api import extract_features, load_features, load_run, train_head
+    from jaxreg.comparison.runs_table import load_runs
     from jaxreg.estimator import HeadRegressor
     from jaxreg.sweep_api import sweep_heads
 
@@ -20,6 +21,7 @@ __all__ = [
     "extract_features",
     "load_features",
     "load_run",
+    "load_runs",
     "sweep_heads",
     "train_head",
 ]
@@ -29,6 +31,7 @@ _HOMES = {
     "extract_features": "jaxreg.api",
     "load_features": "jaxreg.api",
     "load_run": "jaxreg.api",
+    "load_runs": "jaxreg.comparison.runs_table",
     "sweep_heads": "jaxreg.sweep_api",
     "train_head": "jaxreg.api",
 }

@@ -80,23 +80,49 @@ def print_json(result: dict[str, Any]) -> None:
     print(json.dumps(_finite(result), allow_nan=False), flush=True)
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table that a command exists to show, on standard output; whole lines where it is piped."""
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str] = ()
+) -> None:
+    """A table that a command exists to show, on standard output; whole lines where it is piped.
+
+    A terminal that is too narrow gets a table without columns of `spare`, the first ones first.
+    """
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False)
+    by_column = {name: [row[i] for row in rows] for i, name in enumerate(columns)}
     if not console.is_terminal:
-        console.width = 10_000
+        widths = [max(map(cell_len, [name, *cells])) for name, cells in by_column.items()]
+        for row in [columns, *rows]:
+            padded = (c + " " * (w - cell_len(c)) for c, w in zip(row, widths, strict=True))
+            print("  ".join(padded).rstrip())
+        return
+    least = {
+        name: max(_least_width(cells), *map(len, name.split())) for name, cells in by_column.items()
+    }
+    hidden = list[str]()
+    for name in spare:
+        if sum(width + 2 for width in least.values()) - 2 > console.width and name in least:
+            del least[name]
+            hidden.append(name)
     table = Table(box=None, pad_edge=False)
-    for place, column in enumerate(columns):
-        cells = [row[place] for row in rows]
-        whole = all(re.fullmatch(r"[-\d.eE+∞]*|yes|no|inf|nan", cell) for cell in cells)
-        width = max(map(len, cells), default=0) if whole else None  # a number is never cut
-        table.add_column(column, overflow="fold", min_width=width)
-    for row in rows:
+    for name, width in least.items():
+        table.add_column(name, overflow="fold", min_width=width)
+    for row in zip(*(by_column[name] for name in least), strict=True):
         table.add_row(*row)
     console.print(table)
+    if hidden:
+        say(f"a wider terminal also shows: {', '.join(hidden)}")
+
+
+def _least_width(cells: Sequence[str]) -> int:
+    """The width that a column needs: a number is never cut, a text may be folded."""
+    words = [word for cell in cells for word in cell.split()]
+    longest = max(map(len, words), default=0)
+    pattern = r"[-(]?[-\d.eE+∞]*\)?|yes|no|to|inf|nan"
+    return longest if all(re.fullmatch(pattern, word) for word in words) else min(longest, 6)
 
 
 def _finite(value: Any) -> Any:

@@ -16,7 +16,7 @@ from jaxreg.diagnosis.subject import Say, Subject, of_dataset, of_run
 from jaxreg.diagnosis.trials import Trial
 from jaxreg.errors import InputError, nearest
 from jaxreg.experiment.finalists import number_of_members
-from jaxreg.report.page import others, write_page
+from jaxreg.report.html_file import others, write_page
 from jaxreg.training.run_directory import RunDirectory, run_path, runs_in
 from jaxreg.verdict.finding import ORDER
 from jaxreg.verdict.judge import judge

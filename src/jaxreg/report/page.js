@@ -7,9 +7,9 @@ const NUMBER = /^[+-]?(\d+\.?\d*(e[+-]?\d+)?|inf)$/;
 const THOUSANDS = /^[+-]?\d{1,3}(,\d{3})+(\.\d*)?$/;
 const natural = new Intl.Collator("en", { numeric: true });
 
-// [0, number], [1, text], or [2] for an undefined value
+// [0, number], [1, text], or [2] for an undefined value; `data-sort` stands for what a cell shows
 function keyOf(cell) {
-  const text = cell.textContent.trim();
+  const text = (cell.dataset.sort ?? cell.textContent).trim();
   if (UNDEFINED.includes(text)) return [2];
   let number = text.replaceAll("\u2212", "-");
   if (THOUSANDS.test(number)) number = number.replaceAll(",", "");

@@ -222,7 +222,7 @@ class RunDirectory:
             raise InputError(f"{self.path} is {what}", expected=expected)
         if not self.exists:
             raise self.missing()
-        return read_json(self.path / name, shape, expected=expected, again=self.again())
+        return read_json(self.path / name, shape, expected=expected, again=self.again)
 
     def missing(self) -> InputError:
         """The error that no run is there. It names the run that is meant, or where runs are."""
