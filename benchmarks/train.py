@@ -61,11 +61,11 @@ def jaxreg_epochs(x: np.ndarray, y: np.ndarray, components: int | None = None) -
     return epoch
 
 
-def keras_model() -> Any:
+def keras_model(features: int = FEATURES) -> Any:
     """The original head, compiled for `fit`."""
     import keras
 
-    layers = [keras.Input((FEATURES,))]
+    layers = [keras.Input((features,))]
     for i, units in enumerate(HIDDEN):
         layers.append(keras.layers.Dense(units, "relu"))
         if i % 2 == 1:

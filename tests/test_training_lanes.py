@@ -12,6 +12,7 @@ import pytest
 
 import jaxreg
 from jaxreg.cache.datasets import read_dataset
+from jaxreg.cache.lazy_features import read_rows
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
 from jaxreg.experiment.arrays import load_experiment
@@ -106,7 +107,7 @@ def test_predictions_are_those_of_the_best_weights(planted: Path) -> None:
         for state, member, own, found in zip(
             run.states, members, rows, run.predict(rows), strict=True
         ):
-            x = member.experiment.x[own]
+            x = read_rows(member.experiment.x, own)
             expected = predict_rows(state.best_params, state.scalers, member.config, x)
             np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 

@@ -121,7 +121,7 @@ def _fit(
         weights: ArrayOf,
         train: Rows,
         validation: Rows,
-        which: Int[Array, ""],
+        which: Int[ArrayOf, ""],
     ) -> tuple[State, History]:
         its = Data(x if only else x[which], y, train, validation, data.views, weights)
         return train_until(config, rates, state, its, until)
