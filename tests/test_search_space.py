@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from jaxreg.errors import InputError
-from jaxreg.search.space import NUMERIC, STATIC
+from jaxreg.experiment.finalists import NUMERIC
+from jaxreg.search.space import STATIC
 from jaxreg.search.space_words import DEFAULT, default_space, read_space
 from jaxreg.search.trial_draws import architecture_of, draws, meaningful
 from jaxreg.train_config import HeadConfig

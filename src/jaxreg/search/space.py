@@ -5,18 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-NUMERIC = (
-    "learning_rate",
-    "decay_steps",
-    "decay_rate",
-    "weight_decay",
-    "dropout",
-    "huber_delta",
-    "patience",
-    "min_delta",
-)
-"""Settings that are arguments of a compiled program: heads that differ in them share one."""
-
 STATIC = (
     "head",
     "hidden",

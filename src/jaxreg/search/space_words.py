@@ -5,8 +5,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError, nearest
+from jaxreg.experiment.finalists import NUMERIC
 from jaxreg.option_names import meant
-from jaxreg.search.space import ALL, NUMERIC, STATIC, Dimension, Space, text_of
+from jaxreg.search.space import ALL, STATIC, Dimension, Space, text_of
 from jaxreg.train_config import HeadConfig, TrainConfig
 
 LOG_FROM = 100.0  # the ends of a range differ by this factor: it is drawn on a log scale

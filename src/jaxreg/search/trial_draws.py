@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jaxreg.search.space import NUMERIC, STATIC, Space
+from jaxreg.experiment.finalists import NUMERIC
+from jaxreg.search.space import STATIC, Space
 
 CHUNK = 6  # 2**6 points at a time: Sobol points are even in powers of two
 MOST_REPEATS = 64 * 2**CHUNK  # points in a row without a new setting: there is none left
