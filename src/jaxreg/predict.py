@@ -31,6 +31,11 @@ class PredictArguments:
     run: str = setting(tyro.MISSING, POSITIONAL, "name or path of the run, or its bundle")
     source: str = setting(tyro.MISSING, POSITIONAL, "where the images are")
     out: str = setting(tyro.MISSING, "Output", "file to write: .csv, .parquet or .jsonl")
+    interval: float | None = setting(
+        None,
+        "Output",
+        "level of intervals around the predictions, as 0.8; for a run with folds",
+    )
     json: bool = setting(False, "Output", "print one JSON object at the end")
     weights: str | None = setting(
         None, "Run", "weights, ONNX file or KerasHub preset, if it has moved"
@@ -62,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with cli.stop_signal() as stop:
         table = run.predict_table(
             examples,
+            interval=own.interval,
             cache=own.cache,
             weights=own.weights,
             embeddings=own.embeddings,
@@ -78,8 +84,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, kind in zip(run.targets, run.types, strict=True):
         if text := target_text(name, table, kind):
             cli.say(text)
+    result: dict[str, object] = {"out": str(out), "rows": table.num_rows, "failed": failed}
+    if own.interval is not None:
+        from jaxreg.new_intervals import interval_facts, interval_texts
+
+        facts = interval_facts(run, own.interval, table)
+        for text in interval_texts(run, facts):
+            cli.say(text)
+        result |= facts
     if own.json:
-        cli.print_json({"out": str(out), "rows": table.num_rows, "failed": failed})
+        cli.print_json(result)
     if failed == table.num_rows:
         raise InputError(
             f"none of the {failed} {what}s can be used; the first: {table['id'][0]}: "

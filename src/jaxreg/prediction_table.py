@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxreg.common.files import write_whole
+from jaxreg.new_intervals import NewIntervals
 from jaxreg.sources.examples import Examples
 
 FORMATS = (".csv", ".parquet", ".jsonl")
@@ -20,16 +21,19 @@ def prediction_table(
     predictions: Mapping[str, np.ndarray],
     types: Sequence[type[np.floating]],
     reasons: Mapping[int, str],
+    intervals: NewIntervals | None = None,
 ) -> pa.Table:
     """One row per example: id, `prediction.<name>`, `target.<name>` if there is one, reason.
 
-    What the source itself could not use follows at the end.
+    With intervals, `low.<name>` and `high.<name>` of each target and `unlike` stand before the
+    reason. What the source itself could not use follows at the end.
 
     Args:
         examples: what was predicted.
         predictions: by target (examples,) float64, NaN where there is none.
         types: the type of each target's predictions.
         reasons: why there is no prediction, by number of the example.
+        intervals: those of the examples.
     """
     left_out = examples.unusable
     ids = [*examples.ids, *(name for name, _ in left_out)]
@@ -43,6 +47,13 @@ def prediction_table(
         if name in examples.columns.column_names:
             values = examples.columns[name].to_pylist() + [None] * len(left_out)
             columns[f"target.{name}"] = pa.array(values, from_pandas=True)
+    if intervals is not None:
+        for name, *both in zip(predictions, intervals.low, intervals.high, strict=True):
+            for end, values in zip(("low", "high"), both, strict=True):
+                numbers = np.concatenate([values, padding.astype(values.dtype)])
+                columns[f"{end}.{name}"] = pa.array(numbers, from_pandas=True)
+        far = np.concatenate([intervals.unlike, padding.astype(np.float32)])
+        columns["unlike"] = pa.array(far, from_pandas=True)
     columns["reason"] = pa.array([*why, *(reason for _, reason in left_out)], pa.string())
     return pa.table(columns)
 

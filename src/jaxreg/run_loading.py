@@ -15,6 +15,7 @@ from jaxreg.side_columns import SideColumns
 from jaxreg.trained_run import TrainedRun
 from jaxreg.training.bundle_file import NETWORK, SUFFIX, unpacked
 from jaxreg.training.checkpoint import Checkpoints
+from jaxreg.training.interval_file import INTERVALS
 from jaxreg.training.loop import states_of
 from jaxreg.training.run_directory import Row, RunDirectory, read_history
 from jaxreg.training.run_recipes import features_of
@@ -79,6 +80,7 @@ def _load(directory: RunDirectory, path: Path) -> TrainedRun:
             f"the checkpoint of {path} is not the one that this run ended with",
             remedy=directory.again(),
         )
+    kept = directory.path / INTERVALS
     try:
         cache = directory.cache()
     except InputError:
@@ -93,4 +95,5 @@ def _load(directory: RunDirectory, path: Path) -> TrainedRun:
         targets=settings.target,
         params=tuple(state.best_params for state in states),
         scalers=tuple(state.scalers for state in states),
+        interval_file=kept.read_bytes() if kept.is_file() else None,
     )

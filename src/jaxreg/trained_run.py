@@ -3,9 +3,8 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +18,10 @@ from jaxreg.head import mlp
 from jaxreg.head.apply import predict_rows
 from jaxreg.head.scaling import Scalers, mean_and_std_of
 from jaxreg.head.target_outputs import of_targets
+from jaxreg.new_intervals import Intervals, predict_intervals, read_intervals
 from jaxreg.new_predictions import predict_examples
 from jaxreg.prediction_table import prediction_table
+from jaxreg.run_repr import page_of_run, text_of_run
 from jaxreg.side_columns import Encoded, SideColumns
 from jaxreg.side_table import side_table
 from jaxreg.sources.examples import Examples
@@ -51,26 +52,14 @@ class TrainedRun:
     params: tuple[mlp.Params, ...]  # of the lowest validation loss
     scalers: tuple[Scalers, ...]
     network: bytes | None = None  # of an int8 bundle
+    interval_file: bytes | None = None  # the content of intervals.npz, as found
 
     def __repr__(self) -> str:
-        scores = "".join(f", {n}={_short(self.metrics[n])}" for n in ("mae", "r2"))
-        healthy = self.verdict["healthy"]
-        head = self.settings.head
-        return (
-            f"TrainedRun({str(self.path)!r}, {head=}, targets={self.targets}{scores}, {healthy=})"
-        )
+        return text_of_run(self)
 
     def _repr_html_(self) -> str:
         """The headline and the scores of each target, for a notebook."""
-        names = ("mae", "r2", "spearman")
-        cells: list[tuple[str, ...]] = [("target", *names, "median's mae")]
-        for target, scores in self.summary["by_target"].items():
-            median = scores.get("baselines", self.summary["baselines"])["median"]["mae"]
-            cells.append((target, *map(_short, [*(scores[name] for name in names), median])))
-        lines = ("".join(f"<td>{escape(text)}</td>" for text in row) for row in cells)
-        table = "".join(f"<tr>{line}</tr>" for line in lines)
-        headline = escape(self.verdict["headline"])
-        return f"<p><b>{escape(str(self.path))}</b> {headline}</p><table>{table}</table>"
+        return page_of_run(self)
 
     @property
     def metrics(self) -> dict[str, float | None]:
@@ -154,33 +143,59 @@ class TrainedRun:
         largest = [kind.period if kind.circular else value for kind, value in usual]
         return [number_type(*both) for both in zip(largest, std, strict=True)]
 
+    @overload
     def predict(
         self,
         images: object,
         *,
+        interval: None = None,
         side: object = None,
         cache: str | Path | None = None,
         weights: str | None = None,
-    ) -> np.ndarray:
+    ) -> np.ndarray: ...
+
+    @overload
+    def predict(
+        self,
+        images: object,
+        *,
+        interval: float,
+        side: object = None,
+        cache: str | Path | None = None,
+        weights: str | None = None,
+    ) -> Intervals: ...
+
+    def predict(
+        self,
+        images: object,
+        *,
+        interval: float | None = None,
+        side: object = None,
+        cache: str | Path | None = None,
+        weights: str | None = None,
+    ) -> np.ndarray | Intervals:
         """Predict from raw images.
 
         Args:
             images: one image or a list of them. An image is a path, the bytes of its file, an
                 image of Pillow, or a uint8 array (height, width[, 1|3|4]). An array (images,
                 height, width[, 1|3|4]) holds many (`jaxreg.sources.in_memory`).
+            interval: the level of the intervals that are wanted, such as 0.8; for a run with folds.
             side: the side columns, where the run has some: a dict of columns, a DataFrame or a
                 table of Arrow with a row for each image.
             cache: the folder that keeps the features; by default the run's own.
             weights: a file, where the weights have moved.
 
         Returns:
-            (images, targets) in target units, of the type that `predict_features` returns.
+            (images, targets) in target units, of the type that `predict_features` returns. With
+            `interval`, `Intervals`.
 
         Notes on the images, which `jaxreg predict` prints, are warnings.
 
         Raises:
             InputError: an array of unclear shape, side columns that the run cannot use, or images
-                that cannot be used; the first few are named with their reasons.
+                that cannot be used; the first few are named with their reasons. The run has no
+                intervals, or none of this level.
             UnavailableError: something must be computed and the weights are not to be found.
         """
         refuse_images(str(self.path), self.features)
@@ -188,20 +203,26 @@ class TrainedRun:
         ids = tuple(f"{i}: {x}" if isinstance(x, Path) else str(i) for i, x in enumerate(items))
         beside = side_table(side, self.side, len(ids))
         examples = Examples(ids, items, beside, {"kind": "images"})
-        table = self.predict_table(examples, cache=cache, weights=weights, say=_warn)
+        own = {"cache": cache, "weights": weights, "interval": interval}
+        table = self.predict_table(examples, **own, say=_warn)
         bad = [(i, why) for i, why in zip(ids, table["reason"].to_pylist(), strict=True) if why]
         if bad:
             raise InputError(
                 f"{len(bad)} of {len(ids)} images cannot be used: "
                 + "; ".join(f"{i} ({why})" for i, why in bad[:5])
             )
-        columns = [table[f"prediction.{name}"].to_numpy() for name in self.targets]
-        return np.stack(columns, axis=1)
+        parts = ("prediction",) if interval is None else ("prediction", "low", "high")
+        found = [
+            np.stack([table[f"{part}.{name}"].to_numpy() for name in self.targets], axis=1)
+            for part in parts
+        ]
+        return found[0] if interval is None else Intervals(*found, table["unlike"].to_numpy())
 
     def predict_table(
         self,
         examples: Examples,
         *,
+        interval: float | None = None,
         cache: str | Path | None = None,
         weights: str | None = None,
         embeddings: str | Sequence[str] = (),
@@ -211,12 +232,13 @@ class TrainedRun:
     ) -> pa.Table:
         """One row per example: id, `prediction.<name>`, `target.<name>` if there is one, reason.
 
-        `reason` is empty, or says why there is no prediction. What the source itself could not use
-        follows at the end.
+        `reason` is empty, or says why there is no prediction. With an interval, `low.<name>`,
+        `high.<name>` and `unlike` stand before it (docs/intervals.md). What the source itself could
+        not use follows at the end.
 
         Args:
             examples: what to predict for.
-            cache, weights: as `predict` takes them.
+            interval, cache, weights: as `predict` takes them.
             embeddings: for a run on embeddings the file with the vectors of the examples; of
                 several embeddings NAME=FILE for each.
             say: gets each line meant for people.
@@ -224,11 +246,12 @@ class TrainedRun:
             should_stop: asked after every image.
 
         Raises:
-            InputError: the cache of the run is not to be found, the source lacks a side column, or
-                vectors are missing or wrong.
+            InputError: the cache of the run is not to be found, the source lacks a side column,
+                vectors are missing or wrong, or the run has no intervals of this level.
             Stopped: `should_stop` said so.
             UnavailableError: something must be computed and the weights are not to be found.
         """
+        known = None if interval is None else read_intervals(self, interval)
         new = predict_examples(
             self,
             examples,
@@ -241,13 +264,12 @@ class TrainedRun:
         )
         types = self.number_types
         each = dict(zip(self.targets, held(self.types, new.predictions, types), strict=True))
-        return prediction_table(examples, each, types, new.reasons)
+        around = None
+        if known is not None and interval is not None:
+            around = predict_intervals(self, known, new, interval)
+        return prediction_table(examples, each, types, new.reasons, around)
 
 
 def _warn(text: str) -> None:
     if text.startswith("note: "):
         warnings.warn(text.removeprefix("note: "), stacklevel=4)  # of the caller of `predict`
-
-
-def _short(value: float | None) -> str:
-    return "none" if value is None else f"{value:.4g}"

@@ -8,6 +8,7 @@ from jaxreg.config_io import command_line, from_json
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.report import plots, run_content
 from jaxreg.report.html_file import others, write_page
+from jaxreg.report.run_intervals import Measured, interval_command, unit_tables
 from jaxreg.report.run_predictions import RunPredictions
 from jaxreg.report.summary import Summary, trainings_text
 from jaxreg.report.sweep_content import sweep_content
@@ -60,6 +61,7 @@ def write_report(
     predictions: RunPredictions,
     summary: Summary,
     drawn: Drawn,
+    intervals: Measured | None = None,
     sweep: SweepRecord | None = None,
 ) -> None:
     """Write report.html into the folder of a run, which `sweep` may have chosen."""
@@ -82,6 +84,9 @@ def write_report(
         members=run_content.member_tables(summary),
         trainings=trainings_text(summary),
         groups=run_content.group_tables(experiment, predictions),
+        intervals=intervals,
+        interval_command=intervals and interval_command(folder, intervals.level),
+        units=[] if intervals is None else unit_tables(intervals),
         run_facts=run_content.facts_of(experiment, summary),
         settings=run_content.settings_of(config, experiment.finalists),
         provenance=run_content.provenance_of(summary),

@@ -13,9 +13,11 @@ from jaxreg.common.steps import step
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.members import Member
 from jaxreg.report.page import write_plots, write_report
+from jaxreg.report.run_intervals import measure, stored
 from jaxreg.report.run_predictions import RunPredictions, predictions_table
 from jaxreg.report.run_verdict import verdict_of
 from jaxreg.report.summary import summarize
+from jaxreg.training.interval_file import INTERVALS, packed
 from jaxreg.training.loop import Trained
 from jaxreg.training.run_directory import RunDirectory
 from jaxreg.training.sweep_files import SweepRecord
@@ -49,16 +51,20 @@ def write_results(
     table = predictions_table(experiment, predictions)
     pq.write_table(table, sink, write_page_checksum=True)
     write_whole(directory.path / "predictions.parquet", sink.getvalue().to_pybytes())
+    intervals = measure(experiment, predictions)
     judging = time.perf_counter()
     with ThreadPoolExecutor(1) as thread:  # beside the short trainings of a verdict
         plots = directory.path / "plots"
         drawing = thread.submit(write_plots, plots, experiment, trained, predictions)
+        keeping = thread.submit(lambda: intervals and packed(stored(experiment, intervals)))
         with step("looking for causes"):
-            verdict = verdict_of(experiment, members, trained, predictions)
+            verdict = verdict_of(experiment, members, trained, predictions, intervals)
         judged = time.perf_counter()
         summary = summarize(experiment, members, trained, predictions, verdict, device=device)
         with step("drawing the report"):
             drawn = drawing.result()
+            if kept := keeping.result():
+                write_whole(directory.path / INTERVALS, kept)
     now = time.perf_counter()
     seconds = {
         **spent,
@@ -69,8 +75,8 @@ def write_results(
     if sweep is not None:
         seconds["search"] = max(0.0, total - sum(seconds.values()))
     seconds = {part: round(value, 3) for part, value in {**seconds, "total": total}.items()}
-    summary = replace(summary, seconds=seconds)
-    write_report(directory.path, experiment, predictions, summary, drawn, sweep)
+    summary = replace(summary, seconds=seconds, intervals=intervals and intervals.to_json())
+    write_report(directory.path, experiment, predictions, summary, drawn, intervals, sweep)
     if sweep is not None:
         sweep.write(directory.path)
     summary = replace(summary, files=directory.digests())

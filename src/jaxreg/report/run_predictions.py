@@ -175,12 +175,34 @@ def predictions_table(experiment: Experiment, predictions: RunPredictions) -> pa
     return pa.table(columns)
 
 
+def unit_of_rows(experiment: Experiment) -> tuple[np.ndarray | None, str]:
+    """The unit that a fold holds out whole, for each row, and what such a unit is called.
+
+    None where each row is a unit. A row that no fold holds out has the unit "".
+    """
+    kind = experiment.split.kind.partition(":")[0]
+    names = None if kind == "hash" else _unit_names(experiment)
+    if names is None:
+        return None, "row"
+    names[experiment.fold_of_row < 0] = ""
+    return names.astype(str), {"blocks": "block", "column": "fold"}.get(kind, kind)
+
+
 def _units(experiment: Experiment) -> pa.Array:
     """The block or group of each row with a target, by its name; null where there are neither.
 
     `--split hash` holds out single rows of a unit; other splits hold out whole units.
     """
-    rows, units = np.flatnonzero(experiment.usable), np.full(len(experiment.y), None, object)
-    names = unit_names(experiment.dataset.rows(rows), experiment.split.kind)
-    units[rows] = None if names is None else names
-    return pa.array(units, pa.string())
+    names = _unit_names(experiment)
+    return pa.array([None] * len(experiment.y) if names is None else names, pa.string())
+
+
+def _unit_names(experiment: Experiment) -> np.ndarray | None:
+    """(rows,) text, None for a row without a target; None where rows have no units."""
+    rows = np.flatnonzero(experiment.usable)
+    found = unit_names(experiment.dataset.rows(rows), experiment.split.kind)
+    if found is None:
+        return None
+    names = np.full(len(experiment.y), None, object)
+    names[rows] = found
+    return names

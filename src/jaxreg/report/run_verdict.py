@@ -15,6 +15,7 @@ from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.members import Member
 from jaxreg.experiment.row_units import row_units
 from jaxreg.head.state import State
+from jaxreg.report.run_intervals import Measured
 from jaxreg.report.run_predictions import RunPredictions
 from jaxreg.target_types import TargetType, difference
 from jaxreg.training.loop import Trained
@@ -86,7 +87,11 @@ def observe(
 
 
 def verdict_of(
-    experiment: Experiment, members: Sequence[Member], trained: Trained, predictions: RunPredictions
+    experiment: Experiment,
+    members: Sequence[Member],
+    trained: Trained,
+    predictions: RunPredictions,
+    intervals: Measured | None = None,
 ) -> Verdict:
     """The verdict of a run.
 
@@ -113,6 +118,7 @@ def verdict_of(
         labels=experiment.split.labels,
         predictions=predictions.predictions,
         ridge=predictions.baselines["ridge"],
+        coverage={} if intervals is None else intervals.targets,
         beside={
             name: values
             for name, values in predictions.baselines.items()

@@ -12,6 +12,7 @@ from jaxreg.common.json_files import reason_of
 from jaxreg.common.stored_zip import pack, unpack
 from jaxreg.errors import InputError
 from jaxreg.training.checkpoint import Checkpoints
+from jaxreg.training.interval_file import INTERVALS
 from jaxreg.training.run_directory import RunDirectory
 from jaxreg.training.run_recipes import features_of
 
@@ -20,14 +21,14 @@ MOST_BYTES = 4_000_000_000  # of a bundle; heads have some MB
 NETWORK = "quantized.zip"  # the quantized network of an int8 run
 
 _MEMBER = re.compile(
-    r"config\.json|summary\.json|report\.html|quantized\.zip"
+    r"config\.json|summary\.json|report\.html|intervals\.npz|quantized\.zip"
     r"|checkpoints/\d{6,}\.json|checkpoints/\d{6,}(/[\w.-]*\w[\w.-]*)+",
     re.ASCII,
 )
 
 
 def pack_run(directory: RunDirectory) -> bytes:
-    """The bundle of a finished run: no optimizer, no features, no images but those of the report.
+    """The bundle of a finished run: no optimizer, no cache, no images but those of the report.
 
     Raises:
         InputError: the run is not finished or is damaged; its cache lacks the quantized network.
@@ -40,7 +41,9 @@ def pack_run(directory: RunDirectory) -> bytes:
     checkpoints = Checkpoints(directory.checkpoints, config)
     files = [path / "config.json", path / "summary.json", *checkpoints.files_to_predict()]
     contents = {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
-    contents["report.html"] = directory.read_checked("report.html", summary)
+    for name in ("report.html", INTERVALS):
+        if name in summary["files"]:
+            contents[name] = directory.read_checked(name, summary)
     quantized = [one for one in features_of(config).networks if one.quantized is not None]
     if len(quantized) > 1:
         names = " and ".join(one.feature_set for one in quantized)

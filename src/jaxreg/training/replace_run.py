@@ -33,7 +33,7 @@ _FOLDERS = re.compile(
     rf"plots|checkpoints|checkpoints/\d{{6,}}{_TEMPORARY_STEP}(/({_ORBAX_FOLDERS}))*"
 )
 _FILES = re.compile(
-    r"(config|summary|sweep)\.json|(history|trials)\.csv|predictions\.parquet"
+    r"(config|summary|sweep)\.json|(history|trials)\.csv|predictions\.parquet|intervals\.npz"
     r"|(report|diagnosis)\.html"
     r"|plots/(curves|predicted-[^/]+|residuals-[^/]+)\.png|checkpoints/\d{6,}\.json"
     rf"|checkpoints/\d{{6,}}{_TEMPORARY_STEP}(/({_ORBAX_FOLDERS}))*/(_CHECKPOINT_METADATA|_METADATA"

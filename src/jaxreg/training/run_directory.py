@@ -24,6 +24,7 @@ from jaxreg.common.json_files import load_json, read_json, write_json
 from jaxreg.config_io import command_line, from_json
 from jaxreg.errors import InputError, nearest
 from jaxreg.train_config import TrainConfig
+from jaxreg.training.interval_file import INTERVALS
 from jaxreg.training.replace_run import BESIDE, check_replaceable, is_run, replace_run
 from jaxreg.training.sweep_files import SWEEP, TRIALS, has_ended
 
@@ -173,7 +174,7 @@ class RunDirectory:
         `sweep` says whether those of a sweep are wanted; None: if it has ended, for until then it
         goes on to write them.
         """
-        names = ["config.json", "history.csv", "predictions.parquet", "report.html"]
+        names = ["config.json", "history.csv", "predictions.parquet", INTERVALS, "report.html"]
         names += [SWEEP, TRIALS] if (has_ended(self.path) if sweep is None else sweep) else []
         paths = [self.path / name for name in names]
         paths += [*self.checkpoints.glob("*.json"), *(self.path / "plots").glob("*.png")]

@@ -18,6 +18,7 @@ from jaxreg.verdict.checks import (
     split_leakage,
     stopped_early,
     targets,
+    unit_coverage,
 )
 from jaxreg.verdict.short_training import STAGES, STEPS
 
@@ -201,6 +202,18 @@ CAUSES: tuple[Cause, ...] = (
         "the usual level of a test; a gain below 5% is not worth a warning",
         "--head ridge, or --head blend if the mean of both predictions is better than the ridge",
         held_out.linear_is_better, "gap", pooled=True, per_target=True,
+    ),
+    Cause(
+        "unit-not-covered", "warning", "warning",
+        "the share of each block's or group's rows that lies in the intervals that follow from the "
+        "other blocks or groups; only with `--folds`, and only where the split holds out such "
+        "units",
+        f"one with at least {unit_coverage.ROWS} rows has less than {unit_coverage.QUARTER:g} "
+        "times the level",
+        "units whose errors are drawn with sizes that differ by a factor of 1.6: of 50, the least "
+        "covered one has 0.17 or more in 95% of the draws, of 10 units 0.32",
+        "look at the rows of that unit, and add images like them", unit_coverage.unit_not_covered,
+        None, pooled=True, per_target=True,
     ),
     Cause(
         "stuck-at-median", "error", "error",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxreg import metrics
+from jaxreg.conformal import Coverage
 from jaxreg.head import scaling
 from jaxreg.head.apply import Activations, activations
 from jaxreg.head.state import State
@@ -57,6 +58,7 @@ class Observed:
     random_seed: int | None  # of random backbone weights
     side: SideColumns = NO_SIDE
     beside: Mapping[str, np.ndarray] = field(default_factory=dict)  # (rows, targets), by name
+    coverage: Mapping[str, Coverage] = field(default_factory=dict)  # by target; of pooled folds
     unit_of_row: np.ndarray | None = None  # (rows,) int, which of `unit_word`; None: rows alone
     unit_word: str = "rows"  # what rows that are alike come in: groups, blocks
     noun: str = "image"  # what the features are of; embedding, if none is of an image
@@ -242,10 +244,7 @@ class Observed:
 
     @shared
     def standard(self) -> np.ndarray:
-        """(sampled, columns) features in std of the sampled training rows, not clipped.
-
-        Columns that do not vary there are 0.
-        """
+        """(sampled, columns) in std of the sampled training rows, not clipped; 0 where constant."""
         return standardized(self.features, *self.mean_and_std)
 
     @shared

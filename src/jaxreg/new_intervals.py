@@ -1,0 +1,171 @@
+"""Intervals around the predictions of a run for new examples, and how unlike these are."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from jaxreg.config_io import command_line, from_json
+from jaxreg.conformal import allows, ends, half_width, level_text, widest_level
+from jaxreg.errors import InputError
+from jaxreg.new_predictions import NewPredictions
+from jaxreg.sources.columns import is_number
+from jaxreg.target_numbers import number_text
+from jaxreg.target_types import difference, held
+from jaxreg.train_config import TrainConfig
+from jaxreg.training.interval_file import INTERVALS, RunIntervals, unpacked_intervals
+from jaxreg.unlike import unlike
+
+if TYPE_CHECKING:
+    from jaxreg.trained_run import TrainedRun
+
+FOLDS = 5  # of a remedy
+
+
+class Intervals(NamedTuple):
+    """Predictions with intervals, in target units."""
+
+    predictions: np.ndarray  # (images, targets)
+    low: np.ndarray  # (images, targets)
+    high: np.ndarray  # (images, targets); below `low` where an interval of a circle goes over 0
+    unlike: np.ndarray  # (images,) how far from the training images; above 1 is unusual
+
+
+class NewIntervals(NamedTuple):
+    """The intervals of new examples."""
+
+    low: tuple[np.ndarray, ...]  # of each target (examples,), of the type of its predictions
+    high: tuple[np.ndarray, ...]
+    unlike: np.ndarray  # (examples,) float32, as `jaxreg.unlike`; NaN without features
+
+
+def read_intervals(run: "TrainedRun", level: float) -> RunIntervals:
+    """What the intervals of a run follow from.
+
+    Raises:
+        InputError: the level is no share, or its units do not allow it; the run has no intervals;
+            their file is damaged.
+    """
+    if not 0 < level < 1:
+        raise InputError(
+            f"--interval {level:g}",
+            expected="the share of the intervals that hold the target, above 0 and below 1",
+            remedy="--interval 0.8",
+        )
+    digest, own = run.summary["files"].get(INTERVALS), run.summary.get("intervals")
+    if digest is None or own is None:
+        raise _without(run)
+    if hashlib.sha256(run.interval_file or b"").hexdigest() != digest:
+        state = "absent" if run.interval_file is None else "damaged"
+        raise InputError(f"{INTERVALS} of {run.path} is {state}", remedy=_command(run))
+    try:
+        columns = run.scalers[0].features.features
+        found = unpacked_intervals(run.interval_file or b"", run.targets, columns)
+    except ValueError as error:
+        raise InputError(f"{INTERVALS} of {run.path}: {error}", remedy=_command(run)) from error
+    units = min(errors.units for errors in found.errors)
+    if not allows(units, level):
+        widest = level_text(widest_level(units))
+        raise InputError(
+            f"--interval {level:g}, and {run.path} has {units} {own['unit']}s",
+            expected=f"a level of at most {widest}: {units} / ({units} + 1)",
+            remedy=f"--interval {widest}",
+        )
+    return found
+
+
+def predict_intervals(
+    run: "TrainedRun", known: RunIntervals, new: NewPredictions, level: float
+) -> NewIntervals:
+    """The intervals of new examples; `known` is what `read_intervals` returned for the level."""
+    low, high = [], []
+    for number, (kind, errors) in enumerate(zip(run.types, known.errors, strict=True)):
+        half = half_width(errors, level)
+        both = ends(kind, new.predictions[:, number], half)
+        for part, values in zip((low, high), both, strict=True):
+            part.extend(held([kind], values[:, None], run.number_types[number : number + 1]))
+    far = np.full(len(new.predictions), np.nan, np.float32)
+    if len(new.features.rows):
+        far[new.features.rows] = unlike(known.seen, new.features.x)
+    return NewIntervals(tuple(low), tuple(high), far)
+
+
+def interval_facts(run: "TrainedRun", level: float, table: pa.Table) -> dict[str, Any]:
+    """What `predict --json` says of intervals.
+
+    Returns:
+        `interval`: level, `half_width` by target and, by target that the source has, the share of
+        its numbers inside (`coverage`) and their count (`rows`); `unlike`: how many rows are above
+        1, None without features.
+    """
+    known = read_intervals(run, level)
+    halves, measured = {}, {}
+    for number, (name, kind) in enumerate(zip(run.targets, run.types, strict=True)):
+        half = min(half_width(known.errors[number], level), kind.period / 2)
+        halves[name] = half
+        column = table[f"target.{name}"] if f"target.{name}" in table.column_names else None
+        if column is None or not is_number(column.type):
+            continue
+        true = column.cast(pa.float64(), safe=False).to_numpy()
+        predicted = table[f"prediction.{name}"].cast(pa.float64()).to_numpy()
+        apart = np.abs(difference([kind], predicted[:, None], true[:, None]))[:, 0]
+        apart = apart[np.isfinite(apart)]
+        if len(apart):
+            measured[name] = {"coverage": float((apart <= half).mean()), "rows": len(apart)}
+    far = table["unlike"].drop_null().to_numpy()
+    return {
+        "interval": {"level": level, "half_width": halves, "by_target": measured},
+        "unlike": int((far > 1).sum()) if len(far) else None,
+    }
+
+
+def interval_texts(run: "TrainedRun", facts: Mapping[str, Any]) -> list[str]:
+    """Lines for people, of what `interval_facts` has returned."""
+    stored, own = run.summary["intervals"], facts["interval"]
+    lines = []
+    for name, half in own["half_width"].items():
+        text = f"{name}: intervals of level {level_text(own['level'])}: ±{number_text(half, half)}"
+        if (here := own["by_target"].get(name)) is not None:
+            text += f"; {here['coverage']:.1%} of {here['rows']} targets are inside"
+        elif (coverage := stored["by_target"][name]["coverage"]) is not None:
+            level = level_text(stored["level"])
+            text += f"; of level {level}, {coverage:.1%} of held-out targets were inside"
+        lines.append(text)
+    if count := facts["unlike"]:
+        what = "images" if run.features.networks else "rows"
+        lines.append(
+            f"{count} {what if count > 1 else what[:-1]} unlike the training {what} (column unlike "
+            "above 1): an interval promises nothing there"
+        )
+    return lines
+
+
+def _without(run: "TrainedRun") -> InputError:
+    folds = run.settings.folds
+    why = "it has no folds" if folds is None else "a prediction for a held-out row is not finite"
+    if folds is not None and "intervals" in run.summary and run.summary["verdict"]["healthy"]:
+        why = "an earlier version of jaxreg made it"
+    return InputError(
+        f"{run.path} has no intervals: {why}",
+        expected="a run with --folds, whose held-out rows say how large errors are",
+        remedy=_command(run),
+    )
+
+
+def _command(run: "TrainedRun") -> str:
+    """The command that trains the run again, with folds, beside it."""
+    asked, settings = dict(run.config["asked"]), run.settings
+    if settings.folds is None:
+        kind = settings.split.partition(":")[0] if settings.split else ""
+        asked |= {"folds": FOLDS, "test": 0.0}
+        if kind in ("tail", "column"):  # neither can have folds
+            asked.pop("split", None)
+    words: Sequence[object] = [run.config["dataset"]]
+    if run.path.is_dir() and run.cache is not None:
+        words = [*words, "--cache", run.cache]
+    path = run.path.with_suffix("") if run.path.suffix == ".zip" else run.path
+    words = [*words, "--run", Path(f"{path}-folds")]
+    return command_line("jaxreg train", words, from_json(TrainConfig, asked))
