@@ -26,7 +26,10 @@ from jaxreg.trained_run import TrainedRun
 from jaxreg.training.run_directory import RunDirectory
 from planted_runs import QUICK, run_quick
 
-NUMBERS = ({"learning_rate": 0.01, "patience": 3}, {"learning_rate": 0.02, "weight_decay": 0.1})
+NUMBERS = (
+    {"learning_rate": 0.01, "dropout": 0.1, "patience": 3},
+    {"learning_rate": 0.02, "dropout": 0.4, "weight_decay": 0.1, "huber_delta": 0.3},
+)
 
 
 def run_several(
@@ -116,7 +119,8 @@ def test_everything_that_loads_a_run_loads_one_of_several(planted: Path, capsys)
 
 
 def test_the_numbers_are_those_that_one_program_takes() -> None:
-    assert set(Rates._fields) <= set(NUMERIC)
+    rates = {"dropout" if name == "keep" else name for name in Rates._fields}  # keep = 1 − dropout
+    assert rates == set(NUMERIC)
     config = TrainConfig(folds=3, seeds=2)
     assert number_of_members(config) == 6
     assert number_of_members(config, NUMBERS) == 12

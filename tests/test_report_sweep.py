@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,8 @@ def test_a_sweep_without_a_head_is_known_as_jaxregs(planted: Path) -> None:
     with pytest.raises(InputError) as caught:
         jaxreg.train_head(cache=planted, run=path, resume=True)
     assert caught.value.remedy == f"jaxreg sweep planted --run {path} --resume"
+    with pytest.raises(InputError, match="no run"):
+        jaxreg.load_run(path)
     run = jaxreg.train_head("planted", cache=planted, run=path, overwrite=True, **QUICK)
     assert sorted(one.name for one in run.path.glob("*.csv")) == ["history.csv"]
 
@@ -197,6 +200,18 @@ def test_the_page_fits_and_its_trials_sort(sweep: Swept, browser: Browser) -> No
 def refused(browser: Browser) -> list[Any]:
     names = ("Log.entryAdded", "Runtime.exceptionThrown")
     return [event["params"] for event in browser.events if event["method"] in names]
+
+
+def test_a_kill_among_the_last_files_leaves_a_sweep_to_resume(sweep: Swept, tmp_path: Path) -> None:
+    path = tmp_path / "killed"
+    shutil.copytree(sweep.directory.path, path)
+    (path / "summary.json").unlink()
+    content = read_sweep(path)
+    assert content is not None
+    assert content["finished"] is False
+    with pytest.raises(InputError, match="is not finished") as caught:
+        jaxreg.load_run(path)
+    assert caught.value.remedy == f"jaxreg sweep planted --run {path} --resume"
 
 
 def test_several_targets_have_the_scaled_loss_and_hostile_names_are_text(

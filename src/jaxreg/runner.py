@@ -151,7 +151,8 @@ def rewrite(
             fold holds out nothing is taken.
         sweep: what is in sweep.json but for the scores.
         say: gets each line meant for people.
-        begin: when the user's wait began, by `time.perf_counter`.
+        begin: when the user's wait began, by `time.perf_counter`. A sweep that was resumed has
+            spent more: the seconds of its record.
 
     Returns:
         The record as sweep.json holds it now.
@@ -160,6 +161,8 @@ def rewrite(
         InputError: the run has no whole checkpoint, or is not the one that is given.
     """
     before = directory.read_finished()
+    spent_before = float(sweep.content.get("seconds", {}).get("total", 0.0))
+    begin = min(begin, time.perf_counter() - spent_before)
     device, experiment = _load(resolved, say)
     from jaxreg.report.results import write_results
     from jaxreg.report.run_predictions import predict_all, score_side, with_held_out

@@ -26,7 +26,7 @@ from jaxreg.errors import InputError, nearest
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.interval_file import INTERVALS
 from jaxreg.training.replace_run import BESIDE, check_replaceable, is_run, replace_run
-from jaxreg.training.sweep_files import SWEEP, TRIALS, has_ended
+from jaxreg.training.sweep_files import SWEEP, TRIALS, has_ended, resume_command
 
 HISTORY: tuple[str, ...] = ("epoch", "loss", "val_loss", "val_mae", "learning_rate", "seconds")
 
@@ -158,9 +158,7 @@ class RunDirectory:
         self.read_config()  # a bundle, or a folder without a run, has no summary either
         summary = self.read_summary()
         if summary is None:
-            raise InputError(
-                f"{self.path} is not finished", remedy=f"jaxreg train --run {self.path} --resume"
-            )
+            raise InputError(f"{self.path} is not finished", remedy=resume_command(self.path))
         return summary
 
     def write_history(self, rows: Sequence[Row], labels: Sequence[str] = ()) -> None:

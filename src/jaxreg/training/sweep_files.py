@@ -1,6 +1,7 @@
 """The files that a run has beside those of any other where a sweep chose its head."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,21 +68,32 @@ def has_ended(run: Path) -> bool:
 
 
 def read_sweep(run: Path) -> dict[str, Any] | None:
-    """The content of sweep.json; None if there is none. Raises InputError if it is damaged."""
+    """The content of sweep.json; None if there is none. Raises InputError if it is damaged.
+
+    A sweep that a kill stopped while it wrote its last files has not finished.
+    """
     if not (run / SWEEP).exists():
         return None
     again = f"jaxreg sweep DATASET --run {run}-again"
-    return read_json(run / SWEEP, _CONTENT, expected="the run of a sweep", again=again)
+    content = read_json(run / SWEEP, _CONTENT, expected="the run of a sweep", again=again)
+    return {**content, "finished": content["finished"] and (run / "summary.json").exists()}
+
+
+def resume_command(run: Path) -> str:
+    """The command that goes on with what is in the folder of a run."""
+    with suppress(InputError):
+        if (content := read_sweep(run)) is not None:
+            return command_line("jaxreg sweep", (content["dataset"], "--run", run, "--resume"))
+    return f"jaxreg train --run {run} --resume"
 
 
 def refuse_sweep(run: Path) -> None:
     """Raise InputError where the folder is a sweep's, which `train` cannot go on with."""
     if (content := read_sweep(run)) is None:
         return
-    go_on = command_line("jaxreg sweep", (content["dataset"], "--run", run, "--resume"))
     config = command_line("jaxreg train", (content["dataset"], "--config", run / "config.json"))
     raise InputError(
         f"{run} is the run of a sweep, and train cannot go on with it",
         expected="a run of jaxreg train",
-        remedy=config if content["finished"] else go_on,
+        remedy=config if content["finished"] else resume_command(run),
     )
