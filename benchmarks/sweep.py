@@ -1,4 +1,4 @@
-"""What a sweep costs: trials of one architecture against Keras.
+"""What a sweep costs: trials of one architecture against Keras; the table of a thousand runs.
 
     python benchmarks/sweep.py [ROW ...] [--quick]
 
@@ -158,7 +158,18 @@ def trials(quick: bool, rounds: int) -> None:
         print(f"jaxreg, {how}: {median:.1f} s, {median / peer:.3f} of Keras")
 
 
-FIGURES = {"trials": trials}
+def table_of_runs(quick: bool, rounds: int) -> None:
+    """`jaxreg runs` on finished runs of 1,000 rows, from the start of its process."""
+    import runs
+
+    count = 20 if quick else 1_000
+    with tempfile.TemporaryDirectory() as folder:
+        made = runs.make_runs(Path(folder), count, 1_000)
+        each = [runs.seconds_of_runs(made) for _ in range(rounds)]
+    print(f"jaxreg runs on {count:,} runs: {statistics.median(each):.2f} s (at most 3 s of 1,000)")
+
+
+FIGURES = {"trials": trials, "runs": table_of_runs}
 
 
 def main() -> None:

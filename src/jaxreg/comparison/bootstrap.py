@@ -85,13 +85,21 @@ def r2s(squares: np.ndarray, truth: Truth) -> np.ndarray:
 
 
 def interval(of_draws: np.ndarray, units: int) -> tuple[np.ndarray, np.ndarray]:
-    """The 95% intervals (runs,) of scores (draws, runs): low and high; NaN where a score is NaN.
+    """The 95% intervals (runs,) of scores (draws, runs): low and high.
+
+    Draws without a score, such as R² of equal targets, do not count; NaN where most have none.
 
     Expanded percentiles (Hesterberg, What Teachers Should Know About the Bootstrap, 2015, 4.1.4):
     as plain ones would be too narrow for few units, their level is that of Student's t.
     """
     outside = share_outside(units)
-    low, high = np.quantile(of_draws, [outside, 1 - outside], axis=0)
+    shares, finite = [outside, 1 - outside], np.isfinite(of_draws)
+    if finite.all():
+        low, high = np.quantile(of_draws, shares, axis=0)
+        return low, high
+    known = [own[some] for own, some in zip(of_draws.T, finite.T, strict=True)]
+    most = [own if 2 * len(own) > len(of_draws) else [np.nan] for own in known]
+    low, high = np.array([np.quantile(own, shares) for own in most]).T
     return low, high
 
 

@@ -17,8 +17,8 @@ class Difference(NamedTuple):
     """How far a run is from the best of its group, with its 95% interval."""
 
     value: float  # of the MAE; of the mean R² for several targets
-    low: float
-    high: float
+    low: float | None  # None where draws have no score
+    high: float | None
 
 
 @dataclass
@@ -163,8 +163,15 @@ def _draw(runs: list[FinishedRun], ways: list[Way], best: FinishedRun) -> None:
     apart = interval(drawn[:, :-1] - drawn[:, -1:], units.size)
     for run, low, high, under, over in zip(runs, *scores, *apart, strict=True):
         if not several:
-            before = run.interval or (low, high)
-            run.interval = float(min(before[0], low)), float(max(before[1], high))
-        value = (run.score or 0.0) - (best.score or 0.0)
-        was = run.difference or (value, under, over)
-        run.difference = Difference(value, float(min(was[1], under)), float(max(was[2], over)))
+            run.interval = _wider(run.interval, (low, high))
+        was = run.difference and (run.difference.low, run.difference.high)
+        ends = _wider(was, (under, over)) or (None, None)
+        run.difference = Difference((run.score or 0.0) - (best.score or 0.0), *ends)
+
+
+def _wider(one: tuple | None, other: tuple[float, float]) -> tuple[float, float] | None:
+    """The interval that holds both; None where neither is an interval."""
+    both = [pair for pair in (one, other) if pair and None not in pair and np.isfinite(pair).all()]
+    if not both:
+        return None
+    return min(float(low) for low, _ in both), max(float(high) for _, high in both)

@@ -4,6 +4,7 @@ from typing import Any
 
 from jaxreg.comparison.comparable import FinishedRun
 from jaxreg.comparison.runs_table import Row, RunsTable
+from jaxreg.training.sweep_files import SWEEP, has_ended
 
 SHOWN_GROUPS = 20
 
@@ -41,9 +42,11 @@ def _cells(row: Row, run: FinishedRun) -> Cells:
 
 
 def head_text(run: FinishedRun) -> str:
-    """The head; whether a sweep chose its settings."""
-    sweep = (run.directory.path / "sweep.json").is_file()
-    return f"{run.settings['head']}{' (sweep)' if sweep else ''}"
+    """The head; whether a sweep chose its settings, and on rows that score it as long as it runs."""
+    path, head = run.directory.path, run.settings["head"]
+    if not (path / SWEEP).is_file():
+        return head
+    return f"{head} (sweep)" if has_ended(path) else f"{head} (sweep, not finished)"
 
 
 def columns_text(columns: list[Any]) -> str:
@@ -67,7 +70,7 @@ def span(low: float | None, high: float | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """A number with three digits."""
+    """A number with three digits; a dash for None."""
     return "-" if value is None else f"{value:.3g}"
 
 
