@@ -57,6 +57,7 @@ def changed_run(
     path: Path,
     *,
     predictions: pa.Table | None = None,
+    table: pa.Table | None = None,
     settings: dict[str, Any] | None = None,
     config: dict[str, Any] | None = None,
     summary: dict[str, Any] | None = None,
@@ -67,6 +68,7 @@ def changed_run(
         run: a finished run.
         path: of the new one.
         predictions: the table of predictions.parquet; `metrics` and `by_target` follow from it.
+        table: the same, with the scores of `run`.
         settings, config, summary: keys of config.json and summary.json with other values.
 
     Returns:
@@ -77,8 +79,9 @@ def changed_run(
     record |= config or {}
     record["settings"] = {**record["settings"], **(settings or {})}
     write_json(path / "config.json", record)
-    table = pq.read_table(run / "predictions.parquet") if predictions is None else predictions
-    pq.write_table(table, path / "predictions.parquet", write_page_checksum=True)
+    written = predictions if table is None else table
+    written = pq.read_table(run / "predictions.parquet") if written is None else written
+    pq.write_table(written, path / "predictions.parquet", write_page_checksum=True)
     if predictions is not None:
         [target] = record["settings"]["target"]
         scores["metrics"] = {**scores["metrics"], **scores_of(predictions, target)}

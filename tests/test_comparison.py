@@ -6,6 +6,7 @@ Expected numbers come from NumPy, scikit-learn and SciPy, on predictions.parquet
 import csv
 import doctest
 import json
+import re
 import runpy
 import subprocess
 import sys
@@ -271,6 +272,35 @@ def test_several_targets_have_intervals_of_r2(planted: Path, capsys) -> None:
     assert own["mae"] is None
     assert own["r2"] == pytest.approx(bad["r2"] - good["r2"])
     assert [own["low"], own["high"]] == pytest.approx([low, high], abs=0.2 * (high - low))
+
+
+def test_draws_without_a_score_leave_an_interval(planted: Path, capsys) -> None:
+    """Of one target only two blocks have rows: some draws have none of them, and so no R²."""
+    both = {"target": ("angle", "speed"), "head": "ridge", "folds": 5}
+    for components in (6, 12):
+        run_quick(planted, run=f"c{components}", components=components, **both)
+    folder = planted.parent / "ckpts"
+    for path in list(folder.iterdir()):
+        table = pq.read_table(path / "predictions.parquet")
+        some = np.where(np.isin(np.array(table["unit"]), ["a block 1", "b block 1"]), 1, np.nan)
+        speed = table["target.speed"].to_numpy() * some
+        table = with_column(table, "target.speed", pa.array(speed, from_pandas=True))
+        changed_run(path, planted.parent / "gaps" / path.name, table=table)
+    _, bad = answer_of(capsys, str(planted.parent / "gaps"))["runs"]
+    assert bad["difference"]["low"] < bad["difference"]["high"]
+
+
+def test_the_run_of_a_sweep_is_named(first: Path, tmp_path: Path, capsys) -> None:
+    for name, finished in (("done", True), ("cut", False)):
+        path = changed_run(first, tmp_path / name)
+        (path / "sweep.json").write_text(json.dumps({"finished": finished}))
+    changed_run(first, tmp_path / "plain")
+    assert runs.main([str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:4]
+    cells = [re.split(" {2,}", line) for line in lines]
+    heads = {Path(name).name: head for name, head, *_ in cells}
+    expected = {"done": "ridge (sweep)", "cut": "ridge (sweep, not finished)", "plain": "ridge"}
+    assert heads == expected
 
 
 def test_errors_around_the_circle_are_drawn(first: Path, tmp_path: Path, capsys) -> None:

@@ -42,7 +42,7 @@ def _cells(row: Row, run: FinishedRun) -> Cells:
 
 
 def head_text(run: FinishedRun) -> str:
-    """The head; whether a sweep chose its settings, and on rows that score it as long as it runs."""
+    """The head, and whether a sweep chose its settings: as long as it runs, on the scored rows."""
     path, head = run.directory.path, run.settings["head"]
     if not (path / SWEEP).is_file():
         return head
