@@ -3,7 +3,7 @@
 The command: `python docs/verdict_page.py > docs/verdict.md`.
 """
 
-from jaxreg.verdict.catalogue import CAUSES, PREPROCESSING
+from jaxreg.verdict.catalogue import EVERY_CAUSE
 from jaxreg.verdict.cause import Cause
 from jaxreg.verdict.observation import WORSE_THAN_RIDGE
 
@@ -59,7 +59,7 @@ If several findings have one severity, the verdict names them in the order of th
 
 def document() -> str:
     """The page, in Markdown."""
-    return INTRODUCTION + "".join(map(_section, (*CAUSES, PREPROCESSING)))
+    return INTRODUCTION + "".join(map(_section, EVERY_CAUSE))
 
 
 def _section(cause: Cause) -> str:

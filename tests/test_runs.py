@@ -20,7 +20,7 @@ from jaxreg.backbone.registry import BACKBONES
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, Stopped
 from jaxreg.sources import open_source
-from jaxreg.verdict.catalogue import CAUSES, PREPROCESSING
+from jaxreg.verdict.catalogue import EVERY_CAUSE
 from planted_runs import digests_of, edit_dataset, run_quick
 
 
@@ -107,7 +107,7 @@ def test_lists_of_what_there_is(planted: Path, capsys) -> None:
     [column] = listed("feature-sets")
     assert (column["column"], column["images"]) == ("identity.mixed10.avg", 240)
     assert [row["backbone"] for row in listed("backbones")] == list(BACKBONES)
-    codes = [cause.code for cause in (*CAUSES, PREPROCESSING)]
+    codes = [cause.code for cause in EVERY_CAUSE]
     assert [row["code"] for row in listed("causes")] == codes
     assert list_command.main(["datasets", "--cache", str(planted)]) == 0
     assert "planted" in capsys.readouterr().out

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from faults.made import TUNING, photos, train
-from jaxreg.verdict.catalogue import CAUSES, PREPROCESSING
+from jaxreg.verdict.catalogue import CAUSES, EVERY_CAUSE
 from jaxreg.verdict.judge import judge
 from jaxreg.verdict.observation import Observed
 
@@ -140,7 +140,7 @@ def _unscaled(good: Observed):
 
 
 def test_codes_are_kebab_case_and_once_each() -> None:
-    codes = [cause.code for cause in (*CAUSES, PREPROCESSING)]
+    codes = [cause.code for cause in EVERY_CAUSE]
     assert len(set(codes)) == len(codes)
     assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", code) for code in codes)
 

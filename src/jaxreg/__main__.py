@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "train a head on cached features",
     "sweep": "search settings and columns, and train the best head",
     "predict": "predict from raw images with a trained run",
+    "evaluate": "score a trained run on other labelled data",
     "runs": "compare the runs of a folder",
     "diagnose": "test a run or a dataset, and say why it does not learn",
     "list": "list datasets, feature sets, backbones or causes",

@@ -109,10 +109,10 @@ def _backbones(_: object) -> list[Row]:
 
 
 def _causes(_: object) -> list[Row]:
-    from jaxreg.verdict.catalogue import CAUSES, PREPROCESSING
+    from jaxreg.verdict.catalogue import EVERY_CAUSE
 
     names = ("code", "severity", "remedy")
-    return [{n: getattr(cause, n) for n in names} for cause in (*CAUSES, PREPROCESSING)]
+    return [{n: getattr(cause, n) for n in names} for cause in EVERY_CAUSE]
 
 
 _LISTS: dict[str, Callable[["Usage"], list[Row]]] = {

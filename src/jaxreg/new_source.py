@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from jaxreg.trained_run import TrainedRun
 
 USUAL = ("id_column", "image_column")
+"""The options that are those of the dataset of the run, where the user leaves them out."""
+
+WITH_ORDER = (*USUAL, "group_column", "order_column")
+"""The same for data that are scored: their groups and their order make slices and blocks."""
 
 
 def open_for_run(
@@ -62,6 +66,16 @@ def open_for_run(
         if not len(examples) and not examples.unusable:
             raise InputError(f"no images in {source}", expected="at least one")
         return examples
+
+
+def open_for_evaluation(
+    source: str | os.PathLike[str],
+    options: SourceOptions,
+    run: "TrainedRun",
+    cache: str | Path | None = None,
+) -> Examples:
+    """As `open_for_run`, with the groups and the order of the rows."""
+    return open_for_run(source, options, run, cache, WITH_ORDER)
 
 
 def refuse_source(out: Path, source: str, examples: Examples) -> None:

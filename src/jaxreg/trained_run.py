@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,7 @@ from pyarrow import csv
 
 from jaxreg.cache.chosen_features import ChosenFeatures
 from jaxreg.errors import InputError
+from jaxreg.extract_config import SourceOptions
 from jaxreg.extraction.given_vectors import refuse_images
 from jaxreg.extraction.pipeline import Progress
 from jaxreg.head import mlp
@@ -30,6 +31,9 @@ from jaxreg.target_numbers import number_type
 from jaxreg.target_types import TargetType, held, mean_over
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from jaxreg.evaluation.result import Evaluation
 
 USUAL = 4.0  # std: so far from their mean targets lie
 
@@ -268,6 +272,55 @@ class TrainedRun:
         if known is not None and interval is not None:
             around = predict_intervals(self, known, new, interval)
         return prediction_table(examples, each, types, new.reasons, around)
+
+    def evaluate(
+        self,
+        source: str | Path | Examples,
+        *,
+        name: str | None = None,
+        options: SourceOptions | None = None,
+        cache: str | Path | None = None,
+        weights: str | None = None,
+        embeddings: str | Sequence[str] = (),
+        say: Callable[[str], None] = lambda text: None,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> "Evaluation":
+        """Score the run on other labelled data, and say how these differ from its own.
+
+        Args:
+            source: as for `jaxreg evaluate`, or examples made in Python.
+            name: of the source, for messages; by default what the source is given by.
+            options: which columns a table has; those that are left out are the dataset's own.
+            cache, weights, embeddings, say, on_progress, should_stop: as `predict_table` takes
+                them.
+
+        Raises:
+            InputError: the source has no target of the run, or no row that can be scored; and as
+                `predict_table`.
+            Stopped, UnavailableError: as `predict_table`.
+
+        >>> found = run.evaluate("new.csv", embeddings="new.npy")
+        >>> found.rows, found.far_worse, [finding.code for finding in found.findings]
+        (240, False, [])
+        """
+        from jaxreg.evaluation.evaluate_run import evaluate_run
+        from jaxreg.new_source import open_for_evaluation
+
+        examples = source
+        if not isinstance(examples, Examples):
+            examples = open_for_evaluation(examples, options or SourceOptions(), self, cache)
+        return evaluate_run(
+            self,
+            examples,
+            name or ("the source" if isinstance(source, Examples) else str(source)),
+            cache=cache,
+            weights=weights,
+            embeddings=embeddings,
+            say=say,
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
 
 
 def _warn(text: str) -> None:

@@ -20,6 +20,7 @@ from jaxreg.verdict.checks import (
     targets,
     unit_coverage,
 )
+from jaxreg.verdict.new_data_causes import NEW_DATA
 from jaxreg.verdict.short_training import STAGES, STEPS
 
 CAUSES: tuple[Cause, ...] = (
@@ -286,3 +287,6 @@ PREPROCESSING = Cause(
     "extract with the --preprocess that fits", None, None,
 )  # fmt: skip
 """The one cause that is looked for in images."""
+
+EVERY_CAUSE: tuple[Cause, ...] = (*CAUSES, PREPROCESSING, *NEW_DATA)
+"""All findings that there are, for pages and lists."""

@@ -1,0 +1,1 @@
+"""A run on other labelled data. Docs: docs/evaluate.md."""

@@ -1,0 +1,110 @@
+"""What is known of the rows of a run: its training targets, its held-out rows, its features."""
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from jaxreg.cache.chosen_features import read_wanted
+from jaxreg.cache.dataset_table import Dataset
+from jaxreg.cache.store import Cache
+from jaxreg.entry_weights import entry_weights
+from jaxreg.errors import InputError
+from jaxreg.evaluation.labelled_rows import units_of
+from jaxreg.experiment.choose import as_kept
+from jaxreg.new_predictions import KnownRows
+from jaxreg.sources.examples import DIGEST
+from jaxreg.verdict.checks.new_images import Images, spread_rows
+
+if TYPE_CHECKING:
+    from jaxreg.trained_run import TrainedRun
+
+
+class RunRows(NamedTuple):
+    """Some rows of a run, of one side."""
+
+    y: np.ndarray  # (rows, targets) float64, NaN where a target is missing
+    predictions: np.ndarray  # (rows, targets) float64
+    weights: np.ndarray  # (rows, targets) as `entry_weights`
+    units: np.ndarray | None  # (rows,) which rows are alike; None: rows alone
+
+
+def training_rows(run: "TrainedRun", known: KnownRows | None) -> RunRows | None:
+    """The rows that trained a run; None for a bundle, which has no table of them."""
+    sides = ("train", "validation") if run.settings.folds else ("train",)
+    return _rows(run, known, sides)
+
+
+def held_out_rows(run: "TrainedRun", known: KnownRows | None) -> RunRows | None:
+    """The rows that the scores of a run are of; None for a bundle."""
+    return _rows(run, known, ("validation",))
+
+
+def _rows(run: "TrainedRun", known: KnownRows | None, sides: Sequence[str]) -> RunRows | None:
+    try:
+        table = run.predictions if known is None else known.table
+    except InputError:  # a bundle
+        return None
+    rows = np.flatnonzero(np.isin(table["split"].to_pylist(), sides))
+    columns = [
+        np.stack([_numbers(table[f"{kind}.{name}"]) for name in run.targets], axis=1)[rows]
+        for kind in ("target", "prediction")
+    ]
+    units = None
+    if "unit" in table.column_names:
+        names = np.array(table["unit"].to_pylist(), object)[rows]
+        if len(rows) and all(name is not None for name in names):
+            units = np.unique(names.astype(str), return_inverse=True)[1]
+    elif known is not None:  # an older run
+        units = units_of(known.dataset.rows(rows), run.settings.split)
+    weights = entry_weights(columns[0])
+    column = run.settings.weight_column
+    if known is not None and column is not None:
+        of_rows = _numbers(known.dataset.table[as_kept(known.dataset, column)])[rows]
+        weights = entry_weights(columns[0], np.nan_to_num(of_rows))
+    return RunRows(columns[0], columns[1], weights, units)
+
+
+def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+    return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+
+
+def training_images(run: "TrainedRun", known: KnownRows, store: Cache) -> Images:
+    """The features of some of the rows that trained a run.
+
+    Raises:
+        InputError: they are not in the cache, or damaged.
+    """
+    rows = np.flatnonzero(known.trained)
+    units = units_of(known.dataset.rows(rows), run.settings.split)
+    some = spread_rows(len(rows))
+    dataset = known.dataset.rows(rows[some])
+    x = read_wanted(store, run.features.wanted(dataset))
+    brightness = brightness_of(store, _pictures(dataset), run.features.range)
+    return Images(x, None if units is None else units[some], brightness)
+
+
+def _pictures(dataset: Dataset) -> list[str | None]:
+    return dataset.pictures if DIGEST in dataset.table.column_names else [None] * len(dataset)
+
+
+def brightness_of(
+    store: Cache, digests: Sequence[str | None], limits: tuple[float, float] | None
+) -> np.ndarray:
+    """(rows,) the mean luma of each image from 0 to 1, of its small picture in the cache.
+
+    NaN where there is none. The luma is that of Pillow's mode L (ITU-R 601-2).
+    """
+    from PIL import Image
+
+    jpegs = store.read_thumbnails({digest for digest in digests if digest}, limits)
+    found: dict[str | None, float] = {}
+    for digest, jpeg in jpegs.items():
+        try:
+            with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
+                found[digest] = float(np.asarray(image.convert("L")).mean()) / 255
+        except Exception:  # a cache may come from somebody else
+            continue
+    return np.array([found.get(digest, np.nan) for digest in digests])
