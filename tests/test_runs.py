@@ -19,6 +19,7 @@ from jaxreg import list as list_command
 from jaxreg.backbone.registry import BACKBONES
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, Stopped
+from jaxreg.new_predictions import known_rows, trained_examples
 from jaxreg.sources import open_source
 from jaxreg.verdict.catalogue import EVERY_CAUSE
 from planted_runs import digests_of, edit_dataset, run_quick
@@ -240,9 +241,10 @@ def test_predict_counts_the_images_that_trained(planted: Path) -> None:
         split = run.predictions["split"].to_pylist()
         digests = [*digests_of(planted), "0" * 64, None]
         expected = sum(side in sides for side in split)
-        assert run._trained_on(Cache(planted), digests) == expected > 0
+        known = known_rows(run, Cache(planted))
+        assert trained_examples(run, known, digests).sum() == expected > 0
     edit_dataset(planted, table=lambda dataset: dataset.table.slice(1))
-    assert run._trained_on(Cache(planted), digests) == 0
+    assert known_rows(run, Cache(planted)) is None
 
 
 def test_a_number_is_never_cut_on_a_narrow_terminal(monkeypatch, capsys) -> None:

@@ -88,7 +88,7 @@ def predict_examples(
     )
     new = maker.make(examples, vectors)
     known = known_rows(run, store)
-    trained = _trained(run, known, new.digests)
+    trained = trained_examples(run, known, new.digests)
     if count := int(trained.sum()):
         what = "images" if run.features.networks else "rows"
         which = f"{count} of the {len(trained)} {what}" if len(trained) > 1 else f"the {what[:-1]}"
@@ -115,9 +115,16 @@ def known_rows(run: "TrainedRun", store: Cache) -> KnownRows | None:
     return KnownRows(dataset.having(run.features.digest_columns), table, trained)
 
 
-def _trained(
+def trained_examples(
     run: "TrainedRun", known: KnownRows | None, digests: Sequence[str | None]
 ) -> np.ndarray:
+    """(examples,) whether the image or the vector of each trained a head of the run.
+
+    Args:
+        run: the run.
+        known: its rows, as `known_rows` gives them; None: they are not known, so no example did.
+        digests: as `ChosenFeatures.row_digests` has them.
+    """
     if known is None:
         return np.zeros(len(digests), bool)
     own = run.features.row_digests(known.dataset)
