@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import csv
 
 from jaxreg.cache.chosen_features import ChosenFeatures
 from jaxreg.errors import InputError
@@ -22,6 +21,7 @@ from jaxreg.head.target_outputs import of_targets
 from jaxreg.new_intervals import Intervals, predict_intervals, read_intervals
 from jaxreg.new_predictions import predict_examples
 from jaxreg.prediction_table import prediction_table
+from jaxreg.run_files import RunFiles
 from jaxreg.run_repr import page_of_run, text_of_run
 from jaxreg.side_columns import Encoded, SideColumns
 from jaxreg.side_table import side_table
@@ -30,7 +30,6 @@ from jaxreg.sources.in_memory import images_of
 from jaxreg.target_numbers import number_type
 from jaxreg.target_types import TargetType, held, mean_over
 from jaxreg.train_config import TrainConfig
-from jaxreg.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from jaxreg.evaluation.result import Evaluation
@@ -39,17 +38,15 @@ USUAL = 4.0  # std: so far from their mean targets lie
 
 
 @dataclass(frozen=True, repr=False)
-class TrainedRun:
+class TrainedRun(RunFiles):
     """A run on disk with its head in memory; of several folds and seeds, all of their heads.
 
     The prediction of several heads is the mean of theirs, the circular mean of a circular target.
     `summary` is summary.json, `config` config.json; both are described in docs/runs.md.
     """
 
-    path: Path
     cache: Path | None  # the folder of datasets and features; None if it is not to be found
     config: dict[str, Any]
-    summary: dict[str, Any]
     settings: TrainConfig
     features: ChosenFeatures
     targets: tuple[str, ...]
@@ -64,41 +61,6 @@ class TrainedRun:
     def _repr_html_(self) -> str:
         """The headline and the scores of each target, for a notebook."""
         return page_of_run(self)
-
-    @property
-    def metrics(self) -> dict[str, float | None]:
-        """The scores of the held-out rows: mae, rmse, r2, spearman, huber."""
-        return self.summary["metrics"]
-
-    @property
-    def verdict(self) -> dict[str, Any]:
-        """Whether the head learns: healthy, headline, findings (code, severity, remedy, ...)."""
-        return self.summary["verdict"]
-
-    @property
-    def predictions(self) -> pa.Table:
-        """predictions.parquet. Raises InputError if it is damaged, or the run is a bundle."""
-        return self._directory("predictions.parquet").read_predictions(self.summary)
-
-    @property
-    def history(self) -> pa.Table:
-        """history.csv, one row per epoch and member. Raises InputError as `predictions`."""
-        content = self._directory("history.csv").read_checked("history.csv", self.summary)
-        return csv.read_csv(pa.BufferReader(content))
-
-    @property
-    def report(self) -> Path:
-        """report.html. Raises InputError if the run is a bundle."""
-        return self._directory("report.html").path / "report.html"
-
-    def _directory(self, name: str) -> RunDirectory:
-        if self.path.is_dir():
-            return RunDirectory(self.path)
-        raise InputError(
-            f"{self.path} is a bundle, and only the folder of a run has {name} as a file",
-            expected="the directory of the run",
-            remedy=f"unzip {self.path} report.html" if name == "report.html" else "",
-        )
 
     @property
     def side(self) -> SideColumns:
@@ -220,7 +182,10 @@ class TrainedRun:
             np.stack([table[f"{part}.{name}"].to_numpy() for name in self.targets], axis=1)
             for part in parts
         ]
-        return found[0] if interval is None else Intervals(*found, table["unlike"].to_numpy())
+        if interval is None:
+            return found[0]
+        predicted, low, high = found
+        return Intervals(predicted, low, high, table["unlike"].to_numpy())
 
     def predict_table(
         self,
