@@ -1,4 +1,4 @@
-"""What a sweep costs: trials of one architecture against Keras; the table of a thousand runs.
+"""What a sweep costs, against Keras; the table of a thousand runs; what intervals cost.
 
     python benchmarks/sweep.py [ROW ...] [--quick]
 
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from experiment import VALIDATION, make_cache
+from intervals import interval
 from train import BATCH, ROWS, keras_model, synthetic
 
 TRIALS, FEATURES, EPOCHS = 32, 1_152, 20
@@ -169,7 +170,7 @@ def table_of_runs(quick: bool, rounds: int) -> None:
     print(f"jaxreg runs on {count:,} runs: {statistics.median(each):.2f} s (at most 3 s of 1,000)")
 
 
-FIGURES = {"trials": trials, "runs": table_of_runs}
+FIGURES = {"trials": trials, "runs": table_of_runs, "interval": interval}
 
 
 def main() -> None:
