@@ -1,7 +1,10 @@
 """Many trainings of one architecture, each for as many epochs as a search gives it."""
 
+import os
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import jax
@@ -48,9 +51,10 @@ class Lanes:
     """Trainings of one architecture: heads that differ in rows, seed and numeric settings.
 
     One compiled program trains them all: what they differ in are its arguments. On a CPU it takes
-    one lane after another, and a lane ends with the bits of `train` with its settings. On an
-    accelerator a batch of lanes runs under `vmap`, filled up to a power of two with lanes that
-    stand still. A lane that has stopped early, or whose loss is not finite, takes no part any more.
+    one lane after another, as many at a time as there are cores: a step is too short for all cores.
+    A lane ends with the bits of `train` with its settings. On an accelerator a batch of lanes runs
+    under `vmap`, filled up to a power of two with lanes that stand still. A lane that has stopped
+    early, or whose loss is not finite, takes no part any more.
 
     Features are on the device once, or with components once for each set of training rows. Lanes
     with the same rows share all that depends on the rows alone. Where features do not fit on the
@@ -123,15 +127,17 @@ class Lanes:
 
         Args:
             until: the last epoch to do, from 1; `config.epochs` ends a lane before it.
-            should_stop: asked about twice a second on a CPU, and between batches of lanes.
+            should_stop: asked about twice a second on a CPU, else between batches of lanes.
 
         Returns:
             Whether all lanes have come so far; else `should_stop` ended it, and a later call goes
             on.
         """
         going = [lane for lane in self._lanes if lane.goes_on(until)]
+        if not going:
+            return True
         if not self._together:
-            return all(self._run_one(lane, until, should_stop) for lane in going)
+            return self._run_in_turn(going, until, should_stop)
         size = min(_power_of_two(len(going)), _most_together(going))
         for start in range(0, len(going), size):
             if should_stop():
@@ -152,23 +158,41 @@ class Lanes:
         """
         return [_predict(lane, rows) for lane, rows in zip(self._lanes, rows_of_lane, strict=True)]
 
-    def _run_one(self, lane: Lane, until: int, should_stop: Callable[[], bool]) -> bool:
-        kind = on_device if self._on_device else fit_blocks
-        fit: Callable = kind.make_fit(lane.member.config)
+    def _run_in_turn(
+        self, lanes: Sequence[Lane], until: int, should_stop: Callable[[], bool]
+    ) -> bool:
+        """Lane after lane, some at a time, each in pieces of about CHUNK_SECONDS."""
         if self._epoch_seconds is None:
-            lane.state, _ = fit(lane.state, lane.rows, 0)  # compiles
-            jax.block_until_ready(lane.state)
-        while lane.goes_on(until):
-            if should_stop():
-                return False
-            begin, done = time.perf_counter(), int(lane.state.epoch)
-            known = self._epoch_seconds
-            chunk = 1 if known is None else max(1, int(CHUNK_SECONDS / known))
-            lane.state, _ = fit(lane.state, lane.rows, min(until, done + chunk))
-            seconds = time.perf_counter() - begin  # `fit` has waited for its history
-            lane.seconds += seconds
-            self._epoch_seconds = seconds / (int(lane.state.epoch) - done)
+            _train(lanes[0], 0)  # compiles
+        workers = (os.cpu_count() or 1) if self._on_device else 1  # blocks have their own threads
+        waiting, running, stop = deque(lanes), set(), False
+        with ThreadPoolExecutor(workers) as pool:
+            while waiting or running:
+                stop = stop or should_stop()
+                while waiting and not stop and len(running) < workers:
+                    running.add(pool.submit(self._run_piece, waiting.popleft(), until))
+                if not running:
+                    return False
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                ended = [future.result() for future in done]
+                waiting.extendleft(lane for lane in ended if lane.goes_on(until))
         return True
+
+    def _run_piece(self, lane: Lane, until: int) -> Lane:
+        begin, done, known = time.perf_counter(), int(lane.state.epoch), self._epoch_seconds
+        chunk = 1 if known is None else max(1, int(CHUNK_SECONDS / known))
+        _train(lane, min(until, done + chunk))
+        seconds = time.perf_counter() - begin
+        lane.seconds += seconds
+        self._epoch_seconds = seconds / (int(lane.state.epoch) - done)
+        return lane
+
+
+def _train(lane: Lane, until: int) -> None:
+    kind = on_device if isinstance(lane.rows, Data) else fit_blocks
+    fit: Callable = kind.make_fit(lane.member.config)
+    lane.state, _ = fit(lane.state, lane.rows, until)
+    jax.block_until_ready(lane.state)
 
 
 def _run_batch(lanes: Sequence[Lane], size: int, until: int) -> None:
