@@ -4,6 +4,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from gpu_figures.common import Figure, accelerated, device, figure, seconds
 from train import FEATURES, ROWS, synthetic
 
 EPOCHS = 20  # of the training that `heads/min` means
+HEAD_ROWS, HEAD_FEATURES = 10_000, 1_152  # of such a training
 
 
 class Training:
@@ -138,15 +140,19 @@ def kernels(program: str) -> int:
 
 
 def many_heads(quick: bool) -> Iterator[Figure]:
-    """Many heads at once under `vmap` against one alone, at batch 32."""
+    """Heads of a sweep: many at once under `vmap` against one alone, at batch 32.
+
+    As the lanes of a sweep they differ in their numbers, in the order of rows and in dropout.
+    """
     import jax
     import jax.numpy as jnp
 
     from jaxreg.head import fit_many
 
     yield device()
-    rows, number = (64, 3) if quick else (ROWS, 256) if accelerated() else (ROWS // 8, 8)
-    training = Training(rows, 32)
+    rows = 64 if quick else HEAD_ROWS if accelerated() else HEAD_ROWS // 8
+    number = 3 if quick else 256 if accelerated() else 8
+    training = Training(rows, 32, HEAD_FEATURES)
     limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(training.state))
     while limit and 3 * size * number > 0.7 * limit:  # states, gradients, and a copy of them
@@ -154,17 +160,24 @@ def many_heads(quick: bool) -> Iterator[Figure]:
     config, data = training.config, training.host_data
     alone = training.seconds_of_an_epoch(quick)
     yield figure(
-        f"one head alone, {EPOCHS} epochs of {rows:,} rows", 60 / (EPOCHS * alone), "heads/min"
+        f"one head alone, {EPOCHS} epochs of {rows:,} x {HEAD_FEATURES:,}",
+        60 / (EPOCHS * alone),
+        "heads/min",
     )
 
     copies = jax.jit(
         lambda tree: jax.tree.map(lambda a: jnp.broadcast_to(a, (number, *a.shape)), tree)
     )
-    states = copies(training.state)  # the same weights, and another order of rows and dropout
+    states = copies(training.state)  # the same weights
     keys = [jax.random.key_data(jax.random.key(seed)) for seed in range(number)]
     states = states._replace(key=jnp.asarray(np.stack(keys)))
     stacked = jax.device_put(fit_many.stack_data([data] * number))
-    run = fit_many.make_fit([config] * number, together=True)
+    numbers = np.random.default_rng(0).uniform(size=(number, 2))
+    configs = [
+        replace(config, learning_rate=float(10 ** (rate - 4.5)), dropout=float(0.1 + 0.4 * share))
+        for rate, share in numbers
+    ]
+    run = fit_many.make_fit(configs, together=True)
     until, count, spent = int(training.state.epoch), 1 if quick else 2, []
     del training
     for _ in range(3):
