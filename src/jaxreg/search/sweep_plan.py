@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxreg.cache.dataset_table import Dataset
 from jaxreg.cache.store import Cache
+from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
 from jaxreg.search.choice import Choice, Plan
 from jaxreg.search.column_sets import ColumnSets, has_several_columns
@@ -16,6 +17,7 @@ from jaxreg.search.space import Space
 from jaxreg.search.space_words import default_space, read_space
 from jaxreg.search.sweep_record import FOLDS, Request
 from jaxreg.splits import Split
+from jaxreg.train_config import TrainConfig
 
 
 def prepared(
@@ -38,7 +40,8 @@ def prepared(
     Raises:
         InputError: a search or a setting that cannot be, or a split without folds.
     """
-    settings = dict(request.settings)
+    read = from_json(TrainConfig, request.settings)  # hidden=16 of Python code is hidden=(16,)
+    settings = {name: getattr(read, name) for name in request.settings}
     if request.search is None:
         fixed = settings if resumed is None else {**resumed["settings"], **settings}
         space = default_space(fixed, several_columns=has_several_columns(dataset, fixed))
