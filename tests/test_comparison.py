@@ -23,7 +23,14 @@ from sklearn.metrics import mean_absolute_error, r2_score
 import jaxreg
 from conftest import make_planted
 from jaxreg import runs
-from jaxreg.comparison.bootstrap import share_outside
+from jaxreg.comparison.bootstrap import (
+    Truth,
+    by_unit,
+    interval,
+    maes,
+    share_outside,
+    units_of,
+)
 from jaxreg.comparison.runs_table import FLAT, load_runs
 from jaxreg.errors import InputError
 from planted_runs import run_quick, with_column
@@ -114,6 +121,17 @@ def test_intervals_draw_blocks(first: Path, tmp_path: Path, capsys) -> None:
     # the error that both share cancels in a pair
     assert apart["high"] - apart["low"] < 0.5 * (rows["b"]["mae_high"] - rows["b"]["mae_low"])
     assert rows["a"]["difference"] == {"mae": 0, "low": 0, "high": 0}
+
+
+def test_lots_of_many_units_make_the_interval_of_the_units() -> None:
+    """5,000 groups of two rows; the standard error of their means by NumPy, times 1.96."""
+    rng = np.random.default_rng(0)
+    error = np.abs(rng.normal(0, 1, 5000)).repeat(2)
+    units = units_of(np.arange(10_000) // 2, 5000, "5000 groups")
+    sums, rows = (by_unit(values[:, None], units) for values in (error, np.ones(10_000)))
+    low, high = interval(maes(sums, Truth(rows, rows, rows)), units.size)
+    half = 1.96 * error[::2].std() / 5000**0.5
+    assert [low[0], high[0]] == pytest.approx(error.mean() + np.array([-half, half]), abs=half / 6)
 
 
 @pytest.mark.parametrize("units", [5, 6, 10, 40, 1000])

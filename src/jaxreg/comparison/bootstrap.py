@@ -5,7 +5,7 @@ A draw is a weight for each unit. All draws together are one matrix, so the scor
 the same rows are one product of matrices, and runs are compared on the same draws.
 """
 
-from functools import cache
+from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -16,8 +16,8 @@ DRAWS = 2000
 FEWEST = 5
 """Fewer units than these cannot give the interval: even all draws together are too narrow."""
 
-MOST = 4096
-"""Single rows are drawn in so many lots at most."""
+MOST = 1024
+"""More units than these are drawn in so many lots, which say as much with less arithmetic."""
 
 _STEP = 500  # draws at once
 
@@ -38,13 +38,21 @@ class Truth(NamedTuple):
     squares: np.ndarray  # of the same, squared
 
 
+def units_of(numbers: np.ndarray, size: int, word: str) -> Units:
+    """Units by their numbers (rows,) below `size`; above MOST, lots of about equally many units."""
+    if size > MOST:
+        lots = np.random.default_rng(0).permutation(size) * MOST // size
+        numbers, size = lots[numbers], MOST
+    return Units(numbers, size, word)
+
+
 def by_unit(values: np.ndarray, units: Units) -> np.ndarray:
     """The sums (units, targets) of values (rows, targets)."""
     columns = (np.bincount(units.numbers, column, units.size) for column in values.T)
     return np.stack(list(columns), axis=1)
 
 
-@cache
+@lru_cache(8)
 def draws(units: int, number: int = DRAWS, seed: int = 0) -> np.ndarray:
     """How often each draw has each unit: (number, units) float32; a draw has as many as there are.
 

@@ -95,9 +95,8 @@ def _keys(runs: Sequence[FinishedRun]) -> list[tuple]:
     """
     rows, versions = [], dict[tuple, dict[str, set[str]]]()
     for run in runs:
-        periods = tuple(kind.period for kind in run.held_out.types)
         targets = tuple(run.settings["target"])
-        key = run.config["dataset"], targets, periods, run.held_out.digest
+        key = run.config["dataset"], targets, _periods(run), run.held_out.digest
         rows.append(key)
         kinds = versions.setdefault(key, {})
         kinds.setdefault(_kind(run), set()).add(run.config["dataset_sha256"])
@@ -106,6 +105,11 @@ def _keys(runs: Sequence[FinishedRun]) -> list[tuple]:
         (*key, run.config["dataset_sha256"] if key in changed else "")
         for run, key in zip(runs, rows, strict=True)
     ]
+
+
+def _periods(run: FinishedRun) -> tuple[float, ...]:
+    """Around which circles its errors are."""
+    return tuple(kind.period for kind in run.held_out.types)
 
 
 def _kind(run: FinishedRun) -> str:
@@ -120,10 +124,11 @@ def _why(run: FinishedRun, other: FinishedRun) -> str:
         return f"the dataset is {own}, not {its}"
     if (own := run.settings["target"]) != (its := other.settings["target"]):
         return f"the target is {', '.join(own)}, not {', '.join(its)}"
-    if run.held_out.types != other.held_out.types and run.held_out.digest == other.held_out.digest:
+    same_rows = run.held_out.digest == other.held_out.digest
+    if same_rows and _periods(run) != _periods(other):
         own, its = (" ".join(words_of(one.held_out.types)) for one in (run, other))
         return f"the target type is {own}, not {its}"
-    if run.held_out.digest == other.held_out.digest:
+    if same_rows:
         return "the dataset has changed between the two: it has other images or numbers"
     own, its = _held_out_text(run), _held_out_text(other)
     apart = f": {own}, not {its}" if own != its else ""

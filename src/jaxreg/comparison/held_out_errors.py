@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxreg.comparison.bootstrap import FEWEST, MOST, Truth, Units, by_unit
+from jaxreg.comparison.bootstrap import FEWEST, Truth, Units, by_unit, units_of
 from jaxreg.metrics import runs_of_rows
 from jaxreg.target_types import Types, center_and_std, difference, types_of
 from jaxreg.training.run_directory import RunDirectory
@@ -171,20 +171,16 @@ def _truth(types: Types, y: np.ndarray, units: Units) -> Truth:
 
 def _ways(rows: _Rows, split: str) -> Sequence[Units]:
     """The units to draw; where they are few, smaller ones too."""
-    count, ways = len(rows.y), []
+    count, ways = len(rows.y), list[Units]()
     together = np.zeros(count, np.int64)
     if rows.named is not None:
         values, together = np.unique(rows.named, return_inverse=True)
-        ways = [Units(together, len(values), f"{len(values)} {rows.word}")]
+        ways.append(units_of(together, len(values), f"{len(values)} {rows.word}"))
         if len(values) >= FEWEST:
             return ways
+    numbers, word = np.arange(count), f"{count} rows"
     in_time = rows.word == "blocks" or split.startswith(("blocks", "tail"))
     if in_time and rows.word != "groups" and count > 1:
-        numbers = runs_of_rows(together, np.arange(count))
-        pieces = Units(numbers, int(numbers.max()) + 1, f"stretches of {math.isqrt(count)} rows")
-    elif count > MOST:  # a lot of rows that are drawn alone says as much, with less arithmetic
-        numbers = np.random.default_rng(0).permutation(count) * MOST // count
-        pieces = Units(numbers, MOST, f"{count} rows")
-    else:
-        pieces = Units(np.arange(count), count, f"{count} rows")
-    return [*ways, pieces]
+        numbers = runs_of_rows(together, numbers)
+        word = f"stretches of {math.isqrt(count)} rows"
+    return [*ways, units_of(numbers, int(numbers.max()) + 1, word)]
