@@ -8,8 +8,10 @@ import numpy as np
 
 from jaxreg import metrics
 from jaxreg.common.steps import step
+from jaxreg.entry_weights import entry_weights
 from jaxreg.evaluation.evaluation_table import evaluation_table
 from jaxreg.evaluation.headline_text import headline_of
+from jaxreg.evaluation.interval_coverage import coverage_here
 from jaxreg.evaluation.labelled_rows import LabelledRows, label, refuse_unlabelled
 from jaxreg.evaluation.new_findings import compare_errors, find_in_new_data
 from jaxreg.evaluation.result import Evaluation
@@ -126,7 +128,7 @@ def _evaluation(
         failed=len(new.reasons) + len(examples.unusable),
         trained=int(rows.trained.sum()),
         far_worse=any(one["far_worse"] for one in by_target.values()),
-        intervals=None,
+        intervals=coverage_here(run, rows),
         findings=tuple(findings),
         slices=tuple(slices_of(run.targets, run.types, rows, columns)),
         notes=(*rows.notes, *untested),
@@ -165,8 +167,18 @@ def _loss(run: "TrainedRun", train: RunRows | None) -> Loss:
 def _constants(
     run: "TrainedRun", y: np.ndarray, weights: np.ndarray | None, rows: LabelledRows
 ) -> dict[str, np.ndarray]:
-    """The predictions of the mean and the median of some targets for the rows."""
-    return constant_baselines(y, len(rows.numbers), weights, run.types)
+    """The predictions of the mean and the median of some targets for the rows.
+
+    NaN for a target without a number that has a weight.
+    """
+    of = entry_weights(y) if weights is None else weights
+    some = np.flatnonzero((of > 0).any(axis=0))
+    types = [run.types[number] for number in some]
+    found = constant_baselines(y[:, some], len(rows.numbers), of[:, some], types)
+    whole = {name: np.full(rows.y.shape, np.nan) for name in found}
+    for name, values in found.items():
+        whole[name][:, some] = values
+    return whole
 
 
 def _score(rows: LabelledRows, predictions: np.ndarray, loss: Loss, own: slice) -> Scores:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from jaxreg.evaluation.interval_coverage import coverage_lines
 from jaxreg.evaluation.result import Evaluation
 
 WORST = 12  # slices that are shown
@@ -22,6 +23,8 @@ def lines_of(found: Evaluation) -> list[str]:
         lines.append(f"{finding.code}: {finding.evidence}")
         if finding.remedy:
             lines.append(f"  try: {finding.remedy}")
+    if found.intervals is not None:
+        lines += coverage_lines(found.intervals)
     lines += [f"note: {note}" for note in found.notes]
     scored = "1 row is" if found.rows == 1 else f"{found.rows} rows are"
     failed = f"; {found.failed} could not be used" if found.failed else ""

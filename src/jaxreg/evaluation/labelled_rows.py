@@ -11,7 +11,7 @@ from jaxreg.cache.dataset_table import Dataset, examples_table
 from jaxreg.errors import InputError, nearest
 from jaxreg.experiment.choose import as_kept, numbers
 from jaxreg.experiment.choose_weights import choose_weights
-from jaxreg.experiment.row_units import row_units
+from jaxreg.experiment.row_units import unit_names
 from jaxreg.extract_config import ExtractConfig, SourceOptions
 from jaxreg.new_predictions import NewPredictions
 from jaxreg.sources.examples import Examples
@@ -30,6 +30,7 @@ class LabelledRows(NamedTuple):
     predictions: np.ndarray  # (rows, targets) float64
     weights: np.ndarray | None  # (rows, targets) as `entry_weights`; None: no weight column
     units: np.ndarray | None  # (rows,) which rows are alike: groups or blocks; None: rows alone
+    unit_names: list[str] | None  # (rows,) the name of the unit of each row
     trained: np.ndarray  # (rows,) bool, whether a row trained the run
     notes: tuple[str, ...]  # what could not be scored
 
@@ -93,29 +94,36 @@ def label(run: "TrainedRun", examples: Examples, new: NewPredictions, source: st
                 weights = choose_weights(own, y[rows], run.settings)
         else:
             notes.append(f"the source has no weight column {column}: each row counts the same")
+    names = units_of(own, run.settings.split)
     return LabelledRows(
         rows,
         own,
         y[rows],
         new.predictions[rows],
         weights,
-        units_of(own, run.settings.split),
+        None if names is None else numbered(names),
+        names,
         new.trained[rows],
         tuple(notes),
     )
 
 
-def units_of(dataset: Dataset, split: str | None) -> np.ndarray | None:
-    """(rows,) which rows are alike, as the split of the run says, else by the source's own groups.
+def units_of(dataset: Dataset, split: str | None) -> list[str] | None:
+    """(rows,) the name of the unit of each row, as the split says, else by the source's own groups.
 
     None: rows alone.
     """
     for kind in (split or "", "blocks" if dataset.sequential else "group"):
         with suppress(InputError):  # the new source has no such column of groups
-            found = row_units(dataset, kind)
-            if found is not None:
-                return found.numbers
+            if (found := unit_names(dataset, kind)) is not None:
+                return found
     return None
+
+
+def numbered(names: Sequence[str]) -> np.ndarray:
+    """(rows,) the number of each name, in the order in which the names come first."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64)
 
 
 def _as_dataset(examples: Examples, source: str) -> Dataset:

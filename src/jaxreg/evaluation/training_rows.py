@@ -12,7 +12,7 @@ from jaxreg.cache.dataset_table import Dataset
 from jaxreg.cache.store import Cache
 from jaxreg.entry_weights import entry_weights
 from jaxreg.errors import InputError
-from jaxreg.evaluation.labelled_rows import units_of
+from jaxreg.evaluation.labelled_rows import numbered, units_of
 from jaxreg.experiment.choose import as_kept
 from jaxreg.new_predictions import KnownRows
 from jaxreg.sources.examples import DIGEST
@@ -56,15 +56,20 @@ def _rows(run: "TrainedRun", known: KnownRows | None, sides: Sequence[str]) -> R
     if "unit" in table.column_names:
         names = np.array(table["unit"].to_pylist(), object)[rows]
         if len(rows) and all(name is not None for name in names):
-            units = np.unique(names.astype(str), return_inverse=True)[1]
+            units = numbered(names.tolist())
     elif known is not None:  # an older run
-        units = units_of(known.dataset.rows(rows), run.settings.split)
+        units = _units(known.dataset.rows(rows), run)
     weights = entry_weights(columns[0])
     column = run.settings.weight_column
     if known is not None and column is not None:
         of_rows = _numbers(known.dataset.table[as_kept(known.dataset, column)])[rows]
         weights = entry_weights(columns[0], np.nan_to_num(of_rows))
     return RunRows(columns[0], columns[1], weights, units)
+
+
+def _units(dataset: Dataset, run: "TrainedRun") -> np.ndarray | None:
+    names = units_of(dataset, run.settings.split)
+    return None if names is None else numbered(names)
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
@@ -78,7 +83,7 @@ def training_images(run: "TrainedRun", known: KnownRows, store: Cache) -> Images
         InputError: they are not in the cache, or damaged.
     """
     rows = np.flatnonzero(known.trained)
-    units = units_of(known.dataset.rows(rows), run.settings.split)
+    units = _units(known.dataset.rows(rows), run)
     some = spread_rows(len(rows))
     dataset = known.dataset.rows(rows[some])
     x = read_wanted(store, run.features.wanted(dataset))
