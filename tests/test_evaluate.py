@@ -13,6 +13,7 @@ import jaxreg
 from evaluated import ROWS, new_rows, train
 from jaxreg import evaluate
 from jaxreg.errors import InputError, Stopped
+from jaxreg.sources import open_source
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,7 @@ def test_a_run_that_is_not_finished_or_of_another_format(folder: Path) -> None:
 
 
 def test_python_takes_examples_too(folder: Path) -> None:
-    examples = jaxreg.sources.open_source("new.csv", images=False)
+    examples = open_source("new.csv", images=False)
     found = jaxreg.load_run("ckpts/run").evaluate(examples, embeddings="new.npy")
     assert found.rows == ROWS
     assert found.source == "the source"
