@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,31 @@ from jaxreg.extract_config import ExtractConfig, SourceOptions
 from jaxreg.sources.examples import Examples
 
 GOOD, BAD = "mixed2.avg", "mixed10.avg"  # the column that decides the target, and one of noise
+
+
+def make_arrays(
+    rows: int, *, seed: int = 0, noise: float = 0.3, groups: int = 12
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The features of each column (rows, …), and the columns of the table.
+
+    The first rows are the same for each number of rows.
+    """
+    mixing = np.random.default_rng(seed).normal(size=(4, 16))
+    rng = np.random.default_rng([seed, 1])
+    each = rng.normal(size=(rows, 4 + 16 + 8 + 3))  # row by row
+    hidden, spread, junk, extra = np.split(each, [4, 20, 28], axis=1)
+    good = hidden @ mixing + 0.3 * spread
+    y = hidden[:, 0] + np.tanh(2 * hidden[:, 1]) + 0.2 * extra[:, 0] + noise * extra[:, 1]
+    columns = {
+        "y": y,
+        "y2": 20 + 5 * hidden[:, 2] + noise * extra[:, 2],
+        "angle": np.degrees(np.arctan2(hidden[:, 0], hidden[:, 1])) % 360,
+        "height": extra[:, 0],
+        "weight": np.random.default_rng(seed).integers(0, 3, rows).astype(float),
+        "patient": [f"p{i % groups}" for i in range(rows)],
+        "part": [f"fold{i % 4}" for i in range(rows)],
+    }
+    return {GOOD: good, "mixed4.avg": good[:, :6], BAD: junk}, columns
 
 
 def make_table(
@@ -34,28 +60,14 @@ def make_table(
     `change` makes other targets of `y`. `weight` are numbers from 0 to 2. `y` depends a little on
     the side column `height`.
     """
-    rng = np.random.default_rng(seed)
-    hidden = rng.normal(size=(rows, 4))
-    good = hidden @ rng.normal(size=(4, 16)) + 0.3 * rng.normal(size=(rows, 16))
-    height = rng.normal(size=rows)
-    y = hidden[:, 0] + np.tanh(2 * hidden[:, 1]) + 0.2 * height + noise * rng.normal(size=rows)
+    features, columns = make_arrays(rows, seed=seed, noise=noise, groups=groups)
     if permuted:
-        y = rng.permutation(y)
-    y = y if change is None else change(y)
-    columns = {
-        "y": y,
-        "y2": 20 + 5 * hidden[:, 2] + noise * rng.normal(size=rows),
-        "angle": np.degrees(np.arctan2(hidden[:, 0], hidden[:, 1])) % 360,
-        "height": height,
-        "weight": rng.integers(0, 3, rows).astype(float),
-        "patient": [f"p{i % groups}" for i in range(rows)],
-        "part": [f"fold{i % 4}" for i in range(rows)],
-    }
+        columns["y"] = np.random.default_rng(seed).permutation(columns["y"])
+    columns["y"] = columns["y"] if change is None else change(columns["y"])
     cache = Cache(folder / "cache")
     recipe = Recipe(weights="random:0:v1", weights_tag="random0")
     cache.make_feature_set(recipe, None)
-    features = {GOOD: good, "mixed4.avg": good[:, :6], BAD: rng.normal(size=(rows, 8))}
-    digests = [hashlib.sha256(row.tobytes()).hexdigest() for row in good]
+    digests = [hashlib.sha256(row.tobytes()).hexdigest() for row in features[GOOD]]
     for name, values in features.items():
         for view in ("identity", "mirror"):
             layer = name.split(".")[0]

@@ -70,6 +70,8 @@ def planned(
     """The plan, its choices, and the capacities of the outer folds."""
     base = sets.base
     candidates = space.listed_columns
+    for columns in candidates:
+        sets.resolved(columns)  # refuses one that there is not
     if space.all_columns:
         candidates = tuple(sets.candidates())
     held_out = np.stack([fold.labels == "test" for fold in base.folds])
