@@ -1,6 +1,6 @@
 """What a sweep costs, against Keras; the table of a thousand runs; what intervals cost.
 
-    python benchmarks/sweep.py [ROW ...] [--quick]
+    python benchmarks/sweep.py [ROW ...] [--quick] [--cache CACHE --dataset NAME --target T]
 
 Each row is one function here, and prints its own lines. All that a row compares runs in turn, each
 in a process of its own that stays alive, so that noise of the machine falls on all alike.
@@ -173,18 +173,47 @@ def table_of_runs(quick: bool, rounds: int) -> None:
 FIGURES = {"trials": trials, "runs": table_of_runs, "interval": interval}
 
 
+def default_sweep(cache: Path, dataset: str, target: str) -> None:
+    """The default sweep of a recording, process start to report, compiling and compiled."""
+    with tempfile.TemporaryDirectory() as name:
+        for number, state in enumerate(("nothing compiled before", "all compiled before")):
+            words = ["-m", "jaxreg.sweep", dataset, "--cache", str(cache), "--ckpts", name]
+            words += ["--run", f"run-{number}", "--target", target, "--split", "blocks", "--json"]
+            start = time.perf_counter()
+            done = subprocess.run(
+                [sys.executable, *words],
+                env={**os.environ, "XDG_CACHE_HOME": f"{name}/compiled"},
+                stdout=subprocess.PIPE,
+                check=True,
+                text=True,
+            )
+            seconds = time.perf_counter() - start
+            found = json.loads(done.stdout.splitlines()[-1])
+            parts = ", ".join(f"{part} {value:.1f}" for part, value in found["seconds"].items())
+            scores = found["metrics"]
+            print(f"default sweep of {dataset}, {state}: {seconds:.0f} s ({parts})")
+            print(f"R² {scores['r2']:.3f}, MAE {scores['mae']:.4f} on rows that no choice has seen")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("rows", nargs="*", choices=[*FIGURES, []], help="all without any")
+    parser.add_argument(
+        "rows", nargs="*", choices=[*FIGURES, []], help="all without any or --cache"
+    )
     parser.add_argument("--quick", action="store_true", help="few rows: does everything work?")
     parser.add_argument("--rounds", type=int, default=4, help="fits of Keras")
+    parser.add_argument("--cache", type=Path, help="of a recording, for its default sweep")
+    parser.add_argument("--dataset", default="tub", help="the name of the recording in --cache")
+    parser.add_argument("--target", default="user/angle", help="of the recording")
     parser.add_argument("--contend", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.contend:
         contend(*arguments.contend)
         return
-    for name in arguments.rows or FIGURES:
+    for name in arguments.rows or ([] if arguments.cache else FIGURES):
         FIGURES[name](arguments.quick, arguments.rounds)
+    if arguments.cache:
+        default_sweep(arguments.cache, arguments.dataset, arguments.target)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Stage one of a choice: a ridge on every column, and on pairs of the best, in closed form."""
+"""Stage one of a choice: a ridge on every column, and on the best together, in closed form."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 
@@ -16,13 +17,13 @@ from jaxreg.search.trial_scores import loss_within, score_of
 from jaxreg.search.trials_file import TrialRow, TrialsFile
 from jaxreg.search.watch import Say, Watch
 
-PAIRED = 3  # the best columns, which are tried in pairs too
+PAIRED = 3  # the best columns, which are tried in pairs and all together too
 
 
 def ridge_places(candidates: int, *, pairs: bool) -> int:
     """How many ridges this stage has at most."""
     paired = min(PAIRED, candidates)
-    return candidates + (paired * (paired - 1) // 2 if pairs else 0)
+    return candidates + (math.comb(paired, 2) + math.comb(paired, 3) if pairs else 0)
 
 
 def rank_columns(
@@ -35,7 +36,7 @@ def rank_columns(
     pairs: bool,
     watch: Watch,
 ) -> list[tuple[Columns, float]]:
-    """The candidates, and pairs of the best of them, by the error of their ridge; best first.
+    """The candidates, and the best of them together, by the error of their ridge; best first.
 
     Args:
         sets: their features.
@@ -43,7 +44,7 @@ def rank_columns(
         rows: the numbers of the rows that the choice may see.
         file: gets a line for each ridge; one that is there already is not solved again.
         row_of: the beginning of the line of each place of this stage.
-        pairs: whether pairs are tried too.
+        pairs: whether the best are tried together too.
         watch: progress, and whether to go on.
     """
     found: list[tuple[Columns, float]] = []
@@ -67,9 +68,9 @@ def rank_columns(
         add(place, columns)
     best = [columns for columns, _ in _sorted(found)[:PAIRED]]
     if pairs:
-        both = enumerate(combinations(best, 2), len(candidates))
-        for place, (one, other) in _while(watch.goes_on, both):
-            add(place, (*one, *other))
+        together = enumerate([*combinations(best, 2), *combinations(best, 3)], len(candidates))
+        for place, several in _while(watch.goes_on, together):
+            add(place, tuple(chain.from_iterable(several)))
     return _sorted(found)
 
 
