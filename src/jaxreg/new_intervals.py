@@ -93,33 +93,76 @@ def predict_intervals(
     return NewIntervals(tuple(low), tuple(high), far)
 
 
+def held_by(
+    run: "TrainedRun", halves: Mapping[str, float], predictions: np.ndarray, y: np.ndarray
+) -> dict[str, dict[str, Any]]:
+    """What intervals hold of new rows, for each target that a row has.
+
+    Args:
+        run: has the types of the targets.
+        halves: half widths by target, target units.
+        predictions: (rows, targets), NaN where there is none.
+        y: (rows, targets), NaN where there is none.
+
+    Returns:
+        By target `coverage`, the share of the rows whose target is inside, and their number `rows`.
+    """
+    apart = np.abs(difference(run.types, predictions, y))
+    found = {}
+    for name, own in zip(run.targets, apart.T, strict=True):
+        known = own[np.isfinite(own)]
+        if len(known):
+            found[name] = {"coverage": float((known <= halves[name]).mean()), "rows": len(known)}
+    return found
+
+
+def intervals_on(
+    run: "TrainedRun", predictions: np.ndarray, y: np.ndarray
+) -> dict[str, Any] | None:
+    """What the intervals of a run hold of labelled rows; None for a run without intervals.
+
+    The level and the half widths are those of summary.json. `coverage` is that of the target with
+    the lowest. Arguments and `by_target` are those of `held_by`.
+    """
+    stored = run.summary.get("intervals")
+    if stored is None:
+        return None
+    by_target = held_by(run, stored["half_width"], predictions, y)
+    return {
+        "level": stored["level"],
+        "half_width": stored["half_width"],
+        "coverage": min((one["coverage"] for one in by_target.values()), default=None),
+        "by_target": by_target,
+    }
+
+
 def interval_facts(run: "TrainedRun", level: float, table: pa.Table) -> dict[str, Any]:
     """What `predict --json` says of intervals.
 
     Returns:
-        `interval`: level, `half_width` by target and, by target that the source has, the share of
-        its numbers inside (`coverage`) and their count (`rows`); `unlike`: how many rows are above
-        1, None without features.
+        `interval`: level, `half_width` by target and, by target that the source has, what
+        `held_by` says; `unlike`: how many rows are above 1, None without features.
     """
     known = read_intervals(run, level)
-    halves, measured = {}, {}
-    for number, (name, kind) in enumerate(zip(run.targets, run.types, strict=True)):
-        half = min(half_width(known.errors[number], level), kind.period / 2)
-        halves[name] = half
-        column = table[f"target.{name}"] if f"target.{name}" in table.column_names else None
-        if column is None or not is_number(column.type):
-            continue
-        true = column.cast(pa.float64(), safe=False).to_numpy()
-        predicted = table[f"prediction.{name}"].cast(pa.float64()).to_numpy()
-        apart = np.abs(difference([kind], predicted[:, None], true[:, None]))[:, 0]
-        apart = apart[np.isfinite(apart)]
-        if len(apart):
-            measured[name] = {"coverage": float((apart <= half).mean()), "rows": len(apart)}
+    halves = {
+        name: min(half_width(errors, level), kind.period / 2)
+        for name, kind, errors in zip(run.targets, run.types, known.errors, strict=True)
+    }
+    predicted = [_numbers(table, f"prediction.{name}") for name in run.targets]
+    true = [_numbers(table, f"target.{name}") for name in run.targets]
+    by_target = held_by(run, halves, np.stack(predicted, axis=1), np.stack(true, axis=1))
     far = table["unlike"].drop_null().to_numpy()
     return {
-        "interval": {"level": level, "half_width": halves, "by_target": measured},
+        "interval": {"level": level, "half_width": halves, "by_target": by_target},
         "unlike": int((far > 1).sum()) if len(far) else None,
     }
+
+
+def _numbers(table: pa.Table, name: str) -> np.ndarray:
+    """A column as float64; NaN where there is no number."""
+    if name not in table.column_names or not is_number(table[name].type):
+        return np.full(table.num_rows, np.nan)
+    return table[name].cast(pa.float64(), safe=False).to_numpy()
 
 
 def interval_texts(run: "TrainedRun", facts: Mapping[str, Any]) -> list[str]:

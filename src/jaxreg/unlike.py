@@ -54,11 +54,11 @@ def familiar(x: np.ndarray, units: np.ndarray) -> Familiar:
     mean = mean.astype(np.float32)
     some = np.unique(np.linspace(0, len(x) - 1, min(_SAMPLE, len(x))).astype(np.int64))
     directions = _principal(_standardized(x[some], mean, std))
-    seen = Familiar(mean, std, directions, *_placed(x, mean, std, directions), np.float32(1))
+    seen = Familiar(mean, std, directions, *_placed(x, mean, std, directions), np.ones((), "f4"))
     apart = _distances(seen, seen.places, seen.beyond, units, units)
     apart = apart[np.isfinite(apart)]  # an image alone has no other
     usual = float(np.quantile(apart, USUAL)) if len(apart) else 0.0
-    return seen._replace(usual=np.float32(usual if usual > 0 else 1.0))
+    return seen._replace(usual=np.array(usual if usual > 0 else 1.0, np.float32))
 
 
 def unlike(seen: Familiar, x: np.ndarray) -> np.ndarray:

@@ -49,10 +49,10 @@ def unpacked_intervals(content: bytes, targets: Sequence[str], columns: int) -> 
     files = {name.removesuffix(_END): own for name, own in unpack(content).items()}
     try:
         seen = Familiar(*(_array(files[f"images.{name}"]) for name in Familiar._fields))
-        errors = tuple(
-            Errors(*(_array(files[f"target{number}.{name}"]) for name in Errors._fields))
+        each = [
+            [_array(files[f"target{number}.{name}"]) for name in Errors._fields]
             for number in range(len(targets))
-        )
+        ]
     except KeyError as error:
         raise ValueError(f"it has no array {error}") from None
     images, directions = seen.places.shape if seen.places.ndim == 2 else (0, 0)
@@ -60,11 +60,12 @@ def unpacked_intervals(content: bytes, targets: Sequence[str], columns: int) -> 
     expected = [(columns,), (columns,), (columns, directions), (images, directions), (images,), ()]
     if shapes != expected or not images or not seen.std.all() or not seen.usual > 0:
         raise ValueError(f"its arrays of images have the shapes {shapes}")
-    for own in errors:
-        rising = own.sizes.ndim == 1 and len(own.sizes) and (np.diff(own.sizes) > 0).all()
-        if not rising or own.shares.shape != own.sizes.shape or own.units.shape:
+    for sizes, shares, units in each:
+        rising = sizes.ndim == 1 and len(sizes) and (np.diff(sizes) > 0).all()
+        if not rising or shares.shape != sizes.shape or units.shape:
             raise ValueError("its arrays of errors do not fit each other")
-    return RunIntervals(tuple(own._replace(units=int(own.units)) for own in errors), seen)
+    errors = (Errors(sizes, shares, int(units)) for sizes, shares, units in each)
+    return RunIntervals(tuple(errors), seen)
 
 
 def _array(content: bytes) -> np.ndarray:
