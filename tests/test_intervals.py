@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import jaxreg
-from jaxreg import bundle, predict
+from jaxreg import bundle, evaluate, predict
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.conformal import distribution, half_width
@@ -74,8 +74,8 @@ def words(run: TrainedRun, folder: Path, *more: str) -> list[str]:
 
 def errors_of(run: TrainedRun, target: str = "y") -> tuple[np.ndarray, np.ndarray]:
     table = run.predictions.to_pandas()
-    apart = (table[f"prediction.{target}"] - table[f"target.{target}"]).abs()
-    return apart.to_numpy(), np.unique(table["unit"], return_inverse=True)[1]
+    both = (table[f"{part}.{target}"].to_numpy(np.float64) for part in ("prediction", "target"))
+    return np.abs(np.subtract(*both)), np.unique(table["unit"], return_inverse=True)[1]
 
 
 def test_the_summary_says_how_wide_and_how_many_are_inside(run: TrainedRun) -> None:
@@ -263,6 +263,22 @@ def test_a_unit_with_other_errors_is_named_by_the_verdict(run: TrainedRun, tmp_p
     assert "unit-not-covered" not in {one["code"] for one in run.verdict["findings"]}
     page = planted.report.read_text()
     assert page.index(">place 9<") < page.index(">place 1<")
+
+
+def test_under_a_shift_evaluate_says_what_was_measured(
+    run: TrainedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, vectors = made(tmp_path, 100, seed=3)
+    rows = [line.split(",") for line in table.read_text().splitlines()]
+    for row in rows[1:]:
+        row[2] = f"{float(row[2]) + 5:.6f}"  # all targets are higher than those of the training
+    table.write_text("\n".join(",".join(row) for row in rows) + "\n")
+    own = [str(run.path), str(table), "--id-column", "name", "--embeddings", str(vectors)]
+    assert evaluate.main([*own, "--cache", str(tmp_path / "new"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    found = told["intervals"]["by_target"]["y"]
+    assert (found["coverage"], found["rows"]) == (0.0, 100)
+    assert told["intervals"]["half_width"] == run.summary["intervals"]["half_width"]
 
 
 def test_in_python_as_the_page_says(planted: Path, tmp_path: Path) -> None:

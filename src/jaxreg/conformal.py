@@ -65,6 +65,11 @@ def level_text(level: float) -> str:
     return f"{math.floor(level * 10**digits + 1e-6) / 10**digits:.{digits}g}"
 
 
+def unit_text(word: str, name: str) -> str:
+    """What a unit is called in a sentence: `group 3`; a name that has the word stays."""
+    return name if word in name.split() else f"{word} {name}"
+
+
 def allows(units: int, level: float) -> bool:
     """Whether so many units allow the level."""
     return level <= widest_level(units) + _ROUNDING

@@ -9,7 +9,15 @@ import numpy as np
 import pyarrow as pa
 
 from jaxreg.config_io import command_line, from_json
-from jaxreg.conformal import allows, ends, half_width, level_text, widest_level
+from jaxreg.conformal import (
+    DEFAULT_LEVEL,
+    allows,
+    ends,
+    half_width,
+    level_text,
+    unit_text,
+    widest_level,
+)
 from jaxreg.errors import InputError
 from jaxreg.new_predictions import NewPredictions
 from jaxreg.sources.columns import is_number
@@ -116,26 +124,6 @@ def held_by(
     return found
 
 
-def intervals_on(
-    run: "TrainedRun", predictions: np.ndarray, y: np.ndarray
-) -> dict[str, Any] | None:
-    """What the intervals of a run hold of labelled rows; None for a run without intervals.
-
-    The level and the half widths are those of summary.json. `coverage` is that of the target with
-    the lowest. Arguments and `by_target` are those of `held_by`.
-    """
-    stored = run.summary.get("intervals")
-    if stored is None:
-        return None
-    by_target = held_by(run, stored["half_width"], predictions, y)
-    return {
-        "level": stored["level"],
-        "half_width": stored["half_width"],
-        "coverage": min((one["coverage"] for one in by_target.values()), default=None),
-        "by_target": by_target,
-    }
-
-
 def interval_facts(run: "TrainedRun", level: float, table: pa.Table) -> dict[str, Any]:
     """What `predict --json` says of intervals.
 
@@ -163,6 +151,22 @@ def _numbers(table: pa.Table, name: str) -> np.ndarray:
     if name not in table.column_names or not is_number(table[name].type):
         return np.full(table.num_rows, np.nan)
     return table[name].cast(pa.float64(), safe=False).to_numpy()
+
+
+def stored_text(intervals: Mapping[str, Any]) -> str:
+    """A line for people on `intervals` of summary.json."""
+    level, units, word = intervals["level"], intervals["units"], intervals["unit"]
+    widest = f", the widest that {units} {word}s allow" if level < DEFAULT_LEVEL else ""
+    parts = []
+    for name, half in intervals["half_width"].items():
+        own, text = intervals["by_target"][name], f"{name} ±{number_text(half, half)}"
+        if own["coverage"] is not None:
+            text += f" ({own['coverage']:.1%} of held-out targets inside"
+            if worst := own["worst_unit"]:
+                text += f", {worst['coverage']:.1%} in {unit_text(word, worst['unit'])}"
+            text += ")"
+        parts.append(text)
+    return f"intervals of level {level_text(level)}{widest}: {'; '.join(parts)}"
 
 
 def interval_texts(run: "TrainedRun", facts: Mapping[str, Any]) -> list[str]:

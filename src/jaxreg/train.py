@@ -89,6 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if summary.test is not None:
         cli.say(_scores_text("test", summary, run.targets))
     cli.say(summary.verdict["headline"])
+    if summary.intervals is not None:
+        from jaxreg.new_intervals import stored_text
+
+        cli.say(stored_text(summary.intervals))
     cli.say(f"report: {run.path / 'report.html'}")
     if remedy:
         cli.say(f"try: {remedy}")

@@ -1,5 +1,6 @@
 """Looks for a block or a group that the intervals of a run with folds do not hold."""
 
+from jaxreg.conformal import unit_text
 from jaxreg.target_numbers import number_text
 from jaxreg.verdict.finding import Evidence
 from jaxreg.verdict.observation import Observed
@@ -14,7 +15,7 @@ def unit_not_covered(obs: Observed) -> Evidence | None:
     worst = None if coverage is None else coverage.worst(ROWS)
     if coverage is None or worst is None or worst.coverage >= QUARTER * coverage.level:
         return None
-    name = worst.unit if worst.unit.startswith(coverage.word) else f"{coverage.word} {worst.unit}"
+    name = unit_text(coverage.word, worst.unit)
     half = number_text(coverage.half_width, float(obs.std[0]))
     sentence = (
         f"intervals of level {coverage.level:.3g} (half width {half}) that follow from the other "
