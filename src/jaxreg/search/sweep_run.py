@@ -134,7 +134,8 @@ class Sweep:
         if known is not None:
             return known
         where = _where(choice.number)
-        with step(where, choice.plan.places - 1, "trials") as counting:
+        total = None if self.request.minutes else choice.plan.places - 1
+        with step(where, total, "trials") as counting:
             watch.begin_choice(self._until(choice.number, watch), counting)
             try:
                 chosen = choice.make(file, watch)

@@ -25,6 +25,7 @@ class Watch:
     until: float | None = None  # when the time of this choice is over
     of_choice: Step | None = None  # counts its trials
     _own: int = 0
+    _where: str = ""
 
     def goes_on(self) -> bool:
         """Whether nobody has asked to stop, and the choice has time left."""
@@ -48,6 +49,7 @@ class Watch:
     def begin_choice(self, until: float | None, counting: Step | None) -> None:
         """Another choice begins, which has time until then; its own step counts its trials."""
         self.until, self.best, self.of_choice, self._own = until, None, counting, 0
+        self._where = counting.name if counting else ""
 
     def count(self, trials: int, error: float | None) -> None:
         """So many trials more have ended; the best of them has this error."""
@@ -60,7 +62,11 @@ class Watch:
     def show(self) -> None:
         """Bring the line of the terminal up to date."""
         best = "" if self.best is None else f"best {self.best:.4g} so far"
-        if self.of_choice is not None:
+        if self.of_choice is not None and self.minutes is None:
             self.of_choice.reach(self._own, best)
+        elif self.of_choice is not None:  # nobody knows how many there will be
+            trials = f"{self._own} trial{'s' * (self._own != 1)}"
+            parts = [self._where, trials, *([best] if best else [])]
+            self.of_choice.name = ", ".join(parts)
         done = self.done if self.minutes is None else int(clock() - self.began)
         self.step.reach(min(done, self.step.total or 0))
