@@ -160,6 +160,12 @@ def _refuse_unusable(
 ) -> None:
     left_out: Sequence[tuple[str, str]] = examples.unusable
     first = next(iter(new.reasons), None)
+    if first is None and not left_out:
+        raise InputError(
+            f"the predictions of {run.path} are not finite",
+            expected="a run whose head has not diverged",
+            remedy=f"jaxreg diagnose {run.path}",
+        )
     shown = left_out[0] if first is None else (examples.ids[first], new.reasons[first])
     what = "images" if run.features.networks else "rows"
     raise InputError(

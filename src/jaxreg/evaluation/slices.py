@@ -15,6 +15,7 @@ FEW = 12  # values of a column that makes slices
 MOST_GROUPS = 200  # a column of more groups makes no slices
 LEVELS = 5  # of brightness
 LEAST = 5  # rows of a slice
+RANGES = ("target", "brightness", "image brightness")  # slices of rows that have a number
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def slice_columns(rows: LabelledRows, brightness: np.ndarray) -> dict[str, list[
         if 1 < distinct <= FEW and distinct < len(column):
             found[name.removeprefix("source.")] = text_values(column)
     if np.isfinite(brightness).sum() >= LEAST * LEVELS:
-        found["brightness"] = _ranges(brightness, LEVELS)
+        name = "brightness" if "brightness" not in dataset.source_columns else "image brightness"
+        found[name] = _ranges(brightness, LEVELS)
     return found
 
 
@@ -103,7 +105,7 @@ def slices_of(
             texts = np.array(["" if value is None else value for value in values], object)
             for value in dict.fromkeys(texts.tolist()):
                 some = own[(texts == value) & np.isfinite(own)]
-                if len(some) < LEAST or (by in ("target", "brightness") and not value):
+                if len(some) < LEAST or (by in RANGES and not value):
                     continue
                 its = float(np.abs(some).mean())
                 times = its / mae if mae else 1.0

@@ -102,8 +102,8 @@ def _components(train: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndar
 
     mean, std = train.mean(0, dtype=np.float64), train.std(0, dtype=np.float64)
     std = np.maximum(std, max(FLOOR * float(std.max()), np.finfo(np.float32).tiny))
-    rows = np.concatenate([train, new]).astype(np.float64)
-    rows = np.clip((rows - mean) / std, -CLIP, CLIP)
+    rows = np.concatenate([train, new]).astype(np.float32)
+    rows = np.clip((rows - mean.astype(np.float32)) / std.astype(np.float32), -CLIP, CLIP)
     count = min(COMPONENTS, rows.shape[1], (len(rows) - 1) // 2)
     scores = PCA(count, svd_solver="randomized", random_state=0).fit_transform(rows)
     return scores[: len(train)], scores[len(train) :]
