@@ -106,6 +106,6 @@ def _images(
     some = spread_rows(len(rows.numbers))
     x = new.features.x[np.searchsorted(new.features.rows, rows.numbers[some])]
     units = None if rows.units is None else rows.units[some]
-    images = Images(x, units, brightness[some])
+    images = Images(x, units, brightness[some], len(rows.numbers))
     why = untested(train, images)
     return (None, why) if why else (images_shifted(train, images), "")

@@ -88,7 +88,7 @@ def training_images(run: "TrainedRun", known: KnownRows, store: Cache) -> Images
     dataset = known.dataset.rows(rows[some])
     x = read_wanted(store, run.features.wanted(dataset))
     brightness = brightness_of(store, _pictures(dataset), run.features.range)
-    return Images(x, None if units is None else units[some], brightness)
+    return Images(x, None if units is None else units[some], brightness, len(rows))
 
 
 def _pictures(dataset: Dataset) -> list[str | None]:

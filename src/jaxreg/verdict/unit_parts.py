@@ -1,7 +1,8 @@
 """How much parts of the training rows differ from the rest: what a shift is compared with.
 
 Rows of one unit (a block of a recording, a group) are alike, so a part is made of whole units. A
-part has as many units as the new data, at most half of those of training.
+part has at most as many units and about as many rows as the new data: the blocks of a short
+recording are short. It has at most half of the units of training.
 """
 
 from collections.abc import Callable
@@ -32,19 +33,20 @@ def unit_numbers(units: np.ndarray | None, rows: int) -> np.ndarray:
 
 
 def differences(
-    numbers: np.ndarray, new_units: int, compare: Callable[[np.ndarray], float]
+    numbers: np.ndarray, new_units: int, share: float, compare: Callable[[np.ndarray], float]
 ) -> np.ndarray | None:
     """What `compare` says of each part of the training rows; None with too few units.
 
     Args:
         numbers: (rows,) of units, from 0.
         new_units: of the new data.
+        share: the rows of the new data over those of training.
         compare: gets (rows,) bool, which rows are of the part.
     """
     count = int(numbers.max()) + 1 if len(numbers) else 0
     if count < LEAST_UNITS:
         return None
-    size = max(1, min(new_units, count // 2))
+    size = max(1, min(new_units, round(count * share), count // 2))
     starts = np.unique(np.arange(PARTS) * count // PARTS) if count > PARTS else range(count)
     parts = [np.isin(numbers, (int(start) + np.arange(size)) % count) for start in starts]
     return np.array([compare(part) for part in parts])

@@ -29,6 +29,7 @@ class Images(NamedTuple):
     x: np.ndarray  # (rows, features) as stored
     units: np.ndarray | None  # (rows,) which rows are alike; None: rows alone
     brightness: np.ndarray  # (rows,) from 0 to 1, NaN where it is not known
+    count: int  # of all images that these are spread over
 
 
 def spread_rows(count: int) -> np.ndarray:
@@ -41,7 +42,7 @@ def untested(train: Images, new: Images) -> str:
     for side, what in ((train, "training"), (new, "new")):
         if len(side.x) < LEAST:
             return f"there are {len(side.x)} {what} images, and a comparison needs {LEAST}"
-    if differences(unit_numbers(train.units, len(train.x)), 1, lambda part: 0.0) is None:
+    if differences(unit_numbers(train.units, len(train.x)), 1, 1.0, lambda part: 0.0) is None:
         return "the training images come in too few groups to say how much groups differ"
     return ""
 
@@ -58,7 +59,7 @@ def images_shifted(train: Images, new: Images) -> Evidence | None:
         sides = (known[~part], numbers[~part]), (known[part], numbers[part])
         return _apart(*sides[0], *sides[1])
 
-    usual = differences(numbers, int(new_numbers.max()) + 1, apart)
+    usual = differences(numbers, int(new_numbers.max()) + 1, new.count / train.count, apart)
     assert usual is not None
     found, least = _apart(known, numbers, others, new_numbers), threshold(usual, APART)
     if found <= least:

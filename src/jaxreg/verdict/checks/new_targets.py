@@ -41,7 +41,7 @@ def targets_shifted(kind: TargetType, train: Numbers, new: Numbers) -> Evidence 
     words = []
     found: dict[str, float] = {}
     for name, (measure, least) in _MEASURES.items():
-        usual = differences(numbers, new_units, _compare(measure, own))
+        usual = differences(numbers, new_units, len(others) / len(own), _compare(measure, own))
         if usual is None:
             return None
         found[name] = measure(own, others)
