@@ -94,7 +94,7 @@ def changed_run(
     return path
 
 
-def scores_of(predictions: pa.Table, target: str) -> dict[str, float]:
+def scores_of(predictions: pa.Table, target: str) -> dict[str, float | None]:
     """mae and r2 of the held-out rows of one plain target."""
     held_out = np.array(predictions["split"]) == "validation"
     y, told = (
@@ -103,7 +103,8 @@ def scores_of(predictions: pa.Table, target: str) -> dict[str, float]:
     )
     error = told - y
     spread = np.square(y - y.mean()).sum()
-    return {"mae": float(np.abs(error).mean()), "r2": float(1 - np.square(error).sum() / spread)}
+    r2 = float(1 - np.square(error).sum() / spread) if spread else None
+    return {"mae": float(np.abs(error).mean()), "r2": r2}
 
 
 def _plain(path: Path) -> dict[str, Any]:

@@ -23,14 +23,7 @@ from sklearn.metrics import mean_absolute_error, r2_score
 import jaxreg
 from conftest import make_planted
 from jaxreg import runs
-from jaxreg.comparison.bootstrap import (
-    Truth,
-    by_unit,
-    interval,
-    maes,
-    share_outside,
-    units_of,
-)
+from jaxreg.comparison.bootstrap import share_outside
 from jaxreg.comparison.runs_table import FLAT, load_runs
 from jaxreg.errors import InputError
 from planted_runs import run_quick, with_column
@@ -123,25 +116,6 @@ def test_intervals_draw_blocks(first: Path, tmp_path: Path, capsys) -> None:
     assert rows["a"]["difference"] == {"mae": 0, "low": 0, "high": 0}
 
 
-def test_lots_of_many_units_make_the_interval_of_the_units() -> None:
-    """5,000 groups of two rows; the standard error of their means by NumPy, times 1.96."""
-    rng = np.random.default_rng(0)
-    error = np.abs(rng.normal(0, 1, 5000)).repeat(2)
-    units = units_of(np.arange(10_000) // 2, 5000, "5000 groups")
-    sums, rows = (by_unit(values[:, None], units) for values in (error, np.ones(10_000)))
-    low, high = interval(maes(sums, Truth(rows, rows, rows)), units.size)
-    half = 1.96 * error[::2].std() / 5000**0.5
-    assert [low[0], high[0]] == pytest.approx(error.mean() + np.array([-half, half]), abs=half / 6)
-
-
-@pytest.mark.parametrize("units", [5, 6, 10, 40, 1000])
-def test_the_level_of_an_interval_is_that_of_student(units: int) -> None:
-    """Hesterberg 2015: t of SciPy, times √(n / (n − 1)), as a share of the normal distribution."""
-    t = scipy.stats.t.ppf(0.975, units - 1) * (units / (units - 1)) ** 0.5
-    assert share_outside(units) == pytest.approx(scipy.stats.norm.cdf(-t), rel=2e-2)
-    assert share_outside(4) == 0
-
-
 def test_few_units_never_make_an_interval_narrow(first: Path, tmp_path: Path, capsys) -> None:
     """Two blocks of the same error: the draws of blocks alone would be a single number."""
     table = table_of(first, noise(0, 0.2))
@@ -223,6 +197,30 @@ def test_runs_that_hold_out_the_same_rows_in_other_ways_are_paired(
     assert best.name == "best"
 
 
+def test_vectors_and_images_of_one_dataset_are_comparable(
+    first: Path, tmp_path: Path, capsys
+) -> None:
+    """The digest of a dataset covers what its features are of, so both kinds have their own."""
+    vectors = {"kind": "embeddings", "name": "clip", "width": 12}
+    changed_run(first, tmp_path / "a")
+    changed_run(first, tmp_path / "b", config={"recipe": vectors, "dataset_sha256": "1" * 64})
+    numbers = {row["comparable"] for row in answer_of(capsys, str(tmp_path))["runs"]}
+    assert numbers == {1}
+    changed_run(first, tmp_path / "c", config={"recipe": vectors, "dataset_sha256": "2" * 64})
+    rows = answer_of(capsys, str(tmp_path))["runs"]
+    assert sorted(row["comparable"] for row in rows) == [1, 2, 3]
+
+
+def test_a_single_row_has_no_interval(first: Path, tmp_path: Path, capsys) -> None:
+    sides = pa.array(["validation", *["train"] * 239])
+    table = with_column(table_of(first, noise(0, 0.1)), "split", sides)
+    changed_run(first, tmp_path / "a", predictions=table, settings={"folds": None})
+    [row] = answer_of(capsys, str(tmp_path))["runs"]
+    keys = ("mae_low", "mae_high", "difference")
+    assert row["mae"] > 0
+    assert [row[key] for key in keys] == [None] * 3
+
+
 def test_runs_that_cannot_be_read_are_one_line_each(first: Path, tmp_path: Path, capsys) -> None:
     error = np.full(240, 0.1)
     for name in ("same-2", "same-1"):  # equal values: by name
@@ -240,6 +238,7 @@ def test_runs_that_cannot_be_read_are_one_line_each(first: Path, tmp_path: Path,
     (tmp_path / "lost" / "predictions.parquet").unlink()
     (tmp_path / "list" / "summary.json").write_text("[]")
     (tmp_path / "swapped" / "summary.json").write_bytes((first / "summary.json").read_bytes())
+    changed_run(first, tmp_path / "odd", config={"others": {"x": {}}})
     (tmp_path / "no run").mkdir()
     assert runs.main([str(tmp_path), "--json"]) == 0
     told = capsys.readouterr()
@@ -250,10 +249,11 @@ def test_runs_that_cannot_be_read_are_one_line_each(first: Path, tmp_path: Path,
         "lost": "predictions.parquet is absent",
         "swapped": "is not of the run in config.json",
         "list": "holds no JSON object",
+        "odd": "KeyError: 'recipe'",
     }.items():
         [line] = [line for line in told.err.splitlines() if f"/{name} is left out" in line]
         assert words in line
-    assert len(told.err.splitlines()) == 6
+    assert len(told.err.splitlines()) == 7
     rows = json.loads(told.out.splitlines()[-1])["runs"]
     assert [Path(row["run"]).name for row in rows] == ["same-1", "same-2", "no-ridge", "nan"]
     same, nan = rows[1], rows[3]
@@ -340,6 +340,8 @@ def test_files_that_are_something_else_stay(first: Path, tmp_path: Path, capsys)
         runs.main([folder, "--csv", str(tmp_path / "x"), "--html", str(tmp_path / "x")])
     with pytest.raises(InputError, match=r"--sort mea[\s\S]*--sort mae"):
         runs.main([folder, "--sort", "mea"])
+    with pytest.raises(InputError, match=r"is a run[\s\S]*try: jaxreg runs "):
+        runs.main([str(first)])
     assert mine.read_text().startswith("run,data\n")
     table, page = tmp_path / "runs.csv", tmp_path / "runs.html"
     for _ in range(2):  # its own files are written again

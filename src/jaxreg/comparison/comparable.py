@@ -46,6 +46,17 @@ class FinishedRun:
         return self.summary["metrics"]["r2" if self.several else "mae"]
 
     @property
+    def version(self) -> str:
+        """The digest of its dataset."""
+        return self.config["dataset_sha256"]
+
+    @property
+    def kind(self) -> str:
+        """What its features are of: images, vectors by their name, or several of these."""
+        recipes = [self.config, *self.config.get("others", {}).values()]
+        return str(sorted({one["recipe"].get("name", "") for one in recipes}))
+
+    @property
     def drawn(self) -> str:
         """What the bootstrap drew."""
         return " or ".join(way.units.word for way in self.held_out.ways)
@@ -99,23 +110,16 @@ def _keys(runs: Sequence[FinishedRun]) -> list[tuple]:
         key = run.config["dataset"], targets, _periods(run), run.held_out.digest
         rows.append(key)
         kinds = versions.setdefault(key, {})
-        kinds.setdefault(_kind(run), set()).add(run.config["dataset_sha256"])
+        kinds.setdefault(run.kind, set()).add(run.version)
     changed = {key for key, kinds in versions.items() if any(len(d) > 1 for d in kinds.values())}
     return [
-        (*key, run.config["dataset_sha256"] if key in changed else "")
-        for run, key in zip(runs, rows, strict=True)
+        (*key, run.version if key in changed else "") for run, key in zip(runs, rows, strict=True)
     ]
 
 
 def _periods(run: FinishedRun) -> tuple[float, ...]:
     """Around which circles its errors are."""
     return tuple(kind.period for kind in run.held_out.types)
-
-
-def _kind(run: FinishedRun) -> str:
-    """What the features are of: images, vectors by their name, or several of these."""
-    recipes = [run.config, *run.config.get("others", {}).values()]
-    return str(sorted({one["recipe"].get("name", "") for one in recipes}))
 
 
 def _why(run: FinishedRun, other: FinishedRun) -> str:

@@ -40,7 +40,7 @@ class HeldOut:
 
     digest: str  # of their ids
     types: Types  # of the targets
-    ways: tuple[Way, ...]  # none without rows, or where a prediction is not finite
+    ways: tuple[Way, ...]  # none without two rows, or where a prediction is not finite
     shown: np.ndarray  # (rows, 2) true and predicted numbers of the first target, of some rows
 
 
@@ -170,7 +170,7 @@ def _truth(types: Types, y: np.ndarray, units: Units) -> Truth:
 
 
 def _ways(rows: _Rows, split: str) -> Sequence[Units]:
-    """The units to draw; where they are few, smaller ones too."""
+    """The units to draw; where they are few, smaller ones too. None if nothing can be drawn."""
     count, ways = len(rows.y), list[Units]()
     together = np.zeros(count, np.int64)
     if rows.named is not None:
@@ -183,4 +183,5 @@ def _ways(rows: _Rows, split: str) -> Sequence[Units]:
     if in_time and rows.word != "groups" and count > 1:
         numbers = runs_of_rows(together, numbers)
         word = f"stretches of {math.isqrt(count)} rows"
-    return [*ways, units_of(numbers, int(numbers.max()) + 1, word)]
+    ways.append(units_of(numbers, int(numbers.max()) + 1, word))
+    return [units for units in ways if units.size > 1]  # all draws of a single one are equal

@@ -10,7 +10,9 @@ import pyarrow as pa
 from jaxreg.common.steps import counted
 from jaxreg.comparison.comparable import FinishedRun, Group, group_runs
 from jaxreg.comparison.held_out_errors import Known, read_held_out
+from jaxreg.config_io import command_line
 from jaxreg.errors import InputError, nearest_option, reading
+from jaxreg.training.replace_run import is_run
 from jaxreg.training.run_directory import RunDirectory, runs_in
 
 COLUMNS: tuple[str, ...] = (
@@ -74,6 +76,12 @@ def read_runs(
         raise InputError(f"--sort {sort}", expected=" or ".join(FLAT), remedy=remedy)
     if not folder.is_dir():
         raise InputError(f"no folder {folder}", expected="a folder of runs")
+    if is_run(folder):
+        raise InputError(
+            f"{folder} is a run",
+            expected="a folder of runs",
+            remedy=command_line("jaxreg runs", [folder.resolve().parent]),
+        )
     runs, left_out, known = list[FinishedRun](), list[str](), Known()
     for path in counted("reading the runs", runs_in(folder), "runs"):
         try:
@@ -130,7 +138,7 @@ def _read(directory: RunDirectory, dataset: str | None, known: Known) -> Finishe
         raise InputError("it is not finished")
     held_out = read_held_out(directory, config["settings"], summary, known)
     run = FinishedRun(directory, config, summary, held_out)
-    _row(run, 0)
+    _ = _row(run, 0), run.kind, run.version  # a run that lacks what is read later is left out now
     return run
 
 
