@@ -121,7 +121,7 @@ def test_the_page_has_the_trials_and_what_choosing_cost(sweep: Swept) -> None:
     optimism = mae - 0.1
     for part in [
         f"Their MAE is {mae:.4g}: the score of the run",
-        f"look {optimism:.4g} smaller than it is ({optimism / mae:.0%}).",
+        f"look {optimism:.2g} smaller than it is ({optimism / mae:.0%}).",
         "lowest inner error of the choice on all rows 0.1 ",
         "on all rows 0.1 \N{EN DASH} 2 0.01, 0.02 0.1, 0.3 blend 64 mixed10.avg",
         "the 18 trials of the choice on all rows trial MAE R² stage status learning_rate",

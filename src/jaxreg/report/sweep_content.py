@@ -120,9 +120,9 @@ def _number(text: str | None) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _place(one: TrialLine) -> tuple[bool, float]:
-    """The lowest error first, those without one last."""
-    return one.error is None, one.error or 0.0
+def _place(one: TrialLine) -> tuple[bool, bool, float]:
+    """Heads before the ridges of stage one; the lowest error first, those without one last."""
+    return one.stage == "ridge", one.error is None, one.error or 0.0
 
 
 def _about(said: Mapping[str, Any], unit: str, std: float) -> list[str]:
@@ -144,7 +144,7 @@ def _about(said: Mapping[str, Any], unit: str, std: float) -> list[str]:
     ]
     if optimism > 0:
         told.append(
-            f"So choosing made the error look {number_text(optimism, std)} smaller than it is"
+            f"So choosing made the error look {optimism:.2g} smaller than it is"
             + (f" ({optimism / outer:.0%})" if outer > 0 else "")
         )
     else:
@@ -183,10 +183,7 @@ def _chosen(
     for fold, its in choices.items():
         settings = [_setting(its, name) for name in names]
         heads = len(its.get("finalists") or [{}])
-        errors = [one.error for one in lines if one.fold == fold and _counts(one)]
-        inner = min((error for error in errors if error is not None), default=None)
-        if not fold:
-            inner = said["best_inner_mae"]
+        inner = _lowest(lines, fold) if fold else said["best_inner_mae"]
         outer = None
         if said["finished"] and fold:
             outer = _fold_error(experiment, predictions, int(fold))
@@ -196,9 +193,15 @@ def _chosen(
     return Table("what each choice found", heads, table)
 
 
-def _counts(one: TrialLine) -> bool:
-    """Whether a trial could be chosen: one that was trained to the end."""
-    return one.status == "done"
+def _lowest(lines: Sequence[TrialLine], fold: str) -> float | None:
+    """The error of what was chosen: the lowest of the trials that were trained to the end.
+
+    Without any of these, the best ridge of stage one was chosen.
+    """
+    own = [one for one in lines if one.fold == fold and one.status == "done"]
+    heads = [one for one in own if one.stage != "ridge"]
+    errors = [one.error for one in heads or own if one.error is not None]
+    return min(errors, default=None)
 
 
 def _setting(chosen: Mapping[str, Any], name: str) -> str:

@@ -38,8 +38,16 @@ class Tried(Protocol):
     def seconds(self) -> float: ...
 
 
-LOOKS = {"stopped": ("stopped", GREY), "done": ("trained to the end", BLUE)}
-"""The label and the colour of trials by their status, from back to front."""
+LOOKS = {
+    "stopped": ("stopped", GREY),
+    "done": ("trained to the end", BLUE),
+    "ridge": ("ridge of stage one", VERMILLION),
+}
+"""The label and the colour of trials by `_look`, from back to front."""
+
+
+def _look(one: "Tried") -> str:
+    return "ridge" if one.stage == "ridge" else one.status
 
 
 def effects(
@@ -89,13 +97,14 @@ def _choices(name: str, trials: Sequence[Tried], its: Mapping[str, Any], unit: s
         places.setdefault(one.settings[name], []).append(number)
     names = sorted(places, key=lambda choice: float(np.min(errors[places[choice]])))[:MOST_NAMES]
     drawing, axes = figure((5.2, max(2.2, 1.2 + 0.32 * len(names))))
+    rows = np.zeros(len(trials))
     for row, choice in enumerate(names):
-        own = [trials[number] for number in places[choice]]
-        its_errors = errors[places[choice]]
-        spread = np.linspace(-0.18, 0.18, len(own)) if len(own) > 1 else np.zeros(1)
-        _points(axes, its_errors, row + spread, own, label=row == 0)
-        middle = float(np.median(its_errors))
-        axes.plot([middle, middle], [row - 0.32, row + 0.32], color=BLACK, lw=1.6, zorder=4)
+        own = places[choice]
+        rows[own] = row + (np.linspace(-0.18, 0.18, len(own)) if len(own) > 1 else 0.0)
+        middle = float(np.median(errors[own]))
+        axes.plot([middle, middle], [row - 0.32, row + 0.32], color=BLACK, lw=1.6, zorder=2.5)
+    shown = [number for choice in names for number in places[choice]]
+    _points(axes, errors[shown], rows[shown], [trials[number] for number in shown])
     axes.set_yticks(range(len(names)), [_short(one) for one in names], parse_math=False)
     axes.set_ylim(len(names) - 0.5, -0.5)
     left_out = len(places) - len(names)
@@ -111,7 +120,8 @@ def _choices(name: str, trials: Sequence[Tried], its: Mapping[str, Any], unit: s
 def error_over_time(trials: Sequence[Tried], unit: str) -> bytes | None:
     """The error of each trial over its seconds, and the best so far over all seconds.
 
-    The second panel takes the trials by stage, and of a stage in their order. None without a trial
+    The second panel takes the trials by stage, and of a stage in their order. Ridges of stage one
+    only take time there, because they are scored on other folds than heads. None without a trial
     that has an error.
     """
     scored = [one for one in trials if one.error is not None]
@@ -120,10 +130,7 @@ def error_over_time(trials: Sequence[Tried], unit: str) -> bytes | None:
     drawing, (each, best) = figure((6.0, 5.2), nrows=2)
     errors, top, beyond = _within(scored)
     seconds = np.array([max(one.seconds, 1e-3) for one in scored])
-    for stage, colour in (("ridge", VERMILLION), ("heads", BLUE)):
-        own = np.array([one.stage == stage for one in scored])
-        if own.any():
-            each.scatter(seconds[own], errors[own], s=18, color=colour, lw=0, label=stage, zorder=3)
+    _points(each, seconds, errors, scored)
     if seconds.max() >= WIDE * seconds.min():
         each.set_xscale("log")
     each.set_xlabel("seconds of the trial")
@@ -132,7 +139,9 @@ def error_over_time(trials: Sequence[Tried], unit: str) -> bytes | None:
     _note(drawing, each, beyond)
     ordered = sorted(trials, key=lambda one: one.stage != "ridge")
     spent = np.cumsum([one.seconds for one in ordered])
-    lowest = np.minimum.accumulate([np.inf if e.error is None else e.error for e in ordered])
+    stage = "heads" if any(one.stage == "heads" for one in scored) else "ridge"
+    of_stage = [one.error if one.stage == stage else None for one in ordered]
+    lowest = np.minimum.accumulate([np.inf if error is None else error for error in of_stage])
     known = np.isfinite(lowest)
     best.step(spent[known], lowest[known], where="post", color=BLACK, lw=1.6)
     best.plot(spent[known][-1:], lowest[known][-1:], "o", color=BLACK, ms=4)
@@ -150,15 +159,13 @@ def _within(trials: Sequence[Tried]) -> tuple[np.ndarray, float, int]:
     return np.minimum(errors, highest), highest + 0.05 * ((highest - low) or 1.0), beyond
 
 
-def _points(
-    axes: Axes, x: np.ndarray, y: np.ndarray, trials: Sequence[Tried], *, label: bool = True
-) -> None:
-    """A dot for each trial, coloured by its status."""
-    for status, (text, colour) in LOOKS.items():
-        own = np.array([one.status == status for one in trials])
-        axes.scatter(
-            x[own], y[own], s=20, color=colour, lw=0, label=text if label else None, zorder=3
-        )
+def _points(axes: Axes, x: np.ndarray, y: np.ndarray, trials: Sequence[Tried]) -> None:
+    """A dot for each trial, coloured by its stage and status."""
+    for look, (text, colour) in LOOKS.items():
+        own = np.array([_look(one) == look for one in trials])
+        if not own.any():
+            continue
+        axes.scatter(x[own], y[own], s=20, color=colour, lw=0, label=text, zorder=3)
 
 
 def _note(drawing: Figure, axes: Axes, beyond: int) -> None:
