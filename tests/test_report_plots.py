@@ -58,7 +58,7 @@ def test_the_lines_of_a_blend_are_named_as_two_heads():
     assert plots.curve_labels(HeadConfig(dropout=0.0)) == ("training", "validation")
     assert plots.curve_labels(HeadConfig(hidden=())) == ("training", "validation")
     blend = plots.curve_labels(HeadConfig(head="blend"))
-    assert blend == ("training, MLP alone (dropout on)", "validation, blend")
+    assert blend == ("training, MLP alone (dropout on)", "validation, MLP alone")
 
 
 @pytest.mark.parametrize("draw", [plots.predicted_against_true, plots.residuals])

@@ -1,11 +1,10 @@
 """`--head blend`: a ridge on all columns and the MLP on components, as one head.
 
-The ridge is solved before the first epoch and stays. The MLP learns the target by itself: two
-predictors with different errors are better together than one that corrects the other. After each
-epoch, the share of the ridge minimizes the squared error on the validation rows and on PRIOR more
-groups for which the ridge alone is right. Without them, two validation blocks of a video would
-decide too much, and the MLP's epoch was chosen on these blocks. Early stopping and the best weights
-use the blend. docs/best-head.md has the measurements.
+The ridge is solved before the first epoch and stays. The MLP learns the target by itself, and its
+own validation loss chooses its epoch: two predictors with different errors are better together than
+one that corrects the other. After each epoch the share of the ridge minimizes the squared error on
+the validation rows. PRIOR more groups for which both are equally good move it towards a half: two
+validation blocks of a video would decide too much. docs/best-head.md has the measurements.
 
 The parameters are the MLP's and `blend`: `kernel` (columns, targets) and `bias`, from scaled
 columns to scaled targets, `share` (targets,), and `prior`, PRIOR over the number of validation
@@ -25,6 +24,7 @@ from jaxreg.head.target_ridges import Solved
 from jaxreg.train_config import HeadConfig
 
 PRIOR = 2.0  # groups
+EVEN = 0.5  # the share where nothing tells which part is better
 
 
 def start(solved: Solved, scalers: Scalers, validation_groups: int) -> Params:
@@ -32,7 +32,7 @@ def start(solved: Solved, scalers: Scalers, validation_groups: int) -> Params:
     without_basis = scalers._replace(features=scalers.features._replace(basis=None))
     layer = solved.head(without_basis)["output"]
     prior = jnp.float32(PRIOR / validation_groups)
-    return {**layer, "share": jnp.zeros_like(layer["bias"]), "prior": prior}
+    return {**layer, "share": jnp.full_like(layer["bias"], EVEN), "prior": prior}
 
 
 def empty(columns: int, targets: int) -> Params:
@@ -79,9 +79,9 @@ def weighted(
 def best_share(
     products: Float[Array, " targets"], squares: Float[Array, " targets"], prior: Float[Array, ""]
 ) -> Float[Array, " targets"]:
-    """The share by least squares over all rows and `prior` times as many with a best share of 1."""
-    best = jnp.where(squares > 0, products / squares, 1)
-    return jnp.clip((best + prior) / (1 + prior), 0, 1)
+    """The share by least squares, from 0 to 1, and `prior` times as many rows with a share of ½."""
+    best = jnp.where(squares > 0, products / squares, EVEN)
+    return (jnp.clip(best, 0, 1) + prior * EVEN) / (1 + prior)
 
 
 def terms(

@@ -102,7 +102,7 @@ def run_epoch(
     head = state.params
     if config.head == "blend":
         head = blend.with_share(head, state.best_params, _share(config, state, data))
-    errors = _evaluate(config, rates, head, state.scalers, data)
+    errors = _evaluate(config, rates, state.params, state.scalers, data)
     return close_epoch(rates, state, steps.total, steps.weight, errors, head)
 
 
@@ -134,8 +134,8 @@ def close_epoch(
 ) -> tuple[State, History]:
     """Early stopping and the best weights after an epoch's updates, and its history as scalars.
 
-    `total` and `weight` are sums over the epoch's updates. `head` are the parameters that were
-    validated, where they are more than the state's.
+    `total` and `weight` are sums over the epoch's updates. `head` are the parameters to
+    keep, where they are more than the state's.
     """
     loss, val_loss = total / weight, errors.loss / errors.weight
     val_mae = errors.absolute / errors.target_weight

@@ -87,9 +87,8 @@ def safe_names(names: Iterable[str]) -> dict[str, str]:
 def curve_labels(config: HeadConfig) -> tuple[str, str]:
     """What the lines of the training loss and of the validation loss are."""
     dropout = "dropout on" if config.dropout and config.hidden_layers else ""
-    if config.head == "blend":
-        return f"training, MLP alone{dropout and f' ({dropout})'}", "validation, blend"
-    return f"training{dropout and f' ({dropout})'}", "validation"
+    of = ", MLP alone" if config.head == "blend" else ""
+    return f"training{of}{dropout and f' ({dropout})'}", f"validation{of}"
 
 
 @styled

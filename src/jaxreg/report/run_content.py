@@ -189,18 +189,13 @@ def curves_caption(config: TrainConfig, trainings: int, best_epoch: int | None) 
     """What the lines of the loss curves are."""
     dropout = f", with dropout {config.dropout:g}" if config.dropout and config.hidden else ""
     trained = f"the mean loss of the epoch's updates on the training rows{dropout}"
+    text = (
+        f"Grey: {trained}. Blue: the loss on the validation rows after each epoch, without "
+        "dropout" if dropout else f"Grey: {trained}. Blue: the loss on the validation rows "
+        "after each epoch"
+    )  # fmt: skip
     if config.head == "blend":
-        text = (
-            f"Grey is the MLP alone: {trained}. Blue is the blend of ridge and MLP: its loss on "
-            "the validation rows after each epoch. They are two heads, so a gap between the lines "
-            "is no sign that the MLP overfits"
-        )
-    else:
-        text = (
-            f"Grey: {trained}. Blue: the loss on the validation rows after each epoch, without "
-            "dropout" if dropout else f"Grey: {trained}. Blue: the loss on the validation rows "
-            "after each epoch"
-        )  # fmt: skip
+        text += ". Both are of the MLP alone"
     if trainings > 1:
         text += f". Each of the {trainings} trainings has a line of each colour"
     if best_epoch is not None:

@@ -24,7 +24,7 @@ from jaxreg.common.json_files import read_json, write_json
 from jaxreg.errors import InputError
 from jaxreg.training.resume import Record, refuse_differences
 
-STATE_FORMAT = 6
+STATE_FORMAT = 7
 """Goes up with every change of what a state is or how training goes on from one. Releases that
 share it go on with each other's runs; another one's is refused, for its bits would be others.
 Finished runs of any number predict."""
