@@ -93,6 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from jaxreg.new_intervals import stored_text
 
         cli.say(stored_text(summary.intervals))
+    for suggestion in summary.suggestions:
+        cli.say(f"suggestion: {suggestion['text']}")
     cli.say(f"report: {run.path / 'report.html'}")
     if remedy:
         cli.say(f"try: {remedy}")

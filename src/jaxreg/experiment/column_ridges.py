@@ -3,6 +3,7 @@
 Each is in closed form, so many columns can be compared in the time of one training.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -15,6 +16,7 @@ from jaxreg.cache.chosen_features import ChosenFeatures, read_wanted
 from jaxreg.cache.lazy_features import rows_in_place
 from jaxreg.cache.store import LackingFeatures
 from jaxreg.experiment.arrays import Experiment
+from jaxreg.experiment.choose_features import choose_features
 from jaxreg.experiment.choose_side import side_values
 from jaxreg.experiment.members import fit_ridge
 from jaxreg.experiment.resolve import ResolvedRun
@@ -36,12 +38,31 @@ class CachedColumn(NamedTuple):
         ((_, column),) = self.features.columns
         return column.short_name
 
+    def word_of(self, run: ResolvedRun) -> str:
+        """The column for `--columns` of that run, with its feature set where it is another's."""
+        config = replace(run.config, feature_set=None, layers=(), pool=None, columns=(self.word,))
+        found = choose_features(run.cache, run.dataset, replace(config, views=("identity",)))
+        return self.word if found.columns == self.features.columns else self.full_word
 
-def cached_columns(run: ResolvedRun) -> Iterator[CachedColumn]:
+    @property
+    def full_word(self) -> str:
+        """The column for `--columns`, with its feature set."""
+        ((feature_set, _),) = self.features.columns
+        return f"{feature_set}/{self.word}"
+
+
+def cached_columns(run: ResolvedRun, most: float = math.inf) -> Iterator[CachedColumn]:
     """The columns of all extractions of the dataset that have every row of the run.
 
     The newest extraction comes first. Of the views only identity counts. What is in the cache for
-    some of the rows is left out, and so is a column whose files cannot be read.
+    some of the rows is left out.
+
+    Args:
+        run: has the rows.
+        most: the widest column to look at.
+
+    Raises:
+        DamagedPart: a part is not what its name says.
     """
     dataset, cache = run.dataset, run.cache
     for extracted in dataset.extracted:
@@ -56,7 +77,7 @@ def cached_columns(run: ResolvedRun) -> Iterator[CachedColumn]:
             digests = dataset.table[recipe.digest_column].to_pylist()
             with suppress(LackingFeatures):
                 layout = cache.layout(name, column, digests)
-                if set(digests) <= cache.digests(name, column):
+                if layout.size <= most and set(digests) <= cache.digests(name, column):
                     yield CachedColumn(features, layout.size)
 
 
@@ -82,7 +103,7 @@ def held_out_by_ridge(
     config = replace(experiment.config, head="ridge", components=None)
     whole = replace(experiment, config=config, x=x, views=())
     for own in [whole.fold(k) for k in range(len(whole.folds))] or [whole]:
-        baseline = fit_ridge(own, in_fold=bool(whole.folds))
+        baseline = fit_ridge(own, in_fold=bool(whole.folds), compare_side=False)
         assert baseline is not None  # x is in memory and the head is a ridge
         rows = own.rows("test" if whole.folds else "validation")
         found[rows] = baseline.predictions[rows]

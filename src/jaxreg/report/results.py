@@ -16,6 +16,7 @@ from jaxreg.report.page import write_plots, write_report
 from jaxreg.report.run_intervals import measure, stored
 from jaxreg.report.run_predictions import RunPredictions, predictions_table
 from jaxreg.report.run_verdict import verdict_of
+from jaxreg.report.suggestions import suggestions_of
 from jaxreg.report.summary import summarize
 from jaxreg.training.interval_file import INTERVALS, packed
 from jaxreg.training.loop import Trained
@@ -61,6 +62,12 @@ def write_results(
             verdict = verdict_of(experiment, members, trained, predictions, intervals)
         judged = time.perf_counter()
         summary = summarize(experiment, members, trained, predictions, verdict, device=device)
+        suggesting = time.perf_counter()
+        if sweep is None:  # a sweep has looked at the columns itself
+            with step("comparing other columns"):
+                found = suggestions_of(experiment, members, predictions)
+            summary = replace(summary, suggestions=found)
+        suggested = time.perf_counter()
         with step("drawing the report"):
             drawn = drawing.result()
             if kept := keeping.result():
@@ -69,7 +76,8 @@ def write_results(
     seconds = {
         **spent,
         "verdict": judged - judging,
-        "report": spent["report"] + judging - reporting + now - judged,
+        "suggestions": suggested - suggesting,
+        "report": spent["report"] + judging - reporting + suggesting - judged + now - suggested,
     }
     total = now - begin
     if sweep is not None:
