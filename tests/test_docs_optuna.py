@@ -24,7 +24,7 @@ def test_the_study_of_the_page(planted: Path, monkeypatch, capsys) -> None:
     study = names["study"]
     trials = [trial.number for trial in study.trials if trial.value is not None]
     runs = {number: jaxreg.load_run(f"ckpts/study-{number}") for number in trials}
-    errors = {number: run.metrics["mae"] for number, run in runs.items()}
+    errors = {number: run.metrics["mae"] or 0.0 for number, run in runs.items()}
     assert len(study.trials) == TRIALS
     assert study.best_value == min(errors.values())
     best = runs[study.best_trial.number]
