@@ -1,7 +1,7 @@
 """Whether new targets are distributed unlike those of training."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -80,8 +80,8 @@ def _kolmogorov(a: np.ndarray, b: np.ndarray) -> float:
     """The largest difference between the empirical distribution functions."""
     from scipy.stats import ks_2samp
 
-    statistic, _ = ks_2samp(a, b, method="asymp")
-    return float(statistic)
+    found: Any = ks_2samp(a, b, method="asymp")
+    return float(found.statistic)
 
 
 _MEASURES: dict[str, tuple[Callable[[np.ndarray, np.ndarray], float], float]] = {
