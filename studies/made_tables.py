@@ -1,11 +1,11 @@
 """Tables for `python studies/blend_tables.py`: made of random numbers, the drawn road, a tub."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
+from pyarrow import csv
 
 import jaxreg
 from jaxreg.cache.datasets import dataset_names
@@ -76,7 +76,7 @@ def made_tables(cache: Path) -> list[Table]:
             folder.mkdir(parents=True, exist_ok=True)
             ids = [f"row-{i}" for i in range(len(y))]
             table = pa.table({"id": ids, "angle": y, "drive": [f"d{g}" for g in group]})
-            pa.csv.write_csv(table, folder / f"{dataset}.csv")
+            csv.write_csv(table, folder / f"{dataset}.csv")
             np.save(folder / f"{dataset}.npy", x)
             jaxreg.extract_features(
                 folder / f"{dataset}.csv", name=dataset, cache=cache,
@@ -109,10 +109,11 @@ def road_tables(cache: Path) -> list[Table]:
 def tub_tables(cache: Path, tub: str, weights: str) -> list[Table]:
     """A tub of one recording, by blocks and by rows."""
     found = []
-    for name, size, preprocess in [
+    kinds: list[tuple[str, tuple[int, int], Literal["keras", "unit"]]] = [
         ("tub-keras", (150, 150), "keras"),
         ("tub-unit", (299, 299), "unit"),
-    ]:
+    ]
+    for name, size, preprocess in kinds:
         if name not in dataset_names(Cache(cache)):
             layer = "mixed2" if name == "tub-keras" else "mixed3"
             jaxreg.extract_features(

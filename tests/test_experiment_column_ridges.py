@@ -109,6 +109,9 @@ def test_without_groups_each_row_is_left_out_alone(two_columns: Path) -> None:
     z = scaling.scale_rows(scaling.feature_scaler(x[rows]), x).astype(np.float64)
     errors = []
     for alpha in ALPHAS:
-        alone = [refit(z, run.y[:, 0], alpha, np.setdiff1d(rows, row), [row])[0] for row in rows]
+        alone = [
+            refit(z, run.y[:, 0], alpha, np.setdiff1d(rows, row), np.array([row]))[0]
+            for row in rows
+        ]
         errors.append((np.square(alone - run.y[rows, 0]).mean(), alone))
     np.testing.assert_allclose(found[:, 0], min(errors)[1], atol=1e-4)
