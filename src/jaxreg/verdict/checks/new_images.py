@@ -29,7 +29,7 @@ class Images(NamedTuple):
     x: np.ndarray  # (rows, features) as stored
     units: np.ndarray | None  # (rows,) which rows are alike; None: rows alone
     brightness: np.ndarray  # (rows,) from 0 to 1, NaN where it is not known
-    count: int  # of all images that these are spread over
+    of: int  # how many images these are spread over
 
 
 def spread_rows(count: int) -> np.ndarray:
@@ -59,7 +59,7 @@ def images_shifted(train: Images, new: Images) -> Evidence | None:
         sides = (known[~part], numbers[~part]), (known[part], numbers[part])
         return _apart(*sides[0], *sides[1])
 
-    usual = differences(numbers, int(new_numbers.max()) + 1, new.count / train.count, apart)
+    usual = differences(numbers, int(new_numbers.max()) + 1, new.of / train.of, apart)
     assert usual is not None
     found, least = _apart(known, numbers, others, new_numbers), threshold(usual, APART)
     if found <= least:
