@@ -206,13 +206,12 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "unit-not-covered", "warning", "warning",
-        "the share of each block's or group's rows that lies in the intervals that follow from the "
-        "other blocks or groups; only with `--folds`, and only where the split holds out such "
-        "units",
-        f"one with at least {unit_coverage.ROWS} rows has less than {unit_coverage.QUARTER:g} "
-        "times the level",
-        "units whose errors are drawn with sizes that differ by a factor of 1.6: of 50, the least "
-        "covered one has 0.17 or more in 95% of the draws, of 10 units 0.32",
+        "how many rows of each block or group lie in the intervals that follow from the other "
+        "blocks or groups; only with `--folds`, and only where the split holds out blocks or groups",
+        f"the share in a block or group of at least {unit_coverage.ROWS} rows is below "
+        f"{unit_coverage.QUARTER:g} times the level",
+        "drawn units, whose sizes of errors differ by a factor of 1.6: in 95% of the draws the "
+        "lowest share was at least 0.17 of 50 units, and at least 0.32 of 10 units",
         "look at the rows of that unit, and add images like them", unit_coverage.unit_not_covered,
         None, pooled=True, per_target=True,
     ),

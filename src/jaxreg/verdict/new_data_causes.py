@@ -9,8 +9,8 @@ _CALIBRATED = (
     "copy of it"
 )
 _PARTS = (
-    f"and more than {FURTHER:g} times the most of parts of the training rows, and than their mean "
-    f"plus {SPREADS:g} std"
+    f"also more than {FURTHER:g} times the largest value of parts of the training rows, and more "
+    f"than their mean plus {SPREADS:g} std"
 )
 
 NEW_DATA: tuple[Cause, ...] = (
@@ -28,7 +28,7 @@ NEW_DATA: tuple[Cause, ...] = (
         "how well a linear discriminant tells the features of the new images from those of the "
         "training images, on units (blocks, groups) of both that it has not seen: the distance of "
         "the means of its scores, in std; only `evaluate` measures it",
-        f"{new_images.APART:g} std, {_PARTS}",
+        f"{new_images.APART:g} std; {_PARTS}",
         _CALIBRATED, "train on images like these too",
         None, None,
     ),
@@ -37,7 +37,7 @@ NEW_DATA: tuple[Cause, ...] = (
         "the difference of the means of the new targets and of those of training, the ratio of "
         "their std, and the Kolmogorov-Smirnov statistic; only `evaluate` measures it",
         f"{new_targets.MEANS:g} std, {new_targets.WIDER:g} times, or "
-        f"{new_targets.KOLMOGOROV:g}, {_PARTS}",
+        f"{new_targets.KOLMOGOROV:g}; {_PARTS}",
         _CALIBRATED, "check unit and zero of the targets; train on such rows too",
         None, None, per_target=True,
     ),
