@@ -207,7 +207,8 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "unit-not-covered", "warning", "warning",
         "how many rows of each block or group lie in the intervals that follow from the other "
-        "blocks or groups; only with `--folds`, and only where the split holds out blocks or groups",
+        "blocks or groups; only with `--folds`, and only where the split holds out blocks or "
+        "groups",
         f"the share in a block or group of at least {unit_coverage.ROWS} rows is below "
         f"{unit_coverage.QUARTER:g} times the level",
         "drawn units, whose sizes of errors differ by a factor of 1.6: in 95% of the draws the "
