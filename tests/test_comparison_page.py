@@ -1,5 +1,6 @@
 """The page of `jaxreg runs --html` in a browser: it sorts, fits, runs no foreign code."""
 
+import json
 import os
 import re
 import runpy
@@ -144,3 +145,21 @@ def test_a_page_without_runs_says_so(browser: Browser, tmp_path: Path, capsys) -
     (tmp_path / "runs").mkdir()
     browser.open(page_of(tmp_path / "runs", tmp_path / "runs.html", capsys))
     assert "No finished run" in browser.run("document.querySelector('h1').textContent")
+
+
+def test_the_title_says_that_the_best_run_is_not_healthy_and_many_columns_are_short(
+    first: Path, tmp_path: Path, capsys
+) -> None:
+    verdict = json.loads((first / "summary.json").read_text())["verdict"]
+    columns = [f"identity.mixed{n}.grid2x4" for n in range(6)]
+    changed_run(
+        first,
+        tmp_path / "runs" / "bad",
+        summary={"verdict": {**verdict, "healthy": False}},
+        settings={"columns": columns},
+    )
+    text = page_of(tmp_path / "runs", tmp_path / "runs.html", capsys).read_text()
+    title = re.search("<h1>(.*)</h1>", text)
+    assert title is not None
+    assert title[1].endswith("median predictor, but it is not healthy.")
+    assert ">mixed0.grid2x4 mixed1.grid2x4 mixed2.grid2x4 and 3 more<" in text

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -254,3 +255,17 @@ def test_a_number_is_never_cut_on_a_narrow_terminal(monkeypatch, capsys) -> None
     told = capsys.readouterr().out
     assert "0.1234" in told
     assert "-1.23e-05" in told
+
+
+def test_a_narrow_terminal_folds_names_last_and_cuts_no_column(monkeypatch, capsys) -> None:
+    name, row = "a-run-of-22-characters", ["mixed2.grid2x4 mixed3.avg", "0.08 to 0.147", "3"]
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    for width, shown in [(49, False), (50, True)]:
+        monkeypatch.setenv("COLUMNS", str(width))
+        cli.print_table(["run", "columns", "95%", "comparable"], [[name, *row]], ["columns"])
+        told = capsys.readouterr()
+        lines = re.sub(r"\x1b\[\d*m", "", told.out).splitlines()  # without colours
+        assert max(map(len, lines)) <= width
+        assert any(line.startswith(name) for line in lines)
+        assert any(line.rstrip().endswith("comparable") for line in lines)
+        assert ("columns" in told.err) is not shown

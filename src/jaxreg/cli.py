@@ -80,12 +80,16 @@ def print_json(result: dict[str, Any]) -> None:
     print(json.dumps(_finite(result), allow_nan=False), flush=True)
 
 
+NAME_WIDTH = 24  # of the first column of a table; a longer name is folded where there is no room
+
+
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str] = ()
 ) -> None:
     """A table that a command exists to show, on standard output; whole lines where it is piped.
 
-    A terminal that is too narrow gets a table without columns of `spare`, the first ones first.
+    A terminal that is too narrow gets a table without columns of `spare`, the first ones first. The
+    first column names its row, so it is folded last.
     """
     from rich.cells import cell_len
     from rich.console import Console
@@ -102,19 +106,28 @@ def print_table(
     least = {
         name: max(_least_width(cells), *map(len, name.split())) for name, cells in by_column.items()
     }
+    longest = {name: max(map(cell_len, cells), default=0) for name, cells in by_column.items()}
+    wanted = min(longest[columns[0]], NAME_WIDTH) - least[columns[0]]  # so that no name is folded
     hidden = list[str]()
     for name in spare:
-        if sum(width + 2 for width in least.values()) - 2 > console.width and name in least:
+        if _room(console.width, least) < wanted and name in least:
             del least[name]
             hidden.append(name)
     table = Table(box=None, pad_edge=False)
     for name, width in least.items():
-        table.add_column(name, overflow="fold", min_width=width)
+        more = max(0, min(longest[name] - width, _room(console.width, least)))
+        least[name] += more
+        table.add_column(name, overflow="fold", width=width + more)
     for row in zip(*(by_column[name] for name in least), strict=True):
         table.add_row(*row)
     console.print(table)
     if hidden:
         say(f"a wider terminal also shows: {', '.join(hidden)}")
+
+
+def _room(width: int, columns: Mapping[str, int]) -> int:
+    """The width that columns leave free, with two spaces between them."""
+    return width - sum(own + 2 for own in columns.values()) + 2
 
 
 def _least_width(cells: Sequence[str]) -> int:

@@ -52,7 +52,8 @@ def _title(table: RunsTable) -> str:
     score = f"R² {best['r2']:.3g}" if best["mae"] is None else f"MAE {best['mae']:.3g}"
     gain = best["gain_over_median"]
     below = f", {gain:.0%} below the median predictor" if gain is not None and gain > 0 else ""
-    return f"{which} {Path(best['run']).name}: {score}{below}"
+    healthy = ", but it is not healthy" if best["healthy"] is False else ""
+    return f"{which} {Path(best['run']).name}: {score}{below}{healthy}"
 
 
 def _group(group: Group, rows: dict[int, Row], page: Path) -> dict[str, Any]:

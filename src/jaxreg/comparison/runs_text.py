@@ -7,6 +7,7 @@ from jaxreg.comparison.runs_table import Row, RunsTable
 from jaxreg.training.sweep_files import SWEEP, has_ended
 
 SHOWN_GROUPS = 20
+SHOWN_COLUMNS = 3
 
 SPARE = ("seconds", "gain over ridge", "columns", "gain over median")
 """Columns that a narrow terminal does without."""
@@ -26,7 +27,7 @@ def printed(table: RunsTable) -> tuple[list[str], list[list[str]], list[str]]:
 
 def _cells(row: Row, run: FinishedRun) -> Cells:
     return {
-        "run": row["run"],
+        "run": run.directory.path.name,
         "head": head_text(run),
         "columns": columns_text(row["columns"]),
         "mae": number(row["mae"]),
@@ -50,8 +51,12 @@ def head_text(run: FinishedRun) -> str:
 
 
 def columns_text(columns: list[Any]) -> str:
-    """The columns as `train --columns` takes them."""
-    return " ".join(str(column).replace("identity.", "") for column in columns)
+    """The columns as `train --columns` takes them, of many the first ones."""
+    names = [str(column).replace("identity.", "") for column in columns]
+    left_out = len(names) - SHOWN_COLUMNS
+    if left_out > 1:
+        return f"{' '.join(names[:SHOWN_COLUMNS])} and {left_out} more"
+    return " ".join(names)
 
 
 def difference_text(run: FinishedRun) -> str:
