@@ -15,8 +15,10 @@ import jaxreg
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, Stopped
+from jaxreg.run_loading import load_states
 from jaxreg.trained_run import TrainedRun
 from jaxreg.training import checkpoint
+from jaxreg.training.run_directory import RunDirectory
 from planted_runs import digests_of, edit_dataset, history_of, predictions_of, run_quick, words
 
 
@@ -122,7 +124,7 @@ def test_the_only_checkpoint_damaged_begins_again_and_says_so(planted: Path) -> 
 def test_a_checkpoint_of_another_format_is_refused(planted: Path, monkeypatch) -> None:
     with pytest.raises(Stopped):
         run_quick(planted, run="one", should_stop=lambda: True)
-    monkeypatch.setattr(checkpoint, "STATE_FORMAT", 99)
+    monkeypatch.setitem(checkpoint.STATE_FORMAT, "mlp", 99)
     refused = r"of format \d+, by jaxreg 0[\s\S]*format 99, as jaxreg[\s\S]*"
     with pytest.raises(InputError, match=refused + "--overwrite"):
         run_quick(planted, run="one", resume=True)
@@ -131,12 +133,14 @@ def test_a_checkpoint_of_another_format_is_refused(planted: Path, monkeypatch) -
         run_quick(planted, run="one", resume=True)
 
 
-def test_a_finished_run_of_another_format_predicts(planted: Path, monkeypatch) -> None:
+def test_a_finished_run_of_another_format_predicts_and_is_diagnosed(planted: Path, monkeypatch) -> None:
     whole = run_quick(planted, run="whole")
     x = jaxreg.load_features("planted", cache=planted)[0]
     expected = whole.predict_features(x)
-    monkeypatch.setattr(checkpoint, "STATE_FORMAT", 99)
+    monkeypatch.setitem(checkpoint.STATE_FORMAT, "mlp", 99)
     np.testing.assert_array_equal(jaxreg.load_run(whole.path).predict_features(x), expected)
+    states, history = load_states(RunDirectory(whole.path), pytest.fail)
+    assert len(states) == 1 and len(history) == whole.summary["epochs"]
 
 
 def test_a_checkpoint_of_another_run_is_refused(planted: Path) -> None:
@@ -166,7 +170,7 @@ def test_a_run_on_another_recipe_is_refused(planted: Path) -> None:
 
 
 def test_a_checkpoint_of_other_shapes_is_refused(tmp_path: Path) -> None:
-    record = {"settings": {"epochs": 1, "memory_limit": None}}
+    record = {"settings": {"head": "mlp", "epochs": 1, "memory_limit": None}}
     checkpoints = checkpoint.Checkpoints(tmp_path, record)
     checkpoints.save(1, {"kernel": np.zeros((3, 2), np.float32)})
     checkpoints.wait()
@@ -277,7 +281,7 @@ def test_predicting_reads_the_head_alone(planted: Path) -> None:
 def test_a_save_takes_at_most_three_percent_of_the_time(tmp_path: Path, monkeypatch) -> None:
     now = [0.0]
     monkeypatch.setattr(checkpoint.time, "perf_counter", lambda: now[0])
-    checkpoints = checkpoint.Checkpoints(tmp_path, {"settings": {}})
+    checkpoints = checkpoint.Checkpoints(tmp_path, {"settings": {"head": "mlp"}})
     state = {"kernel": np.zeros((1000, 1000), np.float32)}
     now[0] = 2.0
     assert not checkpoints.due(state)  # 0.03 s and 4 MB at 100 MB/s are 0.07 s: 2.33 s
@@ -299,7 +303,7 @@ def test_a_save_takes_at_most_three_percent_of_the_time(tmp_path: Path, monkeypa
 
 
 def test_a_damaged_checkpoint_pushes_out_no_whole_one(tmp_path: Path) -> None:
-    record = {"settings": {"epochs": 1, "memory_limit": None}}
+    record = {"settings": {"head": "mlp", "epochs": 1, "memory_limit": None}}
     state = {"kernel": np.zeros((3, 2), np.float32)}
     checkpoints = checkpoint.Checkpoints(tmp_path, record)
     for epoch in (10, 20):

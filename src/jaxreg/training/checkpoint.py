@@ -24,10 +24,10 @@ from jaxreg.common.json_files import read_json, write_json
 from jaxreg.errors import InputError
 from jaxreg.training.resume import Record, refuse_differences
 
-STATE_FORMAT = 7
-"""Goes up with every change of what a state is or how training goes on from one. Releases that
-share it go on with each other's runs; another one's is refused, for its bits would be others.
-Finished runs of any number predict."""
+STATE_FORMAT = {"mlp": 6, "ridge": 6, "blend": 7}
+"""By head; goes up with every change of what its state is or how training goes on from one.
+Releases that share it go on with each other's runs; another one's is refused, for its bits would be
+others. Finished runs of any number predict, and are diagnosed."""
 
 KEPT = 2  # checkpoints while a run trains: a damaged latest falls back to the one before it
 COST = 0.03  # a save takes at most so much of the time since the one before it
@@ -112,7 +112,7 @@ class Checkpoints:
                 remedy="free some space, and add --resume",
             ) from error
         proof = {
-            "state": STATE_FORMAT,
+            "state": _state_format(self.record),
             "jaxreg": version("jaxreg"),
             "run": self.record,
             "files": digests,
@@ -146,13 +146,16 @@ class Checkpoints:
         heads = [self._path(e) / name for e in latest for name in _digests(self._path(e), ["head"])]
         return [*map(self._proof, latest), *heads]
 
-    def load(self, template: Any, warn: Callable[[str], None]) -> Saved | None:
+    def load(
+        self, template: Any, warn: Callable[[str], None], *, goes_on: bool = False
+    ) -> Saved | None:
         """The latest whole checkpoint, None if there is none.
 
         Args:
             template: a pytree like the one saved; only its structure, shapes and dtypes matter.
                 Without `params` and `opt_state` nothing of the part `training` is read.
             warn: gets a line for each damaged checkpoint that is passed over.
+            goes_on: whether training goes on from it.
 
         Raises:
             InputError: the checkpoint is of another run, its arrays are not those of the template,
@@ -168,7 +171,7 @@ class Checkpoints:
                 warn(f"checkpoint {path} is damaged; {use}")
                 self._damaged.add(epoch)
                 continue
-            if "training" in wanted:  # a head predicts whatever comes after it
+            if goes_on:  # a head predicts whatever comes after it
                 _check_format(path, proof)
             refuse_differences(proof["run"], self.record, f"checkpoint {path}")
             for part, leaves in wanted.items():  # of one part alone: others may be damaged
@@ -248,13 +251,19 @@ def _digests(folder: Path, parts: Container[str]) -> dict[str, str]:
     }
 
 
+def _state_format(record: Record) -> int:
+    """That of the head of a run."""
+    return STATE_FORMAT[record["settings"]["head"]]
+
+
 def _check_format(path: Path, proof: dict[str, Any]) -> None:
-    if proof["state"] != STATE_FORMAT:
+    own = _state_format(proof["run"])
+    if proof["state"] != own:
         there, here = proof["jaxreg"], version("jaxreg")
         again = "--overwrite in place of --resume, which trains the run from its first epoch"
         raise InputError(
             f"{path} is a state of format {proof['state']}, by jaxreg {there}",
-            expected=f"format {STATE_FORMAT}, as jaxreg {here} writes it",
+            expected=f"format {own}, as jaxreg {here} writes it",
             remedy=again if there == here else f"pip install jaxreg=={there}",
         )
 

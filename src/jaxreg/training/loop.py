@@ -63,7 +63,7 @@ def train(
     state, make_fit = _start(members)
     checkpoints = Checkpoints(directory.checkpoints, record)
     history: list[Row] = []
-    if resume and (found := checkpoints.load(state, say)):
+    if resume and (found := checkpoints.load(state, say, goes_on=True)):
         state, history = found.state, read_history(found.history)
         say(f"resumed at epoch {found.epoch}")
     labels = tuple(members[0].label) if len(members) > 1 else ()
