@@ -159,3 +159,12 @@ def test_a_column_that_takes_too_long_is_left_out_before_any_is_solved(
     monkeypatch.setattr(suggestions, "READ", 240 * 2.0)  # a second for two columns
     run_of(weak, run="few")
     assert solved == [2]
+
+
+def test_damage_of_another_column_leaves_the_run_whole(weak: Path) -> None:
+    expected = run_of(weak).metrics
+    [part] = weak.glob("features/*/*.mixed10.avg/*.parquet")
+    part.write_bytes(part.read_bytes()[:-9])
+    run = run_of(weak, overwrite=True)
+    assert run.metrics == expected
+    assert run.summary["suggestions"] == []

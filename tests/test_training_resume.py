@@ -133,14 +133,15 @@ def test_a_checkpoint_of_another_format_is_refused(planted: Path, monkeypatch) -
         run_quick(planted, run="one", resume=True)
 
 
-def test_a_finished_run_of_another_format_predicts_and_is_diagnosed(planted: Path, monkeypatch) -> None:
+def test_a_finished_run_of_another_format_predicts_and_is_read(planted: Path, monkeypatch) -> None:
     whole = run_quick(planted, run="whole")
     x = jaxreg.load_features("planted", cache=planted)[0]
     expected = whole.predict_features(x)
     monkeypatch.setitem(checkpoint.STATE_FORMAT, "mlp", 99)
     np.testing.assert_array_equal(jaxreg.load_run(whole.path).predict_features(x), expected)
     states, history = load_states(RunDirectory(whole.path), pytest.fail)
-    assert len(states) == 1 and len(history) == whole.summary["epochs"]
+    assert len(states) == 1
+    assert len(history) == whole.summary["epochs"]
 
 
 def test_a_checkpoint_of_another_run_is_refused(planted: Path) -> None:

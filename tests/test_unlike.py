@@ -67,6 +67,13 @@ def test_constant_columns_few_rows_and_copies() -> None:
     assert unlike(familiar(x, np.arange(40)), np.zeros((0, 8), np.float32)).shape == (0,)
 
 
+def test_each_image_several_times_is_as_far_as_once() -> None:
+    once = features(40, 8)
+    x, new = np.repeat(once, 3, axis=0), once[:9] + 0.5
+    expected = unlike(familiar(once, np.arange(40)), new)
+    np.testing.assert_allclose(unlike(familiar(x, np.arange(120)), new), expected, rtol=0.15)
+
+
 def test_many_images_are_thinned() -> None:
     rows = sample(np.arange(100_000))
     assert len(rows) == module.MOST_IMAGES

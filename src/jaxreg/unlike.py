@@ -2,7 +2,8 @@
 
 The distance is that to the nearest of some training images, in standardized features. It is
 divided by the 99th percentile of the same distance of training images among themselves, each to the
-nearest one of another unit: a frame's neighbours in time would say nothing of a new drive.
+nearest one of another unit: a frame's neighbours in time would say nothing of a new drive. Copies
+of an image would say as little, so they count as the image itself.
 
 The distance is computed along the principal directions of the training images, where they differ
 most. What lies beyond these directions is counted by its length: two images differ there in
@@ -20,6 +21,7 @@ USUAL = 0.99  # share of the training images that are at most 1 from the others
 _FLOOR = 0.1  # of the largest std, as the scaler of a head has it
 _SAMPLE = 512  # images that the directions are of
 _ROWS = 1024  # at a time
+_ROUNDING = 1e-5  # of the squared lengths of two images: a squared distance below it is 0
 
 
 class Familiar(NamedTuple):
@@ -114,7 +116,7 @@ def _distances(
 ) -> np.ndarray:
     """(rows,) the distance to the nearest training image; with units, to one of another unit.
 
-    It is infinite where there is no such image.
+    With units, copies do not count. It is infinite where there is no such image.
     """
     found = np.empty(len(places))
     own = np.einsum("ij,ij->i", seen.places, seen.places) + seen.beyond
@@ -123,8 +125,10 @@ def _distances(
         here = places[some]
         apart = (here @ seen.places.T) * np.float32(-2)
         apart += own[None, :]
-        if units is not None and of is not None:
-            apart[of[some][:, None] == units[None, :]] = np.inf
         square = np.einsum("ij,ij->i", here, here) + beyond[some]
+        if units is not None and of is not None:
+            lengths = own[None, :] + square[:, None]
+            copies = apart + square[:, None] <= _ROUNDING * lengths
+            apart[copies | (of[some][:, None] == units[None, :])] = np.inf
         found[some] = np.sqrt(np.maximum(apart.min(axis=1) + square, 0))
     return found

@@ -55,18 +55,20 @@ def cached_columns(run: ResolvedRun, most: float = math.inf) -> Iterator[CachedC
     """The columns of all extractions of the dataset that have every row of the run.
 
     The newest extraction comes first. Of the views only identity counts. What is in the cache for
-    some of the rows is left out.
+    some of the rows is left out, and so is a feature set that is gone.
 
     Args:
         run: has the rows.
         most: the widest column to look at.
 
     Raises:
-        DamagedPart: a part is not what its name says.
+        InputError: a feature set or a part of one is damaged.
     """
     dataset, cache = run.dataset, run.cache
-    for extracted in dataset.extracted:
-        name = extracted.feature_set
+    there = cache.feature_sets()
+    for name in (extracted.feature_set for extracted in dataset.extracted):
+        if name not in there:
+            continue
         recipe = cache.recipe(name)
         if dataset.lacks(recipe.digest_column).any():
             continue

@@ -5,6 +5,7 @@ of the run took. So their ridges add about SECONDS to a run at most.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from jaxreg import metrics
 from jaxreg.config_io import command_line, from_json
+from jaxreg.errors import InputError
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.column_ridges import (
     CachedColumn,
@@ -42,8 +44,16 @@ def suggestions_of(
     holds out, and if the gain cannot be chance: it is above its bootstrap error times a quantile of
     Student's t. The error is paired by row and drawn by block or group. The quantile is that of
     CHANCE over the number of columns. Several targets are compared by the mean of their errors in
-    std, and mae is None.
+    std, and mae is None. There is no suggestion if another column is damaged: the run is whole.
     """
+    with suppress(InputError):
+        return _suggestions(experiment, members, predictions)
+    return []
+
+
+def _suggestions(
+    experiment: Experiment, members: Sequence[Member], predictions: RunPredictions
+) -> list[dict[str, Any]]:
     held_out = experiment.rows("validation")
     own = _errors(experiment, predictions.predictions)[held_out]
     columns = list(_columns(experiment, members))
