@@ -11,6 +11,7 @@ from jaxreg.errors import InputError
 from jaxreg.experiment.finalists import NUMERIC
 from jaxreg.search.space import STATIC
 from jaxreg.search.space_words import DEFAULT, default_space, read_space
+from jaxreg.search.sweep_record import words_of
 from jaxreg.search.trial_draws import architecture_of, draws, meaningful
 from jaxreg.train_config import HeadConfig
 
@@ -54,6 +55,18 @@ def test_python_code_gives_lists_and_values() -> None:
     words = ["components=none,8", "scale-features=on,off"]
     assert read_space(words, {}).dimensions[0].choices == (None, 8)
     assert read_space(words, {}).dimensions[1].choices == (True, False)
+
+
+def test_values_of_python_code_are_words_of_the_command() -> None:
+    asked = {"learning_rate": (0.001, 0.1), "dropout": np.array([0.1, 0.5]), "patience": 3,
+             "hidden": [[64, 32], 16], "head": ["mlp"],
+             "columns": [["mixed2.avg", "mixed4.avg"], "mixed2.avg"]}  # fmt: skip
+    assert words_of(asked) == (
+        "learning_rate=0.001,0.1", "dropout=0.1,0.5", "patience=3", "hidden=64-32,16", "head=mlp",
+        "columns=mixed2.avg+mixed4.avg,mixed2.avg",
+    )  # fmt: skip
+    assert words_of({"hidden": (64, 32)}) == ("hidden=64-32",)
+    assert words_of({"hidden": ((64, 32), (16,))}) == ("hidden=64-32,16",)
 
 
 REFUSED = [

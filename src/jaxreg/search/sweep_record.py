@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxreg.config_io import command_line, from_json, option_words, said_to_json
 from jaxreg.errors import InputError
 from jaxreg.experiment.resolve import ResolvedRun
@@ -57,7 +59,10 @@ class Request:
 
 
 def words_of(search: Sequence[str] | Mapping[str, Any] | None) -> tuple[str, ...] | None:
-    """The `KEY=VALUES` of what Python code gave."""
+    """The `KEY=VALUES` of what Python code gave.
+
+    A list, a tuple or an array are choices; but a tuple of layers or columns is one choice.
+    """
     if search is None:
         return None
     if isinstance(search, str):
@@ -67,10 +72,14 @@ def words_of(search: Sequence[str] | Mapping[str, Any] | None) -> tuple[str, ...
     from jaxreg.search.space import text_of
 
     found = []
-    for key, values in search.items():
-        several = isinstance(values, Sequence) and not isinstance(values, str | tuple)
+    for key, given in search.items():
+        values = given.tolist() if isinstance(given, np.ndarray) else given
+        several = isinstance(values, Sequence) and not isinstance(values, str)
+        if isinstance(values, tuple) and key in ("hidden", "columns"):
+            several = any(isinstance(part, list | tuple) for part in values)
         parts = values if several else [values]
-        found.append(f"{key}={','.join(text_of(part) for part in parts)}")
+        texts = [text_of(tuple(one) if isinstance(one, list) else one) for one in parts]
+        found.append(f"{key}={','.join(texts)}")
     return tuple(found)
 
 
