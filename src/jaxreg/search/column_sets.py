@@ -12,6 +12,7 @@ from jaxreg.config_io import fields_of
 from jaxreg.errors import InputError
 from jaxreg.experiment.arrays import Experiment, load_experiment
 from jaxreg.experiment.resolve import ResolvedRun, resolve
+from jaxreg.merge_settings import merge
 from jaxreg.splits import Split
 from jaxreg.train_config import THRESHOLDS, HeadConfig, TrainConfig
 
@@ -19,7 +20,6 @@ Columns = tuple[str, ...]
 """The columns of a set, as `--columns` has them; none: those of the settings that stay fixed."""
 
 _SHARE = 0.25  # of the free memory, for features that may be needed again
-_OF_FEATURES = ("columns", "layers", "pool")
 _OF_DATA = ("target_type", "seed")  # fields of a head that the dataset or the sweep decides
 
 
@@ -53,10 +53,9 @@ class ColumnSets:
         Raises:
             InputError: as `resolve`.
         """
-        asked = self.asked if not columns else self._without(*_OF_FEATURES)
         own = {"head": "mlp", "components": None, "seeds": 1} if settings is None else settings
         named = {"columns": columns} if columns else {}
-        return resolve(self._cache, self._dataset, {**asked, **own, **named})
+        return resolve(self._cache, self._dataset, merge(file=self.asked, given={**own, **named}))
 
     def experiment(self, columns: Columns) -> Experiment:
         """The same with its features.
@@ -104,11 +103,11 @@ class ColumnSets:
             InputError: settings that do not go together.
         """
         experiment = self.experiment(columns)
-        fixed = {n: self.asked[n] for n in fields_of(HeadConfig, HeadConfig()) if n in self.asked}
-        head = {**fields_of(HeadConfig, HeadConfig()), **fixed, **settings}
+        said = merge(file=self.asked, given=settings)
+        head = fields_of(HeadConfig, HeadConfig())
+        head |= {name: said[name] for name in head if name in said}
         for name in _OF_DATA:
             head.pop(name, None)
-        said = {**self.asked, **settings}
         head |= {name: said.get(name) for name in THRESHOLDS}
         config: TrainConfig = replace(experiment.config, **head)
         rows = min(int((fold.labels == "train").sum()) for fold in folds)
@@ -125,6 +124,3 @@ class ColumnSets:
 
     def _held(self) -> int:
         return sum(one.placement.size.all for one in self._read.values())
-
-    def _without(self, *names: str) -> dict[str, Any]:
-        return {name: value for name, value in self.asked.items() if name not in names}
