@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import jaxreg
+from jaxreg.common.json_files import load_json, write_json
 from jaxreg.errors import InputError
 from jaxreg.search import watch
 from jaxreg.sweep_api import FinishedSweep
@@ -156,19 +157,61 @@ def test_a_dataset_without_features(tmp_path: Path, cache: Path) -> None:
         sweep(tmp_path / "nothing", search=RIDGES)
 
 
-def test_minutes_are_kept_and_resumed(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a clock of which each look takes two seconds, a minute is soon over."""
+MINUTES: dict[str, Any] = {
+    "trials": None,
+    "minutes": 5.0,
+    "search": RIDGES | {"head": ["mlp"], "learning_rate": "1e-3..1e-1"},
+}
+
+
+def each_look_takes(seconds: float, patch: pytest.MonkeyPatch) -> None:
     ticks = [0.0]
 
     def tick() -> float:
-        ticks[0] += 2.0
+        ticks[0] += seconds
         return ticks[0]
 
-    monkeypatch.setattr(watch, "clock", tick)
-    asked: dict[str, Any] = {"trials": None, "minutes": 5.0, "search": RIDGES | {
-        "head": ["mlp"], "learning_rate": "1e-3..1e-1"}}  # fmt: skip
-    found = sweep(cache, run="minutes", **asked)
+    patch.setattr(watch, "clock", tick)
+
+
+def test_minutes_are_kept_and_resumed(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a clock of which each look takes two seconds, a minute is soon over."""
+    each_look_takes(2.0, monkeypatch)
+    found = sweep(cache, run="minutes", **MINUTES)
     heads = [line for line in lines_of(found.run.path) if line["stage"] == "heads"]
     assert found.record["trials"] is None
     assert 0 < len(heads) < 8 * 4 * 10
     assert mae_of(found) > 0
+    # killed before its end, when its time was over: what the file has needs no time
+    run, before = found.run.path, lines_of(found.run.path)
+    said = load_json(run / "sweep.json")
+    seconds = {"final": 1.0, "total": 301.0}
+    said |= {"choices": 0, "chosen_by_fold": [], "finished": False, "seconds": seconds}
+    write_json(run / "sweep.json", {n: v for n, v in said.items() if n != "sha256"})
+    again = jaxreg.sweep_heads(run=run, resume=True)
+    assert lines_of(run) == before
+    assert again.chosen == found.chosen
+    assert again.record["chosen_by_fold"] == found.record["chosen_by_fold"]
+
+
+@pytest.mark.parametrize("columns", ["all", f"{GOOD},{BAD}", None])
+def test_without_time_for_a_trial_the_first_settings_are_taken(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, columns: str | None
+) -> None:
+    each_look_takes(1000.0, monkeypatch)
+    search = {"head": ["mlp"], "learning_rate": "1e-2"} | ({"columns": columns} if columns else {})
+    found = sweep(cache, **{**MINUTES, "search": search})
+    assert lines_of(found.run.path) == []
+    assert found.chosen["learning_rate"] == 0.01
+    assert found.record["optimism"] is None
+    assert mae_of(found) > 0
+    assert found.record["finished"] is True
+
+
+def test_a_delta_that_stays_fixed_is_of_the_huber_loss_alone(cache: Path) -> None:
+    search = {"loss": "huber,mse", "head": "mlp"}
+    found = sweep(cache, search=search, huber_delta=0.4, columns=(GOOD,))
+    assert {line["status"] for line in lines_of(found.run.path)} == {"done"}
+    assert found.record["settings"]["huber_delta"] == 0.4
+    delta = found.run.settings.huber_delta
+    assert delta == (0.4 if found.chosen["loss"] == "huber" else None)

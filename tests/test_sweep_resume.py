@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,10 @@ import pytest
 import jaxreg
 from jaxreg.common.json_files import load_json, write_json
 from jaxreg.errors import InputError, Stopped
+from jaxreg.search.trials_file import alone
 from jaxreg.sweep_api import FinishedSweep
+from jaxreg.training.lanes import Lanes
+from jaxreg.training.sweep_files import read_sweep
 from sweep_tables import GOOD, make_table
 
 QUICK: dict[str, Any] = {"folds": 3, "split": "group:patient", "epochs": 8, "trials": 6}
@@ -128,6 +132,62 @@ def test_a_request_to_stop_saves_the_best_so_far(cache: Path, finished: Path) ->
     assert said["chosen"]["head"] == loaded.settings.head
     jaxreg.sweep_heads(run=run, resume=True)
     assert_same(run, finished)
+
+
+def test_a_stop_while_finalists_train_again_decides_nothing(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their mean is scored with predictions, which the file does not have."""
+    is_mean = line_of(finished, lambda row: row["stage"] == "mean" and not row["fold"])
+    run, stopping, trained = killed_at(finished, "again", is_mean), [], Lanes.run
+
+    def stop_in_it(self: Lanes, until: int, should_stop: Callable[[], bool]) -> bool:
+        stopping.append(True)
+        return trained(self, until, should_stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lanes, "run", stop_in_it)
+        with pytest.raises(Stopped):
+            jaxreg.sweep_heads(run=run, resume=True, should_stop=lambda: bool(stopping))
+    assert len(lines_of(run)) == is_mean  # with the line of the names
+    jaxreg.sweep_heads(run=run, resume=True)
+    assert_same(run, finished)
+
+
+def test_a_sweep_before_its_first_head_is_named(finished: Path) -> None:
+    run = killed_at(finished, "headless", 3)
+    with pytest.raises(InputError, match="headless has no head yet") as caught:
+        jaxreg.load_run(run)
+    assert caught.value.remedy == f"jaxreg sweep table --run {run} --resume"
+
+
+def test_what_a_kill_leaves_of_the_first_file_is_no_run(cache: Path) -> None:
+    run = cache.parent / "ckpts" / "first-file"
+    run.mkdir(parents=True)
+    (run / ".sweep.json.123.0123abcd.tmp").write_text("{")
+    found = sweep(cache, run=run, resume=True, search=["head=ridge"], columns=(GOOD,))
+    assert sorted(path.name for path in found.run.path.glob(".*")) == []
+
+
+def test_two_sweeps_in_one_folder(finished: Path) -> None:
+    run = killed_at(finished, "two", 3)
+    before = (run / "trials.csv").read_bytes()
+    with alone(run), pytest.raises(InputError, match="another sweep is at work in"):
+        jaxreg.sweep_heads(run=run, resume=True)
+    assert (run / "trials.csv").read_bytes() == before
+
+
+def test_a_sweep_without_its_last_files_has_no_scores(finished: Path) -> None:
+    run = finished.parent / "without-summary"
+    shutil.copytree(finished, run)
+    (run / "summary.json").unlink()
+    assert read_sweep(finished)["metrics"]["mae"] > 0  # type: ignore[index]
+    assert read_sweep(run)["metrics"] is None  # type: ignore[index]
+    jaxreg.sweep_heads(run=run, resume=True)
+    assert_same(run, finished)
+    (run / "sweep.json").unlink()
+    with pytest.raises(InputError, match=r"sweep\.json is absent"):
+        jaxreg.sweep_heads(run=run, resume=True)
 
 
 def test_other_settings_are_refused_and_named(finished: Path) -> None:

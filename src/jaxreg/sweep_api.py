@@ -101,7 +101,7 @@ def sweep_heads(
         from jaxreg.search.sweep_run import Sweep
         from jaxreg.training.replace_run import restore
         from jaxreg.training.run_directory import RunDirectory, new_run, run_path
-        from jaxreg.training.sweep_files import read_sweep
+        from jaxreg.training.sweep_files import SWEEP, TRIALS, read_sweep
 
     if resume and run is None:
         raise InputError(
@@ -114,6 +114,12 @@ def sweep_heads(
         restore(there.path)
     if resume and there is not None:
         before = read_sweep(there.path)
+        if before is None and (there.path / TRIALS).exists():
+            raise InputError(
+                f"{there.path / SWEEP} is absent, so nothing says what the sweep was asked",
+                expected="the run of a sweep",
+                remedy="use another --run",
+            )
         if before is None and there.exists:
             raise InputError(
                 f"{there.path} is the run of jaxreg train, not of a sweep",

@@ -196,11 +196,12 @@ def _chosen(
 def _lowest(lines: Sequence[TrialLine], fold: str) -> float | None:
     """The error of what was chosen: the lowest of the trials that were trained to the end.
 
-    Without any of these, the best ridge of stage one was chosen.
+    Without any of these it is the best of the others, and without these a ridge of stage one.
     """
-    own = [one for one in lines if one.fold == fold and one.status == "done"]
+    own = [one for one in lines if one.fold == fold and one.error is not None]
     heads = [one for one in own if one.stage != "ridge"]
-    errors = [one.error for one in heads or own if one.error is not None]
+    ended = [one for one in heads if one.status == "done"]
+    errors = [one.error for one in ended or heads or own if one.error is not None]
     return min(errors, default=None)
 
 

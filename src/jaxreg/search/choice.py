@@ -92,7 +92,7 @@ class Choice:
         if plan.trials is not None:
             stage.run(list(islice(trials, plan.trials)))
         else:
-            self._brackets(stage, trials, watch)
+            self._brackets(stage, trials, file, watch)
         return self._chosen(stage, ranked, file, watch)
 
     def _row(self, place: int, stage: str) -> TrialRow:
@@ -118,17 +118,23 @@ class Choice:
             start = self._row(plan.ridges + place, "heads")
             yield Trial(start, columns, settings, settings.get("head", fixed_head))
 
-    def _brackets(self, stage: HeadStage, trials: Iterator[Trial], watch: Watch) -> None:
-        """As many brackets as there is time for, by the time of the longest so far."""
+    def _brackets(
+        self, stage: HeadStage, trials: Iterator[Trial], file: TrialsFile, watch: Watch
+    ) -> None:
+        """As many brackets as there is time for, by the time of the longest so far.
+
+        One of which the file has a trial needs no time.
+        """
         longest = 0.0
         for _ in range(MOST_TRIALS // BRACKET):
             begin = watch.now()
-            if not (bracket := list(islice(trials, BRACKET))):
+            bracket = list(islice(trials, BRACKET))
+            known = any(one.number in file.rows for one in bracket)
+            late = not watch.goes_on() or watch.left() < longest
+            if not bracket or (stage.trials and late and not known):
                 return
             stage.run(bracket)
             longest = max(longest, watch.now() - begin)
-            if not watch.goes_on() or watch.left() < longest:
-                return
 
     def _chosen(
         self,
@@ -139,11 +145,15 @@ class Choice:
     ) -> Chosen:
         trained = [one for one in stage.trials if one.row is not None and one.row.status == "done"]
         best = best_first(trained) or best_first(stage.trials)
-        if not best:
-            if not ranked:
-                raise self._nothing(stage, stopped=watch.should_stop())
+        if not best and ranked:
             columns, error = ranked[0]
             return Chosen(columns, ({"head": "ridge"},), error)
+        if not best:
+            untried = [one for one in stage.trials if not one.failed]
+            if watch.should_stop() or not untried:
+                raise self._nothing(stage, stopped=watch.should_stop())
+            first = untried[0]
+            return Chosen(first.columns, (first.settings,), None)
         first = best[0]
         alike = [one for one in best if one.architecture == first.architecture][:FINALISTS]
         chosen = Chosen(first.columns, (first.settings,), first.error)
@@ -155,16 +165,15 @@ class Choice:
         return Chosen(first.columns, tuple(one.settings for one in alike), mean)
 
     def _mean(self, stage: HeadStage, alike: Sequence[Trial], file: TrialsFile) -> float | None:
-        """The error of the mean of finalists; None where one is not finite."""
+        """The error of the mean of finalists; None where it is not finite, or a stop came first."""
         plan = self.plan
         row = self._row(plan.places - 1, "mean")
         if (there := file.rows.get(row.trial)) is None:
             each = [stage.predictions_of(one) for one in alike]
-            score = None
-            if all(one is not None for one in each):
-                own = [one for one in each if one is not None]
-                mean = mean_over(plan.sets.base.types, own)
-                score = stage.score(mean)
+            known = [one for one in each if one is not None]
+            if len(known) < len(each):
+                return None
+            score = stage.score(mean_over(plan.sets.base.types, known))
             there = row.scored(score, epochs=max(one.row.epochs for one in alike if one.row))
             file.append([there])
         return there.error

@@ -101,17 +101,18 @@ class HeadStage:
             self._count(some)
 
     def predictions_of(self, trial: Trial) -> np.ndarray | None:
-        """The predictions of a trial that was not stopped for `rows`; None if it was not finite.
+        """The predictions for `rows` of a trial that was trained to the end.
 
-        A trial of the file is trained again for them.
+        A trial of the file is trained again for them; None if the watch stops that.
         """
-        if trial.predictions is None and not trial.failed:
+        if trial.predictions is None:
             again = replace(trial, row=None)
             if trial.head == "ridge":
                 self._solve_one(again)
             else:
                 self._train_group([again], None, self._sets.base.config.epochs)
-            trial.predictions = again.predictions
+            if self._watch.goes_on():
+                trial.predictions = again.predictions
         return trial.predictions
 
     def _solve(self, trials: Sequence[Trial]) -> None:

@@ -32,7 +32,7 @@ def inner_folds(resolved: ResolvedRun, rows: np.ndarray) -> tuple[Split, ...]:
                     f"settings are chosen on folds within {len(rows)} rows, and these cannot be "
                     f"split: {error.found}",
                     expected=error.expected,
-                    remedy=error.remedy or "use fewer --folds, or extract more images",
+                    remedy=error.remedy or "use more --folds, or extract more images",
                 ) from error
     raise AssertionError
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import chain, combinations
 
 import numpy as np
@@ -45,13 +45,15 @@ def rank_columns(
         file: gets a line for each ridge; one that is there already is not solved again.
         row_of: the beginning of the line of each place of this stage.
         pairs: whether the best are tried together too.
-        watch: progress, and whether to go on.
+        watch: progress, and whether to go on. What is in the file needs no time.
     """
     found: list[tuple[Columns, float]] = []
 
-    def add(place: int, columns: Columns) -> None:
+    def add(place: int, columns: Columns) -> bool:
         row = row_of(place)
         if (there := file.rows.get(row.trial)) is None:
+            if not watch.goes_on():
+                return False
             there = _tried(sets, columns, rows, row, watch.say)
             file.append([there])
         if there.settings.get("columns") != text_of(columns):
@@ -63,14 +65,17 @@ def rank_columns(
         watch.count(1, there.error)
         if there.error is not None:
             found.append((columns, there.error))
+        return True
 
-    for place, columns in _while(watch.goes_on, enumerate(candidates)):
-        add(place, columns)
+    for place, columns in enumerate(candidates):
+        if not add(place, columns):
+            break
     best = [columns for columns, _ in _sorted(found)[:PAIRED]]
     if pairs:
         together = enumerate([*combinations(best, 2), *combinations(best, 3)], len(candidates))
-        for place, several in _while(watch.goes_on, together):
-            add(place, tuple(chain.from_iterable(several)))
+        for place, several in together:
+            if not add(place, tuple(chain.from_iterable(several))):
+                break
     return _sorted(found)
 
 
@@ -110,10 +115,3 @@ def _tried(
 
 def _sorted(found: list[tuple[Columns, float]]) -> list[tuple[Columns, float]]:
     return sorted(found, key=lambda one: one[1])  # of equal errors the first stays first
-
-
-def _while(goes_on: Callable[[], bool], items: Iterator) -> Iterator:
-    for item in items:
-        if not goes_on():
-            return
-        yield item

@@ -1,7 +1,7 @@
 """One sweep: the final choice and its run first, then a choice without each outer fold."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from jaxreg.search.sweep_record import (
     refuse_other_sweep,
 )
 from jaxreg.search.trial_draws import numeric_of
-from jaxreg.search.trials_file import TrialsFile
+from jaxreg.search.trials_file import TrialsFile, alone
 from jaxreg.search.watch import Say, Watch
 from jaxreg.training.replace_run import replace_run
 from jaxreg.training.resume import record_of, refuse_differences
@@ -81,11 +81,17 @@ class Sweep:
         self._spent = float((there or {}).get("seconds", {}).get("total", 0.0))
         if there is None:
             self._claim(overwrite=overwrite)
+        with alone(directory.path):
+            self._search(plan, choices, outer)
+
+    def _search(self, plan: Plan, choices: Sequence[Choice], outer: tuple[int, int]) -> None:
+        """Choose, train and score; `outer` are the capacities of the outer folds."""
+        directory, say, base = self.directory, self.say, self.sets.base
         file = TrialsFile(directory.path / TRIALS, self.space.names)
         minutes = self.request.minutes
         total = len(choices) * (plan.places - 1) if minutes is None else int(60 * minutes)
         with step("sweep", total, "trials" if minutes is None else "seconds") as counting:
-            watch = Watch(say, should_stop, counting, minutes)
+            watch = Watch(say, self.should_stop, counting, minutes)
             watch.began -= self._spent
             chosen = self._choose(choices[0], file, watch)
             resolved = self._resolved(chosen)
@@ -96,7 +102,7 @@ class Sweep:
                 self._predict(choice.number - 1, plan, its, outer, held_out, watch)
                 self._record(file)
         record = self._sweep_record(file)
-        rewrite(directory, resolved, held_out, record, say=say, begin=begin)
+        rewrite(directory, resolved, held_out, record, say=say, begin=self.begin)
 
     def _predict(
         self,
@@ -123,7 +129,8 @@ class Sweep:
         path = self.directory.path
         record = SweepRecord(self._content, self._command())
         if path.exists() and any(path.iterdir()):
-            replace_run(path, record.write)
+            with alone(path):
+                replace_run(path, record.write)
         else:
             make_folder(path)
             record.write(path)

@@ -4,7 +4,8 @@ import csv
 import io
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,39 @@ class TrialRow:
         if score is None or status == "failed":
             return replace(self, status="failed", **values)
         return replace(self, status=status, **score._asdict(), **values)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Inside, no other sweep works in this folder; where there are no locks, that is not checked.
+
+    The system takes the lock from a process that ends.
+
+    Raises:
+        InputError: another sweep works there.
+    """
+    try:
+        import fcntl
+
+        number = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(number)
+        raise InputError(
+            f"another sweep is at work in {folder}",
+            expected="one at a time",
+            remedy="wait for its end, or use another --run",
+        ) from None
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(number)
 
 
 class TrialsFile:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxreg.common.files import (
+    TEMPORARY,
     file_sha256,
     make_folder,
     named_path,
@@ -26,7 +27,7 @@ from jaxreg.errors import InputError, nearest
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.interval_file import INTERVALS
 from jaxreg.training.replace_run import BESIDE, check_replaceable, is_run, replace_run
-from jaxreg.training.sweep_files import SWEEP, TRIALS, has_ended, resume_command
+from jaxreg.training.sweep_files import SWEEP, TRIALS, has_ended, no_head_yet, resume_command
 
 HISTORY: tuple[str, ...] = ("epoch", "loss", "val_loss", "val_mae", "learning_rate", "seconds")
 
@@ -73,10 +74,10 @@ class RunDirectory:
         return (self.path / "config.json").exists()
 
     def check_free(self, *, overwrite: bool) -> None:
-        """Raise InputError if something is there that is not to be overwritten, or must not be."""
+        """Raise InputError if more is there than a kill leaves, and may not be overwritten."""
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file", expected="a folder for the run")
-        if self.path.exists() and any(self.path.iterdir()):
+        if self.path.exists() and not all(TEMPORARY.fullmatch(p.name) for p in self.path.iterdir()):
             if not overwrite:
                 raise InputError(
                     f"{self.path} exists",
@@ -225,6 +226,8 @@ class RunDirectory:
 
     def missing(self) -> InputError:
         """The error that no run is there. It names the run that is meant, or where runs are."""
+        if is_run(self.path):
+            return no_head_yet(self.path)
         here, runs = Path(self.path.name), {run.name: run for run in runs_in(self.path.parent)}
         near = f"./{here}" if is_run(here) else runs.get(nearest(here.name, runs) or "")
         listed = command_line("jaxreg runs", [self.path.parent]) if runs else ""

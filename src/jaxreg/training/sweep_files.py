@@ -14,6 +14,9 @@ TRIALS, SWEEP = "trials.csv", "sweep.json"
 SWEEP_KIND = "sweep"
 """The `kind` of sweep.json."""
 
+OF_THE_END = ("metrics", "baselines", "optimism")
+"""What sweep.json has of a sweep that is finished."""
+
 _CONTENT = {"dataset": str, "finished": bool}
 
 
@@ -70,13 +73,15 @@ def has_ended(run: Path) -> bool:
 def read_sweep(run: Path) -> dict[str, Any] | None:
     """The content of sweep.json; None if there is none. Raises InputError if it is damaged.
 
-    A sweep that a kill stopped while it wrote its last files has not finished.
+    A sweep that a kill stopped while it wrote its last files has not finished, and has no scores.
     """
     if not (run / SWEEP).exists():
         return None
     again = f"jaxreg sweep DATASET --run {run}-again"
     content = read_json(run / SWEEP, _CONTENT, expected="the run of a sweep", again=again)
-    return {**content, "finished": content["finished"] and (run / "summary.json").exists()}
+    if content["finished"] and not (run / "summary.json").exists():
+        content |= {"finished": False, **dict.fromkeys(OF_THE_END)}
+    return content
 
 
 def resume_command(run: Path) -> str:
@@ -85,6 +90,11 @@ def resume_command(run: Path) -> str:
         if (content := read_sweep(run)) is not None:
             return command_line("jaxreg sweep", (content["dataset"], "--run", run, "--resume"))
     return f"jaxreg train --run {run} --resume"
+
+
+def no_head_yet(run: Path) -> InputError:
+    """The error that a sweep was stopped before it had chosen a head."""
+    return InputError(f"the sweep in {run} has no head yet", remedy=resume_command(run))
 
 
 def refuse_sweep(run: Path) -> None:
