@@ -117,3 +117,14 @@ def test_a_step_that_fails_has_ended(clock: Clock) -> None:
     with pytest.raises(KeyError), step("compiling"):
         raise KeyError
     assert steps.running == []
+
+
+def test_a_narrow_line_keeps_the_note_and_the_time_left_of_the_whole(clock: Clock) -> None:
+    with step("sweep", 54, "trials") as whole, step("choosing without fold 0", 18, "trials") as one:
+        for done in range(1, 15):
+            clock.now += 1
+            one.reach(done, "best 0.1367")
+            whole.reach(18 + done)
+        choosing, left = "choosing without fold 0: 14/18 trials", "32/54 trials, 22 s left"
+        assert shown(clock, 77) == f"{left}: {choosing}, best 0.1367"
+        assert shown(clock, 64) == f"{left}: {choosing}"

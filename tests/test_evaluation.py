@@ -2,10 +2,12 @@
 
 import doctest
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import spearmanr
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
@@ -13,6 +15,7 @@ import jaxreg
 from evaluated import GROUPS, OF_GROUP, ROWS, new_rows, rows_of, train
 from jaxreg import bundle
 from jaxreg.errors import InputError
+from jaxreg.evaluation.evaluation_text import score_rows
 from jaxreg.trained_run import TrainedRun
 
 
@@ -190,6 +193,23 @@ def test_a_source_without_the_target(run: TrainedRun, folder: Path) -> None:
     table, vectors = new_rows(folder, without, name="without")
     with pytest.raises(InputError, match=r"has no column 'y'[\s\S]*target of the run: y"):
         run.evaluate(table, embeddings=str(vectors))
+
+
+def test_a_folder_of_images_names_the_table_beside_them(run: TrainedRun, tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "one.png")
+    (tmp_path / "labels.csv").write_text("image,y\none.png,1\n")
+    said: list[str] = []
+    with pytest.raises(InputError, match="has no column 'y'"):
+        run.evaluate(str(tmp_path), say=said.append)
+    assert any(f"{tmp_path / 'labels.csv'} is a table beside the images" in text for text in said)
+
+
+def test_the_r2_of_a_mean_is_0_in_the_table() -> None:
+    nothing = {"mae": 1.0, "rmse": 1.0, "r2": 1.11e-16, "spearman": None}
+    alike = {"training": {"mean": {**nothing, "r2": -1.11e-16}}, "new": {}, "held_out": {}}
+    found: Any = SimpleNamespace(by_target={"y": {**nothing, "baselines": alike, "held_out": None}})
+    _, rows = score_rows(found)
+    assert [row[1:] for row in rows] == [["1", "1", "0", "-"]] * 2
 
 
 def test_a_source_without_a_usable_row(run: TrainedRun, folder: Path) -> None:

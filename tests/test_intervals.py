@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from jaxreg.cache.store import Cache
 from jaxreg.conformal import distribution, half_width
 from jaxreg.errors import InputError
 from jaxreg.extract_config import SourceOptions
+from jaxreg.new_intervals import interval_texts
 from jaxreg.trained_run import TrainedRun
 from jaxreg.training.run_directory import RunDirectory
 from planted_runs import run_quick
@@ -299,3 +301,14 @@ def test_in_python_as_the_page_says(planted: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(told.predictions, run.predict(images))
     half = half_width(distribution(*errors_of(run, "angle")), 0.5)
     np.testing.assert_allclose(told.high - told.low, 2 * half, rtol=1e-5)
+
+
+def test_the_line_of_predict_names_the_measured_level_where_it_is_another() -> None:
+    stored = {"level": 0.8, "by_target": {"y": {"coverage": 0.84}}}
+    run: Any = SimpleNamespace(summary={"intervals": stored})
+    for level, which in [(0.8, ""), (0.5, "of level 0.8, ")]:
+        own = {"level": level, "half_width": {"y": 0.3829}, "by_target": {}}
+        assert interval_texts(run, {"interval": own, "unlike": None}) == [
+            f"y: intervals of level {level} are ±0.3829; {which}84.0% of held-out targets were "
+            "inside"
+        ]

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jaxreg.common.steps import step
 from jaxreg.errors import InputError
 from jaxreg.experiment.finalists import NUMERIC
 from jaxreg.search.space import STATIC
 from jaxreg.search.space_words import DEFAULT, default_space, read_space
 from jaxreg.search.sweep_record import words_of
 from jaxreg.search.trial_draws import architecture_of, draws, meaningful
+from jaxreg.search.watch import Watch
+from jaxreg.sweep import SweepArguments
 from jaxreg.train_config import HeadConfig
 
 WORDS = ("learning_rate=1e-5..1e-2", "dropout=0..0.5", "head=mlp,ridge,blend",
@@ -175,3 +178,20 @@ def test_the_ends_of_a_range_are_in_it() -> None:
     assert dimension.log
     assert dimension.at(0.0) == 0.0123412  # four digits would be below it
     assert math.isclose(dimension.at(1 - 1e-12), 9)
+
+
+def test_the_help_names_the_default_space() -> None:
+    text = " ".join((SweepArguments.__doc__ or "").split())
+    named = text.split("Without --search, a sweep searches ")[1].split(", but for")[0]
+    assert set(named.replace(" and ", ", ").split(", ")) == {*DEFAULT, "columns"}
+
+
+def test_the_best_that_is_shown_is_of_the_stage_at_work() -> None:
+    with step("sweep", 4, "trials") as whole, step("choosing on all rows", 4, "trials") as one:
+        watch = Watch(print, lambda: False, whole)
+        watch.begin_choice(None, one)
+        watch.count(1, 0.1)  # a ridge of stage one, which learned from more rows
+        watch.begin_stage()
+        assert watch.best is None
+        watch.count(2, 0.3)
+        assert (one.done, one.note) == (3, "best 0.3")

@@ -24,6 +24,7 @@ class BundleArguments:
     """Write the head, the scores and the report of a finished RUN to one file.
 
     jaxreg predict and jaxreg.load_run take the file in place of a run.
+
     Example: jaxreg bundle ckpts/track-1 --out track.zip
     """
 

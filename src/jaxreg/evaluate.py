@@ -19,6 +19,7 @@ class EvaluateArguments:
     """Score a trained RUN on other labelled data, and say how these differ from its own.
 
     SOURCE: as for jaxreg extract; it has the targets of the run as columns.
+
     Example: jaxreg evaluate ckpts/track-1 other-drive/ --out errors.csv
     """
 

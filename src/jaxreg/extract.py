@@ -27,6 +27,7 @@ class ExtractArguments:
     SOURCE: road[:N] (drawn, needs nothing), mnist, a .csv, .tsv, .xlsx or .parquet table, a glob
     of .parquet files, a .npz, a DonkeyCar tub, a Udacity driving_log.csv; a folder, a glob or one
     image.
+
     Example: jaxreg extract photos/labels.csv --name photos --preset best
     """
 

@@ -163,7 +163,7 @@ def stored_text(intervals: Mapping[str, Any]) -> str:
         if own["coverage"] is not None:
             text += f" ({own['coverage']:.1%} of held-out targets inside"
             if worst := own["worst_unit"]:
-                text += f", {worst['coverage']:.1%} in {unit_text(word, worst['unit'])}"
+                text += f"; least in {unit_text(word, worst['unit'])}: {worst['coverage']:.1%}"
             text += ")"
         parts.append(text)
     return f"intervals of level {level_text(level)}{widest}: {'; '.join(parts)}"
@@ -174,12 +174,14 @@ def interval_texts(run: "TrainedRun", facts: Mapping[str, Any]) -> list[str]:
     stored, own = run.summary["intervals"], facts["interval"]
     lines = []
     for name, half in own["half_width"].items():
-        text = f"{name}: intervals of level {level_text(own['level'])}: ±{number_text(half, half)}"
+        level = level_text(own["level"])
+        text = f"{name}: intervals of level {level} are ±{number_text(half, half)}"
         if (here := own["by_target"].get(name)) is not None:
             text += f"; {here['coverage']:.1%} of {here['rows']} targets are inside"
         elif (coverage := stored["by_target"][name]["coverage"]) is not None:
-            level = level_text(stored["level"])
-            text += f"; of level {level}, {coverage:.1%} of held-out targets were inside"
+            other = level_text(stored["level"])
+            which = "" if other == level else f"of level {other}, "
+            text += f"; {which}{coverage:.1%} of held-out targets were inside"
         lines.append(text)
     if count := facts["unlike"]:
         what = "images" if run.features.networks else "rows"

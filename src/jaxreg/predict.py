@@ -25,6 +25,7 @@ class PredictArguments:
     """Predict from raw images with a trained RUN, and keep their features in the cache.
 
     SOURCE: as for jaxreg extract, mostly a folder, a glob or one image.
+
     Example: jaxreg predict ckpts/track-1 photos/ --out predictions.csv
     """
 

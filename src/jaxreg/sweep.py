@@ -21,8 +21,10 @@ class SweepArguments:
     """Search the settings and columns of a head for the dataset NAME, and train the best one.
 
     Settings that --search names are searched. All other options of train stay as you give them.
-    Choices are made on folds inside the rows that they may see, and the score is of rows that no
-    choice has seen.
+    Without --search, a sweep searches head, learning_rate, dropout, weight_decay, hidden and
+    columns, but for those that you give. The settings are chosen on inner folds. The score is of
+    --folds (5) parts of the rows, and the head that predicts a part was chosen without it.
+
     Example: jaxreg sweep track --search learning_rate=1e-4..1e-2 head=blend,ridge columns=all
     """
 
@@ -94,14 +96,14 @@ def _lines(sweep: "FinishedSweep") -> list[str]:
     outer = record["metrics"] or {}
     scores = cli.scores_text(outer) or _huber_text(outer) or "not scored"
     lines.append(f"on rows that no choice has seen: {scores}")
+    if (optimism := record["optimism"]) is not None:
+        lines[-1] += (
+            f"; the error is {abs(optimism):.2g} {'above' if optimism > 0 else 'below'} the lowest "
+            f"one on inner folds, {record['best_inner_mae']:.3g}"
+        )
     for name, its in (record["baselines"] or {}).items():
         if its and (text := cli.scores_text(its) or _huber_text(its)):
             lines.append(f"  {name}: {text}")
-    if record["optimism"] is not None:
-        lines.append(
-            f"the best inner error was {record['best_inner_mae']:.4g}: the error on unseen rows is "
-            f"{record['optimism']:+.2g} from it"
-        )
     lines.append(sweep.run.summary["verdict"]["headline"])
     return lines
 

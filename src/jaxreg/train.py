@@ -26,6 +26,7 @@ class TrainArguments:
     """Train a head on the cached features of the dataset NAME.
 
     If the cache has one dataset only, NAME may be left out.
+
     Example: jaxreg train track --target user/angle
     """
 

@@ -140,6 +140,8 @@ def line(steps: Sequence[Step], now: float, width: int) -> str:
 _SHOWN = (
     (EVERYTHING, ("count", "left")),
     (("count", "note", "left"), ("count", "left")),
+    (("count", "note"), ("count", "left")),
+    (("count",), ("count", "left")),
     (("count", "left"), ("count",)),
     (("count", "left"), ()),
 )

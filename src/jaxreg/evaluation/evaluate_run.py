@@ -61,7 +61,7 @@ def evaluate_run(
             `predict_table`.
         Stopped, UnavailableError: as of `predict_table`.
     """
-    refuse_unlabelled(run, examples, source)
+    refuse_unlabelled(run, examples, source, say)
     new = predict_examples(
         run,
         examples,

@@ -51,7 +51,7 @@ def score_rows(found: Evaluation) -> _Table:
         ]
         for word, scores in each:
             if scores is not None:
-                values = [_text(scores.get(key)) for key in ("mae", "rmse", "r2", "spearman")]
+                values = [_text(key, scores.get(key)) for key in ("mae", "rmse", "r2", "spearman")]
                 rows.append([*([name] if several else []), word, *values])
     columns = ["predictions", "MAE", "RMSE", "R²", "Spearman"]
     return ([*(["target"] if several else []), *columns], rows)
@@ -76,5 +76,8 @@ def slice_rows(found: Evaluation) -> _Table:
     return ([*(["target"] if several else []), *columns], rows)
 
 
-def _text(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
+def _text(key: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    # the R² of the mean of the targets is 0 but for the last bits
+    return f"{round(value, 9) + 0.0 if key == 'r2' else value:.3g}"

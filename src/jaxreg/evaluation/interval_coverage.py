@@ -66,7 +66,7 @@ def coverage_lines(intervals: dict[str, Any]) -> list[str]:
         if (worst := one["worst_unit"]) is not None and one["units"] > 1:
             text += (
                 f" (each of {one['units']} units counts the same); least in {worst['unit']}: "
-                f"{worst['coverage']:.1%} of {worst['rows']}"
+                f"{worst['coverage']:.1%} of {worst['rows']} rows"
             )
         lines.append(text)
     return lines

@@ -1,6 +1,6 @@
 """The examples of a source that a run can be scored on: their targets, weights and units."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,10 +35,14 @@ class LabelledRows(NamedTuple):
     notes: tuple[str, ...]  # what could not be scored
 
 
-def refuse_unlabelled(run: "TrainedRun", examples: Examples, source: str) -> None:
+def refuse_unlabelled(
+    run: "TrainedRun", examples: Examples, source: str, say: Callable[[str], None]
+) -> None:
     """Raise InputError if no target of the run is a column of the source."""
     if any(name in examples.columns.column_names for name in run.targets):
         return
+    for note in examples.notes:  # of a table beside the images, which may have the target
+        say(f"note: {note}")
     shown = [name.removeprefix("source.") for name in run.targets]
     columns = [name.removeprefix("source.") for name in examples.columns.column_names]
     near = nearest(shown[0], columns)

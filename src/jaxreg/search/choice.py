@@ -86,6 +86,7 @@ class Choice:
             pairs=plan.pairs,
             watch=watch,
         )
+        watch.begin_stage()
         loss = loss_within(plan.sets.base, self.rows)
         stage = HeadStage(plan.sets, self.folds, loss, plan.capacities, file, watch)
         trials = self._trials([columns for columns, _ in ranked[:SETS]])

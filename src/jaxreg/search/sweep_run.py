@@ -142,7 +142,7 @@ class Sweep:
             return known
         where = _where(choice.number)
         total = None if self.request.minutes else choice.plan.places - 1
-        with step(where, total, "trials") as counting:
+        with step(f"choosing {where}", total, "trials") as counting:
             watch.begin_choice(self._until(choice.number, watch), counting)
             try:
                 chosen = choice.make(file, watch)
@@ -161,7 +161,7 @@ class Sweep:
         if not self.should_stop():
             self._content["choices"] = choice.number + 1
         self._record(file)
-        self.say(f"{where}: {_text(chosen, len(self.sets.base.targets))}")
+        self.say(f"chosen {where}: {_text(chosen, len(self.sets.base.targets))}")
         return chosen
 
     def _known(self, number: int) -> Chosen | None:
@@ -259,7 +259,7 @@ class Sweep:
 
 
 def _where(number: int) -> str:
-    return f"choosing without fold {number - 1}" if number else "choosing on all rows"
+    return f"without fold {number - 1}" if number else "on all rows"
 
 
 def _text(chosen: Chosen, targets: int) -> str:

@@ -21,7 +21,7 @@ class Watch:
     minutes: float | None = None
     began: float = field(default_factory=lambda: clock())
     done: int = 0  # trials
-    best: float | None = None  # the lowest error of the choice at work
+    best: float | None = None  # the lowest error of the stage at work
     until: float | None = None  # when the time of this choice is over
     of_choice: Step | None = None  # counts its trials
     _own: int = 0
@@ -51,6 +51,10 @@ class Watch:
         self.until, self.best, self.of_choice, self._own = until, None, counting, 0
         self._where = counting.name if counting else ""
 
+    def begin_stage(self) -> None:
+        """Another stage of the choice begins, whose errors are of other folds."""
+        self.best = None
+
     def count(self, trials: int, error: float | None) -> None:
         """So many trials more have ended; the best of them has this error."""
         self.done += trials
@@ -61,7 +65,7 @@ class Watch:
 
     def show(self) -> None:
         """Bring the line of the terminal up to date."""
-        best = "" if self.best is None else f"best {self.best:.4g} so far"
+        best = "" if self.best is None else f"best {self.best:.4g}"
         if self.of_choice is not None and self.minutes is None:
             self.of_choice.reach(self._own, best)
         elif self.of_choice is not None:  # nobody knows how many there will be
