@@ -73,8 +73,9 @@ def sweep_heads(
 
     Args:
         name: of the dataset; not needed if the cache has only one.
-        search: a range `"A..B"`, a text of choices `"A,B"` or a list of them for each setting that
-            is searched; or words as of `--search`. By default the space of docs/sweeps.md.
+        search: a range `"A..B"`, a text of choices `"A,B"`, or a list, tuple or array of them for
+            each setting that is searched; or words as of `--search`. A tuple of layers or columns
+            is one choice. By default the space of docs/sweeps.md.
         trials: how many settings each choice tries; by default 16.
         minutes: time for the whole sweep, in place of `trials`.
         cache, run, ckpts, resume, overwrite, config: as for `train_head`.
