@@ -312,3 +312,11 @@ def test_the_line_of_predict_names_the_measured_level_where_it_is_another() -> N
             f"y: intervals of level {level} are ±0.3829; {which}84.0% of held-out targets were "
             "inside"
         ]
+
+
+def test_one_image_is_unlike_and_two_images_are() -> None:
+    run: Any = SimpleNamespace(summary={"intervals": {}}, features=SimpleNamespace(networks=["a"]))
+    own = {"level": 0.8, "half_width": {}, "by_target": {}}
+    for count, which in [(1, "1 image is"), (2, "2 images are")]:
+        [text] = interval_texts(run, {"interval": own, "unlike": count})
+        assert text.startswith(f"{which} unlike the training images (column unlike above 1)")

@@ -87,7 +87,7 @@ REFUSED = [
     ("memory_limit=1GB", "use the option"),
     ("learning_rate=0..0.1", "--learning-rate is 0"),
     ("learning_rate=1e-2..1e-3", "A below B"),
-    ("learning_rate=a..b", "expected: a number"),
+    ("learning_rate=a..b", "learning_rate=a..b\n  expected: A..B, two numbers"),
     ("learning_rate=nan", "--learning-rate is nan"),
     ("learning_rate=1e-3,1e-3", "twice"),
     ("dropout=0..1", "--dropout is 1"),

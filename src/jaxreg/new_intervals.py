@@ -185,9 +185,10 @@ def interval_texts(run: "TrainedRun", facts: Mapping[str, Any]) -> list[str]:
         lines.append(text)
     if count := facts["unlike"]:
         what = "images" if run.features.networks else "rows"
+        which = f"{count} {what} are" if count > 1 else f"1 {what[:-1]} is"
         lines.append(
-            f"{count} {what if count > 1 else what[:-1]} unlike the training {what} (column unlike "
-            "above 1): an interval promises nothing there"
+            f"{which} unlike the training {what} (column unlike above 1): an interval promises "
+            "nothing there"
         )
     return lines
 

@@ -105,6 +105,10 @@ def _lines(sweep: "FinishedSweep") -> list[str]:
         if its and (text := cli.scores_text(its) or _huber_text(its)):
             lines.append(f"  {name}: {text}")
     lines.append(sweep.run.summary["verdict"]["headline"])
+    if (intervals := sweep.run.summary["intervals"]) is not None:
+        from jaxreg.new_intervals import stored_text
+
+        lines.append(stored_text(intervals))
     return lines
 
 

@@ -143,11 +143,16 @@ def _range(name: str, low_text: str, high_text: str) -> Dimension:
             expected=f"choices, as {name}={_example(name)}",
         )
     whole = float not in kinds
-    low, high = (_value(name, text.strip()) for text in (low_text, high_text))
-    if not all(isinstance(end, int | float) for end in (low, high)) or low >= high:
+    try:
+        known = float(low_text) < float(high_text)
+    except ValueError:
+        known = False
+    if not known:
         raise InputError(
-            f"--search {name}={low_text}..{high_text}", expected="A..B, two numbers, A below B"
+            f"--search {name}={low_text}..{high_text}",
+            expected=f"A..B, two {'whole numbers' if whole else 'numbers'}, A below B",
         )
+    low, high = (_value(name, text.strip()) for text in (low_text, high_text))
     return Dimension(
         name, float(low), float(high), log=low > 0 and high / low >= LOG_FROM, whole=whole
     )
