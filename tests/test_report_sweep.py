@@ -158,7 +158,7 @@ def test_a_sweep_without_a_head_is_known_as_jaxregs(planted: Path) -> None:
     with pytest.raises(InputError) as caught:
         jaxreg.train_head(cache=planted, run=path, resume=True)
     assert caught.value.remedy == f"jaxreg sweep planted --run {path} --resume"
-    with pytest.raises(InputError, match="no run"):
+    with pytest.raises(InputError, match="has no head yet"):
         jaxreg.load_run(path)
     run = jaxreg.train_head("planted", cache=planted, run=path, overwrite=True, **QUICK)
     assert sorted(one.name for one in run.path.glob("*.csv")) == ["history.csv"]

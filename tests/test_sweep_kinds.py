@@ -202,6 +202,7 @@ def test_without_time_for_a_trial_the_first_settings_are_taken(
     search = {"head": ["mlp"], "learning_rate": "1e-2"} | ({"columns": columns} if columns else {})
     found = sweep(cache, **{**MINUTES, "search": search})
     assert lines_of(found.run.path) == []
+    assert "No trial on all rows had ended in time" in (found.run.path / "report.html").read_text()
     assert found.chosen["learning_rate"] == 0.01
     assert found.record["optimism"] is None
     assert mae_of(found) > 0

@@ -134,14 +134,17 @@ def _about(said: Mapping[str, Any], unit: str, std: float) -> list[str]:
             "with the rows that score them, so they are too good"
         ]
     outer = outer_error(said["metrics"] or {})
-    if outer is None or inner is None or optimism is None:
+    if outer is None:
         return ["This sweep has no score: a head that it chose is not finite"]
     told = [
         f"The settings were chosen {folds} times more, each time without one fold, and the heads "
         f"that were chosen predict this fold. Their {unit} is {number_text(outer, std)}: the score "
         "of the run, on rows that no choice has seen",
-        f"The choice on all rows reached {number_text(inner, std)} on its inner folds",
     ]
+    if inner is None or optimism is None:
+        late = "No trial on all rows had ended in time, so the head has the first settings drawn"
+        return [*told, late]
+    told.append(f"The choice on all rows reached {number_text(inner, std)} on its inner folds")
     if optimism > 0:
         told.append(
             f"So choosing made the error look {optimism:.2g} smaller than it is"

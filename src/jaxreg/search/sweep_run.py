@@ -228,8 +228,9 @@ class Sweep:
 
     def _stopped(self, where: str) -> Stopped:
         path = self.directory.path
+        trials = f"; the trials are in {path / TRIALS}" if (path / TRIALS).exists() else ""
         return Stopped(
-            f"stopped {where}; the trials are in {path / TRIALS}"
+            f"stopped {where}{trials}"
             + (f", and the run is {path}" if self.directory.exists else ""),
             remedy=SweepRecord(self._content, "").resume_command(path),
         )
