@@ -16,6 +16,7 @@ from evaluated import GROUPS, OF_GROUP, ROWS, new_rows, rows_of, train
 from jaxreg import bundle
 from jaxreg.errors import InputError
 from jaxreg.evaluation.evaluation_text import score_rows
+from jaxreg.evaluation.headline_text import headline_of
 from jaxreg.trained_run import TrainedRun
 
 
@@ -225,3 +226,21 @@ def test_a_source_without_a_usable_row(run: TrainedRun, folder: Path) -> None:
     table, vectors = new_rows(folder, text, name="text")
     with pytest.raises(InputError, match="the target y holds string, not numbers"):
         run.evaluate(table, embeddings=str(vectors))
+
+
+@pytest.mark.parametrize(
+    ("mae", "error", "trained", "expected"),
+    [
+        (0.2, 0.05, 0, "better than promised: MAE 0.2 ± 0.05 here, 0.5 ± 0.1 on"),
+        (0.2, 0.2, 0, "better than promised, but it may be chance: MAE 0.2"),
+        (0.2, float("inf"), 1, "better than promised, but it may be chance, and the row trained"),
+        (0.6, 0.01, 1, "about as promised, but the row trained the run: MAE 0.6"),
+        (0.8, 0.4, 0, "worse than promised, but it may be chance: MAE 0.8"),
+    ],
+)
+def test_the_headline_says_what_may_be_chance(
+    mae: float, error: float, trained: int, expected: str
+) -> None:
+    scores = {"mae": mae, "mae_error": error, "held_out_mae_error": 0.1, "far_worse": False}
+    told = headline_of({"y": {**scores, "held_out": {"mae": 0.5}}}, [], 1, trained)
+    assert told.startswith(expected)

@@ -1,10 +1,13 @@
 """The first line of an evaluation: how the run scores, beside what it promised."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxreg.verdict.checks.new_errors import FAR
+from jaxreg.verdict.checks.new_errors import FAR, SURE
 from jaxreg.verdict.finding import Finding
+
+CHANCE = ", but it may be chance"
 
 
 def headline_of(
@@ -28,7 +31,7 @@ def headline_of(
     word = "far worse than promised" if worse else _word([by_target[name] for name in shown])
     if trained:
         what = f"{trained} of the {rows} rows" if rows > 1 else "the row"
-        word += f", {'and' if worse else 'but'} {what} trained the run"
+        word += f", {'and' if worse or CHANCE in word else 'but'} {what} trained the run"
     text = f"{word}: {'; '.join(parts)}" if parts else "nothing is scored"
     codes = dict.fromkeys(one.code for one in findings if any(one.about(name) for name in shown))
     return f"{text} ({', '.join(codes)})" if worse and codes else text
@@ -58,5 +61,13 @@ def _word(shown: Sequence[Mapping[str, Any]]) -> str:
     if any(one["far_worse"] is None for one in shown):
         return "scored"
     if max(ratios) > FAR:
-        return "worse than promised, but it may be chance"
-    return "better than promised" if max(ratios) < 1 / FAR else "about as promised"
+        return f"worse than promised{CHANCE}"
+    if max(ratios) >= 1 / FAR:
+        return "about as promised"
+    return f"better than promised{'' if all(map(_surely_better, shown)) else CHANCE}"
+
+
+def _surely_better(one: Mapping[str, Any]) -> bool:
+    """The MAE is below the promised one by more than SURE errors of the difference."""
+    errors = math.hypot(one["mae_error"], one["held_out_mae_error"] or 0.0)
+    return one["mae"] + SURE * errors < one["held_out"]["mae"]

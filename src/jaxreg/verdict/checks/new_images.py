@@ -41,7 +41,7 @@ def untested(train: Images, new: Images) -> str:
     """Why the sides cannot be compared; "" if they can."""
     for side, what in ((train, "training"), (new, "new")):
         if len(side.x) < LEAST:
-            return f"there are {len(side.x)} {what} images, and a comparison needs {LEAST}"
+            return f"a comparison needs {LEAST} {what} images, and has {len(side.x)}"
     if differences(unit_numbers(train.units, len(train.x)), 1, 1.0, lambda part: 0.0) is None:
         return "the training images come in too few groups to say how much groups differ"
     return ""
