@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from matplotlib.figure import Figure
 
 import jaxreg
 from browser import Browser, started
@@ -128,11 +129,13 @@ def test_the_page_has_the_trials_and_what_choosing_cost(sweep: Swept) -> None:
         "3 0.1 0.8 heads done",  # the best first; the first head follows the ridge of two columns
         "5 \N{EN DASH} \N{EN DASH} heads failed",
         "All rows took part in the choice",
+        "compared. The stage ridge compares columns.",
         "fold 1, finalist 1, seed 0",
         "learning_rate 0.01 0.02",
         COMMAND,
     ]:
         assert part in text, part
+    assert "The stage mean" not in text  # there is no such trial
     assert page.count('alt="Error of the trials by ') == 4  # `hidden` has one value
     # the error of each fold's rows: NumPy's, from the table
     table = pq.read_table(sweep.directory.path / "predictions.parquet")
@@ -181,6 +184,20 @@ def test_a_picture_for_each_setting_that_varies(tmp_path: Path) -> None:
     failed = [one for one in own if one.error is None]
     assert sweep_plots.effects(failed, SEARCHED, "MAE") == []
     assert sweep_plots.error_over_time(failed, "MAE") is None
+
+
+def test_the_labels_of_a_logarithmic_axis_are_few() -> None:
+    axes = Figure().subplots()
+    sweep_plots._log_axis(axes)
+    axes.set_xlim(1e-4 / 1.2, 1e-2 * 1.2)
+    low, high = axes.get_xlim()
+    shown = [
+        label.get_text()
+        for label, place in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)
+        if low <= place <= high
+    ]
+    assert shown == ["0.0001", "0.0003", "0.001", "0.003", "0.01"]
+    assert {label.get_text() for label in axes.get_xticklabels(minor=True)} <= {""}
 
 
 def test_the_page_fits_and_its_trials_sort(sweep: Swept, browser: Browser) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from jaxreg.report.plots import (
     BLACK,
@@ -80,7 +81,8 @@ def _range(name: str, trials: Sequence[Tried], its: Mapping[str, Any], unit: str
     errors, top, beyond = _within(trials)
     _points(axes, values, errors, trials)
     if its.get("scale") == "log":
-        axes.set_xscale("log")
+        _log_axis(axes)
+        axes.set_xlim(its["from"] / 1.2, its["to"] * 1.2)
     axes.set_xlabel(_short(name), parse_math=False)
     axes.set_ylabel(unit)
     axes.set_ylim(top=top)
@@ -132,7 +134,7 @@ def error_over_time(trials: Sequence[Tried], unit: str) -> bytes | None:
     seconds = np.array([max(one.seconds, 1e-3) for one in scored])
     _points(each, seconds, errors, scored)
     if seconds.max() >= WIDE * seconds.min():
-        each.set_xscale("log")
+        _log_axis(each)
     each.set_xlabel("seconds of the trial")
     each.set_ylabel(unit)
     each.set_ylim(top=top)
@@ -166,6 +168,14 @@ def _points(axes: Axes, x: np.ndarray, y: np.ndarray, trials: Sequence[Tried]) -
         if not own.any():
             continue
         axes.scatter(x[own], y[own], s=20, color=colour, lw=0, label=text, zorder=3)
+
+
+def _log_axis(axes: Axes) -> None:
+    """A logarithmic axis x whose labels are few: 0.001, 0.003, 0.01."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _note(drawing: Figure, axes: Axes, beyond: int) -> None:
