@@ -61,8 +61,8 @@ def test_the_share_is_least_squares_and_the_head_the_mixture(targets: int) -> No
     for i in range(targets):
         apart, left = (line - alone)[validation, i], (y - alone)[validation, i]
         best = np.linalg.lstsq(apart[:, None], left, rcond=None)[0][0]
-        # 50 validation rows, and two more on which both are equally good
-        expected = (np.clip(best, 0, 1) + 0.5 * 2 / 50) / (1 + 2 / 50)
+        # 50 validation rows, and six more with a share of a half
+        expected = (np.clip(best, 0, 1) + 0.5 * 6 / 50) / (1 + 6 / 50)
         assert share[i] == pytest.approx(expected, abs=1e-4)
     pred = predict_rows(state.best_params, state.scalers, config, x)
     np.testing.assert_allclose(pred, share * line + (1 - share) * alone, rtol=1e-3, atol=1e-3)
@@ -108,17 +108,18 @@ def test_a_ridge_fitted_on_the_validation_rows_does_not_predict_them() -> None:
     assert np.abs(kept - projected).max() > 1e-3
 
 
-def test_few_groups_move_the_share_towards_a_half() -> None:
+@pytest.mark.parametrize("even", [0.5, 0.1])
+def test_few_groups_move_the_share_towards_that_of_the_stand_in(even: float) -> None:
     data = make_data(1)
     config = HeadConfig(head="blend", components=6, epochs=1, **SETTINGS)
     shares = []
     for groups in (1, 5, 50, 10_000):
-        state = init_state(config, data, None, groups)
+        state = init_state(config, data, None, groups, even=np.full(1, even))
         state, _ = fit.make_fit(config)(state, prepare(config, state, data), 1)
         shares.append(float(state.best_params["blend"]["share"][0]))
     best = shares[-1]
     for share, groups in zip(shares, (1, 5, 50), strict=False):
-        assert share == pytest.approx((best + 0.5 * 2 / groups) / (1 + 2 / groups), abs=1e-3)
+        assert share == pytest.approx((best + even * 6 / groups) / (1 + 6 / groups), abs=1e-3)
 
 
 def test_a_checkpoint_has_the_shapes_of_a_state() -> None:

@@ -14,12 +14,14 @@ from jaxreg.experiment.side_baselines import side_baselines
 from jaxreg.head import scaling
 from jaxreg.head.apply import predict_outputs
 from jaxreg.head.scaling import Scalers
+from jaxreg.head.stand_in import even_share
 from jaxreg.head.target_outputs import decode, encode, of_outputs, of_targets, target_of_output
 from jaxreg.head.target_ridges import Solved, left_out, solve_targets
 from jaxreg.splits.held_out_groups import HeldOutGroup, some_of
 from jaxreg.target_types import difference
 from jaxreg.train_config import HeadConfig, TrainConfig
 
+FEW = 40  # validation groups: with more of them, nothing else need say what a blend should be
 WIDEST = 3072  # rows or columns, the fewer of both: the time of a ridge grows with the cube
 
 
@@ -35,6 +37,7 @@ class RidgeBaseline:
         np.ndarray | None
     )  # in a fold: (rows, outputs), validation rows without their group
     validation_groups: int  # number of groups of the validation rows; counted for a blend
+    even: np.ndarray | None  # (outputs,) of a blend with few of them: `stand_in.even_share`
     beside: Mapping[str, np.ndarray]  # with side columns: what `side_baselines` predicts
     seconds: float  # without what `beside` took
 
@@ -68,7 +71,7 @@ def fit_ridge(
     scalers = Scalers(scaler, scaling.target_scaler(y[train]))
     linear = HeadConfig(head="ridge", target_type=config.target_type)
     outputs = predict_outputs(solved.head(scalers), scalers, linear, x)
-    out_of_fold, held_out = None, []
+    out_of_fold, held_out, even = None, [], None
     if config.head == "blend":
         of_both = groups if in_fold else experiment.groups(both)
         held_out = _with_validation_rows(of_both, both, validation)
@@ -77,11 +80,13 @@ def fit_ridge(
         out_of_fold = outputs.copy()
         held = without[np.searchsorted(rows, validation)]
         out_of_fold[validation] = np.where(np.isnan(held), outputs[validation], held)
+    if 0 < len(held_out) < FEW and len(rows) <= WIDEST:
+        even = even_share(solved, own_x, y[rows], weights[rows], groups, types)
     beside, seconds = {}, time.perf_counter() - begin
     if experiment.side and compare_side:
         beside = side_baselines(solved, scalers.target, x, y, weights, rows, some_of(groups), types)
     predictions = decode(types, outputs)
-    found = solved, rows, some_of(groups), predictions, out_of_fold, len(held_out), beside
+    found = solved, rows, some_of(groups), predictions, out_of_fold, len(held_out), even, beside
     return RidgeBaseline(*found, seconds=seconds)
 
 

@@ -3,13 +3,14 @@
 The ridge is solved before the first epoch and stays. The MLP learns the target by itself, and its
 own validation loss chooses its epoch: two predictors with different errors are better together than
 one that corrects the other. After each epoch the share of the ridge minimizes the squared error on
-the validation rows. PRIOR more groups for which both are equally good move it towards a half: two
-validation blocks of a video would decide too much. docs/best-head.md has the measurements.
+the validation rows. PRIOR more groups move it towards `even`, the share that a stand-in for the MLP
+should have (`stand_in.py`), or a half: two validation blocks of a video would decide too much.
+docs/best-head.md has the measurements.
 
 The parameters are the MLP's and `blend`: `kernel` (columns, targets) and `bias`, from scaled
-columns to scaled targets, `share` (targets,), and `prior`, PRIOR over the number of validation
-groups. During training there is no `blend`: the ridge's predictions follow the components of each
-row (`state.prepare`).
+columns to scaled targets, `share` and `even` (targets,), and `prior`, PRIOR over the number of
+validation groups. During training there is no `blend`: the ridge's predictions follow the
+components of each row (`state.prepare`).
 """
 
 import jax.numpy as jnp
@@ -23,23 +24,26 @@ from jaxreg.head.target_outputs import limited
 from jaxreg.head.target_ridges import Solved
 from jaxreg.train_config import HeadConfig
 
-PRIOR = 2.0  # groups
+PRIOR = 6.0  # groups
 EVEN = 0.5  # the share where nothing tells which part is better
 
 
-def start(solved: Solved, scalers: Scalers, validation_groups: int) -> Params:
-    """`blend` before the first epoch, for a head with these scalers."""
+def start(
+    solved: Solved, scalers: Scalers, validation_groups: int, even: np.ndarray | None = None
+) -> Params:
+    """`blend` before the first epoch, for a head with these scalers; `even` is a half if None."""
     without_basis = scalers._replace(features=scalers.features._replace(basis=None))
     layer = solved.head(without_basis)["output"]
     prior = jnp.float32(PRIOR / validation_groups)
-    return {**layer, "share": jnp.full_like(layer["bias"], EVEN), "prior": prior}
+    share = jnp.full_like(layer["bias"], EVEN) if even is None else jnp.float32(even)
+    return {**layer, "share": share, "even": share, "prior": prior}
 
 
 def empty(columns: int, targets: int) -> Params:
     """`blend` of the right shapes."""
     nothing = jnp.zeros((), jnp.float32)
     layer = {"kernel": jnp.zeros((columns, targets)), "bias": jnp.zeros(targets)}
-    return {**layer, "share": jnp.zeros(targets), "prior": nothing}
+    return {**layer, "share": jnp.zeros(targets), "even": jnp.zeros(targets), "prior": nothing}
 
 
 def ridge_of(
@@ -77,11 +81,14 @@ def weighted(
 
 
 def best_share(
-    products: Float[Array, " targets"], squares: Float[Array, " targets"], prior: Float[Array, ""]
+    products: Float[Array, " targets"],
+    squares: Float[Array, " targets"],
+    prior: Float[Array, ""],
+    even: Float[Array, " targets"],
 ) -> Float[Array, " targets"]:
-    """The share by least squares, from 0 to 1, and `prior` times as many rows with a share of ½."""
-    best = jnp.where(squares > 0, products / squares, EVEN)
-    return (jnp.clip(best, 0, 1) + prior * EVEN) / (1 + prior)
+    """The share by least squares, from 0 to 1, and `prior` times as many rows with that of even."""
+    best = jnp.where(squares > 0, products / squares, even)
+    return (jnp.clip(best, 0, 1) + prior * even) / (1 + prior)
 
 
 def terms(

@@ -232,7 +232,8 @@ def _share(config: HeadConfig, state: State, data: Data) -> Float[Array, " targe
     none = jnp.zeros(state.scalers.target.mean.shape, jnp.float32)
     sums, types = lax.fori_loop(0, batches, add, (none, none)), types_for(config, len(none))
     products, squares = (together(types, each) for each in sums)
-    return blend.best_share(products, squares, state.best_params["blend"]["prior"])
+    before = state.best_params["blend"]
+    return blend.best_share(products, squares, before["prior"], before["even"])
 
 
 def _evaluate(

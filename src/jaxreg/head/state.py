@@ -155,6 +155,7 @@ def init_state(
     solved: Solved | None = None,
     validation_groups: int | None = None,
     side: SideColumns = NO_SIDE,
+    even: np.ndarray | None = None,
 ) -> State:
     """The state before the first epoch; scalers from the training rows (hand those in as NumPy).
 
@@ -163,9 +164,9 @@ def init_state(
         data: features as stored, also with `components`.
         solved: the ridge, where it is known; else solved on the training rows if `components` or a
             blend asks for it.
-        validation_groups: number of groups of the validation rows, for a blend; None: one per
-            row.
+        validation_groups: of the validation rows, for a blend; None: one per row.
         side: the side columns, which are the last ones of the features.
+        even: (outputs,) for a blend, the share that few groups move it to; None: a half.
 
     Raises:
         InputError: too many components.
@@ -175,7 +176,7 @@ def init_state(
     groups = int(data.validation.used) if validation_groups is None else validation_groups
     weights = np.asarray(data.weights)[rows]
     y, features = data.y[rows], data.x.shape[1]
-    return first_state(config, x, y, features, solved, groups, side, weights)
+    return first_state(config, x, y, features, solved, groups, side, weights, even)
 
 
 def first_state(
@@ -187,6 +188,7 @@ def first_state(
     validation_groups: int = 1,
     side: SideColumns = NO_SIDE,
     weights: np.ndarray | None = None,
+    even: np.ndarray | None = None,
 ) -> State:
     """`init_state` from the training rows alone; x, of `features` columns, may come in pieces.
 
@@ -212,7 +214,7 @@ def first_state(
         basis = solved.eigen.basis(config.components)
         scalers = scalers._replace(features=scaler._replace(basis=basis))
         if config.head == "blend":
-            ridge = blend.start(solved, scalers, validation_groups)
+            ridge = blend.start(solved, scalers, validation_groups, even)
     return _init(config, scalers, ridge)
 
 

@@ -165,7 +165,7 @@ def left_out(
     """
     predictions = np.full(y.shape, np.nan)
     for part in solved.parts:
-        its = _within(groups, part.rows) or _alone(len(part.rows))
+        its = _within(groups, part.rows) or alone(len(part.rows))
         some = np.ix_(part.rows, part.targets)
         own = x if len(part.rows) == len(y) else x[part.rows]
         predictions[some] = _left_out(part, own, y[some], its)
@@ -211,5 +211,6 @@ def _within(groups: Sequence[HeldOutGroup] | None, rows: np.ndarray) -> list[Hel
     return None if every or not found else found
 
 
-def _alone(rows: int) -> list[HeldOutGroup]:
+def alone(rows: int) -> list[HeldOutGroup]:
+    """A group for each of so many rows."""
     return [HeldOutGroup(np.array([row]), np.array([True])) for row in range(rows)]

@@ -34,6 +34,7 @@ COST = 0.03  # a save takes at most so much of the time since the one before it
 FIRST_SAVE = 0.03, 1e-8  # seconds, and seconds per byte, that the first save is expected to take
 
 PARTS = ("head", "training")
+_LATER = "['blend']['even']"  # since format 7 of a blend
 _TRAINING = (".params", ".opt_state")  # names of leaves; everything else is part of `head`
 
 
@@ -174,14 +175,17 @@ class Checkpoints:
             if goes_on:  # a head predicts whatever comes after it
                 _check_format(path, proof)
             refuse_differences(proof["run"], self.record, f"checkpoint {path}")
+            there = {part: ocp.metadata(str(path), part).metadata for part in wanted}
+            later = {} if goes_on else _later(wanted["head"], there["head"])
+            wanted["head"] = {n: x for n, x in wanted["head"].items() if n not in later}
             for part, leaves in wanted.items():  # of one part alone: others may be damaged
-                _compare(path, ocp.metadata(str(path), part).metadata, leaves)
+                _compare(path, there[part], leaves)
             abstract = {
                 part: {name: np.empty(np.shape(x), x.dtype) for name, x in leaves.items()}
                 for part, leaves in wanted.items()
             }
             found = ocp.load_checkpointables(str(path), abstract)
-            leaves = {name: leaf for part in found.values() for name, leaf in part.items()}
+            leaves = {name: leaf for part in found.values() for name, leaf in part.items()} | later
             structure = jax.tree.structure(template)
             names = [name for name, _ in _named_leaves(template)]
             state = jax.tree.unflatten(structure, [leaves[name] for name in names])
@@ -239,6 +243,12 @@ def _parts(leaves: dict[str, Any]) -> dict[str, dict[str, Any]]:
         part = "training" if name.startswith(_TRAINING) else "head"
         parts.setdefault(part, {})[name] = leaf
     return parts
+
+
+def _later(wanted: dict[str, Any], there: Container[str]) -> dict[str, Any]:
+    """Zeros for what states of earlier formats lack, and only a training needs."""
+    lacks = [name for name in wanted if name.endswith(_LATER) and name not in there]
+    return {name: np.zeros(wanted[name].shape, wanted[name].dtype) for name in lacks}
 
 
 def _digests(folder: Path, parts: Container[str]) -> dict[str, str]:

@@ -82,8 +82,10 @@ def prepare_all(
 def _first(member: Member, data: Data | None) -> State:
     experiment, ridge = member.experiment, member.baseline
     if data is not None:
-        known = (None, None) if ridge is None else (ridge.solved, ridge.validation_groups)
-        return init_state(member.config, data, *known, experiment.side)
+        if ridge is None:
+            return init_state(member.config, data, side=experiment.side)
+        known = ridge.solved, ridge.validation_groups
+        return init_state(member.config, data, *known, experiment.side, ridge.even)
     rows = experiment.rows("train")
 
     def pieces() -> Iterator[np.ndarray]:
