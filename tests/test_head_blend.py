@@ -1,6 +1,7 @@
 """The blend of a ridge and the MLP, against scikit-learn's ridge and least squares by NumPy."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -8,12 +9,14 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
+from jaxreg.config_io import to_json
 from jaxreg.errors import InputError
 from jaxreg.head import blend, fit, ridge, scaling
 from jaxreg.head.apply import activations, predict_rows
 from jaxreg.head.state import Data, empty_state, init_state, prepare
 from jaxreg.head.target_ridges import solve_targets
-from jaxreg.train_config import HeadConfig
+from jaxreg.train_config import HeadConfig, TrainConfig
+from jaxreg.training.checkpoint import Checkpoints
 
 SETTINGS = {
     "hidden": (16, 8), "batch_size": 16, "learning_rate": 3e-3, "min_delta": 0.0,
@@ -120,6 +123,26 @@ def test_few_groups_move_the_share_towards_that_of_the_stand_in(even: float) -> 
     best = shares[-1]
     for share, groups in zip(shares, (1, 5, 50), strict=False):
         assert share == pytest.approx((best + even * 6 / groups) / (1 + 6 / groups), abs=1e-3)
+
+
+def test_a_blend_of_an_earlier_format_predicts(tmp_path: Path) -> None:
+    data = make_data(1)
+    config = HeadConfig(head="blend", components=6, **SETTINGS)
+    state = init_state(config, data)
+    ridge = {name: its for name, its in state.best_params["blend"].items() if name != "even"}
+    before = state._replace(best_params={**state.best_params, "blend": ridge})
+    record = {"settings": to_json(TrainConfig(head="blend")), "dataset_sha256": ""}
+    files = Checkpoints(tmp_path, record)
+    files.save(3, before)
+    files.wait()
+    to_predict = state._replace(params=None, opt_state=None)
+    found = Checkpoints(tmp_path, record).load(to_predict, pytest.fail)
+    assert found is not None
+    its = found.state.best_params
+    np.testing.assert_array_equal(its["blend"]["kernel"], ridge["kernel"])
+    assert jax.tree.structure(its) == jax.tree.structure(state.best_params)
+    with pytest.raises(InputError, match="which arrays there are"):
+        Checkpoints(tmp_path, record).load(state, pytest.fail, goes_on=True)
 
 
 def test_a_checkpoint_has_the_shapes_of_a_state() -> None:

@@ -175,11 +175,12 @@ class Checkpoints:
             if goes_on:  # a head predicts whatever comes after it
                 _check_format(path, proof)
             refuse_differences(proof["run"], self.record, f"checkpoint {path}")
-            there = {part: ocp.metadata(str(path), part).metadata for part in wanted}
-            later = {} if goes_on else _later(wanted["head"], there["head"])
-            wanted["head"] = {n: x for n, x in wanted["head"].items() if n not in later}
+            later: dict[str, Any] = {}
             for part, leaves in wanted.items():  # of one part alone: others may be damaged
-                _compare(path, there[part], leaves)
+                there = ocp.metadata(str(path), part).metadata
+                later |= {} if goes_on else _later(leaves, there)
+                wanted[part] = {name: leaf for name, leaf in leaves.items() if name not in later}
+                _compare(path, there, wanted[part])
             abstract = {
                 part: {name: np.empty(np.shape(x), x.dtype) for name, x in leaves.items()}
                 for part, leaves in wanted.items()
