@@ -1,5 +1,9 @@
 """What `jaxreg predict` says of its predictions; tests/test_commands.py runs the command."""
 
+import datetime
+import decimal
+import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +14,7 @@ from sklearn.metrics import mean_absolute_error, r2_score
 from jaxreg.errors import InputError
 from jaxreg.new_source import refuse_source
 from jaxreg.predict import target_text
+from jaxreg.prediction_table import write_table
 from jaxreg.sources import open_source
 
 PREDICTED = [1.25, None, 3.5, 2.0, -4.0]
@@ -65,3 +70,17 @@ def test_the_source_is_never_the_output(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"is the source itself[\s\S]*-predictions\.csv"):
             refuse_source(tmp_path / out, str(tmp_path / "a.csv"), examples)
     refuse_source(tmp_path / "b.csv", str(tmp_path / "a.csv"), examples)
+
+
+def test_lines_of_json_hold_what_json_can(tmp_path: Path) -> None:
+    day = datetime.date(2026, 1, 2)
+    values = {"a": [math.inf, 1.5], "b": [decimal.Decimal("1.50"), None], "c": [day, day]}
+    write_table(tmp_path / "t.jsonl", pa.table(values))
+    strict = [
+        json.loads(line, parse_constant=pytest.fail)
+        for line in (tmp_path / "t.jsonl").read_text().splitlines()
+    ]
+    assert strict == [
+        {"a": None, "b": "1.50", "c": "2026-01-02"},
+        {"a": 1.5, "b": None, "c": "2026-01-02"},
+    ]

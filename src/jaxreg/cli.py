@@ -1,8 +1,6 @@
 """What all commands share: messages, signals and exit codes."""
 
 import gc
-import json
-import math
 import os
 import re
 import shlex
@@ -77,7 +75,9 @@ def say_next(command: str, *, quiet: bool) -> None:
 
 def print_json(result: dict[str, Any]) -> None:
     """One JSON object, the last line of standard output; numbers that are not finite are null."""
-    print(json.dumps(_finite(result), allow_nan=False), flush=True)
+    from jaxreg.common.json_files import json_line
+
+    print(json_line(result), flush=True)
 
 
 NAME_WIDTH = 24  # of the first column of a table; a longer name is folded where there is no room
@@ -136,14 +136,6 @@ def _least_width(cells: Sequence[str]) -> int:
     longest = max(map(len, words), default=0)
     pattern = r"[-(]?[-\d.eE+∞]*\)?|yes|no|to|inf|nan"
     return longest if all(re.fullmatch(pattern, word) for word in words) else min(longest, 6)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: _finite(part) for name, part in value.items()}
-    return [_finite(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 class StopSignal:

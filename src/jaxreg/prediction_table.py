@@ -1,6 +1,5 @@
 """The table that `jaxreg predict` writes, as a file of its format."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxreg.common.files import write_whole
+from jaxreg.common.json_files import json_line
 from jaxreg.new_intervals import NewIntervals
 from jaxreg.sources.examples import Examples
 
@@ -68,5 +68,5 @@ def write_table(out: Path, table: pa.Table) -> None:
     elif out.suffix == ".parquet":
         parquet.write_table(table, sink)
     else:
-        sink.write("".join(json.dumps(row) + "\n" for row in table.to_pylist()).encode())
+        sink.write("".join(json_line(row) + "\n" for row in table.to_pylist()).encode())
     write_whole(out, sink.getvalue().to_pybytes())

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import UnionType
@@ -22,6 +23,19 @@ _ALL = typeguard.CollectionCheckStrategy.ALL_ITEMS
 
 FORMAT = 2
 """Version of all that jaxreg writes to disk: JSON files and the metadata of datasets."""
+
+
+def json_line(value: Any) -> str:
+    """One line of JSON: numbers that are not finite are null, other values their text."""
+    return json.dumps(_finite(value), allow_nan=False, default=str)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    return [_finite(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
