@@ -46,7 +46,8 @@ def main(arguments: Arguments) -> None:
             print(_line(table, cache), flush=True)
 
 
-def _line(table: Table, cache: Path) -> str:
+def scores_of(table: Table, cache: Path) -> tuple[float, float, float, list[float], int]:
+    """The MAE of the ridge, of the MLP and of the blend; its shares by fold; the number of rows."""
     with tempfile.TemporaryDirectory() as folder:
 
         def run(name: str, **settings: Any) -> TrainedRun:
@@ -56,10 +57,14 @@ def _line(table: Table, cache: Path) -> str:
         blend = run("blend", head="blend", **MLP)
         ridge = run("ridge", head="ridge")
         mlp = run("mlp", head="mlp", components=blend.settings.components, **MLP)
-        found = [one.summary["metrics"]["mae"] for one in (ridge, mlp, blend)]
         shares = [one["blend_share"][0] for one in blend.summary["members"]]
+    maes = [one.summary["metrics"]["mae"] for one in (ridge, mlp, blend)]
+    return maes[0], maes[1], maes[2], shares, blend.summary["rows"]["validation"]
+
+
+def _line(table: Table, cache: Path) -> str:
+    *found, shares, rows = scores_of(table, cache)
     behind = found[2] / min(found[:2]) - 1
-    rows = blend.summary["rows"]["validation"]
     maes = " | ".join(f"{mae:.4g}" for mae in found)
     between = f"{min(shares):.2f} to {max(shares):.2f}"
     return f"| {table.name} | {rows} | {maes} | {behind:+.1%} | {between} |"

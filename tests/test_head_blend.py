@@ -64,8 +64,8 @@ def test_the_share_is_least_squares_and_the_head_the_mixture(targets: int) -> No
     for i in range(targets):
         apart, left = (line - alone)[validation, i], (y - alone)[validation, i]
         best = np.linalg.lstsq(apart[:, None], left, rcond=None)[0][0]
-        # 50 validation rows, and six more with a share of a half
-        expected = (np.clip(best, 0, 1) + 0.5 * 6 / 50) / (1 + 6 / 50)
+        # 50 validation rows, and twelve more with a share of a half
+        expected = (np.clip(best, 0, 1) + 0.5 * 12 / 50) / (1 + 12 / 50)
         assert share[i] == pytest.approx(expected, abs=1e-4)
     pred = predict_rows(state.best_params, state.scalers, config, x)
     np.testing.assert_allclose(pred, share * line + (1 - share) * alone, rtol=1e-3, atol=1e-3)
@@ -122,7 +122,7 @@ def test_few_groups_move_the_share_towards_that_of_the_stand_in(even: float) -> 
         shares.append(float(state.best_params["blend"]["share"][0]))
     best = shares[-1]
     for share, groups in zip(shares, (1, 5, 50), strict=False):
-        assert share == pytest.approx((best + even * 6 / groups) / (1 + 6 / groups), abs=1e-3)
+        assert share == pytest.approx((best + even * 12 / groups) / (1 + 12 / groups), abs=1e-3)
 
 
 def test_a_blend_of_an_earlier_format_predicts(tmp_path: Path) -> None:

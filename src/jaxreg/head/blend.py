@@ -24,7 +24,7 @@ from jaxreg.head.target_outputs import limited
 from jaxreg.head.target_ridges import Solved
 from jaxreg.train_config import HeadConfig
 
-PRIOR = 6.0  # groups
+PRIOR = 12.0  # groups
 EVEN = 0.5  # the share where nothing tells which part is better
 
 

@@ -6,8 +6,6 @@ functions of the MLP's inputs is not linear either. Where targets are curved, bo
 ridge on the inputs themselves; where they are not, both are worse.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Float
 
@@ -20,6 +18,7 @@ from jaxreg.head.target_ridges import Solved, alone, left_out, solve_targets
 from jaxreg.splits.held_out_groups import HeldOutGroup, some_of
 
 LANDMARKS = 512  # rows that radial basis functions stand on
+MOST = 0.9  # of the share: the MLP may be better than the stand-in
 DIRECTIONS = 128  # principal directions that distances between rows are measured along
 _SMALLEST = 1e-6  # of an eigenvalue of their kernel, beside the largest: what is below is noise
 
@@ -29,10 +28,10 @@ def even_share(
     x: Float[ArrayOf, "rows columns"],
     y: Float[np.ndarray, "rows outputs"],
     weights: Float[np.ndarray, "rows outputs"],
-    groups: Sequence[HeldOutGroup] | None,
+    groups: list[HeldOutGroup] | None,
     types: Types,
 ) -> Float[np.ndarray, " outputs"]:
-    """The share, from 0 to 1, of the ridge in its best blend with the stand-in.
+    """The share, from 0 to MOST, of the ridge in its best blend with the stand-in.
 
     It is that of `blend.terms` over all rows, each predicted by both without its group.
 
@@ -55,7 +54,7 @@ def even_share(
     squares = np.nansum(weights * np.square(apart), axis=0)
     products, squares = (together(types, each) for each in (products, squares))
     best = np.divide(products, squares, out=np.full(len(squares), EVEN), where=squares > 0)
-    return np.clip(best, 0, 1)
+    return np.clip(best, 0, MOST)
 
 
 def radial_features(inputs: Float[np.ndarray, "rows inputs"]) -> Float[np.ndarray, "rows features"]:
