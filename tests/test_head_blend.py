@@ -64,8 +64,8 @@ def test_the_share_is_least_squares_and_the_head_the_mixture(targets: int) -> No
     for i in range(targets):
         apart, left = (line - alone)[validation, i], (y - alone)[validation, i]
         best = np.linalg.lstsq(apart[:, None], left, rcond=None)[0][0]
-        # 50 validation rows, and twelve more with a share of a half
-        expected = (np.clip(best, 0, 1) + 0.5 * 12 / 50) / (1 + 12 / 50)
+        # 50 validation rows, and two more with a share of a half
+        expected = (np.clip(best, 0, 1) + 0.5 * 2 / 50) / (1 + 2 / 50)
         assert share[i] == pytest.approx(expected, abs=1e-4)
     pred = predict_rows(state.best_params, state.scalers, config, x)
     np.testing.assert_allclose(pred, share * line + (1 - share) * alone, rtol=1e-3, atol=1e-3)

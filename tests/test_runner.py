@@ -41,7 +41,7 @@ def test_a_run_holds_all_that_it_promises(planted: Path) -> None:
     assert [summary[name] for name in ("members", "members_std", "combined")] == [None] * 3
     assert summary["baselines"].keys() == {"mean", "median", "ridge"}
     assert summary["seconds"].keys() == {
-        "load", "ridge", "compile", "train", "verdict", "report", "total",
+        "load", "ridge", "compile", "train", "verdict", "report", "suggestions", "total",
     }  # fmt: skip
     config = json.loads((run.path / "config.json").read_text())
     assert (config["format"], config["settings"]["hidden"]) == (2, [16, 8])

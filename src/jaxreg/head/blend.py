@@ -3,14 +3,15 @@
 The ridge is solved before the first epoch and stays. The MLP learns the target by itself, and its
 own validation loss chooses its epoch: two predictors with different errors are better together than
 one that corrects the other. After each epoch the share of the ridge minimizes the squared error on
-the validation rows. PRIOR more groups move it towards `even`, the share that a stand-in for the MLP
-should have (`stand_in.py`), or a half: two validation blocks of a video would decide too much.
-docs/best-head.md has the measurements.
+the validation rows, and more groups move it: two validation blocks of a video would decide too
+much. With few of them, STAND_IN groups move it towards the ridge's share beside a stand-in for the
+MLP (`stand_in.py`). Else PRIOR groups move it towards a half. docs/best-head.md has the
+measurements.
 
 The parameters are the MLP's and `blend`: `kernel` (columns, targets) and `bias`, from scaled
-columns to scaled targets, `share` and `even` (targets,), and `prior`, PRIOR over the number of
-validation groups. During training there is no `blend`: the ridge's predictions follow the
-components of each row (`state.prepare`).
+columns to scaled targets, `share` (targets,), `even`, where the groups move it, and `prior`, these
+groups over the number of validation groups. During training there is no `blend`: the ridge's
+predictions follow the components of each row (`state.prepare`).
 """
 
 import jax.numpy as jnp
@@ -24,7 +25,8 @@ from jaxreg.head.target_outputs import limited
 from jaxreg.head.target_ridges import Solved
 from jaxreg.train_config import HeadConfig
 
-PRIOR = 12.0  # groups
+PRIOR = 2.0  # groups, where nothing but validation rows tells which part is better
+STAND_IN = 12.0  # groups, that the share of the stand-in counts as
 EVEN = 0.5  # the share where nothing tells which part is better
 
 
@@ -34,7 +36,8 @@ def start(
     """`blend` before the first epoch, for a head with these scalers; `even` is a half if None."""
     without_basis = scalers._replace(features=scalers.features._replace(basis=None))
     layer = solved.head(without_basis)["output"]
-    prior = jnp.float32(PRIOR / validation_groups)
+    groups = PRIOR if even is None else STAND_IN
+    prior = jnp.float32(groups / validation_groups)
     share = jnp.full_like(layer["bias"], EVEN) if even is None else jnp.float32(even)
     return {**layer, "share": share, "even": share, "prior": prior}
 
