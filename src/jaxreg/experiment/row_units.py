@@ -52,12 +52,12 @@ def unit_names(dataset: Dataset, split: str) -> list[str] | None:
         name, _, column = split.partition(":")
         own = column if name in ("group", "column") else "group"
         return group_names(own, where["columns"], sequences)
-    several = sequences is not None and len(set(sequences)) > 1
+    of = sequences if sequences is not None and len(set(sequences)) > 1 else None
     names, last = dict[int, str](), dict[str, int]()
     for row in np.argsort(where["order"], kind="stable").tolist():
         number = int(units.numbers[row])
         if number not in names:
-            sequence = f"{sequences[row]} " if several else ""
+            sequence = "" if of is None else f"{of[row]} "
             last[sequence] = last.get(sequence, 0) + 1
             names[number] = f"{sequence}block {last[sequence]}"
     return [names[number] for number in units.numbers.tolist()]

@@ -18,6 +18,7 @@ from jaxreg.head.target_ridges import Solved, alone, left_out, solve_targets
 from jaxreg.splits.held_out_groups import HeldOutGroup, some_of
 
 LANDMARKS = 512  # rows that radial basis functions stand on
+ALIKE = 0.05  # of the squared error of the ridge: where both are hardly apart, it gets the share
 MOST = 0.9  # of the share: the MLP may be better than the stand-in
 DIRECTIONS = 128  # principal directions that distances between rows are measured along
 _SMALLEST = 1e-6  # of an eigenvalue of their kernel, beside the largest: what is below is noise
@@ -33,7 +34,8 @@ def even_share(
 ) -> Float[np.ndarray, " outputs"]:
     """The share, from 0 to MOST, of the ridge in its best blend with the stand-in.
 
-    It is that of `blend.terms` over all rows, each predicted by both without its group.
+    It is that of `blend.terms` over all rows, each predicted by both without its group, with ALIKE
+    times the squared error of the ridge added to both sums.
 
     Args:
         solved: the ridge of these rows, with components.
@@ -49,9 +51,11 @@ def even_share(
     scaler = scaling.identity_scaler(radial.shape[1])
     stand_in = solve_targets(scaler, radial, y, weights, some_of(groups), same)
     other = left_out(stand_in, radial, y, every)
-    apart = left_out(solved, x, y, every) - other
-    products = np.nansum(weights * apart * (y - other), axis=0)
-    squares = np.nansum(weights * np.square(apart), axis=0)
+    ridge = left_out(solved, x, y, every)
+    apart = ridge - other
+    alike = ALIKE * np.nansum(weights * np.square(y - ridge), axis=0)
+    products = np.nansum(weights * apart * (y - other), axis=0) + alike
+    squares = np.nansum(weights * np.square(apart), axis=0) + alike
     products, squares = (together(types, each) for each in (products, squares))
     best = np.divide(products, squares, out=np.full(len(squares), EVEN), where=squares > 0)
     return np.clip(best, 0, MOST)
