@@ -1,6 +1,7 @@
 """A whole sweep on a small table: what it chooses, and of which rows its scores are."""
 
 import csv
+import doctest
 import json
 from pathlib import Path
 from typing import Any
@@ -175,3 +176,13 @@ def test_a_finished_sweep_is_left_alone(cache: Path, finished: FinishedSweep) ->
     assert (finished.run.path / "sweep.json").read_bytes() == content
     with pytest.raises(InputError, match="first exists"):
         sweep(cache, run="first")
+
+
+def test_the_example_of_the_documentation_holds(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("cache").symlink_to(cache)
+    [example] = doctest.DocTestFinder().find(jaxreg.sweep_heads, globs={"jaxreg": jaxreg})
+    result = doctest.DocTestRunner().run(example)
+    assert (result.failed, result.attempted) == (0, 3)

@@ -89,11 +89,11 @@ def sweep_heads(
         InputError: the dataset, a setting, the search, the cache or the run is wrong.
         Stopped: `should_stop` said so; `resume` goes on from there.
 
-    >>> sweep = sweep_heads(
-    ...     "photos", search={"learning_rate": "1e-4..1e-2", "head": ["blend", "ridge"]}
-    ... )  # doctest: +SKIP
-    >>> sweep.metrics["mae"], sweep.chosen["head"]  # doctest: +SKIP
-    (0.129, 'blend')
+    >>> sweep = jaxreg.sweep_heads(search={"head": "ridge", "columns": "all"}, target="y", folds=2)
+    >>> sweep.chosen["head"], sweep.trials.column_names[:4]
+    ('ridge', ['trial', 'stage', 'fold', 'status'])
+    >>> sweep.metrics["mae"] < sweep.record["baselines"]["median"]["mae"]
+    True
     """
     begin = time.perf_counter()
     with step("importing"):
