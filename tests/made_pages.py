@@ -109,6 +109,10 @@ def report_content() -> dict[str, Any]:
     return {
         "title": "tub-3",
         "circular": False,
+        "intervals": None,
+        "interval_command": None,
+        "units": [],
+        "sweep": None,
         "subtitle": "tub",
         "verdict": SUMMARY.verdict,
         "summary": SUMMARY,
