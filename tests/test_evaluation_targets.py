@@ -180,4 +180,4 @@ def test_a_few_rows_are_scored_without_findings(folder: Path) -> None:
     table, vectors = new_rows(folder, three)
     found = run.evaluate(table, embeddings=str(vectors))
     assert (found.rows, found.findings) == (3, ())
-    assert any("there are 3 new images" in note for note in found.notes)
+    assert any("needs 10 new images, and has 3" in note for note in found.notes)
