@@ -112,7 +112,6 @@ def report_content() -> dict[str, Any]:
         "intervals": None,
         "interval_command": None,
         "units": [],
-        "sweep": None,
         "subtitle": "tub",
         "verdict": SUMMARY.verdict,
         "summary": SUMMARY,
