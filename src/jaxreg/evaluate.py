@@ -12,10 +12,11 @@ from jaxreg.common.steps import step
 from jaxreg.config_io import split_off
 from jaxreg.extract_config import SourceOptions
 from jaxreg.setting_field import setting
+from jaxreg.shared_arguments import NewDataArguments
 
 
 @dataclass(frozen=True)
-class EvaluateArguments:
+class EvaluateArguments(NewDataArguments):
     """Score a trained RUN on other labelled data, and say how these differ from its own.
 
     SOURCE: as for jaxreg extract; it has the targets of the run as columns.
@@ -23,22 +24,11 @@ class EvaluateArguments:
     Example: jaxreg evaluate ckpts/track-1 other-drive/ --out errors.csv
     """
 
-    run: str = setting(tyro.MISSING, POSITIONAL, "name or path of the run, or its bundle")
     source: str = setting(tyro.MISSING, POSITIONAL, "where the images and their numbers are")
     out: str | None = setting(
         None, "Output", "file for the error of each example: .csv, .parquet or .jsonl"
     )
     json: bool = setting(False, "Output", "print one JSON object instead of the tables")
-    weights: str | None = setting(
-        None, "Run", "weights, ONNX file or KerasHub preset, if it has moved"
-    )
-    embeddings: tuple[str, ...] = setting(
-        (),
-        "Run",
-        "file with the vectors of the rows, for a run on embeddings; NAME=FILE for each of several",
-    )
-    cache: str | None = setting(None, "Run", "folder of features; by default that of the run")
-    ckpts: str = setting("ckpts", "Run", "folder of runs, for a RUN given by its name")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from jaxreg.config_io import split_off
 from jaxreg.errors import InputError
 from jaxreg.extract_config import SourceOptions
 from jaxreg.setting_field import setting
+from jaxreg.shared_arguments import NewDataArguments
 from jaxreg.target_types import PLAIN, TargetType
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PredictArguments:
+class PredictArguments(NewDataArguments):
     """Predict from raw images with a trained RUN, and keep their features in the cache.
 
     SOURCE: as for jaxreg extract, mostly a folder, a glob or one image.
@@ -29,7 +30,6 @@ class PredictArguments:
     Example: jaxreg predict ckpts/track-1 photos/ --out predictions.csv
     """
 
-    run: str = setting(tyro.MISSING, POSITIONAL, "name or path of the run, or its bundle")
     source: str = setting(tyro.MISSING, POSITIONAL, "where the images are")
     out: str = setting(tyro.MISSING, "Output", "file to write: .csv, .parquet or .jsonl")
     interval: float | None = setting(
@@ -38,16 +38,6 @@ class PredictArguments:
         "level of intervals around the predictions, as 0.8; for a run with folds",
     )
     json: bool = setting(False, "Output", "print one JSON object at the end")
-    weights: str | None = setting(
-        None, "Run", "weights, ONNX file or KerasHub preset, if it has moved"
-    )
-    embeddings: tuple[str, ...] = setting(
-        (),
-        "Run",
-        "file with the vectors of the rows, for a run on embeddings; NAME=FILE for each of several",
-    )
-    cache: str | None = setting(None, "Run", "folder of features; by default that of the run")
-    ckpts: str = setting("ckpts", "Run", "folder of runs, for a RUN given by its name")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

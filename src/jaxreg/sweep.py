@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jaxreg import cli
-from jaxreg.arguments import POSITIONAL, parse
+from jaxreg.arguments import parse
 from jaxreg.common import progress_line
 from jaxreg.common.steps import step
 from jaxreg.config_io import command_line
 from jaxreg.setting_field import setting
+from jaxreg.shared_arguments import NewRunArguments
 from jaxreg.train_config import Preset, TrainConfig
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SweepArguments:
+class SweepArguments(NewRunArguments):
     """Search the settings and columns of a head for the dataset NAME, and train the best one.
 
     Settings that --search names are searched. All other options of train stay as you give them.
@@ -28,7 +29,6 @@ class SweepArguments:
     Example: jaxreg sweep track --search learning_rate=1e-4..1e-2 head=blend,ridge columns=all
     """
 
-    name: str | None = setting(None, POSITIONAL, "name of the dataset")
     search: tuple[str, ...] = setting(
         (), "Search", "KEY=VALUES: A..B is a range, commas are choices, columns=all is every "
         "cached column; by default the space of docs/sweeps.md",
@@ -39,21 +39,10 @@ class SweepArguments:
     minutes: float | None = setting(
         None, "Search", "time for the whole sweep, in place of --trials"
     )
-    cache: str | None = setting(
-        None, "Run", "folder of datasets and features; by default cache, or that of the run"
-    )
-    run: str | None = setting(
-        None, "Run", "name of the run in --ckpts, or its path; by default the next NAME-<number>"
-    )
-    ckpts: str = setting("ckpts", "Run", "folder of runs")
     preset: Preset | None = setting(
         None, "Run", "settings of train under one name; those that are searched do not count"
     )
-    config: str | None = setting(
-        None, "Run", "JSON file of settings, such as the config.json of a run"
-    )
     resume: bool = setting(False, "Run", "go on with a sweep that was stopped")
-    overwrite: bool = setting(False, "Run", "replace a run of this name")
     quiet: bool = setting(False, "Output", "show no progress")
     json: bool = setting(False, "Output", "print sweep.json and the run as one JSON object")
 

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxreg import cli
-from jaxreg.arguments import POSITIONAL, parse
+from jaxreg.arguments import parse
 from jaxreg.common import progress_line
 from jaxreg.common.steps import step
 from jaxreg.config_io import command_line
 from jaxreg.extract_config import FEATURES_PRESETS
 from jaxreg.setting_field import setting
+from jaxreg.shared_arguments import NewRunArguments
 from jaxreg.train_config import Preset, TrainConfig
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ DEAD = 5  # the exit code of a training that cannot recover
 
 
 @dataclass(frozen=True)
-class TrainArguments:
+class TrainArguments(NewRunArguments):
     """Train a head on the cached features of the dataset NAME.
 
     If the cache has one dataset only, NAME may be left out.
@@ -30,23 +31,11 @@ class TrainArguments:
     Example: jaxreg train track --target user/angle
     """
 
-    name: str | None = setting(None, POSITIONAL, "name of the dataset")
-    cache: str | None = setting(
-        None, "Run", "folder of datasets and features; by default cache, or that of the run"
-    )
-    run: str | None = setting(
-        None, "Run", "name of the run in --ckpts, or its path; by default the next NAME-<number>"
-    )
-    ckpts: str = setting("ckpts", "Run", "folder of runs")
     preset: Preset | None = setting(
         None, "Run", "settings under one name: original (the defaults), best (docs/best-head.md), "
         "question or answer (docs/keras-parity.md)",
     )  # fmt: skip
-    config: str | None = setting(
-        None, "Run", "JSON file of settings, such as the config.json of a run"
-    )
     resume: bool = setting(False, "Run", "go on with a run that was stopped")
-    overwrite: bool = setting(False, "Run", "replace a run of this name")
     quiet: bool = setting(False, "Output", "show no progress: no steps and no epochs")
     json: bool = setting(False, "Output", "print the summary as one JSON object")
 
