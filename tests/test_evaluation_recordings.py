@@ -120,10 +120,9 @@ def test_a_held_out_part_of_the_same_drive_is_not_called_different(recording: An
     assert not found.far_worse
 
 
+@pytest.mark.parametrize("recording", ["tub"], indirect=True)  # random weights are no file
 def test_weights_that_are_gone(recording: Any, tmp_path: Path) -> None:
     run, examples, _ = recording
-    if run.features.random_seed is not None:
-        pytest.skip("random weights are never gone")
     gone = dataclasses.replace(run, config={**run.config, "weights_path": str(tmp_path / "gone")})
     new = with_pixels(examples, lambda rgb: rgb[::-1])
     with pytest.raises(UnavailableError) as raised:
