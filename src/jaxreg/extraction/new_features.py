@@ -8,14 +8,14 @@ from operator import itemgetter
 import numpy as np
 
 from jaxreg.backbone.engine import Engine, load_engine
-from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.chosen_features import ChosenFeatures
 from jaxreg.cache.embeddings import Embeddings
 from jaxreg.cache.recipe import Recipe
 from jaxreg.cache.store import Cache
-from jaxreg.errors import InputError, Stopped, UnavailableError
-from jaxreg.extraction.feature_set import find_weights, smallest_image
+from jaxreg.errors import InputError, Stopped
+from jaxreg.extraction.feature_set import smallest_image
 from jaxreg.extraction.given_vectors import Joined, join
+from jaxreg.extraction.network_finder import NetworkFinder
 from jaxreg.extraction.pipeline import Outcome, Progress, Task, extract
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.vectors import Vectors
@@ -96,13 +96,9 @@ class FeatureMaker:
         columns = self.features.columns_of(name)
 
         def engine() -> Engine:
-            # of several networks the one that --weights is of is not said
-            asked = self.weights if len(self.features.networks) == 1 else None
-            places = [self.weights, self.places.get(name)]
-            if name in cache.feature_sets():
-                places.insert(0, cache.feature_set_record(name)["weights_path"])
-            model = cache.quantized_model(recipe)
-            found = None if model else self._find(recipe, asked, places)
+            finder = NetworkFinder(cache, self.features, self.weights, self.places)
+            model = finder.model(recipe)
+            found = None if model else finder.find(recipe)
             cache.make_feature_set(recipe, found.path if found else None)
             return load_engine("auto", recipe, columns, found, quantized=model, say=self.say)
 
@@ -122,17 +118,6 @@ class FeatureMaker:
         for note in outcome.notes:
             self.say(f"note: {note}")
         return outcome
-
-    def _find(self, recipe: Recipe, asked: str | None, places: list[str | None]) -> WeightsSource:
-        try:
-            return find_weights(recipe, asked, places)
-        except UnavailableError as error:
-            if len(self.features.networks) > 1 and self.weights is not None:
-                error.found += f", and --weights {self.weights} is another file"
-            last = next((place for place in reversed(places[1:]) if place), None)
-            if len(self.features.networks) > 1 and last:
-                error.remedy = f"--weights FILE, or put the file back to {last}"
-            raise
 
     def _join(
         self, recipe: Embeddings, examples: Examples, vectors: Mapping[str, Vectors]
