@@ -1,15 +1,15 @@
 """The table of an evaluation: a row for each example, with its errors and slices."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from jaxreg.evaluation.labelled_rows import LabelledRows
-from jaxreg.evaluation.slices import target_deciles
 from jaxreg.new_predictions import NewPredictions
 from jaxreg.prediction_table import prediction_table
+from jaxreg.slices.row_slices import Slicings, by_target
 from jaxreg.sources.examples import Examples
 from jaxreg.target_types import difference, held
 
@@ -22,7 +22,7 @@ def evaluation_table(
     examples: Examples,
     new: NewPredictions,
     rows: LabelledRows,
-    columns: Mapping[str, Sequence[str | None]],
+    slicings: Slicings,
     brightness: np.ndarray,
 ) -> pa.Table:
     """The columns of `jaxreg predict`, and the errors and slices of the rows that are scored.
@@ -41,9 +41,9 @@ def evaluation_table(
         more[f"error.{name}"] = _spread(table, rows, error[:, number])
         more[f"absolute_error.{name}"] = _spread(table, rows, np.abs(error[:, number]))
     for number, name in enumerate(run.targets):
-        more[f"slice.target.{name}"] = _texts(table, rows, target_deciles(rows.y[:, number]))
-    for by, values in columns.items():
-        more[f"slice.{by}"] = _texts(table, rows, values)
+        more[f"slice.target.{name}"] = _texts(table, rows, by_target(rows.y[:, number]).texts)
+    for by, slicing in slicings.items():
+        more[f"slice.{by}"] = _texts(table, rows, slicing.texts)
     if np.isfinite(brightness).any():
         more["brightness"] = _spread(table, rows, brightness)
     trained = np.full(table.num_rows, False)
