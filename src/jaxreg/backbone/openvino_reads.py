@@ -1,6 +1,5 @@
 """An OpenVINO model cut to the layers that are read, with preprocessing before and pools after."""
 
-import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ import numpy as np
 from jaxreg.backbone.network import check_layers
 from jaxreg.backbone.network_layers import check_pool, map_axes, shape_text
 from jaxreg.backbone.openvino_model import import_openvino, reason_of
-from jaxreg.backbone.pooling import Cell, grid_cells
+from jaxreg.backbone.pooling import even_steps, grid_cells
 from jaxreg.backbone.preprocess import preprocessing
 from jaxreg.backbone.registry import ONNX
 from jaxreg.cache.recipe import Column, Recipe
@@ -154,19 +153,3 @@ def _pool(ops: Any, output: Any, column: Column, its: Map | None, prefix: int) -
         cell = ops.slice(output, start, stop, np.array([1, 1]), both)
         means.append(ops.reduce_mean(cell, both, False))
     return ops.concat(means, 1)
-
-
-def even_steps(cells: Sequence[Cell]) -> list[tuple[int, int]] | None:
-    """(size, step) of cells by row and by column; None where sizes or steps differ.
-
-    One node computes such cells, which takes a tenth of the time of a node for each.
-    """
-    found = []
-    for axis in (0, 1):
-        sides = sorted({(cell[axis].start, cell[axis].stop) for cell in cells})
-        sizes = {stop - start for start, stop in sides}
-        steps = {after - start for (start, _), (after, _) in itertools.pairwise(sides)}
-        if len(sizes) > 1 or len(steps) > 1:
-            return None
-        found.append((sizes.pop(), steps.pop() if steps else 1))
-    return found

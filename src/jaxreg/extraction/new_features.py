@@ -15,8 +15,8 @@ from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, Stopped
 from jaxreg.extraction.feature_set import smallest_image
 from jaxreg.extraction.given_vectors import Joined, join
-from jaxreg.extraction.network_finder import NetworkFinder
 from jaxreg.extraction.pipeline import Outcome, Progress, Task, extract
+from jaxreg.extraction.run_networks import RunNetworks
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.vectors import Vectors
 
@@ -96,11 +96,10 @@ class FeatureMaker:
         columns = self.features.columns_of(name)
 
         def engine() -> Engine:
-            finder = NetworkFinder(cache, self.features, self.weights, self.places)
-            model = finder.model(recipe)
-            found = None if model else finder.find(recipe)
-            cache.make_feature_set(recipe, found.path if found else None)
-            return load_engine("auto", recipe, columns, found, quantized=model, say=self.say)
+            networks = RunNetworks(self.features, cache, self.weights, self.places)
+            weights, quantized = networks.find(recipe)
+            cache.make_feature_set(recipe, weights.path if weights else None)
+            return load_engine("auto", recipe, columns, weights, quantized=quantized, say=self.say)
 
         task = Task(
             examples.images,
