@@ -19,6 +19,7 @@ COMMANDS = {
     "diagnose": "test a run or a dataset, and say why it does not learn",
     "list": "list datasets, feature sets, backbones or causes",
     "bundle": "write a run to one file for a colleague",
+    "export": "write a run as a model that needs no jaxreg",
     "remove": "delete a dataset, a feature set or a run",
     "verify": "check the cache for damage",
     "demo": "extract drawn images, and compare two heads on them",

@@ -23,6 +23,7 @@ from jaxreg.new_predictions import predict_examples
 from jaxreg.prediction_table import prediction_table
 from jaxreg.run_files import RunFiles
 from jaxreg.run_repr import page_of_run, text_of_run
+from jaxreg.run_uses import RunUses
 from jaxreg.side_columns import Encoded, SideColumns
 from jaxreg.side_table import side_table
 from jaxreg.sources.examples import Examples
@@ -38,7 +39,7 @@ USUAL = 4.0  # std: so far from their mean targets lie
 
 
 @dataclass(frozen=True, repr=False)
-class TrainedRun(RunFiles):
+class TrainedRun(RunUses, RunFiles):
     """A run on disk with its head in memory; of several folds and seeds, all of their heads.
 
     The prediction of several heads is the mean of theirs, the circular mean of a circular target.

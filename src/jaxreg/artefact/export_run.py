@@ -1,0 +1,223 @@
+"""A run as an artefact: written, loaded, compared with the run, and only then put in its place."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxreg.artefact.check_images import check_images
+from jaxreg.artefact.formats import FORMATS, Format, Runner, format_of
+from jaxreg.artefact.keras_head import output_name
+from jaxreg.artefact.own_numbers import own_numbers
+from jaxreg.artefact.readme import MARK, readme
+from jaxreg.backbone.pooling import same_size
+from jaxreg.cache.store import Cache
+from jaxreg.common.files import make_folder, named_path, write_whole
+from jaxreg.common.steps import step
+from jaxreg.errors import InputError
+from jaxreg.extraction.run_networks import RunNetworks
+from jaxreg.head.scaling import mean_and_std_of
+from jaxreg.head.target_outputs import of_targets
+from jaxreg.target_types import difference
+from jaxreg.training.run_recipes import weights_places
+
+if TYPE_CHECKING:
+    from jaxreg.trained_run import TrainedRun
+
+MOST = 1e-3  # of a target's std: so much an artefact may differ from its run
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An artefact that was written."""
+
+    path: Path
+    format: str
+    max_difference: float  # from the run, over images and targets, in std of the target
+    images: int  # that were compared
+    input: dict[str, Any]  # name, shape (null: any) and dtype
+    output: dict[str, Any]  # the same, and the targets in the order of the columns
+    run: str  # the name of the run
+    compared_on: str  # what the images are
+
+    def to_json(self) -> dict[str, Any]:
+        """What `jaxreg export --json` prints."""
+        shown = ("format", "max_difference", "images", "input", "output")
+        return {"path": str(self.path)} | {name: getattr(self, name) for name in shown}
+
+
+def export_run(
+    run: "TrainedRun",
+    out: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    overwrite: bool = False,
+    weights: str | None = None,
+    cache: str | Path | None = None,
+) -> Exported:
+    """Write a run as an artefact; arguments and errors as of `TrainedRun.export`."""
+    path = named_path(out, "--out", spare=len(".README.md"))
+    chosen = format_of(format, path)
+    form = FORMATS[chosen]
+    _check_run(run)
+    form.check(run)
+    files = _files(path, form)
+    _check_place(path, files, form, overwrite=overwrite)
+    folder = Path(cache) if cache is not None else run.cache
+    if cache is not None:
+        Cache(Path(cache)).check_there()
+    store = None if folder is None else Cache(folder)
+    places = weights_places(run.config)
+    networks = RunNetworks(run.features, store, weights, places, run.network)
+    for recipe in run.features.networks:
+        networks.find(recipe)  # before the time that building takes
+    with _beside(path) as new:
+        form.write(run, networks, new / path.name)
+        with step("comparing with the run"):
+            images, what = check_images(run, folder)
+            runner = form.load(new / path.name)
+            wanted = own_numbers(run, networks, images)
+            found = _numbers(runner, images)
+            del runner
+        made = Exported(
+            path,
+            chosen,
+            _difference(run, chosen, found, wanted),
+            len(images),
+            {"name": "images", "shape": [None, None, None, 3], "dtype": "uint8"},
+            {
+                "name": output_name(run.targets),
+                "shape": [None, len(run.targets)],
+                "dtype": str(found.dtype),
+                "targets": list(run.targets),
+            },
+            run.path.name.removesuffix(".zip"),
+            what,
+        )
+        told = files[-1]
+        before = told.read_text() if told.is_file() else ""
+        place = new / path.name / told.name if not form.suffix else new / told.name
+        write_whole(place, readme(run, made, before).encode())
+        _move(new, path.parent)
+    return made
+
+
+def _check_run(run: "TrainedRun") -> None:
+    if names := [one.name for one in run.features.embeddings]:
+        raise InputError(
+            f"{run.path} is a run on the embeddings {' and '.join(names)}, whose network jaxreg "
+            "does not have: there is no way from pixels to its numbers",
+            expected="a run whose features all come from images",
+        )
+    if run.side:
+        raise InputError(
+            f"{run.path} needs the side columns {', '.join(run.side.names)} beside the image",
+            expected="a run on images alone: the artefact has one input",
+            remedy="jaxreg train … without --side-columns",
+        )
+
+
+def _files(path: Path, form: Format) -> list[Path]:
+    """The paths that are written, the README last."""
+    if not form.suffix:
+        return [path, path / "README.md"]
+    beside = [path.with_suffix(suffix) for suffix in form.beside]
+    return [path, *beside, path.with_name(f"{path.stem}.README.md")]
+
+
+def _check_place(path: Path, files: Sequence[Path], form: Format, *, overwrite: bool) -> None:
+    """Raise InputError if something is there that may not be replaced."""
+    *own, told = files
+    for file in own:
+        if not os.path.lexists(file):
+            continue
+        if not overwrite:
+            raise InputError(f"{file} exists", remedy="--overwrite, or name another --out")
+        if file.is_dir() and form.suffix:
+            raise InputError(f"--out {file} is a folder", expected="a file")
+        if not form.suffix and not _is_export(file):
+            raise InputError(
+                f"--out {file} is no folder that jaxreg export wrote; nothing in it may be lost",
+                remedy="name another --out",
+            )
+    if form.suffix and told.exists() and MARK not in told.read_text(errors="replace"):
+        raise InputError(
+            f"{told} exists, and jaxreg export did not write it", remedy="name another --out"
+        )
+
+
+def _is_export(folder: Path) -> bool:
+    told = folder / "README.md"
+    return told.is_file() and MARK in told.read_text(errors="replace")
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A new folder beside a path; what is left of it in the end is deleted."""
+    folder = path.with_name(f".{path.stem[:150]}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    make_folder(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _move(new: Path, folder: Path) -> None:
+    """Move everything from one folder to another, in the place of what is there."""
+    try:
+        for made in sorted(new.iterdir()):
+            place = folder / made.name
+            if place.is_dir():
+                old = new / f"{made.name}.old"
+                place.rename(old)
+                made.rename(place)
+                shutil.rmtree(old)
+            else:
+                os.replace(made, place)
+    except OSError as error:
+        raise InputError(
+            f"cannot write to {folder}: {error.strerror or error}",
+            remedy="free some space, or use a folder that can be written",
+        ) from error
+
+
+def _numbers(runner: Runner, images: Sequence[np.ndarray]) -> np.ndarray:
+    """(images, targets) of images of several sizes, a batch for each size."""
+    rows: dict[int, np.ndarray] = {}
+    for group in same_size(images).values():
+        found = runner(np.stack([images[place] for place in group]))
+        rows |= dict(zip(group, found, strict=True))
+    return np.stack([rows[place] for place in range(len(images))])
+
+
+def target_std(run: "TrainedRun") -> np.ndarray:
+    """(targets,) the std of each target, by the training rows or, unscaled, by the baseline."""
+    std = np.array(of_targets(run.types, mean_and_std_of(run.scalers[0].target)[1]))
+    if not run.settings.scale_target:
+        for place, name in enumerate(run.targets):
+            own = run.summary["by_target"][name].get("baselines", run.summary["baselines"])
+            std[place] = own["mean"]["rmse"] or std[place]
+    return std
+
+
+def _difference(run: "TrainedRun", format: str, found: np.ndarray, wanted: np.ndarray) -> float:
+    """The largest difference in std of the target; InputError where it is too large."""
+    if not np.isfinite(wanted).all():
+        raise InputError(f"{run.path} predicts numbers that are not finite; nothing is written")
+    apart = np.abs(difference(run.types, found, wanted)) / target_std(run)
+    most = float(apart.max())
+    if not most <= MOST:
+        name = run.targets[int(apart.max(axis=0).argmax())]
+        raise InputError(
+            f"--format {format} gives {name} otherwise than the run, by up to {most:.2g} std; "
+            "nothing is written",
+            expected=f"at most {MOST:g} std",
+            remedy="another --format",
+        )
+    return most
