@@ -16,6 +16,7 @@ COMMANDS = {
     "predict": "predict from raw images with a trained run",
     "evaluate": "score a trained run on other labelled data",
     "runs": "compare the runs of a folder",
+    "log": "show finished runs in MLflow or TensorBoard",
     "diagnose": "test a run or a dataset, and say why it does not learn",
     "list": "list datasets, feature sets, backbones or causes",
     "bundle": "write a run to one file for a colleague",
