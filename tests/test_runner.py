@@ -50,7 +50,9 @@ def test_a_run_holds_all_that_it_promises(planted: Path) -> None:
 def test_the_scores_are_those_of_the_predictions(planted: Path) -> None:
     run = run_quick(planted, test=0.1)
     table = pq.read_table(run.path / "predictions.parquet")
-    assert table.column_names == ["id", "split", "unit", "target.angle", "prediction.angle"]
+    assert table.column_names == [
+        "id", "split", "unit", "target.angle", "prediction.angle", "label_score.angle",
+    ]  # fmt: skip
     for side, scores in [("validation", "metrics"), ("test", "test")]:
         true, told = (
             column_of(table, "target.angle", side),

@@ -3,16 +3,33 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
+import numpy as np
+
 from jaxreg.common.files import write_whole
 from jaxreg.config_io import command_line, from_json
 from jaxreg.experiment.arrays import Experiment
-from jaxreg.report import plots, run_content
+from jaxreg.report import plots, prediction_plots, run_content
 from jaxreg.report.html_file import others, write_page
+from jaxreg.report.label_errors import (
+    Suspect,
+    SuspectTable,
+    find_suspects,
+    suspect_tables,
+)
+from jaxreg.report.point_pictures import (
+    Points,
+    choose_points,
+    pictured_rows,
+    pictures_json,
+    points_json,
+)
+from jaxreg.report.row_pictures import RowPictures
 from jaxreg.report.run_intervals import Measured, interval_command, unit_tables
 from jaxreg.report.run_predictions import RunPredictions
 from jaxreg.report.summary import Summary, trainings_text
 from jaxreg.report.sweep_content import sweep_content
-from jaxreg.report.worst_rows import WorstRows
+from jaxreg.report.worst_rows import WorstRow, WorstRows
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.loop import Trained
 from jaxreg.training.run_directory import Row
@@ -22,11 +39,14 @@ UNTRAINED = "random-weights"  # the finding that stands above the scores
 
 
 class Drawn(NamedTuple):
-    """The plots of a run as PNGs, and its worst rows."""
+    """The plots of a run, and the rows whose pictures the page shows."""
 
-    curves: bytes | None  # None without epochs
-    by_target: list[tuple[str, bytes, bytes]]  # the target, predictions, errors
+    curves: bytes | None  # a PNG; None without epochs
+    by_target: list[tuple[str, prediction_plots.Chart, bytes]]  # target, predictions, errors
     worst: WorstRows
+    suspects: list[Suspect]
+    points: list[Points]  # of each target
+    pictures: RowPictures
 
 
 def write_plots(
@@ -34,9 +54,15 @@ def write_plots(
     experiment: Experiment,
     trained: Trained,
     predictions: RunPredictions,
+    label_scores: np.ndarray,
 ) -> Drawn:
     """Draw the plots of a run and write them into the folder plots/ of the run."""
-    worst = WorstRows(experiment, predictions.predictions)  # reads pictures while plots are drawn
+    worst = WorstRows(experiment, predictions.predictions)
+    scaler = jax.device_get(trained.states[0].scalers.features)
+    suspects = find_suspects(experiment, scaler, label_scores)
+    points = choose_points(experiment, predictions)
+    small = pictured_rows(points).union(*((one.row, *one.nearest) for one in suspects))
+    pictures = RowPictures(experiment, worst.rows, small)  # reads them while plots are drawn
     config, curves = experiment.config, None
     if trained.history:
         only = trained.states[0] if len(trained.states) == 1 else None
@@ -44,15 +70,15 @@ def write_plots(
         curves = plots.curves(_curves(trained.history), best, plots.curve_labels(config))
         write_whole(folder / "curves.png", curves)
     by_target = []
-    kinds = {"predicted": plots.predicted_against_true, "residuals": plots.residuals}
     for number, (target, name) in enumerate(plots.safe_names(experiment.targets).items()):
         columns = experiment.y[:, number], predictions.predictions[:, number]
-        labels, kind = experiment.split.labels, experiment.types[number]
-        drawn = [draw(target, *columns, labels, kind) for draw in kinds.values()]
-        for kind, picture in zip(kinds, drawn, strict=True):
-            write_whole(folder / f"{kind}-{name}.png", picture)
-        by_target.append((target, *drawn))
-    return Drawn(curves, by_target, worst)
+        drawn = target, *columns, experiment.split.labels, experiment.types[number]
+        chart = prediction_plots.predicted_against_true(*drawn)
+        residuals = prediction_plots.residuals(*drawn)
+        write_whole(folder / f"predicted-{name}.png", chart.png)
+        write_whole(folder / f"residuals-{name}.png", residuals)
+        by_target.append((target, chart, residuals))
+    return Drawn(curves, by_target, worst, suspects, points, pictures)
 
 
 def write_report(
@@ -70,6 +96,11 @@ def write_report(
     words = dataset.name, "--cache", experiment.cache.root
     trainings = len(summary.members or [1])
     command = command_line("jaxreg train", words, from_json(TrainConfig, experiment.asked))
+    worst = drawn.worst.lists(drawn.pictures)
+    healthy = {
+        n: own.get("healthy", summary.verdict["healthy"]) for n, own in summary.by_target.items()
+    }
+    suspects = suspect_tables(experiment, predictions, drawn.suspects, drawn.pictures, healthy)
     write_page(
         folder / "report.html",
         "report/run.html.jinja",
@@ -93,12 +124,32 @@ def write_report(
         command=command if sweep is None else sweep.command,
         diagnose=command_line("jaxreg diagnose", (folder,)),
         stds=dict(zip(experiment.targets, experiment.loss.std.tolist(), strict=True)),
-        worst=drawn.worst.lists(),
+        worst=worst,
+        suspects=suspects,
+        scored_all=bool(experiment.folds),
+        pictures=pictures_json(drawn.points, drawn.pictures, _pictured(worst, suspects)),
         curves=drawn.curves,
         curves_caption=run_content.curves_caption(config, trainings, summary.best_epoch),
-        plots=drawn.by_target,
+        plots=[(name, chart.png, errors) for name, chart, errors in drawn.by_target],
+        points={
+            name: points_json(experiment, predictions, number, points, chart)
+            for number, ((name, chart, _), points) in enumerate(
+                zip(drawn.by_target, drawn.points, strict=True)
+            )
+        },
         circular=any(kind.circular for kind in experiment.types),
     )
+
+
+def _pictured(
+    worst: list[tuple[str, str, list[WorstRow]]], suspects: list[SuspectTable]
+) -> set[int]:
+    """The rows whose pictures stand on the page."""
+    shown = [row for _, _, rows in worst for row in rows]
+    for table in suspects:
+        for one in table.rows:
+            shown += [one.own, *one.nearest]
+    return {one.row for one in shown if one.picture is not None and one.row is not None}
 
 
 def _curves(history: list[Row]) -> list[dict[str, list[float]]]:

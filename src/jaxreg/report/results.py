@@ -12,6 +12,7 @@ from jaxreg.common.files import write_whole
 from jaxreg.common.steps import step
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.members import Member
+from jaxreg.report.label_errors import label_errors_json, score_labels
 from jaxreg.report.page import write_plots, write_report
 from jaxreg.report.run_intervals import measure, stored
 from jaxreg.report.run_predictions import RunPredictions, predictions_table
@@ -49,14 +50,15 @@ def write_results(
     """
     reporting = time.perf_counter()
     sink = pa.BufferOutputStream()
-    table = predictions_table(experiment, predictions)
+    scores = score_labels(experiment, predictions)
+    table = predictions_table(experiment, predictions, scores)
     pq.write_table(table, sink, write_page_checksum=True)
     write_whole(directory.path / "predictions.parquet", sink.getvalue().to_pybytes())
     intervals = measure(experiment, predictions)
     judging = time.perf_counter()
     with ThreadPoolExecutor(1) as thread:  # beside the short trainings of a verdict
         plots = directory.path / "plots"
-        drawing = thread.submit(write_plots, plots, experiment, trained, predictions)
+        drawing = thread.submit(write_plots, plots, experiment, trained, predictions, scores)
         keeping = thread.submit(lambda: intervals and packed(stored(experiment, intervals)))
         with step("looking for causes"):
             verdict = verdict_of(experiment, members, trained, predictions, intervals)
@@ -83,7 +85,12 @@ def write_results(
     if sweep is not None:
         seconds["search"] = max(0.0, total - sum(seconds.values()))
     seconds = {part: round(value, 3) for part, value in {**seconds, "total": total}.items()}
-    summary = replace(summary, seconds=seconds, intervals=intervals and intervals.to_json())
+    summary = replace(
+        summary,
+        seconds=seconds,
+        intervals=intervals and intervals.to_json(),
+        label_errors=label_errors_json(experiment, predictions, drawn.suspects),
+    )
     write_report(directory.path, experiment, predictions, summary, drawn, intervals, sweep)
     if sweep is not None:
         sweep.write(directory.path)

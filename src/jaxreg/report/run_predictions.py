@@ -157,8 +157,10 @@ def _combine(
     return combined
 
 
-def predictions_table(experiment: Experiment, predictions: RunPredictions) -> pa.Table:
-    """The table of predictions.parquet."""
+def predictions_table(
+    experiment: Experiment, predictions: RunPredictions, label_scores: np.ndarray
+) -> pa.Table:
+    """The table of predictions.parquet; the scores (rows, targets) are NaN where a row has none."""
     columns: dict[str, Any] = {
         "id": experiment.dataset.table["id"],
         "split": pa.array(experiment.split.labels.tolist(), pa.string()),
@@ -172,6 +174,8 @@ def predictions_table(experiment: Experiment, predictions: RunPredictions) -> pa
         own = held(experiment.types, values, types)
         for name, numbers in zip(experiment.targets, own, strict=True):
             columns[f"{kind}.{name}"] = pa.array(numbers, from_pandas=kind == "target")
+    for name, numbers in zip(experiment.targets, label_scores.T, strict=True):
+        columns[f"label_score.{name}"] = pa.array(numbers.astype(np.float32), from_pandas=True)
     return pa.table(columns)
 
 
