@@ -1,10 +1,7 @@
 """A run as an artefact: written, loaded, compared with the run, and only then put in its place."""
 
 import os
-import secrets
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxreg.artefact.check_images import check_images
-from jaxreg.artefact.formats import FORMATS, Format, Runner, format_of
+from jaxreg.artefact.formats import FORMATS, Runner, format_of
 from jaxreg.artefact.keras_head import output_name
+from jaxreg.artefact.output_place import (
+    check_place,
+    files_of,
+    folder_beside,
+    move_files,
+    read_text,
+)
 from jaxreg.artefact.own_numbers import own_numbers
-from jaxreg.artefact.readme import MARK, readme
+from jaxreg.artefact.readme import check_readme, readme
 from jaxreg.backbone.pooling import same_size
 from jaxreg.cache.store import Cache
-from jaxreg.common.files import make_folder, named_path, write_whole
+from jaxreg.common.files import named_path, write_whole
 from jaxreg.common.steps import step
 from jaxreg.errors import InputError
 from jaxreg.extraction.run_networks import RunNetworks
@@ -43,7 +47,6 @@ class Exported:
     images: int  # that were compared
     input: dict[str, Any]  # name, shape (null: any) and dtype
     output: dict[str, Any]  # the same, and the targets in the order of the columns
-    run: str  # the name of the run
     compared_on: str  # what the images are
 
     def to_json(self) -> dict[str, Any]:
@@ -67,8 +70,11 @@ def export_run(
     form = FORMATS[chosen]
     _check_run(run)
     form.check(run)
-    files = _files(path, form)
-    _check_place(path, files, form, overwrite=overwrite)
+    files = files_of(path, form)
+    check_place(files, form, overwrite=overwrite)
+    before = read_text(files[-1])
+    if not overwrite:
+        check_readme(before, run, files[-1])
     folder = Path(cache) if cache is not None else run.cache
     if cache is not None:
         Cache(Path(cache)).check_there()
@@ -77,7 +83,7 @@ def export_run(
     networks = RunNetworks(run.features, store, weights, places, run.network)
     for recipe in run.features.networks:
         networks.find(recipe)  # before the time that building takes
-    with _beside(path) as new:
+    with folder_beside(path) as new:
         form.write(run, networks, new / path.name)
         with step("comparing with the run"):
             images, what = check_images(run, folder)
@@ -97,14 +103,11 @@ def export_run(
                 "dtype": str(found.dtype),
                 "targets": list(run.targets),
             },
-            run.path.name.removesuffix(".zip"),
             what,
         )
-        told = files[-1]
-        before = told.read_text() if told.is_file() else ""
-        place = new / path.name / told.name if not form.suffix else new / told.name
-        write_whole(place, readme(run, made, before).encode())
-        _move(new, path.parent)
+        inside = new if form.suffix else new / path.name
+        write_whole(inside / files[-1].name, readme(run, made, before).encode())
+        move_files(new, path.parent)
     return made
 
 
@@ -121,70 +124,6 @@ def _check_run(run: "TrainedRun") -> None:
             expected="a run on images alone: the artefact has one input",
             remedy="jaxreg train … without --side-columns",
         )
-
-
-def _files(path: Path, form: Format) -> list[Path]:
-    """The paths that are written, the README last."""
-    if not form.suffix:
-        return [path, path / "README.md"]
-    beside = [path.with_suffix(suffix) for suffix in form.beside]
-    return [path, *beside, path.with_name(f"{path.stem}.README.md")]
-
-
-def _check_place(path: Path, files: Sequence[Path], form: Format, *, overwrite: bool) -> None:
-    """Raise InputError if something is there that may not be replaced."""
-    *own, told = files
-    for file in own:
-        if not os.path.lexists(file):
-            continue
-        if not overwrite:
-            raise InputError(f"{file} exists", remedy="--overwrite, or name another --out")
-        if file.is_dir() and form.suffix:
-            raise InputError(f"--out {file} is a folder", expected="a file")
-        if not form.suffix and not _is_export(file):
-            raise InputError(
-                f"--out {file} is no folder that jaxreg export wrote; nothing in it may be lost",
-                remedy="name another --out",
-            )
-    if form.suffix and told.exists() and MARK not in told.read_text(errors="replace"):
-        raise InputError(
-            f"{told} exists, and jaxreg export did not write it", remedy="name another --out"
-        )
-
-
-def _is_export(folder: Path) -> bool:
-    told = folder / "README.md"
-    return told.is_file() and MARK in told.read_text(errors="replace")
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A new folder beside a path; what is left of it in the end is deleted."""
-    folder = path.with_name(f".{path.stem[:150]}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    make_folder(folder)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _move(new: Path, folder: Path) -> None:
-    """Move everything from one folder to another, in the place of what is there."""
-    try:
-        for made in sorted(new.iterdir()):
-            place = folder / made.name
-            if place.is_dir():
-                old = new / f"{made.name}.old"
-                place.rename(old)
-                made.rename(place)
-                shutil.rmtree(old)
-            else:
-                os.replace(made, place)
-    except OSError as error:
-        raise InputError(
-            f"cannot write to {folder}: {error.strerror or error}",
-            remedy="free some space, or use a folder that can be written",
-        ) from error
 
 
 def _numbers(runner: Runner, images: Sequence[np.ndarray]) -> np.ndarray:

@@ -1,5 +1,6 @@
 """A run as a `.keras` file and as a SavedModel of TensorFlow."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,8 @@ def check_savedmodel(run: "TrainedRun") -> None:
 def write_keras(run: "TrainedRun", networks: RunNetworks, path: Path) -> None:
     """Write NAME.keras; errors as of `keras_model`."""
     model = keras_model(run, networks)
-    with step("writing the model"):
+    with step("writing the model"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Keras about itself
         model.save(path)
 
 
@@ -71,7 +73,8 @@ numbers = model.predict(image[None], verbose=0)"""
 def write_savedmodel(run: "TrainedRun", networks: RunNetworks, path: Path) -> None:
     """Write a folder with the endpoint `serve` and the signature `serving_default`."""
     model = keras_model(run, networks)
-    with step("writing the model"):
+    with step("writing the model"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Keras about itself
         import keras
         import tensorflow as tf
 

@@ -2,9 +2,11 @@
 
 import re
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxreg.artefact.formats import FORMATS
+from jaxreg.errors import InputError
 from jaxreg.target_numbers import number_text
 from jaxreg.target_types import TargetType
 
@@ -12,8 +14,23 @@ if TYPE_CHECKING:
     from jaxreg.artefact.export_run import Exported
     from jaxreg.trained_run import TrainedRun
 
-MARK = "Written by `jaxreg export`"
+_MARK = "Written by `jaxreg export`"
 _LOAD = "## Load "
+
+
+def is_readme(text: str) -> bool:
+    """Whether `readme` wrote it."""
+    return _MARK in text
+
+
+def check_readme(text: str, run: "TrainedRun", path: Path) -> None:
+    """Raise InputError if a README is of another run, whose artefacts lie beside it."""
+    others = [name for name in _loads(text) if path.with_name(name).exists()]
+    if others and _identity(run) not in text:
+        raise InputError(
+            f"{path} is that of {', '.join(others)}, of another run",
+            remedy="name another --out, or add --overwrite",
+        )
 
 
 def readme(run: "TrainedRun", made: "Exported", before: str = "") -> str:
@@ -33,10 +50,15 @@ def readme(run: "TrainedRun", made: "Exported", before: str = "") -> str:
     ):
         head += ["", f"## {title}", "", *lines]
     common = "\n".join(head)
-    loads = {title: text for title, text in _loads(before).items() if before.startswith(common)}
+    loads = _loads(before) if _identity(run) in before else {}
     loads[made.path.name] = _load(made)
     parts = [f"{_LOAD}{name}\n\n{text}" for name, text in sorted(loads.items())]
     return "\n\n".join([common, *parts]) + "\n"
+
+
+def _identity(run: "TrainedRun") -> str:
+    """What no other run has: its config.json, also as a bundle."""
+    return f"config.json {run.summary['files']['config.json'][:12]}"
 
 
 def _loads(text: str) -> dict[str, str]:
@@ -48,7 +70,7 @@ def _loads(text: str) -> dict[str, str]:
 
 def _about(run: "TrainedRun", made: "Exported") -> list[str]:
     lines = [
-        f"{MARK} from the run `{made.run}`. Loading it needs no jaxreg.",
+        f"{_MARK} from the run `{run.path.name}` ({_identity(run)}). Loading it needs no jaxreg.",
         "",
         "Input: a batch of RGB images of one size, uint8, shape (images, height, width, 3). "
         + ("The network sees each image in its own size."

@@ -1,0 +1,201 @@
+"""What `jaxreg export` refuses, and what it replaces. No network is built."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jaxreg import export
+from jaxreg.artefact import export_run as export_module
+from jaxreg.artefact import formats
+from jaxreg.artefact.formats import FORMATS
+from jaxreg.cache.chosen_features import ChosenFeatures
+from jaxreg.cache.embeddings import Embeddings
+from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.errors import InputError, UnavailableError
+from jaxreg.trained_run import TrainedRun
+from made_heads import made_run
+
+Y = np.random.default_rng(0).normal(size=(40, 1))
+
+
+def write(suffix: str) -> Callable[..., None]:
+    def make(run: TrainedRun, networks: Any, path: Path) -> None:
+        if suffix:
+            path.write_text("model")
+            return
+        (path / "variables").mkdir(parents=True)
+        (path / "saved_model.pb").write_text("model")
+
+    return make
+
+
+@pytest.fixture
+def run(monkeypatch) -> TrainedRun:
+    """A run whose artefacts hold no model; both it and they give 5 for each image."""
+    monkeypatch.setattr(export_module, "own_numbers", lambda *_: np.full((32, 1), 5.0, "f"))
+    for name, one in FORMATS.items():
+        fake = one._replace(
+            write=write(one.suffix),
+            load=lambda path: lambda images: np.full((len(images), 1), 5.0, "f"),
+        )
+        monkeypatch.setitem(formats.FORMATS, name, fake)
+    return made_run(Y, hidden=(2,))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def test_a_file_and_its_readme_are_replaced_only_on_demand(run: TrainedRun, tmp_path: Path) -> None:
+    out = tmp_path / "deeper" / "a.keras"
+    made = run.export(out)
+    assert (made.path, made.max_difference, made.images) == (out, 0.0, 32)
+    assert names(out.parent) == ["a.README.md", "a.keras"]
+    out.write_text("old")
+    with pytest.raises(InputError, match=r"a\.keras exists\n  try: --overwrite"):
+        run.export(out)
+    assert out.read_text() == "old"
+    run.export(out, overwrite=True)
+    assert out.read_text() == "model"
+    assert names(out.parent) == ["a.README.md", "a.keras"]
+
+
+def test_a_readme_keeps_what_it_says_of_other_formats(run: TrainedRun, tmp_path: Path) -> None:
+    run.export(tmp_path / "a.keras")
+    told = tmp_path / "a.README.md"
+    more = told.read_text() + "\n## Load a.other\n\nso and so\n"
+    told.write_text(more)
+    (tmp_path / "a.other").write_text("an artefact")
+    run.export(tmp_path / "a.keras", overwrite=True)
+    assert told.read_text().count("## Load ") == 2
+    run.summary["files"]["config.json"] = "another run"
+    (tmp_path / "a.keras").unlink()
+    with pytest.raises(InputError, match=r"a\.README\.md is that of a\.other, of another run"):
+        run.export(tmp_path / "a.keras")
+    run.export(tmp_path / "a.keras", overwrite=True)
+    assert told.read_text().count("## Load ") == 1
+    told.write_text("mine")
+    for overwrite in (False, True):
+        (tmp_path / "a.keras").unlink(missing_ok=True)
+        with pytest.raises(InputError, match=r"exists, and jaxreg export did not write it"):
+            run.export(tmp_path / "a.keras", overwrite=overwrite)
+    assert told.read_text() == "mine"
+
+
+def test_a_folder_is_replaced_if_all_in_it_is_of_an_export(run: TrainedRun, tmp_path: Path) -> None:
+    out = tmp_path / "sm"
+    run.export(out)
+    inside = ["README.md", "saved_model.pb", "variables"]
+    assert names(out) == inside
+    with pytest.raises(InputError, match=r"sm exists\n  try: --overwrite"):
+        run.export(out)
+    run.export(out, overwrite=True)
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"did not write notes\.txt at --out"):
+        run.export(out, overwrite=True)
+    (out / "notes.txt").unlink()
+    link = tmp_path / "link"
+    link.symlink_to(out)
+    with pytest.raises(InputError, match="did not write it at"):
+        run.export(link, overwrite=True)
+    assert names(tmp_path) == ["link", "sm", *(f"sm/{name}" for name in inside)]
+
+
+def test_a_model_that_differs_is_not_written(run: TrainedRun, tmp_path: Path, monkeypatch) -> None:
+    std = float(run.scalers[0].target.std[0])
+    for off, fine in ((0.9e-3, True), (1.1e-3, False)):
+        numbers = np.full((32, 1), 5.0)
+        numbers[17] += off * std
+        monkeypatch.setattr(export_module, "own_numbers", lambda *_, numbers=numbers: numbers)
+        out = tmp_path / f"{off}.keras"
+        if fine:
+            assert run.export(out).max_difference == pytest.approx(off, rel=1e-4)
+            continue
+        with pytest.raises(
+            InputError, match=r"gives a otherwise than the run, by up to 0\.0011 std"
+        ):
+            run.export(out)
+    monkeypatch.setattr(export_module, "own_numbers", lambda *_: np.full((32, 1), np.nan))
+    with pytest.raises(InputError, match="not finite"):
+        run.export(tmp_path / "nan.keras")
+    assert names(tmp_path) == ["0.0009.README.md", "0.0009.keras"]
+
+
+@pytest.mark.parametrize(
+    ("out", "format", "told"),
+    [
+        ("a.keras", "onx", r"no format 'onx'"),
+        ("a.pt", None, r"whose name tells no format[\s\S]*try: --format NAME"),
+        ("a.pt", "keras", r"with --format keras[\s\S]*try: --out a\.keras"),
+        ("a.keras", "savedmodel", r"which is a folder[\s\S]*try: --out a$"),
+        ("", None, "--out is empty"),
+    ],
+)
+def test_names_that_do_not_fit(run: TrainedRun, out: str, format: str | None, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        run.export(out, format=format)
+
+
+def with_recipe(**fields: Any) -> TrainedRun:
+    layer = fields.pop("layer", "mixed0")
+    recipe = Recipe(**{"weights": "ab" * 32, "weights_tag": "abababab", "size": (75, 75)} | fields)
+    return made_run(Y, recipe=recipe, columns=(Column(layer=layer),), hidden=(2,))
+
+
+@pytest.mark.parametrize(
+    ("run", "told"),
+    [
+        (with_recipe(backbone="onnx"), r"ONNX file[\s\S]*try: --format onnx"),
+        (
+            with_recipe(precision="bfloat16", engine="openvino"),
+            r"features in bfloat16[\s\S]*try: --format openvino",
+        ),
+        (
+            with_recipe(backbone="keras_hub", scale=(1.0,) * 3, offset=(0.0,) * 3),
+            r"KerasHub[\s\S]*try: --format savedmodel",
+        ),
+    ],
+    ids=["onnx", "bfloat16", "keras_hub"],
+)
+def test_networks_that_keras_cannot_have(run: TrainedRun, told: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=told):
+        run.export(tmp_path / "a.keras")
+
+
+def test_runs_that_no_image_is_enough_for(tmp_path: Path) -> None:
+    vectors = Embeddings("clip", 12)
+    chosen = ChosenFeatures(
+        ((vectors.feature_set, Column(layer="clip", pool="none")),), {vectors.feature_set: vectors}
+    )
+    run = made_run(Y, hidden=(2,))
+    object.__setattr__(run, "features", chosen)
+    with pytest.raises(InputError, match="embeddings clip, whose network jaxreg does not have"):
+        run.export(tmp_path / "a.keras")
+    run = made_run(Y, hidden=(2,))
+    camera = {"name": "camera", "kind": "number", "missing": False, "categories": []}
+    run.config["side"] = [camera]
+    with pytest.raises(InputError, match="needs the side columns camera beside the image"):
+        run.export(tmp_path / "a.keras")
+
+
+def test_weights_that_are_gone(tmp_path: Path, monkeypatch) -> None:
+    run = with_recipe()
+    with pytest.raises(UnavailableError, match=r"\(abababab\) cannot be found") as told:
+        run.export(tmp_path / "a.keras")
+    assert (told.value.exit_code, told.value.remedy) == (3, "--weights FILE")
+    other = tmp_path / "other.h5"
+    other.write_bytes(b"\x89HDF\r\n\x1a\n")
+    with pytest.raises(InputError):
+        run.export(tmp_path / "a.keras", weights=str(other))
+    with pytest.raises(InputError, match="no cache"):
+        run.export(tmp_path / "a.keras", cache=tmp_path / "none")
+    assert names(tmp_path) == ["other.h5"]
+
+
+def test_a_run_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="none"):
+        export.main(["none", "--ckpts", str(tmp_path), "--out", str(tmp_path / "a.keras")])
+    assert names(tmp_path) == []
