@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -27,7 +28,7 @@ from jaxreg.run_uses import RunUses
 from jaxreg.side_columns import Encoded, SideColumns
 from jaxreg.side_table import side_table
 from jaxreg.sources.examples import Examples
-from jaxreg.sources.in_memory import images_of
+from jaxreg.sources.in_memory import images_of, named_images, refused
 from jaxreg.target_numbers import number_type
 from jaxreg.target_types import TargetType, held, mean_over
 from jaxreg.train_config import TrainConfig
@@ -96,12 +97,12 @@ class TrainedRun(RunUses, RunFiles):
         kinds = [np.result_type(*self.number_types).type] * len(self.targets)
         return np.stack(held(self.types, mean_over(self.types, each), kinds), axis=1)
 
-    @property
+    @cached_property
     def types(self) -> tuple[TargetType, ...]:
         """The type of each target."""
         return self.settings.target_types(len(self.targets))
 
-    @property
+    @cached_property
     def number_types(self) -> list[type[np.floating]]:
         """The type of each target's predictions."""
         both = mean_and_std_of(self.scalers[0].target)
@@ -167,17 +168,14 @@ class TrainedRun(RunUses, RunFiles):
         """
         refuse_images(str(self.path), self.features)
         items = images_of(images)
-        ids = tuple(f"{i}: {x}" if isinstance(x, Path) else str(i) for i, x in enumerate(items))
+        ids = named_images(items)
         beside = side_table(side, self.side, len(ids))
         examples = Examples(ids, items, beside, {"kind": "images"})
         own = {"cache": cache, "weights": weights, "interval": interval}
         table = self.predict_table(examples, **own, say=_warn)
         bad = [(i, why) for i, why in zip(ids, table["reason"].to_pylist(), strict=True) if why]
         if bad:
-            raise InputError(
-                f"{len(bad)} of {len(ids)} images cannot be used: "
-                + "; ".join(f"{i} ({why})" for i, why in bad[:5])
-            )
+            raise refused(bad, len(ids))
         parts = ("prediction",) if interval is None else ("prediction", "low", "high")
         found = [
             np.stack([table[f"{part}.{name}"].to_numpy() for name in self.targets], axis=1)
