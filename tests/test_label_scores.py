@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cleanlab.regression.rank import get_label_quality_scores
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from jaxreg import label_scores as module
 from jaxreg.label_scores import label_scores
@@ -73,7 +73,8 @@ def test_of_many_rows_a_sample_gives_nearly_the_same_order(monkeypatch) -> None:
     expected = get_label_quality_scores(y, predictions)
     monkeypatch.setattr(module, "MOST_ROWS", 450)
     found = label_scores(y, predictions)
-    assert spearmanr(found, expected).statistic > 0.99
+    ranks = rankdata(found), rankdata(expected)
+    assert np.corrcoef(*ranks)[0, 1] > 0.99  # Spearman
     worst = [set(np.argsort(scores)[:60]) for scores in (found, expected)]
     assert len(worst[0] & worst[1]) >= 52
     assert np.array_equal(found, label_scores(y, predictions))  # the seed is fixed

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from browser import Browser, started
-from jaxreg.report import prediction_plots
+from jaxreg.report import point_pictures, prediction_plots
 from jaxreg.report.html_file import write_page
 from jaxreg.report.label_errors import ShownRow, ShownSuspect, SuspectTable
 from jaxreg.report.plots import BLUE
@@ -233,3 +234,63 @@ def test_the_places_of_dots_are_where_they_are_drawn(kind: str) -> None:
         [place] = chart.places(np.array([true]), np.array([predicted]))
         expected = place * [pixels.shape[1], pixels.shape[0]]
         assert np.abs(found - expected).max() < 2
+
+
+def chosen(targets: int = 1, rows: int = 240) -> tuple[Any, Any, list[point_pictures.Points]]:
+    """The points of made predictions: rows 0 to 99 trained, the others are held out."""
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(rows, targets))
+    predictions = y + rng.normal(size=(rows, targets))
+    predictions[150, 0] = np.nan
+    labels = np.array(["train"] * 100 + ["validation"] * (rows - 140) + ["test"] * 40)
+    labels[5] = "left-out"
+    experiment: Any = SimpleNamespace(
+        targets=[f"t{i}" for i in range(targets)],
+        types=[TargetType()] * targets,
+        split=SimpleNamespace(labels=labels),
+    )
+    made: Any = SimpleNamespace(y=y, predictions=predictions)
+    return experiment, made, point_pictures.choose_points(experiment, made)
+
+
+def test_the_dots_that_answer_are_held_out_rows_first_by_their_errors() -> None:
+    _, made, [points] = chosen()
+    error = np.abs(made.predictions - made.y)[:, 0]
+    held_out = [row for row in range(100, 240) if row != 150]
+    trained = [row for row in range(100) if row != 5]
+    by_error = [sorted(side, key=lambda row: -error[row]) for side in (held_out, trained)]
+    assert points.rows.tolist() == [*by_error[0], *by_error[1]]
+    assert sorted(points.pictured.tolist()) == held_out
+
+
+def test_of_many_dots_half_have_the_largest_errors_and_half_are_spread(monkeypatch) -> None:
+    monkeypatch.setattr(point_pictures, "POINTS", 60)
+    monkeypatch.setattr(point_pictures, "PICTURES", 20)
+    _, made, both = chosen(2)
+    for number, points in enumerate(both):
+        error, y = np.abs(made.predictions - made.y)[:, number], made.y[:, number]
+        assert len(points.rows) == len(set(points.rows.tolist())) == 30
+        largest = sorted(range(100, 240), key=lambda row: -np.nan_to_num(error[row]))
+        assert set(largest[:15]) <= set(points.rows.tolist())
+        assert len(points.pictured) == 10
+        assert points.pictured[::2].tolist() == largest[:5]
+        others = y[points.pictured[1::2]]
+        assert (np.diff(others) > 0).all()
+        assert others[0] == y[points.rows[np.isin(points.rows, largest[5:])]].min()
+
+
+def test_each_thumbnail_is_on_the_page_once_and_all_have_a_limit(monkeypatch) -> None:
+    jpegs = {row: bytes([row % 251]) * 100 for row in range(240) if row != 120}
+    pictures: Any = SimpleNamespace(thumbnail=jpegs.get)
+    _, _, both = chosen(2)
+    every = {row for one in both for row in one.pictured.tolist()}
+    found = json.loads(point_pictures.pictures_json(both, pictures, {101, 130}))
+    assert set(map(int, found)) == every - {101, 120, 130}
+    assert base64.b64decode(found["200"]) == jpegs[200]
+    monkeypatch.setattr(point_pictures, "BYTES", 450)
+    few = json.loads(point_pictures.pictures_json(both, pictures, ()))
+    ranked = [
+        row for pair in zip(*(one.pictured.tolist() for one in both), strict=False) for row in pair
+    ]
+    wanted = list(dict.fromkeys(row for row in ranked if row != 120))[:4]
+    assert [int(row) for row in few] == wanted

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxreg.evaluation.labelled_rows import LabelledRows
+from jaxreg.label_scores import label_scores
 from jaxreg.new_predictions import NewPredictions
 from jaxreg.prediction_table import prediction_table
 from jaxreg.slices.row_slices import Slicings, by_target
@@ -28,9 +29,10 @@ def evaluation_table(
     """The columns of `jaxreg predict`, and the errors and slices of the rows that are scored.
 
     `error.<name>` is prediction less target (the shorter way around a circle),
-    `absolute_error.<name>` its size, `slice.target.<name>` the range of its decile. `slice.<name>`
-    is the value that a slice is of, `trained` whether the row trained the run, `brightness` that of
-    the image on average, from 0 to 1. `reason` stays the last column.
+    `absolute_error.<name>` its size, `slice.target.<name>` the range of its decile.
+    `label_score.<name>` is that of `jaxreg.label_scores`, of rows that did not train the run.
+    `slice.<name>` is the value that a slice is of, `trained` whether the row trained the run,
+    `brightness` that of the image on average, from 0 to 1. `reason` stays the last column.
     """
     types = run.number_types
     each = dict(zip(run.targets, held(run.types, new.predictions, types), strict=True))
@@ -42,6 +44,10 @@ def evaluation_table(
         more[f"absolute_error.{name}"] = _spread(table, rows, np.abs(error[:, number]))
     for number, name in enumerate(run.targets):
         more[f"slice.target.{name}"] = _texts(table, rows, by_target(rows.y[:, number]).texts)
+    for number, (name, kind) in enumerate(zip(run.targets, run.types, strict=True)):
+        y = np.where(rows.trained, np.nan, rows.y[:, number])  # its prediction has seen the label
+        scores = label_scores(y, rows.predictions[:, number], kind)
+        more[f"label_score.{name}"] = _spread(table, rows, scores)
     for by, slicing in slicings.items():
         more[f"slice.{by}"] = _texts(table, rows, slicing.texts)
     if np.isfinite(brightness).any():

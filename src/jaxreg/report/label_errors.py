@@ -172,7 +172,10 @@ def suspect_tables(
         scored = int((~np.isnan(predictions.y[rows, number])).sum())
         caution = ""
         if not verdict[name]:
-            caution = "the run is not healthy, so its predictions say little about these labels"
+            of = f" for {name}" if start else ""
+            caution = (
+                f"the run is not healthy{of}, so its predictions say little about these labels"
+            )
         elif scored < FEW:
             caution = f"{scored} rows are few, so the scores mean little"
         side = "" if experiment.folds else "validation "

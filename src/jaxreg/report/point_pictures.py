@@ -3,7 +3,8 @@
 import base64
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from itertools import chain, zip_longest
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,57 +18,49 @@ from jaxreg.target_types import difference
 
 POINTS = 2000  # of all targets that answer
 PICTURES = 400  # of all targets that have a picture
-BYTES = 600_000  # of the JPEGs of these
+BYTES = 400_000  # of the JPEGs of these
 MINUS = "\N{MINUS SIGN}"
 
 
-@dataclass(frozen=True)
-class Points:
-    """The dots of one target that answer, those with the largest errors first.
+class Points(NamedTuple):
+    """The dots of one target that answer."""
 
-    The first ones have a picture, as far as there is one.
-    """
-
-    rows: np.ndarray
-    pictured: int  # how many of them
+    rows: np.ndarray  # held-out rows before training rows; on each side the largest error first
+    pictured: np.ndarray  # the held-out rows with a picture, the most important first
 
 
 def choose_points(experiment: Experiment, predictions: RunPredictions) -> list[Points]:
     """The dots of each target that answer: those with the largest errors, and a spread."""
     apart = np.abs(difference(experiment.types, predictions.predictions, predictions.y))
-    targets = len(experiment.targets)
+    targets, trained = len(experiment.targets), experiment.split.labels == "train"
+    held_out = np.isin(experiment.split.labels, ("validation", "test"))
     found = []
-    for number, error in enumerate(apart.T):
-        sides = ("train",), ("validation", "test")
-        seen, held_out = (
-            np.flatnonzero(np.isfinite(error) & np.isin(experiment.split.labels, names))
-            for names in sides
-        )
-        y, rows = predictions.y[:, number], np.zeros(0, np.int64)
-        for side in (held_out, seen):
-            rows = np.concatenate([rows, _spread(side, error, y, POINTS // targets - len(rows))])
-        first = _spread(rows[np.isin(rows, held_out)], error, y, PICTURES // targets)
-        if not len(held_out):
-            first = rows[:0]
-        others = rows[~np.isin(rows, first)]
-        found.append(Points(np.concatenate([first, others]), len(first)))
+    for error, y in zip(apart.T, predictions.y.T, strict=True):
+        rows, left = [], POINTS // targets
+        for side in (held_out, trained):
+            here = np.flatnonzero(side & np.isfinite(error))
+            some = _spread(here, error, y, left)
+            rows.append(some[np.argsort(-error[some], kind="stable")])
+            left -= len(some)
+        found.append(Points(np.concatenate(rows), _spread(rows[0], error, y, PICTURES // targets)))
     return found
 
 
 def _spread(rows: np.ndarray, error: np.ndarray, y: np.ndarray, most: int) -> np.ndarray:
-    """At most so many rows: half have the largest errors, the others lie at even steps of y."""
-    rows = rows[np.argsort(-error[rows], kind="stable")]
-    if len(rows) <= most:
-        return rows
-    worst, others = np.split(rows, [(most + 1) // 2])
+    """At most so many rows, in turn the largest errors and others at even steps of y."""
+    count = min(len(rows), most)
+    by_error = rows[np.argsort(-error[rows], kind="stable")]
+    worst, others = np.split(by_error, [(count + 1) // 2])
     others = others[np.argsort(y[others], kind="stable")]
-    some = np.linspace(0, len(others) - 1, most // 2).astype(np.int64)
-    return np.concatenate([worst, others[some]])
+    even = others[np.linspace(0, len(others) - 1, count // 2).astype(np.int64)]
+    chosen = np.empty(count, np.int64)
+    chosen[::2], chosen[1::2] = worst, even
+    return chosen
 
 
 def pictured_rows(points: Sequence[Points]) -> set[int]:
-    """The rows whose thumbnails `points_json` may show."""
-    return {row for one in points for row in one.rows[: one.pictured].tolist()}
+    """The rows whose thumbnails `pictures_json` may show."""
+    return {row for one in points for row in one.pictured.tolist()}
 
 
 def points_json(
@@ -97,15 +90,14 @@ def pictures_json(
 ) -> str:
     """The thumbnails of dots by row, as base64; the page shows those of `elsewhere` itself."""
     found, left = dict[int, str](), BYTES
-    for rank in range(max((one.pictured for one in points), default=0)):
-        for one in points:
-            row = int(one.rows[rank]) if rank < one.pictured else None
-            if row is None or row in found or row in elsewhere:
-                continue
-            jpeg = pictures.thumbnail(row)
-            if jpeg is not None and len(jpeg) <= left:
-                left -= len(jpeg)
-                found[row] = base64.b64encode(jpeg).decode()
+    ranked = zip_longest(*(one.pictured.tolist() for one in points))
+    for row in chain.from_iterable(ranked):
+        if row is None or row in found or row in elsewhere:
+            continue
+        jpeg = pictures.thumbnail(row)
+        if jpeg is not None and len(jpeg) <= left:
+            left -= len(jpeg)
+            found[row] = base64.b64encode(jpeg).decode()
     return json.dumps(found, separators=(",", ":"))
 
 
