@@ -53,8 +53,11 @@ def pictures() -> list[np.ndarray]:
     """32 images of three sizes."""
     road = RoadImages(2000)
     images = [Image.fromarray(road[100 + 50 * place]) for place in range(32)]
-    sizes = [SIZES[place % 3] for place in range(32)]
-    return [np.asarray(im.resize(size[::-1])) for im, size in zip(images, sizes, strict=True)]
+    return [
+        np.asarray(image.resize((width, height)))
+        for place, image in enumerate(images)
+        for height, width in [SIZES[place % 3]]
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -172,7 +172,7 @@ class _Head:
         low, high = (ends.T - self.mean) / self.std
         if linear:
             low, high = np.where(bounded, low, -LARGEST), np.where(bounded, high, LARGEST)
-            return ops.clip(raw, low.astype(np.float32), high.astype(np.float32))
+            return _cut(raw, low.astype(np.float32), high.astype(np.float32))
         share = np.clip(-low / (high - low), EDGE, 1 - EDGE)
         slope = (high - low) * share * (1 - share)
         at_zero = np.log(share) - np.log1p(-share)
@@ -203,17 +203,21 @@ def _mean(several: list[Any]) -> Any:
     return several[0] if len(several) == 1 else ops.mean(ops.stack(several, axis=0), axis=0)
 
 
-def _in_bounds(types: list[TargetType], values: Any, number: np.dtype) -> Any:
-    """Bounded targets within their bounds, as `held` has them."""
+def _cut(values: Any, low: np.ndarray, high: np.ndarray) -> Any:
     from keras import ops
 
+    return ops.minimum(ops.maximum(values, low), high)  # Keras' clip cannot be saved with arrays
+
+
+def _in_bounds(types: list[TargetType], values: Any, number: np.dtype) -> Any:
+    """Bounded targets within their bounds, as `held` has them."""
     if not any(kind.bounded for kind in types):
         return values
     kinds = [
         bounds_as(kind, number.type) if kind.bounded else (-LARGEST, LARGEST) for kind in types
     ]
     low, high = np.array(kinds, number).T
-    return ops.clip(values, low, high)
+    return _cut(values, low, high)
 
 
 def _around(types: list[TargetType], angles: list[Any], number: np.dtype) -> Any:
