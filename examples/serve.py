@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse
 import jaxreg
 from jaxreg.errors import InputError
 
-MOST_BYTES = 20_000_000  # of an image
+MOST_BYTES, MOST_REQUESTS = 20_000_000, 64  # of an image; at a time
 
 
 def refused(status: int, why: str) -> JSONResponse:
@@ -62,4 +62,7 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=8000)
     given = parser.parse_args()
     with jaxreg.Predictor(given.run) as predictor:
-        uvicorn.run(make_app(predictor), host=given.host, port=given.port)
+        # more requests at a time get the answer 503: each may hold MOST_BYTES
+        uvicorn.run(
+            make_app(predictor), host=given.host, port=given.port, limit_concurrency=MOST_REQUESTS
+        )

@@ -3,7 +3,7 @@
 import doctest
 import io
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from jaxreg.sources import open_source
 from jaxreg.sources.pixels import digest, read
 from jaxreg.trained_run import TrainedRun
 from planted_runs import run_quick
-from served_runs import served_run
+from served_runs import FirstPixels, served_run, values_of
 from typed import given, pixels_of
 
 pytest.importorskip("openvino")
@@ -165,22 +165,6 @@ def test_a_closed_predictor_says_so(run: TrainedRun) -> None:
     made.close()
     with pytest.raises(RuntimeError, match="closed: the networks are not loaded"):
         made(new_frames(1)[0])
-
-
-class FirstPixels:
-    """In place of a network: the features of the planted dataset are the first four pixels."""
-
-    name, parallel = "first", 1
-
-    def compile(self, image: np.ndarray, batch: int) -> None:
-        pass
-
-    def features(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        return {"identity.mixed10.avg": np.stack([values_of(image) for image in images])}
-
-
-def values_of(image: np.ndarray) -> np.ndarray:
-    return image[0, :4].reshape(12).astype(np.float32) / 64 - 2
 
 
 @pytest.fixture
