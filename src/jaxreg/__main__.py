@@ -15,6 +15,7 @@ COMMANDS = {
     "sweep": "search settings and columns, and train the best head",
     "predict": "predict from raw images with a trained run",
     "evaluate": "score a trained run on other labelled data",
+    "explain": "show where in the pictures the predictions of a run come from",
     "runs": "compare the runs of a folder",
     "log": "show finished runs in MLflow or TensorBoard",
     "diagnose": "test a run or a dataset, and say why it does not learn",

@@ -1,7 +1,8 @@
 """The features of new examples, as the recipes of a run make them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 
@@ -43,6 +44,7 @@ class FeatureMaker:
     say: Callable[[str], None]
     on_progress: Callable[[Progress], None]
     should_stop: Callable[[], bool]
+    engines: dict[str, Engine] = field(default_factory=dict)  # those loaded, by feature set
 
     def make(self, examples: Examples, vectors: Mapping[str, Vectors]) -> NewFeatures:
         """The features of examples; errors as of `TrainedRun.predict_table`.
@@ -94,13 +96,6 @@ class FeatureMaker:
     def _extract(self, recipe: Recipe, examples: Examples) -> Outcome:
         name, cache = recipe.feature_set, self.cache
         columns = self.features.columns_of(name)
-
-        def engine() -> Engine:
-            networks = RunNetworks(self.features, cache, self.weights, self.places)
-            weights, quantized = networks.find(recipe)
-            cache.make_feature_set(recipe, weights.path if weights else None)
-            return load_engine("auto", recipe, columns, weights, quantized=quantized, say=self.say)
-
         task = Task(
             examples.images,
             cache,
@@ -111,12 +106,34 @@ class FeatureMaker:
             limits=recipe.range,
             on_damage=lambda path: self.say(f"damaged, set aside and computed again: {path}"),
         )
-        outcome = extract(task, engine, should_stop=self.should_stop, on_progress=self.on_progress)
+        outcome = extract(
+            task,
+            partial(self.engine, recipe),
+            should_stop=self.should_stop,
+            on_progress=self.on_progress,
+        )
         if outcome.stopped:
             raise Stopped("stopped; the features are kept, no predictions are written")
         for note in outcome.notes:
             self.say(f"note: {note}")
         return outcome
+
+    def engine(self, recipe: Recipe) -> Engine:
+        """The network of a recipe on its engine; it is loaded once.
+
+        Raises:
+            UnavailableError: its weights are not to be found.
+        """
+        name = recipe.feature_set
+        if name not in self.engines:
+            networks = RunNetworks(self.features, self.cache, self.weights, self.places)
+            weights, quantized = networks.find(recipe)
+            self.cache.make_feature_set(recipe, weights.path if weights else None)
+            columns = self.features.columns_of(name)
+            self.engines[name] = load_engine(
+                "auto", recipe, columns, weights, quantized=quantized, say=self.say
+            )
+        return self.engines[name]
 
     def _join(
         self, recipe: Embeddings, examples: Examples, vectors: Mapping[str, Vectors]
