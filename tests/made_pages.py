@@ -167,6 +167,10 @@ def report_content() -> dict[str, Any]:
             )
             for name, side in zip(TARGETS, ("validation", "test"), strict=True)
         ],
+        "slices": [],
+        "worst_slices": [],
+        "slopes": {},
+        "over_time": [],
         "suspects": [],
         "scored_all": False,
         "points": {},

@@ -31,7 +31,8 @@ def test_a_run_holds_all_that_it_promises(planted: Path) -> None:
         "plots", "checkpoints",
     }  # fmt: skip
     assert {p.name for p in (run.path / "plots").iterdir()} == {
-        "curves.png", "predicted-angle.png", "residuals-angle.png",
+        "curves.png", "predicted-angle.png", "residuals-angle.png", "over-time-angle-1.png",
+        "over-time-angle-2.png",
     }  # fmt: skip
     summary = json.loads((run.path / "summary.json").read_text())
     assert summary.keys() >= {

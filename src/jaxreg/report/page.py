@@ -10,6 +10,7 @@ from jaxreg.common.files import write_whole
 from jaxreg.config_io import command_line, from_json
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.report import plots, prediction_plots, run_content
+from jaxreg.report.error_over_time import TargetCharts, charts_over_time
 from jaxreg.report.html_file import others, write_page
 from jaxreg.report.label_errors import (
     Suspect,
@@ -27,6 +28,8 @@ from jaxreg.report.point_pictures import (
 from jaxreg.report.row_pictures import RowPictures
 from jaxreg.report.run_intervals import Measured, interval_command, unit_tables
 from jaxreg.report.run_predictions import RunPredictions
+from jaxreg.report.run_slices import RunSlices
+from jaxreg.report.slice_tables import slice_tables, slope_lines, worst_lines
 from jaxreg.report.summary import Summary, trainings_text
 from jaxreg.report.sweep_content import sweep_content
 from jaxreg.report.worst_rows import WorstRow, WorstRows
@@ -46,6 +49,7 @@ class Drawn(NamedTuple):
     worst: WorstRows
     suspects: list[Suspect]
     points: list[Points]  # of each target
+    over_time: list[TargetCharts]
     pictures: RowPictures
 
 
@@ -78,7 +82,13 @@ def write_plots(
         write_whole(folder / f"predicted-{name}.png", chart.png)
         write_whole(folder / f"residuals-{name}.png", residuals)
         by_target.append((target, chart, residuals))
-    return Drawn(curves, by_target, worst, suspects, points, pictures)
+    over_time = charts_over_time(experiment, predictions)
+    for one in over_time:
+        name = plots.safe_names(experiment.targets)[one.target]
+        for number, chart in enumerate(one.charts, start=1):
+            several = f"-{number}" if one.recordings > 1 else ""
+            write_whole(folder / f"over-time-{name}{several}.png", chart.picture)
+    return Drawn(curves, by_target, worst, suspects, points, over_time, pictures)
 
 
 def write_report(
@@ -87,6 +97,7 @@ def write_report(
     predictions: RunPredictions,
     summary: Summary,
     drawn: Drawn,
+    slices: RunSlices,
     intervals: Measured | None = None,
     sweep: SweepRecord | None = None,
 ) -> None:
@@ -137,6 +148,10 @@ def write_report(
                 zip(drawn.by_target, drawn.points, strict=True)
             )
         },
+        slices=slice_tables(slices, experiment.targets),
+        worst_slices=worst_lines(summary.worst_slices, len(experiment.targets)),
+        slopes=slope_lines(summary.slope, summary.by_target),
+        over_time=drawn.over_time,
         circular=any(kind.circular for kind in experiment.types),
     )
 

@@ -16,6 +16,7 @@ from jaxreg.report.label_errors import label_errors_json, score_labels
 from jaxreg.report.page import write_plots, write_report
 from jaxreg.report.run_intervals import measure, stored
 from jaxreg.report.run_predictions import RunPredictions, predictions_table
+from jaxreg.report.run_slices import slice_run
 from jaxreg.report.run_verdict import verdict_of
 from jaxreg.report.suggestions import suggestions_of
 from jaxreg.report.summary import summarize
@@ -59,6 +60,7 @@ def write_results(
     with ThreadPoolExecutor(1) as thread:  # beside the short trainings of a verdict
         plots = directory.path / "plots"
         drawing = thread.submit(write_plots, plots, experiment, trained, predictions, scores)
+        slicing = thread.submit(slice_run, experiment, predictions, intervals)
         keeping = thread.submit(lambda: intervals and packed(stored(experiment, intervals)))
         with step("looking for causes"):
             verdict = verdict_of(experiment, members, trained, predictions, intervals)
@@ -71,7 +73,7 @@ def write_results(
             summary = replace(summary, suggestions=found)
         suggested = time.perf_counter()
         with step("drawing the report"):
-            drawn = drawing.result()
+            drawn, slices = drawing.result(), slicing.result()
             if kept := keeping.result():
                 write_whole(directory.path / INTERVALS, kept)
     now = time.perf_counter()
@@ -90,8 +92,9 @@ def write_results(
         seconds=seconds,
         intervals=intervals and intervals.to_json(),
         label_errors=label_errors_json(experiment, predictions, drawn.suspects),
+        **slices.to_json(),
     )
-    write_report(directory.path, experiment, predictions, summary, drawn, intervals, sweep)
+    write_report(directory.path, experiment, predictions, summary, drawn, slices, intervals, sweep)
     if sweep is not None:
         sweep.write(directory.path)
     summary = replace(summary, files=directory.digests())

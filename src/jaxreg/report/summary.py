@@ -81,6 +81,9 @@ class Summary(TrainingSummary):
     # Of each target the rows whose label looks least like the others: id, target, label,
     # prediction, score, nearest
     label_errors: list[dict[str, Any]] = field(default_factory=list)
+    slices: list[dict[str, Any]] = field(default_factory=list)  # worst first, as `RunSlice`
+    worst_slices: list[dict[str, Any]] = field(default_factory=list)  # beyond chance
+    slope: dict[str, dict[str, Any] | None] = field(default_factory=dict)  # by target
     files: dict[str, str] = field(default_factory=dict)  # SHA-256 by name, when all are written
     provenance: dict[str, Any]
 
