@@ -191,7 +191,9 @@ def test_what_is_no_finished_run_is_one_message(
         with pytest.raises(InputError, match=said):
             read_logged_run(folder / name)
     told: list[str] = []
-    (run,) = read_logged_runs([folder, folder / "folds"], told.append)
+    copied = shutil.copytree(folder / "folds", tmp_path / "copied")
+    (run,) = read_logged_runs([folder, folder / "folds", copied], told.append)
+    assert told.pop() == f"{copied} is left out: it is a copy of {folder / 'folds'}"
     assert run.name == "folds"
     assert [text.split(" is left out: ")[0] for text in told] == [
         str(folder / name) for name in ("one", "sweep", "two")

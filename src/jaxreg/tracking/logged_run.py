@@ -144,6 +144,7 @@ def _scores(
         found |= flat_numbers(summary.get(part), part)
     found |= flat_numbers(summary["baselines"], "baseline")
     found |= flat_numbers(summary.get("intervals"), "interval")
+    found |= flat_numbers(summary.get("slope"), "slope")
     if len(targets) > 1:
         for target, own in summary["by_target"].items():
             found |= flat_numbers(own, f"target/{target}")
@@ -251,7 +252,7 @@ def read_logged_runs(paths: Sequence[Path], say: Callable[[str], None]) -> list[
 
     Args:
         paths: of runs, or of folders of runs.
-        say: gets a line for each run of a folder that is left out.
+        say: gets a line for each run of a folder that is left out, and for each copy.
 
     Raises:
         InputError: as `read_logged_run` for a run; a folder without a run that can be logged.
@@ -259,18 +260,18 @@ def read_logged_runs(paths: Sequence[Path], say: Callable[[str], None]) -> list[
     found: dict[str, LoggedRun] = {}
     for path in paths:
         inside = runs_in(path) if path.is_dir() and not is_run(path) else []
-        if not inside:
-            run = read_logged_run(path)
-            found.setdefault(run.digest, run)
-            continue
-        before = len(found)
-        for each in inside:
+        read = []
+        for each in inside or [path]:
             try:
-                run = read_logged_run(each)
+                read.append(read_logged_run(each))
             except InputError as error:
+                if not inside:
+                    raise
                 say(f"{each} is left out: {error.found}")
-            else:
-                found.setdefault(run.digest, run)
-        if len(found) == before:
+        if not read:
             raise InputError(f"no finished run in {path}", expected="a run, or a folder of runs")
+        for run in read:
+            first = found.setdefault(run.digest, run)
+            if first.path.resolve() != run.path.resolve():
+                say(f"{run.path} is left out: it is a copy of {first.path}")
     return list(found.values())
