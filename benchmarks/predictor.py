@@ -2,8 +2,9 @@
 
     python benchmarks/predictor.py [--engine tensorflow] [--rounds 101] [--quick]
 
-InceptionV3 at 299x299 with random weights. Both run in turn in one process. The table has the
-medians, and the median of the differences. `predict` on one new image is beside them.
+InceptionV3 at 299x299 with random weights. The network alone gets pixels of its own size; the
+engine resizes a frame of 120x160 and computes it. All run in turn in one process. The table has the
+medians, and the medians of the differences. `predict` on one new image is beside them.
 """
 
 import argparse
@@ -42,21 +43,24 @@ def jpeg(width: int, height: int) -> bytes:
     return file.getvalue()
 
 
-def network_alone(predictor: jaxreg.Predictor, image: np.ndarray) -> Callable[[], object]:
-    """One computation of the network and its pools, on pixels of its own size."""
+def network_and_engine(
+    predictor: jaxreg.Predictor, image: np.ndarray
+) -> tuple[Callable[[], object], Callable[[], object]]:
+    """The network and its pools on pixels of its own size; the engine on this image."""
     engine: Any
     [network] = predictor._features._networks or []
     engine = network.engine
     height, width = engine.recipe.size
+    whole = lambda: engine.features([image])  # noqa: E731
     if engine.name == "openvino":
         request, resizer = engine._compiled(height, width).get()
         resizer([image])
         pixels = resizer.pixels.copy()
         engine._compiled(height, width).put((request, resizer))
-        return lambda: request.infer([pixels], share_inputs=True)
+        return lambda: request.infer([pixels], share_inputs=True), whole
     if engine.name == "tensorflow":
         pixels = engine._resize(image[None])
-        return lambda: [read.numpy() for read in engine._pool(pixels)]
+        return lambda: [read.numpy() for read in engine._pool(pixels)], whole
     raise SystemExit(f"not written for the engine {engine.name}")
 
 
@@ -66,14 +70,18 @@ def milliseconds(call: Callable[[], object]) -> float:
     return 1e3 * (time.perf_counter() - begin)
 
 
-def compare(name: str, alone: Callable, whole: Callable, rounds: int) -> None:
-    for _ in range(3):
-        alone()
-        whole()
-    pairs = [(milliseconds(alone), milliseconds(whole)) for _ in range(rounds)]
-    first, second = (statistics.median(own) for own in zip(*pairs, strict=True))
-    more = statistics.median(b - a for a, b in pairs)
-    print(f"| {name} | {first:.2f} | {second:.2f} | {more:.2f} |", flush=True)
+def compare(name: str, parts: tuple[Callable, Callable], whole: Callable, rounds: int) -> None:
+    calls = [*parts, whole]
+    seen = [[milliseconds(call) for call in calls] for _ in range(rounds + 3)][3:]
+    network, engine, all_of_it = zip(*seen, strict=True)
+    columns = [
+        network,
+        engine,
+        all_of_it,
+        [c - a for a, _, c in seen],
+        [c - b for _, b, c in seen],
+    ]
+    print(f"| {name} |", *(f"{statistics.median(own):.2f} |" for own in columns), flush=True)
 
 
 def once(run: TrainedRun, image: np.ndarray) -> float:
@@ -89,13 +97,14 @@ def measure(rounds: int, rows: int, folder: Path) -> None:
     jaxreg.extract_features(f"road:{rows}", name="road", cache=cache, weights="random", size=size)
     small, photo = jpeg(160, 120), jpeg(*PHOTO)
     pixels = np.asarray(Image.open(io.BytesIO(small)))
-    print("| milliseconds | network alone | Predictor | more |\n|---|---|---|---|")
+    print("| milliseconds | network | engine | Predictor | more than network | than engine |")
+    print("|---|---|---|---|---|---|")
     for name, settings in HEADS.items():
         run = jaxreg.train_head(
             "road", cache=cache, ckpts=folder, target="steering", epochs=2, **settings
         )
         with jaxreg.Predictor(run) as predictor:
-            alone = network_alone(predictor, pixels)
+            alone = network_and_engine(predictor, pixels)
             compare(f"{name}, JPEG of 160x120", alone, lambda: predictor(small), rounds)
             if "folds" not in settings:
                 compare(f"{name}, array of 120x160", alone, lambda: predictor(pixels), rounds)

@@ -158,6 +158,28 @@ def test_nothing_is_written_and_no_cache_is_needed(
         (tmp_path / "moved.onnx").rename(run.path.parent.parent / "network.onnx")
 
 
+@pytest.mark.slow
+def test_tensorflow_and_native_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without OpenVINO; frames of two sizes, each as its own pixels."""
+    from jaxreg.backbone import engine
+
+    monkeypatch.setattr(engine, "find_spec", lambda name: None)
+    cache = tmp_path / "cache"
+    settings: Any = {"weights": "random", "size": "native", "layers": ("mixed0",)}
+    jaxreg.extract_features("road:30", name="drive", cache=cache, **settings)
+    run = jaxreg.train_head("drive", cache=cache, ckpts=tmp_path, target="steering", head="ridge")
+    images = [image[:, : 160 - 40 * (i % 2)] for i, image in enumerate(new_frames(8))]
+    predictor = jaxreg.Predictor(run)
+    assert predictor._features._networks is not None
+    assert predictor._features._networks[0].engine.name == "tensorflow"
+    serial = [predictor(image) for image in images]
+    np.testing.assert_allclose(serial, run.predict(images)[:, 0], rtol=1e-4, atol=1e-5)
+    with ThreadPoolExecutor(8) as pool:
+        np.testing.assert_allclose(list(pool.map(predictor, images)), serial, **NEAR)
+    with pytest.raises(InputError, match="50x60 pixels; at least 75"):
+        predictor(np.zeros((50, 60, 3), np.uint8))
+
+
 def test_a_closed_predictor_says_so(run: TrainedRun) -> None:
     made = jaxreg.Predictor(run)
     assert repr(made) == f"Predictor({run.path}: steering)"

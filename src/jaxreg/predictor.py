@@ -84,8 +84,9 @@ class Predictor:
         if isinstance(run, str | os.PathLike):
             run = load_run(run)
         refuse_images(str(run.path), run.features)
-        folder = cache or run.cache or run.path / run.config["cache"]
-        store, places = Cache(Path(folder)), weights_places(run.config)
+        folder = cache if cache is not None else run.cache
+        store = None if folder is None else Cache(Path(folder))
+        places = weights_places(run.config)
         networks = RunNetworks(run.features, store, weights, places, run.network)
         self.run, self.targets = run, run.targets
         self._features = ImageFeatures(networks, _dtypes(run, store))
@@ -191,6 +192,7 @@ class Predictor:
         return self._levels[level]
 
 
-def _dtypes(run: "TrainedRun", store: Cache) -> dict[tuple[str, Column], str]:
+def _dtypes(run: "TrainedRun", store: Cache | None) -> dict[tuple[str, Column], str]:
     """What `predict` keeps the features of each column as; without a cache, the run's own type."""
-    return {one: store.dtype(*one) or run.config["dtype"] for one in run.features.columns}
+    usual = run.config["dtype"]
+    return {one: (store and store.dtype(*one)) or usual for one in run.features.columns}
