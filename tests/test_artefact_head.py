@@ -71,7 +71,7 @@ def compare(keras, run: TrainedRun, y: np.ndarray, folder: Path) -> np.ndarray:
 
 def test_a_head_without_scaling_and_with_a_relu(keras, tmp_path: Path) -> None:
     """The preset `question`: its output is cut at 0."""
-    plain = {"scale_features": False, "scale_target": False}
+    plain: dict[str, Any] = {"scale_features": False, "scale_target": False}
     compare(keras, made_run(PLAIN - 20, 2, **plain), PLAIN, tmp_path)
     scaled = made_run(PLAIN - 20, 2, output_activation="relu")
     got = compare(keras, scaled, PLAIN, tmp_path)

@@ -1,5 +1,6 @@
 """What `jaxreg export` refuses, and what it replaces. No network is built."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,35 @@ def test_a_model_that_differs_is_not_written(run: TrainedRun, tmp_path: Path, mo
     with pytest.raises(InputError, match="not finite"):
         run.export(tmp_path / "nan.keras")
     assert names(tmp_path) == ["0.0009.README.md", "0.0009.keras"]
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(
+    run: TrainedRun, tmp_path: Path, monkeypatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def unknown(*_: object) -> None:
+        raise RuntimeError("of a library")
+
+    form = formats.FORMATS["keras"]
+    monkeypatch.setitem(formats.FORMATS, "keras", form._replace(write=unknown))
+    with pytest.raises(RuntimeError, match="of a library"):
+        run.export(tmp_path / "a.keras")
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(InputError, match=r"cannot write to .*: No space left on device"):
+        run.export(tmp_path / "a.keras")
+    assert names(tmp_path) == []
+
+
+def test_names_in_a_readme_are_inert(run: TrainedRun, tmp_path: Path) -> None:
+    object.__setattr__(run, "targets", ("<script>|\n## Load x",))
+    run.summary["by_target"] = {run.targets[0]: run.summary["by_target"]["a"]}
+    run.export(tmp_path / "a.keras")
+    text = (tmp_path / "a.README.md").read_text()
+    assert "<script>" not in text
+    assert text.count("\n## Load ") == 1
+    assert "| 0 | &lt;script&gt;\\| ## Load x | a number |" in text
 
 
 @pytest.mark.parametrize(

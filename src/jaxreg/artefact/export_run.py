@@ -15,6 +15,7 @@ from jaxreg.artefact.output_place import (
     check_place,
     files_of,
     folder_beside,
+    lack_of_room_told,
     move_files,
     read_text,
 )
@@ -84,7 +85,8 @@ def export_run(
     for recipe in run.features.networks:
         networks.find(recipe)  # before the time that building takes
     with folder_beside(path) as new:
-        form.write(run, networks, new / path.name)
+        with lack_of_room_told(new):
+            form.write(run, networks, new / path.name)
         with step("comparing with the run"):
             images, what = check_images(run, folder)
             runner = form.load(new / path.name)

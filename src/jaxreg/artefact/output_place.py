@@ -82,6 +82,23 @@ def folder_beside(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def lack_of_room_told(folder: Path) -> Iterator[None]:
+    """Raise InputError where the block fails and the system writes no file of 1 MiB there.
+
+    Libraries raise errors of their own for a full disk.
+    """
+    try:
+        yield
+    except Exception as error:
+        try:
+            Path(folder, "some").write_bytes(bytes(2**20))
+            Path(folder, "some").unlink()
+        except OSError as full:
+            raise _cannot_write(folder.parent, full) from error
+        raise
+
+
 def move_files(new: Path, folder: Path) -> None:
     """Move everything from one folder to another, in the place of what is there."""
     try:
@@ -91,7 +108,11 @@ def move_files(new: Path, folder: Path) -> None:
                 place.rename(new / f"{made.name}.old")
             os.replace(made, place)
     except OSError as error:
-        raise InputError(
-            f"cannot write to {folder}: {error.strerror or error}",
-            remedy="free some space, or use a folder that can be written",
-        ) from error
+        raise _cannot_write(folder, error) from error
+
+
+def _cannot_write(folder: Path, error: OSError) -> InputError:
+    return InputError(
+        f"cannot write to {folder}: {error.strerror or error}",
+        remedy="free some space, or use a folder that can be written",
+    )

@@ -1,6 +1,7 @@
 """The README of an artefact: how to load it, what it was trained on, its score and intervals."""
 
 import re
+from html import escape
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,7 +71,8 @@ def _loads(text: str) -> dict[str, str]:
 
 def _about(run: "TrainedRun", made: "Exported") -> list[str]:
     lines = [
-        f"{_MARK} from the run `{run.path.name}` ({_identity(run)}). Loading it needs no jaxreg.",
+        f"{_MARK} from the run `{_cell(run.path.name)}` ({_identity(run)}). Loading it needs no "
+        "jaxreg.",
         "",
         "Input: a batch of RGB images of one size, uint8, shape (images, height, width, 3). "
         + ("The network sees each image in its own size."
@@ -117,7 +119,13 @@ def _score(run: "TrainedRun") -> list[str]:
     held_out = held_out or "which chose the epoch of the head"
     if run.settings.head == "ridge" and not run.settings.folds:
         held_out = "which did not train the head"
-    return [*lines, "", f"On {rows['validation']} rows, {held_out}.", run.verdict["headline"] + "."]
+    lines += ["", f"On {rows['validation']} rows, {held_out}. {_cell(run.verdict['headline'])}."]
+    if run.summary.get("test"):
+        lines += ["", f"On {rows['test']} test rows, which decided nothing:", ""]
+        for name, scores in run.summary["by_target"].items():
+            test = scores.get("test") or run.summary["test"]
+            lines.append(f"- {_cell(name)}: MAE {_short(test['mae'])}, R² {_short(test['r2'])}")
+    return lines
 
 
 def _intervals(run: "TrainedRun") -> list[str]:
@@ -130,7 +138,7 @@ def _intervals(run: "TrainedRun") -> list[str]:
         "",
     ]
     for name, half in own["half_width"].items():
-        lines.append(f"- {name}: ± {half:.4g}")
+        lines.append(f"- {_cell(name)}: ± {half:.4g}")
     return [*lines, "", f"Measured on held-out rows: {own['coverage']:.0%}."]
 
 
@@ -173,8 +181,8 @@ print(np.asarray(numbers))"""
 
 
 def _cell(text: str) -> str:
-    """A name as a cell of a table: on one line, without what ends the cell."""
-    return " ".join(text.split()).replace("|", "\\|")
+    """A name as a cell of a table: on one line, without what ends the cell or begins a tag."""
+    return escape(" ".join(text.split()), quote=False).replace("|", "\\|").replace("`", "'")
 
 
 def _short(value: float | None) -> str:
