@@ -279,18 +279,20 @@ def test_of_many_dots_half_have_the_largest_errors_and_half_are_spread(monkeypat
         assert others[0] == y[points.rows[np.isin(points.rows, largest[5:])]].min()
 
 
-def test_each_thumbnail_is_on_the_page_once_and_all_have_a_limit(monkeypatch) -> None:
-    jpegs = {row: bytes([row % 251]) * 100 for row in range(240) if row != 120}
+def test_each_picture_is_small_and_all_have_a_limit(monkeypatch) -> None:
+    jpegs = {row: jpeg((row, 0, 255 - row)) for row in range(240) if row != 120}
+    jpegs[121] = b"damaged"
     pictures: Any = SimpleNamespace(thumbnail=jpegs.get)
-    _, _, both = chosen(2)
-    every = {row for one in both for row in one.pictured.tolist()}
+    _, _, both = chosen()
+    every = set(both[0].pictured.tolist())
     found = json.loads(point_pictures.pictures_json(both, pictures, {101, 130}))
-    assert set(map(int, found)) == every - {101, 120, 130}
-    assert base64.b64decode(found["200"]) == jpegs[200]
-    monkeypatch.setattr(point_pictures, "BYTES", 450)
+    assert set(map(int, found)) == every - {101, 120, 121, 130}
+    shown = Image.open(io.BytesIO(base64.b64decode(found["200"])))
+    assert shown.size == (96, 72)
+    assert np.abs(np.asarray(shown)[36, 48].astype(int) - [200, 0, 55]).max() < 8
+    sizes = [len(base64.b64decode(one)) for one in found.values()]
+    monkeypatch.setattr(point_pictures, "BYTES", 4 * max(sizes))
     few = json.loads(point_pictures.pictures_json(both, pictures, ()))
-    ranked = [
-        row for pair in zip(*(one.pictured.tolist() for one in both), strict=False) for row in pair
-    ]
-    wanted = list(dict.fromkeys(row for row in ranked if row != 120))[:4]
-    assert [int(row) for row in few] == wanted
+    wanted = [row for row in both[0].pictured.tolist() if row not in (120, 121)]
+    assert [int(row) for row in few][:4] == wanted[:4]
+    assert sum(len(base64.b64decode(one)) for one in few.values()) <= 4 * max(sizes)

@@ -14,12 +14,10 @@ from jaxreg.report.error_over_time import TargetCharts, charts_over_time
 from jaxreg.report.html_file import others, write_page
 from jaxreg.report.label_errors import (
     Suspect,
-    SuspectTable,
     find_suspects,
     suspect_tables,
 )
 from jaxreg.report.point_pictures import (
-    Points,
     choose_points,
     pictured_rows,
     pictures_json,
@@ -32,7 +30,7 @@ from jaxreg.report.run_slices import RunSlices
 from jaxreg.report.slice_tables import slice_tables, slope_lines, worst_lines
 from jaxreg.report.summary import Summary, trainings_text
 from jaxreg.report.sweep_content import sweep_content
-from jaxreg.report.worst_rows import WorstRow, WorstRows
+from jaxreg.report.worst_rows import WorstRows
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.loop import Trained
 from jaxreg.training.run_directory import Row
@@ -45,12 +43,13 @@ class Drawn(NamedTuple):
     """The plots of a run, and the rows whose pictures the page shows."""
 
     curves: bytes | None  # a PNG; None without epochs
-    by_target: list[tuple[str, prediction_plots.Chart, bytes]]  # target, predictions, errors
+    by_target: list[tuple[str, bytes, bytes]]  # the target, predictions, errors
     worst: WorstRows
     suspects: list[Suspect]
-    points: list[Points]  # of each target
     over_time: list[TargetCharts]
     pictures: RowPictures
+    dots: dict[str, str]  # `points_json` of each target
+    dot_pictures: str  # `pictures_json`
 
 
 def write_plots(
@@ -65,15 +64,16 @@ def write_plots(
     scaler = jax.device_get(trained.states[0].scalers.features)
     suspects = find_suspects(experiment, scaler, label_scores)
     points = choose_points(experiment, predictions)
-    small = pictured_rows(points).union(*((one.row, *one.nearest) for one in suspects))
-    pictures = RowPictures(experiment, worst.rows, small)  # reads them while plots are drawn
+    beside = {row for one in suspects for row in (one.row, *one.nearest)}
+    # reads them while plots are drawn
+    pictures = RowPictures(experiment, worst.rows, beside | pictured_rows(points))
     config, curves = experiment.config, None
     if trained.history:
         only = trained.states[0] if len(trained.states) == 1 else None
         best = None if only is None else int(only.best_epoch) or None
         curves = plots.curves(_curves(trained.history), best, plots.curve_labels(config))
         write_whole(folder / "curves.png", curves)
-    by_target = []
+    by_target, dots = [], {}
     for number, (target, name) in enumerate(plots.safe_names(experiment.targets).items()):
         columns = experiment.y[:, number], predictions.predictions[:, number]
         drawn = target, *columns, experiment.split.labels, experiment.types[number]
@@ -81,14 +81,16 @@ def write_plots(
         residuals = prediction_plots.residuals(*drawn)
         write_whole(folder / f"predicted-{name}.png", chart.png)
         write_whole(folder / f"residuals-{name}.png", residuals)
-        by_target.append((target, chart, residuals))
+        by_target.append((target, chart.png, residuals))
+        dots[target] = points_json(experiment, predictions, number, points[number].rows, chart)
     over_time = charts_over_time(experiment, predictions)
     for one in over_time:
         name = plots.safe_names(experiment.targets)[one.target]
         for number, chart in enumerate(one.charts, start=1):
             several = f"-{number}" if one.recordings > 1 else ""
             write_whole(folder / f"over-time-{name}{several}.png", chart.picture)
-    return Drawn(curves, by_target, worst, suspects, points, over_time, pictures)
+    shown = pictures_json(points, pictures, beside.union(*worst.rows))
+    return Drawn(curves, by_target, worst, suspects, over_time, pictures, dots, shown)
 
 
 def write_report(
@@ -107,7 +109,6 @@ def write_report(
     words = dataset.name, "--cache", experiment.cache.root
     trainings = len(summary.members or [1])
     command = command_line("jaxreg train", words, from_json(TrainConfig, experiment.asked))
-    worst = drawn.worst.lists(drawn.pictures)
     healthy = {
         n: own.get("healthy", summary.verdict["healthy"]) for n, own in summary.by_target.items()
     }
@@ -135,36 +136,20 @@ def write_report(
         command=command if sweep is None else sweep.command,
         diagnose=command_line("jaxreg diagnose", (folder,)),
         stds=dict(zip(experiment.targets, experiment.loss.std.tolist(), strict=True)),
-        worst=worst,
+        worst=drawn.worst.lists(drawn.pictures),
         suspects=suspects,
         scored_all=bool(experiment.folds),
-        pictures=pictures_json(drawn.points, drawn.pictures, _pictured(worst, suspects)),
+        points=drawn.dots,
+        pictures=drawn.dot_pictures,
         curves=drawn.curves,
         curves_caption=run_content.curves_caption(config, trainings, summary.best_epoch),
-        plots=[(name, chart.png, errors) for name, chart, errors in drawn.by_target],
-        points={
-            name: points_json(experiment, predictions, number, points, chart)
-            for number, ((name, chart, _), points) in enumerate(
-                zip(drawn.by_target, drawn.points, strict=True)
-            )
-        },
+        plots=drawn.by_target,
         slices=slice_tables(slices, experiment.targets),
         worst_slices=worst_lines(summary.worst_slices, len(experiment.targets)),
         slopes=slope_lines(summary.slope, summary.by_target),
         over_time=drawn.over_time,
         circular=any(kind.circular for kind in experiment.types),
     )
-
-
-def _pictured(
-    worst: list[tuple[str, str, list[WorstRow]]], suspects: list[SuspectTable]
-) -> set[int]:
-    """The rows whose pictures stand on the page."""
-    shown = [row for _, _, rows in worst for row in rows]
-    for table in suspects:
-        for one in table.rows:
-            shown += [one.own, *one.nearest]
-    return {one.row for one in shown if one.picture is not None and one.row is not None}
 
 
 def _curves(history: list[Row]) -> list[dict[str, list[float]]]:

@@ -1,6 +1,7 @@
 """What the page shows of a dot of predicted against true: its id, its numbers and its picture."""
 
 import base64
+import io
 import json
 from collections.abc import Collection, Sequence
 from itertools import chain, zip_longest
@@ -18,7 +19,9 @@ from jaxreg.target_types import difference
 
 POINTS = 2000  # of all targets that answer
 PICTURES = 400  # of all targets that have a picture
-BYTES = 400_000  # of the JPEGs of these
+SIDE = 96  # pixels of the longest side of such a picture
+QUALITY = 60  # of its JPEG
+BYTES = 500_000  # of these JPEGs
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -67,11 +70,11 @@ def points_json(
     experiment: Experiment,
     predictions: RunPredictions,
     target: int,
-    points: Points,
+    rows: np.ndarray,
     chart: Chart,
 ) -> str:
     """The dots of one target: lists of shares across and down, row, side, true, predicted, id."""
-    rows, side_of = points.rows, {name: number for number, name in enumerate(SIDES)}
+    side_of = {name: number for number, name in enumerate(SIDES)}
     true, predicted = (part[rows, target] for part in (predictions.y, predictions.predictions))
     places = chart.places(true, predicted).round(4).tolist()
     std, ids = float(experiment.loss.std[target]), experiment.dataset.ids
@@ -88,17 +91,34 @@ def points_json(
 def pictures_json(
     points: Sequence[Points], pictures: RowPictures, elsewhere: Collection[int]
 ) -> str:
-    """The thumbnails of dots by row, as base64; the page shows those of `elsewhere` itself."""
+    """The pictures of dots by row, as base64; the page shows those of `elsewhere` itself."""
     found, left = dict[int, str](), BYTES
     ranked = zip_longest(*(one.pictured.tolist() for one in points))
     for row in chain.from_iterable(ranked):
         if row is None or row in found or row in elsewhere:
             continue
-        jpeg = pictures.thumbnail(row)
-        if jpeg is not None and len(jpeg) <= left:
+        jpeg = _small(pictures.thumbnail(row))
+        if len(jpeg) > left:
+            break
+        if jpeg:
             left -= len(jpeg)
             found[row] = base64.b64encode(jpeg).decode()
     return json.dumps(found, separators=(",", ":"))
+
+
+def _small(jpeg: bytes | None) -> bytes:
+    """A thumbnail with fewer pixels and bytes; empty where there is none, or a damaged one."""
+    from PIL import Image
+
+    made = io.BytesIO()
+    try:
+        with Image.open(io.BytesIO(jpeg or b""), formats=["JPEG"]) as picture:
+            picture.draft("RGB", (SIDE, SIDE))  # decodes no more pixels than it must
+            picture.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=1.0)
+            picture.save(made, "JPEG", quality=QUALITY)
+    except Exception:  # a cache may come from somebody else
+        return b""
+    return made.getvalue()
 
 
 def _text(value: float, std: float) -> str:
