@@ -67,10 +67,15 @@ def test_the_first_experiment_runs(tmp_path: Path) -> None:
     assert (folder / "steering.keras").is_file()
     record = json.loads((folder / "ckpts" / "sweep" / "sweep.json").read_text())
     assert record["finished"]
-    # what Keras says of a picture alone is what the run says of it
-    runs = re.findall(r"^predicted +(\S+), from", said, re.MULTILINE)
+    # the run, a Predictor and Keras alone say the same of a picture
+    first, *_ = re.findall(r"^predicted +(\S+), from", said, re.MULTILINE)
+    (alone,) = re.findall(r"^(-?\d\.\d{4,})$", said, re.MULTILINE)
     (keras,) = re.findall(r"array\(\[\[(\S+?)\]\]", said)
-    assert float(keras) == pytest.approx(float(runs[0]), abs=6e-3)
+    assert float(first) == round(float(alone), 2)
+    assert float(keras) == pytest.approx(float(alone), abs=1e-4)
+    (apart,) = re.findall(r"exact, 2x4> largest difference (\S+)", said)
+    assert float(apart) < 1e-5
+    assert (folder / "reasons" / "explanation.html").is_file()
     # numbers may move from machine to machine; the kinds of outputs do not
     stored = nbformat.read(path, as_version=4)
     for old, new in zip(stored.cells, book.cells, strict=True):
