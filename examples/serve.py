@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse
 import jaxreg
 from jaxreg.errors import InputError
 
+FORMS = ("multipart/", "application/json")  # have the image inside
 MOST_BYTES, MOST_REQUESTS = 20_000_000, 64  # of an image; at a time
 
 
@@ -37,7 +38,7 @@ def make_app(predictor: jaxreg.Predictor, threads: int = 2) -> FastAPI:
 
     @app.post("/predict")
     async def predict(request: Request) -> JSONResponse:
-        if request.headers.get("content-type", "").startswith(("multipart/", "application/json")):
+        if request.headers.get("content-type", "").lower().startswith(FORMS):
             return refused(415, "send the bytes of one image: curl --data-binary @frame.jpg URL")
         body = bytearray()
         async for chunk in request.stream():

@@ -14,21 +14,28 @@ from onnx_files import convolutions
 FRAMES = 40
 
 
+def extract_drive(folder: Path, size: tuple[int, int], **options: Any) -> str:
+    """Extract the features of the drive at this size; returns their feature set."""
+    done = jaxreg.extract_features(
+        f"road:{FRAMES}",
+        name="drive",
+        cache=folder / "cache",
+        backbone=f"onnx:{folder / 'network.onnx'}",
+        preprocess="unit",
+        size=size,
+        layers=("maps",),
+        pool="grid:3x3",
+        **options,
+    )
+    return done.feature_set
+
+
 def served_run(folder: Path, **options: Any) -> TrainedRun:
     """A run with folds in `folder`/ckpts, its cache in `folder`/cache."""
     file, cache = folder / "network.onnx", folder / "cache"
     if not file.exists():
         onnx.save(convolutions(), file)
-    jaxreg.extract_features(
-        f"road:{FRAMES}",
-        name="drive",
-        cache=cache,
-        backbone=f"onnx:{file}",
-        preprocess="unit",
-        size=(64, 96),
-        layers=("maps",),
-        pool="grid:3x3",
-    )
+    extract_drive(folder, (64, 96))
     usual = {"target": "steering", "folds": 4, "split": "blocks:4", "gap": 0, "head": "ridge"}
     return jaxreg.train_head("drive", cache=cache, ckpts=folder / "ckpts", **{**usual, **options})
 

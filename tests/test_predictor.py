@@ -22,7 +22,7 @@ from jaxreg.sources import open_source
 from jaxreg.sources.pixels import digest, read
 from jaxreg.trained_run import TrainedRun
 from planted_runs import run_quick
-from served_runs import FirstPixels, served_run, values_of
+from served_runs import FirstPixels, extract_drive, served_run, values_of
 from typed import given, pixels_of
 
 pytest.importorskip("openvino")
@@ -178,6 +178,22 @@ def test_tensorflow_and_native_size(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         np.testing.assert_allclose(list(pool.map(predictor, images)), serial, **NEAR)
     with pytest.raises(InputError, match="50x60 pixels; at least 75"):
         predictor(np.zeros((50, 60, 3), np.uint8))
+
+
+def test_two_networks_and_features_of_16_bits(tmp_path: Path) -> None:
+    run = served_run(tmp_path)
+    small = extract_drive(tmp_path, (32, 48), dtype="float16")
+    first, [column] = run.features.feature_set, run.settings.columns
+    columns = (f"{small}/{column}", f"{first}/{column}")
+    both = served_run(tmp_path, columns=columns)
+    images = new_frames(3)
+    expected = both.predict(images)[:, 0]
+    with jaxreg.Predictor(both) as predictor:
+        np.testing.assert_allclose(predictor(images), expected, **NEAR)
+        features, _ = predictor._features(images[0])
+    half = features[0, : features.shape[1] // 2]
+    np.testing.assert_array_equal(half, half.astype(np.float16))
+    assert (features != features.astype(np.float16)).any()
 
 
 def test_a_closed_predictor_says_so(run: TrainedRun) -> None:
