@@ -18,6 +18,7 @@ import pyarrow as pa
 import jaxreg
 from jaxreg.artefact.export_run import target_std
 from jaxreg.artefact.formats import FORMATS
+from jaxreg.errors import InputError
 from jaxreg.sources.road.frames import RoadImages, open_road
 from jaxreg.target_types import difference
 
@@ -39,7 +40,8 @@ def main() -> None:
         for format in formats:
             for head, pair in runs.items():
                 found = [one for run in pair for one in differences(run, format, folder)]
-                print(f"| {format} | {head} | {' | '.join(f'{one:.1e}' for one in found)} |")
+                shown = ["refused" if np.isnan(one) else f"{one:.1e}" for one in found]
+                print(f"| {format} | {head} | {' | '.join(shown)} |")
 
 
 def make_dataset(cache: Path) -> None:
@@ -75,9 +77,15 @@ def train(folder: Path, head: str) -> list:
 
 
 def differences(run, format: str, folder: Path) -> np.ndarray:
-    """(targets,) the largest difference over 32 images of three sizes, in std of each target."""
+    """(targets,) the largest difference over 32 images of three sizes, in std of each target.
+
+    NaN where `export` refuses to write the artefact.
+    """
     out = folder / f"{run.path.name}-{format}{FORMATS[format].suffix}"
-    run.export(out, format=format)
+    try:
+        run.export(out, format=format)
+    except InputError:
+        return np.full(len(run.targets), np.nan)
     artefact, road = FORMATS[format].load(out), RoadImages(4000)
     worst = np.zeros(len(run.targets))
     for start, (top, left) in enumerate([(0, 0), (21, 0), (0, 180)]):

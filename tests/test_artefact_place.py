@@ -181,14 +181,18 @@ def with_recipe(**fields: Any) -> TrainedRun:
         (with_recipe(backbone="onnx"), r"ONNX file[\s\S]*try: --format onnx"),
         (
             with_recipe(precision="bfloat16", engine="openvino"),
-            r"features in bfloat16[\s\S]*try: --format openvino",
+            r"features in bfloat16[\s\S]*try: .* --precision float32, and train again",
+        ),
+        (
+            with_recipe(precision="int8", engine="openvino", quantized="cd" * 32),
+            r"features in int8[\s\S]*try: --format openvino",
         ),
         (
             with_recipe(backbone="keras_hub", scale=(1.0,) * 3, offset=(0.0,) * 3),
             r"KerasHub[\s\S]*try: --format savedmodel",
         ),
     ],
-    ids=["onnx", "bfloat16", "keras_hub"],
+    ids=["onnx", "bfloat16", "int8", "keras_hub"],
 )
 def test_networks_that_keras_cannot_have(run: TrainedRun, told: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=told):

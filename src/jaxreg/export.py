@@ -23,9 +23,13 @@ class ExportArguments:
     """
 
     run: str = setting(tyro.MISSING, POSITIONAL, "name or path of the run, or its bundle")
-    out: str = setting(tyro.MISSING, "Output", "NAME.keras, or a folder for savedmodel, to write")
+    out: str = setting(
+        tyro.MISSING, "Output", "NAME.keras, NAME.onnx, NAME.xml, or a folder for savedmodel"
+    )
     format: str | None = setting(
-        None, "Output", "keras or savedmodel; by default what the name of --out tells"
+        None,
+        "Output",
+        "keras, savedmodel, onnx or openvino; by default what the name of --out tells",
     )
     overwrite: bool = setting(False, "Output", "replace an artefact that is there")
     json: bool = setting(False, "Output", "print one JSON object at the end")

@@ -34,7 +34,7 @@ class RunUses:
 
         Args:
             out: the file, or the folder of a SavedModel.
-            format: keras or savedmodel; by default what the name of `out` tells.
+            format: keras, savedmodel, onnx or openvino; by default what the name of `out` tells.
             overwrite: replace an artefact that is there.
             weights: a file, where the weights have moved.
             cache: the folder of datasets and features; by default the run's own.

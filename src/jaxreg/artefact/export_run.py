@@ -20,6 +20,7 @@ from jaxreg.artefact.output_place import (
     read_text,
 )
 from jaxreg.artefact.own_numbers import own_numbers
+from jaxreg.artefact.packed_networks import images_at_once
 from jaxreg.artefact.readme import check_readme, readme
 from jaxreg.backbone.pooling import same_size
 from jaxreg.cache.store import Cache
@@ -98,7 +99,11 @@ def export_run(
             chosen,
             _difference(run, chosen, found, wanted),
             len(images),
-            {"name": "images", "shape": [None, None, None, 3], "dtype": "uint8"},
+            {
+                "name": "images",
+                "shape": [images_at_once(run, networks), None, None, 3],
+                "dtype": "uint8",
+            },
             {
                 "name": output_name(run.targets),
                 "shape": [None, len(run.targets)],
@@ -125,6 +130,13 @@ def _check_run(run: "TrainedRun") -> None:
             f"{run.path} needs the side columns {', '.join(run.side.names)} beside the image",
             expected="a run on images alone: the artefact has one input",
             remedy="jaxreg train … without --side-columns",
+        )
+    if any(recipe.precision == "bfloat16" for recipe in run.features.networks):
+        raise InputError(
+            f"{run.path} has features in bfloat16, and a model with the resize inside would round "
+            "the pixels before the network too, which jaxreg does not",
+            expected="a run on features in float32 or int8",
+            remedy="jaxreg extract … --precision float32, and train again",
         )
 
 

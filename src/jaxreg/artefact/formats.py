@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from jaxreg.artefact import keras_format
+from jaxreg.artefact import keras_format, onnx_format, openvino_format
 from jaxreg.errors import InputError, nearest_option
 from jaxreg.extraction.run_networks import RunNetworks
 
@@ -50,6 +50,25 @@ FORMATS: dict[str, Format] = {
         keras_format.savedmodel_lines,
         "import tensorflow as tf",
         ("tensorflow",),
+    ),
+    "onnx": Format(
+        ".onnx",
+        onnx_format.check_onnx_format,
+        onnx_format.write_onnx,
+        onnx_format.load_onnx,
+        onnx_format.onnx_lines,
+        "import onnxruntime",
+        ("onnxruntime",),
+    ),
+    "openvino": Format(
+        ".xml",
+        openvino_format.check_openvino,
+        openvino_format.write_openvino,
+        openvino_format.load_openvino,
+        openvino_format.openvino_lines,
+        "import openvino",
+        ("openvino",),
+        (".bin",),
     ),
 }
 """By the name that `--format` takes."""

@@ -38,11 +38,10 @@ def check_savedmodel(run: "TrainedRun") -> None:
                 expected="--format onnx or --format openvino",
                 remedy="--format onnx",
             )
-        if recipe.precision != "float32":
+        if recipe.precision == "int8":
             raise InputError(
-                f"{run.path} has features in {recipe.precision}, and Keras would compute others "
-                "in float32",
-                expected=f"--format openvino, which keeps {recipe.precision}",
+                f"{run.path} has features in int8, and Keras would compute others in float32",
+                expected="--format openvino, which keeps the int8 network",
                 remedy="--format openvino",
             )
 

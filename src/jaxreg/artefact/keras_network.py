@@ -3,6 +3,7 @@
 The same computation as the TensorFlow engine, in layers and operations that Keras has built in.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jaxreg.backbone.network import build_network, plain_float32
@@ -45,12 +46,18 @@ def feature_values(run: "TrainedRun", networks: RunNetworks, images: Any) -> Any
         network = build_network(recipe.backbone, layers, weights, recipe.size)
         network.name = recipe.backbone if len(run.features.networks) == 1 else recipe.feature_set
         for view in sorted({column.view for column in columns}):
-            pixels = _prepared(recipe, whole if view == "identity" else ops.flip(whole, axis=2))
-            outputs = network(pixels, training=False)
+            outputs = network(prepared(recipe, whole, view), training=False)
             for column in columns:
                 if column.view == view:
-                    pooled = _pool(outputs[column.layer], column, recipe)
-                    found[recipe.feature_set, column] = pooled
+                    output = pooled(outputs[column.layer], column, recipe)
+                    found[recipe.feature_set, column] = output
+    return joined_features(run, found)
+
+
+def joined_features(run: "TrainedRun", found: Mapping[tuple[str, Column], Any]) -> Any:
+    """The features of a run, from what was read and pooled for each of its columns."""
+    from keras import ops
+
     parts = [found[one] for one in run.features.columns]
     features = parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=1)
     if run.config["dtype"] == "float16":  # as the cache of the run rounded them
@@ -58,17 +65,19 @@ def feature_values(run: "TrainedRun", networks: RunNetworks, images: Any) -> Any
     return features
 
 
-def _prepared(recipe: Recipe, pixels: Any) -> Any:
-    """Pixels from 0 to 255 as the network takes them."""
+def prepared(recipe: Recipe, whole: Any, view: str) -> Any:
+    """Images float32 from 0 to 255, in a view, as the network takes them."""
     import keras
+    from keras import ops
 
+    pixels = whole if view == "identity" else ops.flip(whole, axis=2)
     if recipe.size is not None:
         resize = keras.layers.Resizing(*recipe.size, interpolation="bilinear", antialias=False)
         pixels = resize(pixels)
     return preprocessing(recipe)(pixels)
 
 
-def _pool(output: Any, column: Column, recipe: Recipe) -> Any:
+def pooled(output: Any, column: Column, recipe: Recipe) -> Any:
     """(rows, height, width, channels), (rows, tokens, channels) or (rows, D) → (rows, D)."""
     import keras
     from keras import ops

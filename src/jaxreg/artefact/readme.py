@@ -74,8 +74,11 @@ def _about(run: "TrainedRun", made: "Exported") -> list[str]:
         f"{_MARK} from the run `{_cell(run.path.name)}` ({_identity(run)}). Loading it needs no "
         "jaxreg.",
         "",
-        "Input: a batch of RGB images of one size, uint8, shape (images, height, width, 3). "
-        + ("The network sees each image in its own size."
+        (
+            "Input: a batch of RGB images of one size, uint8, shape (images, height, width, 3). "
+            if made.input["shape"][0] is None
+            else "Input: one RGB image, uint8, shape (1, height, width, 3). "
+        ) + ("The network sees each image in its own size."
            if None in (recipe.size for recipe in run.features.networks)
            else "Any height and width: resizing is a part of the model."),
         "",
