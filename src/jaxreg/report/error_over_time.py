@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from jaxreg.experiment.arrays import Experiment
-from jaxreg.report.plots import BLACK, BLUE, GREY, figure, legend, save, styled
+from jaxreg.report.plots import BLACK, BLUE, GREY, figure, save, styled
 from jaxreg.report.run_content import each_target
 from jaxreg.report.run_predictions import RunPredictions
 from jaxreg.target_types import TargetType, difference
@@ -16,7 +16,7 @@ RECORDINGS = 4  # drawn for each target, those with the largest MAE
 CHARTS = 8  # of all targets together
 POINTS = 2000  # of a line; of more rows every so many is drawn
 LEAST = 10  # rows of a recording
-LONGEST_NAME = 32  # letters of a target's name
+LONGEST_NAME = 24  # letters of a target's name
 
 
 class TimeChart(NamedTuple):
@@ -85,6 +85,8 @@ def error_over_time(
         kind: the type of the target.
     """
     drawing, (values, sizes) = figure((5.6, 4.6), nrows=2, sharex=True, height_ratios=(3, 2))
+    drawing.set_layout_engine(None)  # a layout that fits the labels takes half of the time
+    drawing.subplots_adjust(left=0.17, right=0.98, top=0.93, bottom=0.11, hspace=0.28)
     stretches = _stretches(order)
     smooth = np.concatenate([moving_mean(errors[rows], window(len(errors))) for rows in stretches])
     every = -(-len(order) // POINTS)
@@ -100,8 +102,8 @@ def error_over_time(
     sizes.set_ylabel("|error|")
     sizes.set_xlabel("place in the recording (rows)")
     sizes.set_ylim(bottom=0)
-    legend(values)
-    legend(sizes)
+    for axes in (values, sizes):  # on the right: the offset of large numbers is on the left
+        axes.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 0.98))
     return save(drawing)
 
 

@@ -57,7 +57,7 @@ def write_results(
     write_whole(directory.path / "predictions.parquet", sink.getvalue().to_pybytes())
     intervals = measure(experiment, predictions)
     judging = time.perf_counter()
-    with ThreadPoolExecutor(1) as thread:  # beside the short trainings of a verdict
+    with ThreadPoolExecutor(2) as thread:  # beside the short trainings of a verdict
         plots = directory.path / "plots"
         drawing = thread.submit(write_plots, plots, experiment, trained, predictions, scores)
         slicing = thread.submit(slice_run, experiment, predictions, intervals)

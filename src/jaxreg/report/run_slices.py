@@ -27,7 +27,7 @@ from jaxreg.slices.worst_slice import worse_beyond_chance
 from jaxreg.target_types import difference
 
 MOST = 100  # slices of each target in summary.json
-PICTURES = 500  # of held-out rows whose brightness is measured
+PICTURES = 300  # of held-out rows whose brightness is measured
 
 
 @dataclass(frozen=True)
