@@ -56,7 +56,7 @@ def test_a_file_and_its_readme_are_replaced_only_on_demand(run: TrainedRun, tmp_
     assert (made.path, made.max_difference, made.images) == (out, 0.0, 32)
     assert names(out.parent) == ["a.README.md", "a.keras"]
     out.write_text("old")
-    with pytest.raises(InputError, match=r"a\.keras exists\n  try: --overwrite"):
+    with pytest.raises(InputError, match=r"a\.keras exists\n.*--overwrite would replace"):
         run.export(out)
     assert out.read_text() == "old"
     run.export(out, overwrite=True)
@@ -91,7 +91,7 @@ def test_a_folder_is_replaced_if_all_in_it_is_of_an_export(run: TrainedRun, tmp_
     run.export(out)
     inside = ["README.md", "saved_model.pb", "variables"]
     assert names(out) == inside
-    with pytest.raises(InputError, match=r"sm exists\n  try: --overwrite"):
+    with pytest.raises(InputError, match=r"sm exists\n.*--overwrite would replace"):
         run.export(out)
     run.export(out, overwrite=True)
     (out / "notes.txt").write_text("mine")

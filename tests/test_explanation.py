@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.csv
 import pytest
+from PIL import Image
 
 import jaxreg
 from explained import extract, road, train
@@ -166,6 +167,14 @@ def test_covered_copies_are_not_kept(run: TrainedRun, folder: Path) -> None:
     parts = set((folder / "cache").rglob("*.parquet"))
     run.explain(road(FRAMES), images=2, method="occlusion")
     assert set((folder / "cache").rglob("*.parquet")) == parts
+
+
+def test_a_few_pictures_of_a_folder_without_numbers(run: TrainedRun, tmp_path: Path) -> None:
+    for number, pixels in enumerate(road(5).images):
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    found = run.explain(tmp_path, images=2, method="occlusion")
+    assert len(found) == 2
+    assert np.isnan(found.true).all()
 
 
 def test_large_pictures_are_computed_in_parts(

@@ -171,6 +171,6 @@ def _difference(run: "TrainedRun", format: str, found: np.ndarray, wanted: np.nd
             f"--format {format} gives {name} otherwise than the run, by up to {most:.2g} std; "
             "nothing is written",
             expected=f"at most {MOST:g} std",
-            remedy="another --format",
+            remedy="use another --format",
         )
     return most

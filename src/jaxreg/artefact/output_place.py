@@ -41,7 +41,11 @@ def check_place(files: Sequence[Path], form: Format, *, overwrite: bool) -> None
         if not os.path.lexists(file):
             continue
         if not overwrite:
-            raise InputError(f"{file} exists", remedy="--overwrite")
+            raise InputError(
+                f"{file} exists",
+                expected="a new name; --overwrite would replace what is there",
+                remedy="use another --out",
+            )
         if file.is_dir() and form.suffix:
             raise InputError(f"--out {file} is a folder", expected="a file")
         if not form.suffix:

@@ -166,12 +166,14 @@ def _rows(examples: Examples, rows: Sequence[int]) -> Examples:
         if (values := getattr(examples, name)) is not None
     }
     written = {name: text.take(pa.array(places)) for name, text in examples.written.items()}
+    names = examples.columns.column_names  # there may be none, of which `take` would take no rows
+    numbered = examples.columns.append_column("", pa.array(range(len(examples))))
     return replace(
         examples,
         **parts,
         **arrays,
         images=_Some(examples.images, rows),
-        columns=examples.columns.take(pa.array(places)),
+        columns=numbered.take(pa.array(places)).select(names),
         written=written,
     )
 

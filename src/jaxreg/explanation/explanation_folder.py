@@ -43,8 +43,8 @@ def check_folder(out: str | os.PathLike[str], *, overwrite: bool) -> Path:
     if not overwrite:
         raise InputError(
             f"--out {path} is there already",
-            expected="a folder that is not there",
-            remedy="--overwrite, or another --out",
+            expected="a folder that is not there; --overwrite would replace this one",
+            remedy="use another --out",
         )
     if foreign := _foreign(path):
         raise InputError(
