@@ -37,7 +37,7 @@ def main() -> None:
             out = Path(name, f"{format}{FORMATS[format].suffix}")
             run.export(out, format=format)
             made[format] = size_of(out, FORMATS[format].beside), FORMATS[format].load(out)
-        rounds = 2 if asked.quick else 15
+        rounds = 2 if asked.quick else 7
         one = {format: [] for format in made}
         many = {format: [] for format in made}
         for number in range(rounds + 1):

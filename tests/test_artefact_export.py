@@ -90,7 +90,8 @@ def alone(packages: Path, load: str, path: Path, images: list[np.ndarray]) -> np
     return found[np.argsort(order)]
 
 
-@pytest.mark.parametrize("name", ["keras", pytest.param("savedmodel", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["keras", "savedmodel"])
 def test_it_predicts_as_the_run_where_jaxreg_is_not_installed(
     run: TrainedRun,
     pictures: list[np.ndarray],

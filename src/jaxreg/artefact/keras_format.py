@@ -74,17 +74,18 @@ def write_savedmodel(run: "TrainedRun", networks: RunNetworks, path: Path) -> No
     model = keras_model(run, networks)
     with step("writing the model"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Keras about itself
-        import keras
         import tensorflow as tf
 
         name = model.output_names[0]
         pixels = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")  # pyright: ignore[reportCallIssue]
-        archive: Any = keras.export.ExportArchive()
-        archive.track(model)
-        archive.add_endpoint(
-            "serve", lambda images: {name: model(images, training=False)}, input_signature=[pixels]
+        # Keras' own export would write every weight twice
+        module: Any = tf.Module()
+        module.weights = [weight.value for weight in model.weights]
+        module.serve = tf.function(
+            lambda images: {name: model(images, training=False)}, input_signature=[pixels]
         )
-        archive.write_out(str(path), verbose=False)
+        signatures = {"serving_default": module.serve.get_concrete_function()}
+        tf.saved_model.save(module, str(path), signatures=signatures)
 
 
 def load_savedmodel(path: Path) -> "Runner":
