@@ -19,7 +19,7 @@ import jaxreg
 from jaxreg.errors import InputError
 
 FORMS = ("multipart/", "application/json")  # have the image inside
-MOST_BYTES, MOST_REQUESTS = 20_000_000, 64  # of an image; at a time
+MOST_BYTES, MOST_CLIENTS = 20_000_000, 64  # of an image; at a time
 
 
 def refused(status: int, why: str) -> JSONResponse:
@@ -63,7 +63,7 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=8000)
     given = parser.parse_args()
     with jaxreg.Predictor(given.run) as predictor:
-        # more requests at a time get the answer 503: each may hold MOST_BYTES
+        # more clients at a time get the answer 503: each may hold MOST_BYTES
         uvicorn.run(
-            make_app(predictor), host=given.host, port=given.port, limit_concurrency=MOST_REQUESTS
+            make_app(predictor), host=given.host, port=given.port, limit_concurrency=MOST_CLIENTS
         )
