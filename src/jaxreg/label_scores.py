@@ -4,8 +4,8 @@ Rows are points in the plane of the standardized label and 5 times the standardi
 score of a row is exp(−d / m): d is its mean distance to the nearest half of all rows, and m is the
 median of d over the rows. So 1 is a label like the others, and 0 a label like no other.
 
-Kuan and Mueller, "Detecting label errors in regression data", 2022; it is the default of
-`cleanlab.regression.rank.get_label_quality_scores`.
+This is the default of `cleanlab.regression.rank.get_label_quality_scores` (2.9). The score by
+distances to neighbours is that of arXiv:2207.03061.
 """
 
 import numpy as np
