@@ -171,7 +171,7 @@ def test_covered_copies_are_not_kept(run: TrainedRun, folder: Path) -> None:
 
 def test_a_few_pictures_of_a_folder_without_numbers(run: TrainedRun, tmp_path: Path) -> None:
     for number, pixels in enumerate(road(5).images):
-        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        Image.fromarray(np.asarray(pixels)).save(tmp_path / f"{number}.png")
     found = run.explain(tmp_path, images=2, method="occlusion")
     assert len(found) == 2
     assert np.isnan(found.true).all()
