@@ -17,13 +17,20 @@ from jaxreg.explanation.choices import IMAGES, METHODS, MOST, Method
 from jaxreg.explanation.explanation import Explanation
 from jaxreg.explanation.lattice import Lattice, squares
 from jaxreg.explanation.linear_parts import linear_parts, why_not_exact
-from jaxreg.explanation.place_search import READ, SAMPLE, FoundPlace, PlaceSearch, largest_places
+from jaxreg.explanation.place_search import (
+    READ,
+    SAMPLE,
+    FoundPlace,
+    PlaceSearch,
+    independent,
+    largest_places,
+)
 from jaxreg.extraction.pipeline import Progress
 from jaxreg.new_predictions import predict_examples
 from jaxreg.sources.columns import is_number
 from jaxreg.sources.examples import Examples
 from jaxreg.target_types import difference
-from jaxreg.verdict.checks.small_place import FEWEST, shortcut
+from jaxreg.verdict.checks.small_place import FEWEST, INDEPENDENT, shortcut
 from jaxreg.verdict.finding import Evidence, Finding
 from jaxreg.verdict.image_causes import SHORTCUT
 
@@ -103,7 +110,7 @@ def explain_run(
     if not len(examples):
         name, reason = examples.unusable[0]
         raise InputError(f"no image can be used; the first: {name}: {reason}")
-    rows = some(range(len(examples)), max(images, MOST) if how == "exact" else images)
+    rows = some(range(len(examples)), max(images, MOST if how == "exact" else SAMPLE))
     own = _rows(examples, rows)
     new = predict_examples(
         run,
@@ -124,26 +131,28 @@ def explain_run(
         )
     pictures = ChangedPictures(run, own, new)
     predictions, true = new.predictions[used], _targets(run, own)[used]
+    numbers = list(range(len(used))) if how == "exact" else some(range(len(used)), images)
     if how == "exact":
         with step("taking the ridge apart"):
             found = _Cells(*linear_parts(run, new))
     else:
-        found = _occlusion(pictures, predictions, should_stop)
-    places, findings, notes = _shortcuts(pictures, predictions, true, found, should_stop)
+        found = _occlusion(pictures, numbers, should_stop)
+    places, findings, notes = _shortcuts(pictures, predictions, true, numbers, found, should_stop)
     return Explanation(
         run=run.path,
         method=how,
         why=why,
         **found._asdict(),
-        ids=tuple(own.ids[row] for row in used),
+        ids=tuple(own.ids[used[number]] for number in numbers),
         targets=run.targets,
-        predictions=predictions,
-        true=true,
+        predictions=predictions[numbers],
+        true=true[numbers],
         findings=findings,
         found_places=places,
         notes=notes,
         unusable=len(own) - len(used),
-        shown=tuple(some(range(len(used)), images)),
+        shown=tuple(some(range(len(numbers)), images)),
+        numbers=tuple(numbers),
         pictures=pictures,
         seconds=time.perf_counter() - begin,
         computed=pictures.computed,
@@ -190,23 +199,21 @@ def _targets(run: "TrainedRun", examples: Examples) -> np.ndarray:
 
 
 def _occlusion(
-    pictures: ChangedPictures, predictions: np.ndarray, should_stop: Callable[[], bool]
+    pictures: ChangedPictures, numbers: Sequence[int], should_stop: Callable[[], bool]
 ) -> _Cells:
-    """The prediction less that with a cell hidden, for each cell of each picture."""
-    first = pictures.rgb(0)
-    lattice = squares(*first.shape[:2])
+    """The prediction less that with a cell hidden, for each cell of some pictures."""
+    lattice = squares(*pictures.rgb(numbers[0]).shape[:2])
     places = lattice.places()
-    numbers = range(len(pictures))
     colours = place_colours(pictures, numbers, places).mean(axis=0)
-    cells = np.zeros((*predictions.shape, *lattice))
-    with step("hiding cells", len(pictures), "images") as counting:
-        for number in numbers:
+    cells = np.zeros((len(numbers), len(pictures.run.targets), *lattice))
+    with step("hiding cells", len(numbers), "images") as counting:
+        for at, number in enumerate(numbers):
             if should_stop():
                 raise Stopped("stopped; nothing is written")
             each = pictures.predict(number, lambda rgb: hidden_copies(rgb, places, colours))
             effect = difference(pictures.run.types, each[:1], each[1:])
-            cells[number] = effect.T.reshape(-1, *lattice)
-            counting.reach(number + 1)
+            cells[at] = effect.T.reshape(-1, *lattice)
+            counting.reach(at + 1)
     return _Cells(lattice, cells, {}, None)
 
 
@@ -214,43 +221,46 @@ def _shortcuts(
     pictures: ChangedPictures,
     predictions: np.ndarray,
     true: np.ndarray,
+    numbers: Sequence[int],
     found: _Cells,
     should_stop: Callable[[], bool],
 ) -> tuple[dict[str, FoundPlace], tuple[Finding, ...], tuple[str, ...]]:
     """The places that predictions follow, the findings, and what could not be tested."""
     run = pictures.run
-    numbers = some(range(len(predictions)), SAMPLE)
-    if len(numbers) < FEWEST:
-        return {}, (), (f"nobody can say whether a small place decides without {FEWEST} images",)
-    halves = numbers[::2], numbers[1::2]
+    sample = some(range(len(predictions)), SAMPLE)
+    unknown = "nobody can say whether a small place decides"
+    if len(sample) < FEWEST:
+        return {}, (), (f"{unknown}: that needs {FEWEST} images",)
     places: dict[str, FoundPlace] = {}
-    findings = []
+    findings: list[Finding] = []
+    notes: list[str] = []
     with step("looking for a place that decides"):
         for target, name in enumerate(run.targets):
-            if any(not np.ptp(predictions[half, target]) for half in halves):
+            own = predictions[:, target]
+            if independent(run.types[target : target + 1], own[sample]) < INDEPENDENT:
+                notes.append(
+                    f"{unknown} {name}: the images are too alike, as those of a short drive"
+                )
                 continue
             first, second = (
                 PlaceSearch(pictures, half, predictions[half], target, should_stop)
-                for half in halves
+                for half in (sample[::2], sample[1::2])
             )
+            shares = _shares(run, found, predictions[numbers], target)
             try:
-                some_places = first.find(
-                    largest_places(found.lattice, _shares(run, found, predictions, target))
-                )
+                place = first.find(largest_places(found.lattice, shares))
             except UnavailableError as error:
-                return {}, (), (f"nobody can say whether a small place decides: {error.found}",)
-            if some_places is None:
+                return {}, (), (f"{unknown}: {error.found}",)
+            if place is None:
                 continue
-            known = (
-                true[:, target] if np.isfinite(true[:, target]).all() else predictions[:, target]
-            )
+            known = true[:, target]
             read = some(range(len(known)), READ)
-            place = second.test(some_places, read, known[read])
-            if (evidence := shortcut(place.moved)) is None:
-                continue
-            places[name] = place
-            findings.append(_finding(evidence, (name,) if len(run.targets) > 1 else ()))
-    return places, tuple(findings), ()
+            values = known[read] if np.isfinite(known[read]).all() else own[read]
+            tested = second.test(place, read, values)
+            if (evidence := shortcut(tested.moved)) is not None:
+                places[name] = tested
+                findings.append(_finding(evidence, (name,) if len(run.targets) > 1 else ()))
+    return places, tuple(findings), tuple(notes)
 
 
 def _shares(run: "TrainedRun", found: _Cells, predictions: np.ndarray, target: int) -> np.ndarray:

@@ -43,7 +43,8 @@ class Explanation:
     notes: tuple[str, ...]  # what could not be tested, in words
     unusable: int  # images that could not be used
     shown: tuple[int, ...]  # the images to draw
-    pictures: ChangedPictures  # their pixels
+    numbers: tuple[int, ...]  # of each image among `pictures`
+    pictures: ChangedPictures  # pixels
     seconds: float
     computed: int  # changed copies that the network computed
     out: Path | None = None  # the folder, if one was written

@@ -133,7 +133,7 @@ def _fill(
     for image in counted("drawing", shown, "images"):
         if should_stop():
             raise Stopped("stopped; nothing is written")
-        rgb = drawn.shrunk(explained.pictures.rgb(image))
+        rgb = drawn.shrunk(explained.pictures.rgb(explained.numbers[image]))
         small.append(rgb)
         for target in targets:
             keep(

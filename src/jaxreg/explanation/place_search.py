@@ -15,7 +15,7 @@ from jaxreg.explanation.lattice import Lattice, Place
 from jaxreg.target_types import Types, difference
 from jaxreg.verdict.checks.small_place import SMALL, USED, Moved, part_followed
 
-SAMPLE = 32  # pictures: half of them for the search, half of them for the test of what it found
+SAMPLE = 64  # pictures: half of them for the search, half of them for the test of what it found
 
 PART = 0.25  # of the picture: the cells with the largest shares that are looked into
 
@@ -133,6 +133,21 @@ class PlaceSearch:
         told = _told_by_colour(place_colours(self.pictures, numbers, some).mean(axis=1), values)
         result = Moved(own, other, moved, _area(some), part, told, where_text(some))
         return FoundPlace(tuple(some), result, tuple(self.numbers))
+
+
+def independent(types: Types, values: np.ndarray) -> float:
+    """How many numbers in their order are worth as much as independent ones.
+
+    For the autocorrelation r of neighbours it is n (1 − r) / (1 + r), as for a process of first
+    order (Bayley and Hammersley 1946). Neighbouring frames of a recording are alike.
+    """
+    apart = difference(types, values[:, None], values[:1])[:, 0]
+    apart = apart - apart.mean()
+    size = float(apart @ apart)
+    if not size:
+        return 0.0
+    alike = max(float(apart[1:] @ apart[:-1]) / size, 0.0)
+    return len(values) * (1 - alike) / (1 + alike)
 
 
 def _told_by_colour(colours: np.ndarray, values: np.ndarray) -> float:

@@ -21,8 +21,11 @@ TOLD = 0.5
 USED = 0.05
 """Which part of the way predictions go, at least, for a place that is like a label."""
 
-FEWEST = 16
+FEWEST = 32
 """Pictures that such a test needs."""
+
+INDEPENDENT = 8.0
+"""So many independent pictures they must be worth: in a short stretch all places move together."""
 
 
 class Moved(NamedTuple):
