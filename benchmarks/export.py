@@ -2,15 +2,18 @@
 
     python benchmarks/export.py [--quick] [--formats keras savedmodel …] [--preset best]
 
-The artefacts run in turn in one process, each by its format's own library with its own threads.
-Images are 320 x 96. Latency: the median time of one image. Images/s: in batches of 32.
+Each model runs in a process of its own, by its format's own library with its own threads. Images
+are 320 x 96. Latency: the median time of one image. Images/s: in batches of 32. With --folder, the
+models stay there, and those that are there are only measured.
 """
 
 import argparse
+import multiprocessing
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,30 +30,34 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="75 x 75, a few rounds")
     parser.add_argument("--formats", nargs="+", default=list(FORMATS), choices=list(FORMATS))
     parser.add_argument("--preset", choices=["best"], help="features of this preset")
+    parser.add_argument("--folder", type=Path, help="where the models are kept")
     asked = parser.parse_args()
-    road = RoadImages(2000)
-    batch = np.stack([road[number] for number in range(0, 320, 10)])
     with tempfile.TemporaryDirectory() as name:
-        run = make_run(Path(name), asked.quick, asked.preset)
-        made: dict[str, tuple[int, Callable]] = {}
-        for format in asked.formats:
-            out = Path(name, f"{format}{FORMATS[format].suffix}")
-            run.export(out, format=format)
-            made[format] = size_of(out, FORMATS[format].beside), FORMATS[format].load(out)
-        rounds = 2 if asked.quick else 7
-        one = {format: [] for format in made}
-        many = {format: [] for format in made}
-        for number in range(rounds + 1):
-            for format, (_, run_it) in made.items():
-                found = seconds(run_it, batch[:1]), seconds(run_it, batch)
-                if number:  # the first compiles
-                    one[format].append(found[0])
-                    many[format].append(found[1])
-    print("| format | size | one image | images/s |\n|---|---|---|---|")
-    for format, (size, _) in made.items():
-        latency, whole = statistics.median(one[format]), statistics.median(many[format])
-        shown = humanize.naturalsize(size), f"{latency * 1e3:.1f} ms", f"{len(batch) / whole:.0f}"
-        print(f"| {format} | {' | '.join(shown)} |")
+        folder = asked.folder or Path(name)
+        files = {one: folder / f"{one}{FORMATS[one].suffix}" for one in asked.formats}
+        if missing := [one for one, file in files.items() if not file.exists()]:
+            run = make_run(Path(name), asked.quick, asked.preset)
+            for format in missing:
+                run.export(files[format], format=format)
+        print("| format | size | one image | images/s |\n|---|---|---|---|", flush=True)
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as process:
+            for format, file in files.items():
+                rounds = 2 if asked.quick else 10
+                latency, rate = process.submit(measure, format, file, rounds).result()
+                size = humanize.naturalsize(size_of(file, FORMATS[format].beside))
+                print(f"| {format} | {size} | {latency * 1e3:.1f} ms | {rate:.0f} |", flush=True)
+
+
+def measure(format: str, file: Path, rounds: int) -> tuple[float, float]:
+    """Seconds of one image, and images a second in a batch: medians."""
+    road = RoadImages(320)
+    batch = np.stack([road[number] for number in range(0, 320, 10)])
+    run_it = FORMATS[format].load(file)
+    seconds(run_it, batch[:1]), seconds(run_it, batch)  # compiles
+    one = statistics.median(seconds(run_it, batch[:1]) for _ in range(3 * rounds))
+    many = statistics.median(seconds(run_it, batch) for _ in range(rounds))
+    return one, len(batch) / many
 
 
 def make_run(folder: Path, quick: bool, preset: str | None):
