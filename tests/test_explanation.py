@@ -273,7 +273,7 @@ def test_the_example_of_the_documentation_holds(
     monkeypatch.chdir(folder)
     examples = road(40)
     for number, rgb in enumerate(examples.images):
-        Image.fromarray(np.asarray(rgb)).save(f"{number}.png")
+        Image.fromarray(np.array(rgb, np.uint8)).save(f"{number}.png")
     names = [f"{number}.png" for number in range(40)]
     pyarrow.csv.write_csv(
         pyarrow.table({"image": names, "steering": examples.columns["steering"]}), "frames.csv"
