@@ -57,6 +57,7 @@ def write_explanation_page(
         images=images,
         several=len(explained.targets) > 1,
         exact=explained.method == "exact",
+        others=bool(explained.others),
         facts_of=_facts(explained),
         notes=explained.notes,
         command=command,
