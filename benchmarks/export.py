@@ -54,7 +54,8 @@ def measure(format: str, file: Path, rounds: int) -> tuple[float, float]:
     road = RoadImages(320)
     batch = np.stack([road[number] for number in range(0, 320, 10)])
     run_it = FORMATS[format].load(file)
-    seconds(run_it, batch[:1]), seconds(run_it, batch)  # compiles
+    for some in (batch[:1], batch):
+        seconds(run_it, some)  # compiles
     one = statistics.median(seconds(run_it, batch[:1]) for _ in range(3 * rounds))
     many = statistics.median(seconds(run_it, batch) for _ in range(rounds))
     return one, len(batch) / many
