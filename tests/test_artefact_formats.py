@@ -56,7 +56,8 @@ def computed_by_openvino(model: Any, x: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("kind", KINDS)
 def test_heads_compute_what_the_run_does(keras, kind: str) -> None:
     y, settings = KINDS[kind]
-    run = made_run(y, **({"members": 3} | settings))
+    asked: dict[str, Any] = {"members": 3} | settings
+    run = made_run(y, **asked)
     x = some_features(40)
     x[:5] *= 1.2  # far from the training rows: cut at the limit
     wanted = run.predict_features(x)
@@ -81,7 +82,8 @@ def test_resizes_are_those_of_the_engines(size: tuple[int, int]) -> None:
     limits = {"float32": 0.02, "int8": 5e-5}  # of levels from 0 to 255
     for precision, limit in limits.items():
         engine = None if precision == "float32" else "openvino"
-        recipe = Recipe("random:0:v1", "random0", size=size, precision=precision, engine=engine)
+        fields: dict[str, Any] = {"size": size, "precision": precision, "engine": engine}
+        recipe = Recipe("random:0:v1", "random0", **fields)
         images = ops.parameter([-1, -1, -1, 3], ov.Type.u8)
         model = ov.Model([ops.result(resized(ops, images, recipe))], [images], "resize")
         for hint, most in (("f32", limit), ("bf16", 4.0)):
@@ -106,6 +108,17 @@ def test_what_onnx_cannot_have() -> None:
     check_openvino(int8)
     with pytest.raises(InputError, match=r"2\.5 GB of weights, and one ONNX file holds 2 GiB"):
         refuse_large(2_500_000_000)
+
+
+def test_numbers_that_openvino_rounds_too_much() -> None:
+    """float32 rounds 1e6 by up to 0.03, a thousandth of a std of 31."""
+    for std, fine in ((300.0, True), (2.0, False)):
+        run = made_run(RNG.normal(1e6, std, (ROWS, 1)), hidden=(2,))
+        if fine:
+            check_openvino(run)
+            continue
+        with pytest.raises(InputError, match=r"a lie around 1e\+06 .* float32[\s\S]*--format onnx"):
+            check_openvino(run)
 
 
 def test_packages_that_are_not_installed(monkeypatch) -> None:

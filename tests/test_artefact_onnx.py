@@ -33,7 +33,8 @@ def pictures() -> list[np.ndarray]:
     road = RoadImages(2000)
     images = [Image.fromarray(road[100 + 50 * place]) for place in range(32)]
     sizes = [SIZES[place % 3] for place in range(32)]
-    return [np.asarray(im.resize(size[::-1])) for im, size in zip(images, sizes, strict=True)]
+    pairs = zip(images, sizes, strict=True)
+    return [np.asarray(im.resize((width, height))) for im, (height, width) in pairs]
 
 
 def trained(folder: Path, file: Path, columns: list[str], **settings: Any) -> TrainedRun:

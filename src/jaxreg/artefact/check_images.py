@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jaxreg.trained_run import TrainedRun
 
 IMAGES = 32
+MOST = 1e-3  # of a target's std: so much an artefact may differ from its run
 LONGEST = 640  # pixels of a side: the time that the comparison takes has an end
 FACTORS = (1.0, 1.25, 0.75)  # the sizes, against an image's own
 NOT_SMALLER = (1.0, 1.25, 1.5)  # at native size a network may need every pixel

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxreg.artefact.check_images import check_images
+from jaxreg.artefact.check_images import MOST, check_images
 from jaxreg.artefact.formats import FORMATS, Runner, format_of
 from jaxreg.artefact.keras_head import output_name
 from jaxreg.artefact.output_place import (
@@ -36,7 +36,6 @@ from jaxreg.training.run_recipes import weights_places
 if TYPE_CHECKING:
     from jaxreg.trained_run import TrainedRun
 
-MOST = 1e-3  # of a target's std: so much an artefact may differ from its run
 
 
 @dataclass(frozen=True)

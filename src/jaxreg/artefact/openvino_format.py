@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxreg.artefact.check_images import MOST
 from jaxreg.artefact.keras_head import head_model, output_name
 from jaxreg.artefact.openvino_parts import features_model, join_models
 from jaxreg.artefact.packed_networks import images_at_once, packed_of
@@ -15,6 +16,8 @@ from jaxreg.backbone.openvino_model import convert_function, import_openvino, tr
 from jaxreg.backbone.openvino_reads import fixed_batch
 from jaxreg.common.steps import step
 from jaxreg.extraction.run_networks import RunNetworks
+from jaxreg.head.scaling import mean_and_std_of
+from jaxreg.head.target_outputs import of_targets
 
 if TYPE_CHECKING:
     from jaxreg.artefact.formats import Runner
@@ -44,8 +47,18 @@ def openvino_model(run: "TrainedRun", networks: RunNetworks) -> Any:
 
 
 def check_openvino(run: "TrainedRun") -> None:
-    """Raise InputError if OpenVINO is not installed; every run can have this format."""
+    """Raise InputError for targets that float32 rounds too much, or without OpenVINO."""
     import_openvino(remedy=REMEDY)
+    parts = mean_and_std_of(run.scalers[0].target)
+    pairs = zip(*(np.asarray(of_targets(run.types, part)) for part in parts), strict=True)
+    for name, kind, (mean, std) in zip(run.targets, run.types, pairs, strict=True):
+        if not kind.circular and np.spacing(np.float32(abs(mean))) / 2 > MOST * std:
+            raise InputError(
+                f"the targets {name} lie around {mean:.3g} with a std of {std:.3g}, and OpenVINO "
+                "computes in float32 on a CPU, which rounds them too much",
+                expected="--format onnx, keras or savedmodel, which return float64",
+                remedy="--format onnx",
+            )
 
 
 def write_openvino(run: "TrainedRun", networks: RunNetworks, path: Path) -> None:

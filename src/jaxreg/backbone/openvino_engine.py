@@ -22,6 +22,7 @@ from jaxreg.backbone.openvino_reads import (
     fixed_batch,
     maps_of,
     pooled_model,
+    sides_of_maps,
     take_size,
 )
 from jaxreg.backbone.openvino_resize import Resizer, mixing_model
@@ -118,7 +119,7 @@ class OpenVINOEngine(ReadingEngine):
         self._step = batch or self._most
         take_size(model, batch, height, width)
         maps = maps_of(model, self.recipe, self.reads)
-        self.check_grids(height, width, {layer: its[:2] for layer, its in maps.items()})
+        self.check_grids(height, width, sides_of_maps(maps))
         pooled = pooled_model(model, self.recipe, self.reads, maps)
         # a step of a fixed number is quicker; at native size a step may be one image
         fixed = self.one_by_one or self.recipe.size is not None

@@ -87,6 +87,15 @@ def maps_of(model: Any, recipe: Recipe, reads: Sequence[tuple[str, str]]) -> dic
     return maps
 
 
+def sides_of_maps(maps: Mapping[str, Map]) -> dict[str, tuple[int, int]]:
+    """The rows and columns of those layers that have as many for every image."""
+    return {
+        layer: (its.rows, its.columns)
+        for layer, its in maps.items()
+        if its.rows is not None and its.columns is not None
+    }
+
+
 def sides_of(output: Any) -> list[int | None]:
     """The sides of a tensor with a known number of them; None for one that is open."""
     shape = output.get_partial_shape()
