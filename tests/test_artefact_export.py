@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from PIL import Image
 
 import jaxreg
 from jaxreg import bundle, export
+from jaxreg.artefact.formats import FORMATS
 from jaxreg.run_uses import RunUses
 from jaxreg.sources.road.frames import RoadImages
 from jaxreg.trained_run import TrainedRun
@@ -70,6 +72,11 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 ALONE = {
     "keras": "import keras; model = keras.saving.load_model({path!r}); "
     "run = lambda x: model.predict(x, verbose=0)",
+    "onnx": "import onnxruntime; session = onnxruntime.InferenceSession({path!r}); "
+    "run = lambda x: session.run(None, {{'images': x}})[0]",
+    "openvino": "sys.modules['openvino_telemetry'] = None; import openvino; "
+    "model = openvino.compile_model({path!r}, 'CPU', {{'INFERENCE_PRECISION_HINT': 'f32'}}); "
+    "run = lambda x: model(x)[0]",
     "savedmodel": "import tensorflow as tf; model = tf.saved_model.load({path!r}); "
     "run = lambda x: list(model.serve(x).values())[0].numpy()",
 }
@@ -91,7 +98,7 @@ def alone(packages: Path, load: str, path: Path, images: list[np.ndarray]) -> np
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["keras", "savedmodel"])
+@pytest.mark.parametrize("name", ["keras", "savedmodel", "onnx", "openvino"])
 def test_it_predicts_as_the_run_where_jaxreg_is_not_installed(
     run: TrainedRun,
     pictures: list[np.ndarray],
@@ -101,7 +108,10 @@ def test_it_predicts_as_the_run_where_jaxreg_is_not_installed(
     capsys,
     monkeypatch,
 ) -> None:
-    out = tmp_path / ("one.keras" if name == "keras" else "one")
+    for package in NEEDS[name]:
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed here")
+    out = tmp_path / f"one{FORMATS[name].suffix}"
     assert export.main([str(run.path), "--out", str(out), "--format", name, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["path"] == str(out)
@@ -116,11 +126,12 @@ def test_it_predicts_as_the_run_where_jaxreg_is_not_installed(
     assert found.dtype == wanted.dtype
     std = float(run.scalers[0].target.std[0])
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4 * std)
-    if name == "savedmodel":
+    if name != "keras":
         monkeypatch.chdir(tmp_path)
         Image.fromarray(pictures[0]).save("photo.jpg")
         wanted = run.predict("photo.jpg")
-        check_lines((out / "README.md").read_text(), wanted)
+        page = out / "README.md" if name == "savedmodel" else tmp_path / "one.README.md"
+        check_lines(page.read_text(), wanted)
 
 
 def test_the_readme_says_what_is_needed_and_its_lines_run(
@@ -144,7 +155,7 @@ def test_the_readme_says_what_is_needed_and_its_lines_run(
 def check_lines(page: str, wanted: np.ndarray) -> None:
     """Run the Python of a README: its last line prints the numbers."""
     [code] = re.findall("```python\n(.*?)```", page, re.DOTALL)
-    assert len(code.splitlines()) == 8
+    assert len(code.splitlines()) <= 11
     names: dict[str, Any] = {}
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(code, names)
@@ -163,3 +174,23 @@ def test_a_bundle_without_a_cache_is_exported_too(
     assert doctest.DocTestRunner().run(example).failed == 0
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["angle.README.md", "angle.keras", "one.zip"]  # no cache was made
+
+
+@pytest.mark.slow
+def test_int8_keeps_its_network(tmp_path: Path, monkeypatch) -> None:
+    """The numbers are those of the run, whose engine has the int8 network."""
+    if find_spec("nncf") is None:
+        pytest.skip("nncf is not installed here")
+    settings: dict[str, Any] = {"weights": "random", "size": (75, 75), "columns": COLUMNS}
+    cache = tmp_path / "cache"
+    jaxreg.extract_features("road:36", name="a", cache=cache, precision="int8", **settings)
+    run = jaxreg.train_head("a", cache=cache, ckpts=tmp_path, run="one", head="ridge")
+    made = run.export(tmp_path / "one.xml")
+    assert made.max_difference < 1e-4
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(RoadImages(2000)[1000]).save("photo.jpg")
+    wanted = run.predict("photo.jpg")
+    check_lines(Path("one.README.md").read_text(), wanted)
+    size = (tmp_path / "one.bin").stat().st_size
+    weights = sum(path.stat().st_size for path in cache.rglob("quantized.zip"))
+    assert size < weights / 4  # in one byte a number, and only up to the last layer that is read

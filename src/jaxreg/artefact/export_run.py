@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from jaxreg.trained_run import TrainedRun
 
 
-
 @dataclass(frozen=True)
 class Exported:
     """An artefact that was written."""

@@ -15,6 +15,7 @@ from jaxreg.backbone.openvino_engine import SIZES_KEPT
 from jaxreg.backbone.openvino_model import convert_function, import_openvino, traced
 from jaxreg.backbone.openvino_reads import fixed_batch
 from jaxreg.common.steps import step
+from jaxreg.errors import InputError
 from jaxreg.extraction.run_networks import RunNetworks
 from jaxreg.head.scaling import mean_and_std_of
 from jaxreg.head.target_outputs import of_targets
