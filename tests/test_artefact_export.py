@@ -174,3 +174,23 @@ def test_a_bundle_without_a_cache_is_exported_too(
     assert doctest.DocTestRunner().run(example).failed == 0
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["angle.README.md", "angle.keras", "one.zip"]  # no cache was made
+
+
+@pytest.mark.slow
+def test_int8_keeps_its_network(tmp_path: Path, monkeypatch) -> None:
+    """The numbers are those of the run, whose engine has the int8 network."""
+    if find_spec("nncf") is None:
+        pytest.skip("nncf is not installed here")
+    settings: dict[str, Any] = {"weights": "random", "size": (75, 75), "columns": COLUMNS}
+    cache = tmp_path / "cache"
+    jaxreg.extract_features("road:36", name="a", cache=cache, precision="int8", **settings)
+    run = jaxreg.train_head("a", cache=cache, ckpts=tmp_path, run="one", head="ridge")
+    made = run.export(tmp_path / "one.xml")
+    assert made.max_difference < 1e-4
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(RoadImages(2000)[1000]).save("photo.jpg")
+    wanted = run.predict("photo.jpg")
+    check_lines(Path("one.README.md").read_text(), wanted)
+    size = (tmp_path / "one.bin").stat().st_size
+    weights = sum(path.stat().st_size for path in cache.rglob("quantized.zip"))
+    assert size < weights / 4  # in one byte a number, and only up to the last layer that is read
