@@ -52,16 +52,16 @@ def page_of(run: TrainedRun) -> str:
 
 
 def test_the_summary_has_the_errors_that_pandas_has(run: TrainedRun) -> None:
-    table = run.predictions.to_pandas()
+    table: Any = run.predictions.to_pandas()
     columns = rows_of(1)[1]
     table["weather"], table["weight"] = columns["weather"], columns["weight"]
     kinds = dict(zip(run.targets, run.types, strict=True))
-    found = pd.DataFrame(run.summary["slices"])
+    found: Any = pd.DataFrame(run.summary["slices"])
     assert set(found["by"]) == {"target", "group", "weather", "fold", "weight"}
     for (name, by), own in found.groupby(["target", "by"]):
         column = {"group": "unit", "target": None}.get(str(by), by)
         pair = table[[f"prediction.{name}"]].to_numpy(), table[[f"target.{name}"]].to_numpy()
-        error = pd.Series(difference([kinds[str(name)]], *pair)[:, 0])
+        error: Any = pd.Series(difference([kinds[str(name)]], *pair)[:, 0])
         if column is None:
             assert own["rows"].sum() == len(table)
             continue
@@ -94,10 +94,11 @@ def test_coverage_by_group_is_that_of_the_intervals(run: TrainedRun) -> None:
 
 
 def test_the_slope_is_that_of_scipy_and_an_angle_has_none(run: TrainedRun) -> None:
-    table = run.predictions.to_pandas()
+    table: Any = run.predictions.to_pandas()
     slopes = run.summary["slope"]
     for name in ("y", "speed"):
-        expected = linregress(table[f"target.{name}"], table[f"prediction.{name}"]).slope
+        fitted: Any = linregress(table[f"target.{name}"], table[f"prediction.{name}"])
+        expected = fitted.slope
         assert slopes[name]["slope"] == pytest.approx(expected)
         assert slopes[name]["low"] < expected < slopes[name]["high"]
         assert slopes[name]["units"] == 12
@@ -178,7 +179,7 @@ def test_a_gap_in_a_target_is_in_no_slice(planted: Path) -> None:
 
 def test_a_moving_mean_is_that_of_pandas() -> None:
     values = np.random.default_rng(0).exponential(size=50)
-    expected = pd.Series(values).rolling(7, center=True, min_periods=1).mean()
+    expected: Any = pd.Series(values).rolling(7, center=True, min_periods=1).mean()
     np.testing.assert_allclose(moving_mean(values, 7), expected)
 
 

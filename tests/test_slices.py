@@ -1,6 +1,7 @@
 """Slices of rows: their errors, whether one is worse beyond chance, and what intervals hold."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,12 +36,12 @@ def test_errors_are_those_of_pandas() -> None:
     y = np.stack([rng.normal(size=400), rng.integers(4, size=400)], axis=1).astype(float)
     y[rng.random(y.shape) < 0.1] = np.nan
     predicted = np.nan_to_num(y) + rng.normal(0, 0.3, y.shape)
-    camera = rng.choice(["left", "right", None], 400)
+    camera = np.array(["left", "right", None], object)[rng.integers(3, size=400)]
     slicings = {"camera": by_column(pa.chunked_array([pa.array(camera.tolist(), pa.string())]))}
     found = [one.slice for one in slices_of(("a", "b"), (PLAIN, PLAIN), y, predicted, slicings)]
     for number, name in enumerate(("a", "b")):
         error = pd.Series(predicted[:, number] - y[:, number])
-        expected = error.dropna().groupby(pd.Series(camera).fillna("no value"))
+        expected: Any = error.dropna().groupby(pd.Series(camera).fillna("no value"))
         own = {one.value: one for one in found if (one.target, one.by) == (name, "camera")}
         assert {value: one.rows for value, one in own.items()} == expected.count().to_dict()
         maes = expected.apply(lambda values: values.abs().mean())
@@ -96,7 +97,8 @@ def alone(rng: np.random.Generator) -> Made:
 
 def remembering(rng: np.random.Generator, share: float, rows: int) -> np.ndarray:
     """A series of std 1 in which neighbours are alike (AR(1))."""
-    return lfilter([np.sqrt(1 - share**2)], [1, -share], rng.normal(size=rows + 500))[500:]
+    made: Any = lfilter([np.sqrt(1 - share**2)], [1, -share], rng.normal(size=rows + 500))
+    return made[500:]
 
 
 def recording(rng: np.random.Generator, share: float = 0.9, rows: int = 1000) -> Made:
