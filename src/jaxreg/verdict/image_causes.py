@@ -18,8 +18,8 @@ PREPROCESSING = Cause(
 
 SHORTCUT = Cause(
     "shortcut", "warning", "warning",
-    "whether predictions follow a small place: it is put into other pictures, and the predictions "
-    "move towards those for the pictures it comes from; only `explain` measures it",
+    "how far predictions follow a small place: the place of one image is put into another, and the "
+    "prediction moves towards that for the first; only `explain` measures it",
     f"{small_place.FOLLOWS:.0%} of the way, for a place of at most {small_place.SMALL:.0%} of the "
     f"picture, and {small_place.BEYOND:g} times the part of the place in the variance of pixels; "
     f"or {small_place.USED:.0%}, where the mean colour of the place alone tells the target with an "
