@@ -1,7 +1,7 @@
 """What `jaxreg export` refuses, and what it replaces. No network is built."""
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from made_heads import made_run
 Y = np.random.default_rng(0).normal(size=(40, 1))
 
 
-def write(suffix: str) -> Callable[..., None]:
+def write(suffix: str, beside: Sequence[str]) -> Callable[..., None]:
     def make(run: TrainedRun, networks: Any, path: Path) -> None:
         if suffix:
             path.write_text("model")
+            for other in beside:
+                path.with_suffix(other).write_text("numbers")
             return
         (path / "variables").mkdir(parents=True)
         (path / "saved_model.pb").write_text("model")
@@ -39,7 +41,7 @@ def run(monkeypatch) -> TrainedRun:
     monkeypatch.setattr(export_module, "own_numbers", lambda *_: np.full((32, 1), 5.0, "f"))
     for name, one in FORMATS.items():
         fake = one._replace(
-            write=write(one.suffix),
+            write=write(one.suffix, one.beside),
             load=lambda path: lambda images: np.full((len(images), 1), 5.0, "f"),
         )
         monkeypatch.setitem(formats.FORMATS, name, fake)
@@ -227,6 +229,19 @@ def test_weights_that_are_gone(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(InputError, match="no cache"):
         run.export(tmp_path / "a.keras", cache=tmp_path / "none")
     assert names(tmp_path) == ["other.h5"]
+
+
+@pytest.mark.parametrize(("name", "size"), [("a.keras", 5), ("a.xml", 12), ("folder", 5)])
+def test_the_size_is_that_of_every_file(
+    name: str, size: int, run: TrainedRun, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr("jaxreg.api.load_run", lambda path: run)
+    words = [] if "." in name else ["--format", "savedmodel"]
+    assert export.main(["made", "--out", str(tmp_path / name), *words]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said[-2].startswith(f"{tmp_path / name}: {size} Bytes; on 32 images")
+    told = "folder/README.md" if name == "folder" else "a.README.md"
+    assert said[-1] == f"how to load it: {tmp_path / told}"
 
 
 def test_a_run_that_is_not_there(tmp_path: Path) -> None:

@@ -123,6 +123,7 @@ def test_parts_of_other_ridges_add_up_too(folder: Path, options: dict) -> None:
     new = predict_examples(run, examples, cache=None, weights=None, embeddings=(), **QUIET)
     parts = linear_parts(run, new)
     std = new.predictions.std(axis=0)
+    assert parts.sums is not None
     assert (np.abs(parts.sums - new.predictions) <= 5e-5 * std).all()
     assert set(parts.others) == {
         *(["mixed1.avg"] if FLAT in options["columns"] else []),

@@ -114,10 +114,7 @@ def test_threads_get_what_one_after_another_gets(predictor: jaxreg.Predictor) ->
     [
         (b"", "the image cannot be used: not a JPEG"),
         (b"what is this?", "the image cannot be used: not a JPEG"),
-        (
-            png(np.arange(9000, dtype=np.uint8).reshape(50, 60, 3))[:200],
-            "the image cannot be used: broken",
-        ),
+        (TORN, "the image cannot be used: broken"),
         ("nowhere.png", r"nowhere\.png cannot be used: no such file"),
         (np.zeros((4, 5, 7), np.uint8), r"an array of shape \(4, 5, 7\)"),
         (np.zeros((4, 5, 3), np.float32), "the image cannot be used: an array of float32"),

@@ -28,7 +28,7 @@ from typed import pixels_of
 pytest.importorskip("openvino")
 
 SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "serve.py"
-SECONDS = 120  # a server ends by itself after these
+SECONDS = 600  # a server ends by itself after these
 START = f"""
 import os, runpy, sys, threading
 end = threading.Timer({SECONDS}, os._exit, [1])

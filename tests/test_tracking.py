@@ -365,7 +365,10 @@ def test_mlflow_has_a_run_once(
         ("mysql+none://me:secret@host/x", 2, "MLflow at mysql+none://me:***@host/x: "),
     ],
 )
-def test_an_mlflow_that_cannot_be_had_is_one_message(uri: str, code: int, said: str) -> None:
+def test_an_mlflow_that_cannot_be_had_is_one_message(
+    uri: str, code: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     with pytest.raises(JaxregError) as refused:
         MlflowRuns(uri)
     assert refused.value.exit_code == code

@@ -55,14 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         weights=own.weights,
         cache=own.cache,
     )
-    file = made.path
-    size = sum(path.stat().st_size for path in file.rglob("*")) if file.is_dir() else 0
-    size = size or file.stat().st_size
+    *model, told = made.files
+    every = {*model, *(made.path.rglob("*") if made.path.is_dir() else ())} - {told}
+    size = sum(path.stat().st_size for path in every if path.is_file())
     cli.say(
-        f"{file}: {humanize.naturalsize(size)}; on {made.images} images ({made.compared_on}) "
+        f"{made.path}: {humanize.naturalsize(size)}; on {made.images} images ({made.compared_on}) "
         f"at most {made.max_difference:.2g} std of the target from the run"
     )
-    told = file / "README.md" if file.is_dir() else file.with_name(f"{file.stem}.README.md")
     cli.say(f"how to load it: {told}")
     if own.json:
         cli.print_json(made.to_json())

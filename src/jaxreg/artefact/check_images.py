@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from jaxreg.backbone.int8 import some
 from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.originals import Originals
 from jaxreg.cache.store import Cache
@@ -49,10 +50,9 @@ def _own_images(run: "TrainedRun", cache: Path) -> list[np.ndarray]:
         return []
     originals, found = Originals(dataset, quick=True), []
     rows = [row for row, digest in enumerate(dataset.pictures) if digest is not None]
-    places = np.unique(np.linspace(0, len(rows) - 1, IMAGES).astype(int)) if rows else []
-    for place in places:
+    for row in some(rows, IMAGES):
         try:
-            found.append(decode(originals.read(rows[place]), run.features.range))
+            found.append(decode(originals.read(row), run.features.range))
         except UnusableImage:
             continue  # gone, or changed: another image does as well
     return found

@@ -42,6 +42,7 @@ class Exported:
     """An artefact that was written."""
 
     path: Path
+    files: tuple[Path, ...]  # the path, what is beside it, and the README as the last
     format: str
     max_difference: float  # from the run, over images and targets, in std of the target
     images: int  # that were compared
@@ -94,6 +95,7 @@ def export_run(
             del runner
         made = Exported(
             path,
+            tuple(files),
             chosen,
             _difference(run, chosen, found, wanted),
             len(images),

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +15,8 @@ from jaxreg.errors import InputError, Stopped, UnavailableError
 from jaxreg.explanation.changed_pictures import ChangedPictures, hidden_copies, place_colours
 from jaxreg.explanation.choices import IMAGES, METHODS, MOST, Method
 from jaxreg.explanation.explanation import Explanation
-from jaxreg.explanation.lattice import Lattice, squares
-from jaxreg.explanation.linear_parts import linear_parts, why_not_exact
+from jaxreg.explanation.lattice import squares
+from jaxreg.explanation.linear_parts import Parts, linear_parts, why_not_exact
 from jaxreg.explanation.place_search import (
     READ,
     SAMPLE,
@@ -36,15 +36,6 @@ from jaxreg.verdict.image_causes import SHORTCUT
 
 if TYPE_CHECKING:
     from jaxreg.trained_run import TrainedRun
-
-
-class _Cells(NamedTuple):
-    """The contributions of an `Explanation`."""
-
-    lattice: Lattice
-    cells: np.ndarray
-    others: dict[str, np.ndarray]
-    intercept: np.ndarray | None
 
 
 def chosen_method(run: "TrainedRun", asked: str | None) -> tuple[Method, str]:
@@ -134,7 +125,7 @@ def explain_run(
     numbers = list(range(len(used))) if how == "exact" else some(range(len(used)), images)
     if how == "exact":
         with step("taking the ridge apart"):
-            found = _Cells(*linear_parts(run, new))
+            found = linear_parts(run, new)
     else:
         found = _occlusion(pictures, numbers, should_stop)
     places, findings, notes = _shortcuts(pictures, predictions, true, numbers, found, should_stop)
@@ -200,7 +191,7 @@ def _targets(run: "TrainedRun", examples: Examples) -> np.ndarray:
 
 def _occlusion(
     pictures: ChangedPictures, numbers: Sequence[int], should_stop: Callable[[], bool]
-) -> _Cells:
+) -> Parts:
     """The prediction less that with a cell hidden, for each cell of some pictures."""
     lattice = squares(*pictures.rgb(numbers[0]).shape[:2])
     places = lattice.places()
@@ -214,7 +205,7 @@ def _occlusion(
             effect = difference(pictures.run.types, each[:1], each[1:])
             cells[at] = effect.T.reshape(-1, *lattice)
             counting.reach(at + 1)
-    return _Cells(lattice, cells, {}, None)
+    return Parts(lattice, cells, {}, None)
 
 
 def _shortcuts(
@@ -222,7 +213,7 @@ def _shortcuts(
     predictions: np.ndarray,
     true: np.ndarray,
     numbers: Sequence[int],
-    found: _Cells,
+    found: Parts,
     should_stop: Callable[[], bool],
 ) -> tuple[dict[str, FoundPlace], tuple[Finding, ...], tuple[str, ...]]:
     """The places that predictions follow, the findings, and what could not be tested."""
@@ -263,7 +254,7 @@ def _shortcuts(
     return places, tuple(findings), tuple(notes)
 
 
-def _shares(run: "TrainedRun", found: _Cells, predictions: np.ndarray, target: int) -> np.ndarray:
+def _shares(run: "TrainedRun", found: Parts, predictions: np.ndarray, target: int) -> np.ndarray:
     """(cells,) the covariance of the contributions of each cell with the predictions."""
     apart = difference(run.types, predictions, predictions[:1])[:, target]
     own = found.cells[:, target].reshape(len(apart), -1)

@@ -11,6 +11,7 @@ from jaxreg.common.files import safe_name
 from jaxreg.explanation.changed_pictures import ChangedPictures
 from jaxreg.explanation.choices import Method
 from jaxreg.explanation.lattice import Lattice
+from jaxreg.explanation.linear_parts import Parts
 from jaxreg.explanation.place_search import FoundPlace
 from jaxreg.verdict.finding import Finding
 
@@ -74,10 +75,9 @@ class Explanation:
     @property
     def sum_error(self) -> float | None:
         """The largest difference between a sum and its prediction; None where there is no sum."""
-        if self.intercept is None:
+        sums = Parts(self.lattice, self.cells, self.others, self.intercept).sums
+        if sums is None:
             return None
-        rest = sum(self.others.values(), np.zeros(self.predictions.shape))
-        sums = self.cells.sum(axis=(2, 3)) + rest + self.intercept
         return float(np.abs(sums - self.predictions).max(initial=0.0))
 
     @property

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from jaxreg.explanation.explanation import Explanation
 from jaxreg.explanation.place_search import FoundPlace
-from jaxreg.report.plots import BLACK, BLUE, VERMILLION, figure, save, styled
+from jaxreg.report.plots import BLACK, BLUE, VERMILLION, figure, save, short_name, styled
 from jaxreg.target_numbers import number_text
 
 WIDTH = 4.0  # inches of a picture without its legend
@@ -65,7 +65,7 @@ def mean_map(explained: Explanation, target: int, rgb: np.ndarray, *, sizes: boo
     end = scale_of(values)
     _cells(axes, values, end)
     name = explained.targets[target]
-    legend = f"size for {_cut(name, 20)}" if sizes else _legend(name)
+    legend = f"size for {short_name(name, 20)}" if sizes else _legend(name)
     _scale(drawing, axes, end, legend, 0.0 if sizes else -end)
     return _small(save(drawing))
 
@@ -87,7 +87,7 @@ def found_place(explained: Explanation, target: int, rgb: np.ndarray, found: Fou
     middle = float(np.mean(moved.other))
     right.axline((middle, middle), slope=1, color=BLACK, lw=1)
     right.set_xlabel("prediction for the other picture")
-    right.set_ylabel(f"prediction of {_cut(explained.targets[target], 24)}", parse_math=False)
+    right.set_ylabel(f"prediction of {short_name(explained.targets[target], 24)}", parse_math=False)
     right.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return _small(save(drawing))
 
@@ -101,22 +101,17 @@ def image_title(explained: Explanation, image: int, target: int) -> list[str]:
     if not np.isnan(true):
         text += f", target {number_text(float(true), std)}"
     if len(explained.targets) > 1:
-        text = f"{_cut(explained.targets[target], 30)}: {text}"
-    return [_cut(explained.ids[image], LONGEST), text]
+        text = f"{short_name(explained.targets[target], 30)}: {text}"
+    return [short_name(explained.ids[image], LONGEST), text]
 
 
 def _legend(target: str) -> str:
-    return f"adds to {_cut(target, 24)}"
+    return f"adds to {short_name(target, 24)}"
 
 
 def legend_of(explained: Explanation, target: int) -> str:
     """What the scale of a picture shows."""
     return _legend(explained.targets[target])
-
-
-def _cut(name: str, most: int) -> str:
-    one = " ".join(name.split())
-    return one if len(one) <= most else one[: most - 1] + "…"
 
 
 def _picture(rgb: np.ndarray, title: Sequence[str]) -> tuple[Any, Axes]:

@@ -31,11 +31,13 @@ class Parts(NamedTuple):
     lattice: Lattice
     cells: np.ndarray  # (pictures, targets, rows, columns) float64, target units
     others: dict[str, np.ndarray]  # by name (pictures, targets): columns without a grid, side
-    intercept: np.ndarray  # (targets,)
+    intercept: np.ndarray | None  # (targets,); None: the parts have no sum
 
     @property
-    def sums(self) -> np.ndarray:
-        """(pictures, targets): what the prediction must be."""
+    def sums(self) -> np.ndarray | None:
+        """(pictures, targets): what the prediction must be; None without an intercept."""
+        if self.intercept is None:
+            return None
         rest = sum(self.others.values(), np.zeros(self.cells.shape[:2]))
         return self.cells.sum(axis=(2, 3)) + rest + self.intercept
 

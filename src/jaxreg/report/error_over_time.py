@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from jaxreg.experiment.arrays import Experiment
-from jaxreg.report.plots import BLACK, BLUE, GREY, figure, save, styled
+from jaxreg.report.plots import BLACK, BLUE, GREY, figure, save, short_name, styled
 from jaxreg.report.run_content import each_target
 from jaxreg.report.run_predictions import RunPredictions
 from jaxreg.target_types import TargetType, difference
@@ -97,8 +97,7 @@ def error_over_time(
             _line(values, order, y, stretches, every, colour, label)
     sizes.plot(order[::every], errors[::every], ".", color=GREY, ms=2, alpha=0.6)
     _line(sizes, order, smooth, stretches, every, BLUE, f"mean of {window(len(errors))} rows")
-    short = target if len(target) <= LONGEST_NAME else target[: LONGEST_NAME - 1] + "…"
-    values.set_ylabel(short, parse_math=False)
+    values.set_ylabel(short_name(target, LONGEST_NAME), parse_math=False)
     sizes.set_ylabel("|error|")
     sizes.set_xlabel("place in the recording (rows)")
     sizes.set_ylim(bottom=0)

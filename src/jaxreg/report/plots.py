@@ -152,6 +152,7 @@ def moves(rates: np.ndarray) -> bool:
     return bool(len(known) and np.ptp(known) > MOVES * known.max())
 
 
-def short_name(name: str) -> str:
-    """The name of a target or of a setting, cut where a plot has no room for it."""
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+def short_name(name: str, most: int = LONGEST_NAME) -> str:
+    """A name on one line of a plot, cut to so many letters."""
+    one = " ".join(name.split())
+    return one if len(one) <= most else f"{one[: most - 1]}…"

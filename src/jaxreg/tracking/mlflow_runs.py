@@ -6,16 +6,13 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from jaxreg.common.steps import counted
 from jaxreg.errors import InputError, JaxregError, UnavailableError
 from jaxreg.tracking.flat_values import Plain
 from jaxreg.tracking.logged_run import LoggedRun, Training, Trial, encodable
 from jaxreg.tracking.tracker import Logged, require_extra
-
-if TYPE_CHECKING:
-    pass
 
 T = TypeVar("T")
 
