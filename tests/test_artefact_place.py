@@ -97,12 +97,12 @@ def test_a_folder_is_replaced_if_all_in_it_is_of_an_export(run: TrainedRun, tmp_
         run.export(out)
     run.export(out, overwrite=True)
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"did not write notes\.txt at --out"):
+    with pytest.raises(InputError, match=r"did not write: notes\.txt"):
         run.export(out, overwrite=True)
     (out / "notes.txt").unlink()
     link = tmp_path / "link"
     link.symlink_to(out)
-    with pytest.raises(InputError, match="did not write it at"):
+    with pytest.raises(InputError, match="is there, and jaxreg export did not write it"):
         run.export(link, overwrite=True)
     assert names(tmp_path) == ["link", "sm", *(f"sm/{name}" for name in inside)]
 

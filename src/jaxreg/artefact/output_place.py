@@ -58,15 +58,18 @@ def check_place(files: Sequence[Path], form: Format, *, overwrite: bool) -> None
 
 
 def _check_folder(folder: Path) -> None:
-    foreign = "it"
     if folder.is_dir() and not folder.is_symlink() and is_readme(read_text(folder / "README.md")):
         names = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")))
         foreign = next((name for name in names if not _SAVED.fullmatch(name)), "")
+        found = f"--out {folder} holds a file that jaxreg export did not write: {foreign}"
+    else:
+        foreign = folder
+        found = f"--out {folder} is there, and jaxreg export did not write it"
     if foreign:
         raise InputError(
-            f"jaxreg export did not write {foreign} at --out {folder}, and it would be deleted",
-            expected="a folder that jaxreg export wrote, with only its own files",
-            remedy="name another --out",
+            found,
+            expected="a folder of jaxreg export, because its files would be deleted",
+            remedy="use another --out",
         )
 
 

@@ -122,7 +122,8 @@ def _score(run: "TrainedRun") -> list[str]:
     held_out = held_out or "which chose the epoch of the head"
     if run.settings.head == "ridge" and not run.settings.folds:
         held_out = "which did not train the head"
-    lines += ["", f"On {rows['validation']} rows, {held_out}. {_cell(run.verdict['headline'])}."]
+    verdict = _cell(run.verdict["headline"])
+    lines += ["", f"On {rows['validation']} rows, {held_out}. The verdict is: {verdict}."]
     if run.summary.get("test"):
         lines += ["", f"On {rows['test']} test rows, which decided nothing:", ""]
         for name, scores in run.summary["by_target"].items():
@@ -136,13 +137,13 @@ def _intervals(run: "TrainedRun") -> list[str]:
     if own is None:
         return ["None: only a run with `--folds` has intervals."]
     lines = [
-        f"{own['level']:.0%} of new images like those of the training should lie within this "
-        "distance of the number:",
+        f"For {own['level']:.0%} of new images like those of training, the true value should lie "
+        "within this distance of the number:",
         "",
     ]
     for name, half in own["half_width"].items():
         lines.append(f"- {_cell(name)}: ± {half:.4g}")
-    return [*lines, "", f"Measured on held-out rows: {own['coverage']:.0%}."]
+    return [*lines, "", f"Among held-out rows, it was so for {own['coverage']:.0%}."]
 
 
 def _data(run: "TrainedRun") -> list[str]:
