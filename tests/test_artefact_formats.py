@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jaxreg.artefact.float16_rounding import rounded_to_float16
 from jaxreg.artefact.keras_head import head_model
+from jaxreg.artefact.keras_network import joined_features
 from jaxreg.artefact.onnx_format import check_onnx_format
 from jaxreg.artefact.onnx_graph import onnx_of_keras, refuse_large
 from jaxreg.artefact.openvino_format import check_openvino
@@ -71,6 +73,31 @@ def test_heads_compute_what_the_run_does(keras, kind: str) -> None:
         rounds = kind == "far" and compute is computed_by_openvino
         assert off[:, : 1 if rounds else None].max() < 2e-5
         assert (off.max() > 1e-3) == rounds
+
+
+def test_features_are_rounded_as_a_cache_in_float16_has_them(keras) -> None:
+    """Converters leave out a cast to float16 and back. NumPy has the right numbers."""
+    from openvino import opset13 as ops
+
+    x = (RNG.choice([-1, 1], 4000) * np.exp2(RNG.uniform(-13, 15, 4000))).astype(np.float32)
+    bits = x.view(np.uint32)
+    bits[bits & 0x1FFF == 0x1000] += np.uint32(1)  # one in the middle of two may go to either
+    x, wanted = x.reshape(100, 40), x.astype(np.float16).astype(np.float32).reshape(100, 40)
+    columns = tuple(Column(layer=name, pool="avg") for name in ("a", "b"))
+    run = made_run(PLAIN, columns=columns, dtype="float16", hidden=(2,))
+    halves = keras.Input((20,)), keras.Input((20,))
+    values = joined_features(run, dict(zip(run.features.columns, halves, strict=True)))
+    model = keras.Model(halves, values)
+    np.testing.assert_array_equal(model([x[:, :20], x[:, 20:]]), wanted)
+    made = onnx_of_keras(model, ["a", "b"], ["both"], 17)
+    session = onnxruntime.InferenceSession(made.SerializeToString())
+    [found] = session.run(None, {"a": x[:, :20], "b": x[:, 20:]})
+    np.testing.assert_array_equal(found, wanted)
+    ov = import_openvino()
+    given = ops.parameter([-1, 40], ov.Type.f32)
+    rounded = ov.Model([ops.result(rounded_to_float16(ops, given))], [given], "rounded")
+    compiled = ov.Core().compile_model(rounded, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    np.testing.assert_array_equal(compiled(x)[0], wanted)
 
 
 @pytest.mark.parametrize("size", [(75, 90), (64, 64)])

@@ -6,6 +6,7 @@ The same computation as the TensorFlow engine, in layers and operations that Ker
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from jaxreg.artefact.float16_rounding import rounded_to_float16
 from jaxreg.backbone.network import build_network, plain_float32
 from jaxreg.backbone.pooling import even_steps, grid_cells
 from jaxreg.backbone.preprocess import preprocessing
@@ -61,7 +62,8 @@ def joined_features(run: "TrainedRun", found: Mapping[tuple[str, Column], Any]) 
     parts = [found[one] for one in run.features.columns]
     features = parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=1)
     if run.config["dtype"] == "float16":  # as the cache of the run rounded them
-        features = ops.cast(ops.cast(features, "float16"), "float32")
+        rounded = rounded_to_float16(ops, features)  # what converters leave of the casts
+        features = ops.cast(ops.cast(rounded, "float16"), "float32")
     return features
 
 

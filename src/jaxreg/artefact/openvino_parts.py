@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxreg.artefact.float16_rounding import rounded_to_float16
 from jaxreg.backbone.openvino_model import import_openvino, unpack
 from jaxreg.backbone.openvino_reads import (
     check_model_layers,
@@ -57,7 +58,7 @@ def features_model(
             found |= {(name, column): outputs[column.layer, column.pool] for column in own}
     joined = ops.concat([found[column] for column in features.columns], 1)
     if dtype == "float16":
-        joined = ops.convert(ops.convert(joined, ov.Type.f16), ov.Type.f32)
+        joined = rounded_to_float16(ops, joined)
     return ov.Model([ops.result(joined)], [images], "features")
 
 
