@@ -13,14 +13,13 @@ import jaxreg
 from explained import extract, road, train
 from jaxreg.errors import InputError, Stopped, UnavailableError
 from jaxreg.explanation import explain_run
-from jaxreg.explanation.changed_pictures import hidden_copies, with_places_of
+from jaxreg.explanation.changed_pictures import hidden_copies, with_place_of
 from jaxreg.explanation.lattice import Lattice, Place, common_lattice, spread_over, squares
 from jaxreg.explanation.linear_parts import linear_parts
 from jaxreg.extraction import pipeline
 from jaxreg.extraction.run_networks import RunNetworks
 from jaxreg.new_predictions import predict_examples
 from jaxreg.trained_run import TrainedRun
-from jaxreg.verdict.checks.small_place import Moved, part_followed, shortcut
 
 GRID, OTHER, FLAT = "mixed0.grid2x3", "mixed1.grid4x3", "mixed1.avg"
 FRAMES = 60
@@ -78,7 +77,7 @@ def test_a_place_is_covered_or_taken_from_another_picture() -> None:
     expected = rgb.copy()
     expected[3:, :2] = 10, 0, 0
     np.testing.assert_array_equal(hidden, expected)
-    moved = with_places_of(rgb, other, [place])
+    moved = with_place_of(rgb, other, place)
     # rows 1.5 → 2 to 3 of the other one, its first column, stretched to three rows and two columns
     np.testing.assert_array_equal(moved[3:, :2], np.broadcast_to(other[2, 0], (3, 2, 3)))
     assert not moved[:3].any()
@@ -232,38 +231,6 @@ def test_it_stops_when_it_is_asked_to(run: TrainedRun) -> None:
     asked = itertools.count()
     with pytest.raises(Stopped, match="nothing is written"):
         run.explain(road(FEW), method="occlusion", should_stop=lambda: next(asked) > 5)
-
-
-def test_what_follows_a_place() -> None:
-    rng = np.random.default_rng(0)
-    own, other = rng.normal(size=(2, 30))
-    for part in (0.0, 0.3, 1.0):
-        moved = own + part * (other - own)
-        assert part_followed(own, other, moved) == pytest.approx(part)
-    assert part_followed(own, other, np.full(30, 0.7)) == pytest.approx(0)  # it only spoils
-    assert part_followed(own, own, own) == 0
-
-
-@pytest.mark.parametrize(
-    ("part", "area", "variance", "told", "found"),
-    [
-        (0.9, 0.02, 0.1, 0.0, True),
-        (0.9, 0.02, 0.6, 0.0, False),  # all that varies is there, as a needle of a gauge
-        (0.9, 0.05, 0.1, 0.0, False),  # no small place
-        (0.2, 0.02, 0.05, 0.1, False),
-        (0.2, 0.02, 0.05, 0.9, True),  # like a label
-        (0.01, 0.02, 0.05, 0.9, False),  # a label that the head does not use
-    ],
-)
-def test_which_places_are_shortcuts(
-    part: float, area: float, variance: float, told: float, found: bool
-) -> None:
-    own, other = np.random.default_rng(1).normal(size=(2, 30))
-    moved = own + part * (other - own)
-    evidence = shortcut(Moved(own, other, moved, area, variance, told, "at the top"))
-    assert (evidence is not None) == found
-    if evidence is not None:
-        assert evidence.numbers["follows"] == pytest.approx(part)
 
 
 def test_the_example_of_the_documentation_holds(

@@ -105,14 +105,13 @@ def hidden_copies(
     return copies
 
 
-def with_places_of(rgb: np.ndarray, other: np.ndarray, places: Sequence[Place]) -> np.ndarray:
-    """A copy with some places as another picture has them, stretched to the size here."""
+def with_place_of(rgb: np.ndarray, other: np.ndarray, place: Place) -> np.ndarray:
+    """A copy with a place as another picture has it, stretched to the size here."""
     copy = rgb.copy()
-    for place in places:
-        rows, columns = place.pixels(*rgb.shape[:2])
-        part = other[place.pixels(*other.shape[:2])]
-        height, width = rows.stop - rows.start, columns.stop - columns.start
-        down = np.arange(height) * part.shape[0] // height
-        across = np.arange(width) * part.shape[1] // width
-        copy[rows, columns] = part[down[:, None], across[None, :]]
+    rows, columns = place.pixels(*rgb.shape[:2])
+    part = other[place.pixels(*other.shape[:2])]
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    down = np.arange(height) * part.shape[0] // height
+    across = np.arange(width) * part.shape[1] // width
+    copy[rows, columns] = part[down[:, None], across[None, :]]
     return copy

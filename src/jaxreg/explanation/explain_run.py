@@ -23,7 +23,6 @@ from jaxreg.explanation.place_search import (
     FoundPlace,
     PlaceSearch,
     independent,
-    largest_places,
 )
 from jaxreg.extraction.pipeline import Progress
 from jaxreg.new_predictions import predict_examples
@@ -128,7 +127,7 @@ def explain_run(
             found = linear_parts(run, new)
     else:
         found = _occlusion(pictures, numbers, should_stop)
-    places, findings, notes = _shortcuts(pictures, predictions, true, numbers, found, should_stop)
+    places, findings, notes = _shortcuts(pictures, predictions, true, should_stop)
     return Explanation(
         run=run.path,
         method=how,
@@ -212,8 +211,6 @@ def _shortcuts(
     pictures: ChangedPictures,
     predictions: np.ndarray,
     true: np.ndarray,
-    numbers: Sequence[int],
-    found: Parts,
     should_stop: Callable[[], bool],
 ) -> tuple[dict[str, FoundPlace], tuple[Finding, ...], tuple[str, ...]]:
     """The places that predictions follow, the findings, and what could not be tested."""
@@ -237,9 +234,8 @@ def _shortcuts(
                 PlaceSearch(pictures, half, predictions[half], target, should_stop)
                 for half in (sample[::2], sample[1::2])
             )
-            shares = _shares(run, found, predictions[numbers], target)
             try:
-                place = first.find(largest_places(found.lattice, shares))
+                place = first.find()
             except UnavailableError as error:
                 return {}, (), (f"{unknown}: {error.found}",)
             if place is None:
@@ -252,13 +248,6 @@ def _shortcuts(
                 places[name] = tested
                 findings.append(_finding(evidence, (name,) if len(run.targets) > 1 else ()))
     return places, tuple(findings), tuple(notes)
-
-
-def _shares(run: "TrainedRun", found: Parts, predictions: np.ndarray, target: int) -> np.ndarray:
-    """(cells,) the covariance of the contributions of each cell with the predictions."""
-    apart = difference(run.types, predictions, predictions[:1])[:, target]
-    own = found.cells[:, target].reshape(len(apart), -1)
-    return (own - own.mean(axis=0)).T @ (apart - apart.mean())
 
 
 def _finding(evidence: Evidence, targets: tuple[str, ...]) -> Finding:

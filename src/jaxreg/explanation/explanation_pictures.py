@@ -76,11 +76,10 @@ def found_place(explained: Explanation, target: int, rgb: np.ndarray, found: Fou
     drawing, (left, right) = figure((7.6, 3.6), ncols=2, width_ratios=(1.2, 1))
     _show(left, rgb, ["predictions follow this place"])
     height, width = rgb.shape[:2]
-    for place in found.places:
-        rows, columns = place.pixels(height, width)
-        at = columns.start - 0.5, rows.start - 0.5
-        size = columns.stop - columns.start, rows.stop - rows.start
-        left.add_patch(Rectangle(at, *size, fill=False, edgecolor=VERMILLION, lw=2.2))
+    rows, columns = found.place.pixels(height, width)
+    at = columns.start - 0.5, rows.start - 0.5
+    size = columns.stop - columns.start, rows.stop - rows.start
+    left.add_patch(Rectangle(at, *size, fill=False, edgecolor=VERMILLION, lw=2.2))
     moved = found.moved
     right.scatter(moved.other, moved.moved, s=22, color=VERMILLION, lw=0, label="with the place")
     right.scatter(moved.other, moved.own, s=12, color=BLUE, lw=0, label="without")

@@ -29,12 +29,20 @@ class Place(NamedTuple):
         """Its rows and columns in a picture of this size; at least one of each."""
         return _span(self.top, self.bottom, height), _span(self.left, self.right, width)
 
-    def quarters(self) -> list[Self]:
-        """The place in four; a place four times as wide as high, or as high as wide, in a row."""
-        middle = (self.top + self.bottom) / 2, (self.left + self.right) / 2
-        rows = ((self.top, middle[0]), (middle[0], self.bottom))
-        columns = ((self.left, middle[1]), (middle[1], self.right))
-        return [type(self)(*row, *column) for row in rows for column in columns]
+    def halves(self) -> list[Self]:
+        """Its upper and lower half and the half between them; the same from left to right."""
+        height, width = self.bottom - self.top, self.right - self.left
+        found = []
+        for start in (0, 1 / 4, 1 / 2):
+            top, left = self.top + start * height, self.left + start * width
+            found.append(self._replace(top=top, bottom=top + height / 2))
+            found.append(self._replace(left=left, right=left + width / 2))
+        return found
+
+    def touches(self, other: "Place") -> bool:
+        """Whether both have an inner or an edge point in common."""
+        down = self.top <= other.bottom and other.top <= self.bottom
+        return down and self.left <= other.right and other.left <= self.right
 
 
 def _span(low: float, high: float, size: int) -> slice:

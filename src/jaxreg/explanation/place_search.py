@@ -1,4 +1,4 @@
-"""The smallest place of the pictures that decides more than half of a prediction, if there is one.
+"""A small place of the pictures that decides a prediction, if there is one.
 
 A place is tested by putting it into other pictures. Where it alone decides, the prediction becomes
 that of the picture it comes from (`verdict/checks/small_place.py`).
@@ -10,23 +10,20 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxreg.errors import Stopped
-from jaxreg.explanation.changed_pictures import ChangedPictures, place_colours, with_places_of
+from jaxreg.explanation.changed_pictures import ChangedPictures, place_colours, with_place_of
 from jaxreg.explanation.lattice import Lattice, Place
 from jaxreg.target_types import Types, difference
 from jaxreg.verdict.checks.small_place import SMALL, USED, Moved, part_followed
 
 SAMPLE = 64  # pictures: half of them for the search, half of them for the test of what it found
 
-PART = 0.25  # of the picture: the cells with the largest shares that are looked into
-
 NEXT = 0.21  # of the ranks: with such a picture as the other one, both are uncorrelated
 
 SIDE = 64  # rows and columns of the pixels whose variance is compared
 
-NEAR = 0.5  # of the best piece: a piece that decides as much is kept beside it
-
-
 READ = 256  # pictures whose mean colour in a place is compared with the target
+
+OTHERS = Lattice(5, 5)  # of a picture: cells whose mean colours are compared with that of a place
 
 FOLDS = 5  # stretches of these pictures, each predicted by the others
 
@@ -34,20 +31,9 @@ FOLDS = 5  # stretches of these pictures, each predicted by the others
 class FoundPlace(NamedTuple):
     """A place that predictions follow, and how it was tested."""
 
-    places: tuple[Place, ...]
+    place: Place
     moved: Moved
     numbers: tuple[int, ...]  # of the pictures
-
-
-def largest_places(lattice: Lattice, shares: np.ndarray) -> list[Place]:
-    """The cells that add most to the variance of the predictions, up to PART of the picture.
-
-    Args:
-        lattice: the cells.
-        shares: (cells,) of each the covariance with the prediction.
-    """
-    count = max(1, int(PART * lattice.cells))
-    return [lattice.place(int(cell)) for cell in np.argsort(-shares)[:count]]
 
 
 class PlaceSearch:
@@ -71,22 +57,21 @@ class PlaceSearch:
         self.other = np.roll(self.own, -self.step)
         self.grey = np.stack([_small(pictures.rgb(number)) for number in self.numbers])
 
-    def find(self, places: Sequence[Place]) -> list[Place] | None:
-        """The place within `places` that is at most SMALL and decides most.
+    def find(self) -> Place | None:
+        """The place of at most SMALL that decides most: the picture is halved again and again.
 
-        None where it does not decide USED, as far as it is looked for.
+        The halves overlap, so a place between two of them is whole in the one in the middle. None
+        where no half decides USED.
         """
-        some = list(places)
-        [moved] = self._moved([some])
-        while self._part(moved) >= USED:
-            if _area(some) <= SMALL:
-                return some
-            pieces = [piece for place in some for piece in place.quarters()]
-            parts = np.array([self._part(one) for one in self._moved([[one] for one in pieces])])
-            order = np.argsort(-parts)[: len(pieces) // 2]
-            some = [pieces[at] for at in order if parts[at] >= NEAR * parts[order[0]]]
-            [moved] = self._moved([some])
-        return None
+        place = Place(0, 1, 0, 1)
+        while place.area > SMALL:
+            halves = place.halves()
+            parts = [self._part(moved) for moved in self._moved(halves)]
+            best = int(np.argmax(parts))
+            if parts[best] < USED:
+                return None
+            place = halves[best]
+        return place
 
     def _part(self, moved: np.ndarray) -> float:
         return part_followed(*self._straight(moved))
@@ -100,8 +85,8 @@ class PlaceSearch:
         own, other, straight = difference((*self.kind,) * 3, each, np.full(3, centre)).T
         return own, other, straight
 
-    def _moved(self, sets: Sequence[Sequence[Place]]) -> np.ndarray:
-        """(sets, pictures): predictions with each set of places as the other picture has it."""
+    def _moved(self, places: Sequence[Place]) -> np.ndarray:
+        """(places, pictures): predictions with each place as the other picture has it."""
         found = []
         for at, number in enumerate(self.numbers):
             if self.should_stop():
@@ -110,29 +95,29 @@ class PlaceSearch:
             found.append(
                 self.pictures.predict(
                     number,
-                    lambda rgb, other=other: [with_places_of(rgb, other, some) for some in sets],
+                    lambda rgb, other=other: [with_place_of(rgb, other, one) for one in places],
                 )[:, self.target]
             )
         return np.stack(found, axis=1)
 
-    def test(self, some: Sequence[Place], numbers: Sequence[int], values: np.ndarray) -> FoundPlace:
+    def test(self, place: Place, numbers: Sequence[int], values: np.ndarray) -> FoundPlace:
         """What the predictions do with a place that was found in other pictures.
 
         Args:
-            some: the place.
+            place: the place.
             numbers: pictures in their order, at most READ of them.
             values: (these,) what is known of the target, or their predictions.
         """
         variance = self.grey.var(axis=0)
-        inside = np.zeros(variance.shape, bool)
-        for place in some:
-            inside[place.pixels(SIDE, SIDE)] = True
-        part = float(variance[inside].sum() / max(float(variance.sum()), 1e-12))
-        [moved] = self._moved([some])
+        part = float(variance[place.pixels(SIDE, SIDE)].sum() / max(float(variance.sum()), 1e-12))
+        [moved] = self._moved([place])
         own, other, moved = self._straight(moved)
-        told = _told_by_colour(place_colours(self.pictures, numbers, some).mean(axis=1), values)
-        result = Moved(own, other, moved, _area(some), part, told, where_text(some))
-        return FoundPlace(tuple(some), result, tuple(self.numbers))
+        away = [one for one in OTHERS.places() if not one.touches(place)]
+        colours = place_colours(self.pictures, numbers, [place, *away])
+        told, *elsewhere = (_told_by_colour(one, values) for one in colours.swapaxes(0, 1))
+        most = max(elsewhere, default=0.0)
+        result = Moved(own, other, moved, place.area, part, told, most, where_text(place))
+        return FoundPlace(place, result, tuple(self.numbers))
 
 
 def independent(types: Types, values: np.ndarray) -> float:
@@ -160,19 +145,13 @@ def _told_by_colour(colours: np.ndarray, values: np.ndarray) -> float:
     return float(1 - np.square(left - values).mean() / max(float(values.var()), 1e-30))
 
 
-def where_text(places: Sequence[Place]) -> str:
-    """Where places are, in words."""
-    weights = np.array([place.area for place in places])
-    down = float(np.average([(p.top + p.bottom) / 2 for p in places], weights=weights))
-    across = float(np.average([(p.left + p.right) / 2 for p in places], weights=weights))
+def where_text(place: Place) -> str:
+    """Where a place is, in words."""
+    down, across = (place.top + place.bottom) / 2, (place.left + place.right) / 2
     row = "top" if down < 1 / 3 else "bottom" if down > 2 / 3 else ""
     column = "left" if across < 1 / 3 else "right" if across > 2 / 3 else ""
     words = " ".join(word for word in (row, column) if word)
     return f"at the {words}" if words else "in the middle"
-
-
-def _area(places: Sequence[Place]) -> float:
-    return sum(place.area for place in places)
 
 
 def _small(rgb: np.ndarray) -> np.ndarray:

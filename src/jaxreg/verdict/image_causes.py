@@ -23,7 +23,8 @@ SHORTCUT = Cause(
     f"{small_place.FOLLOWS:.0%} of the way, for a place of at most {small_place.SMALL:.0%} of the "
     f"picture, and {small_place.BEYOND:g} times the part of the place in the variance of pixels; "
     f"or {small_place.USED:.0%}, where the mean colour of the place alone tells the target with an "
-    f"R² of {small_place.TOLD:g}",
+    f"R² of {small_place.TOLD:g} and leaves at most {small_place.ALONE:g} of the squared error "
+    "that other places leave",
     "the drawn road and a recording, as they are and with the target written into a corner",
     "see whether the place shows what the target is, as a label does; cover it in all images",
     None, None, per_target=True,

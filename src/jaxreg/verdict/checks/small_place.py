@@ -9,14 +9,17 @@ from jaxreg.verdict.finding import Evidence
 SMALL = 0.04
 """The largest part of a picture that is a small place."""
 
-FOLLOWS = 0.25
+FOLLOWS = 0.35
 """Which part of the way predictions go, at least, to those of the pictures a place comes from."""
 
 BEYOND = 2.0
 """So many times its part of the variance of the pixels is what predictions take from a place."""
 
 TOLD = 0.5
-"""R² of the target by the mean colour of the place: from here on the place is like a label."""
+"""R² of the target by the mean colour of the place: from here on the place may be a label."""
+
+ALONE = 0.5
+"""What the colour of a label leaves of the squared error that other places leave, at most."""
 
 USED = 0.05
 """Which part of the way predictions go, at least, for a place that is like a label."""
@@ -37,6 +40,7 @@ class Moved(NamedTuple):
     area: float  # of the place, as part of the picture
     variance: float  # of the pixels in the place, as part of that of all pixels
     told: float  # R² of the target by the mean colour of the place alone, on rows left out
+    elsewhere: float  # the same of the place that tells most of those that do not touch it
     where: str  # the place in words
 
 
@@ -57,7 +61,8 @@ def shortcut(found: Moved) -> Evidence | None:
     if found.area > SMALL or part < USED:
         return None
     much = part >= max(FOLLOWS, BEYOND * found.variance)
-    label = found.told >= TOLD
+    # where the whole picture tells the target, as a ripe fruit does, no place is a label
+    label = found.told >= TOLD and 1 - found.told <= ALONE * (1 - max(found.elsewhere, 0.0))
     if not much and not label:
         return None
     sentence = (
@@ -76,6 +81,7 @@ def shortcut(found: Moved) -> Evidence | None:
             "area": found.area,
             "pixel_variance": found.variance,
             "told_r2": found.told,
+            "told_elsewhere_r2": found.elsewhere,
             "images": len(found.own),
         },
     )
