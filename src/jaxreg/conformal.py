@@ -157,11 +157,14 @@ def within_others(
     return errors <= half_widths_without(errors, units, parts, level)[parts]
 
 
-def coverage_by_unit(
-    errors: np.ndarray, units: np.ndarray, parts: np.ndarray, level: float
-) -> np.ndarray:
-    """(units,) the share of each unit's rows that are `within_others`."""
-    return np.bincount(units, within_others(errors, units, parts, level)) / np.bincount(units)
+def coverage_by_unit(inside: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """(units,) the share of each unit's rows that are inside.
+
+    Args:
+        inside: (rows,) bool, as `within_others` gives it.
+        units: (rows,) numbers from 0 without gaps.
+    """
+    return np.bincount(units, inside) / np.bincount(units)
 
 
 def ends(kind: TargetType, predictions: np.ndarray, half: float) -> tuple[np.ndarray, np.ndarray]:

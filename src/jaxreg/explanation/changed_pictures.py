@@ -17,9 +17,6 @@ from jaxreg.sources.examples import Examples
 if TYPE_CHECKING:
     from jaxreg.trained_run import TrainedRun
 
-Change = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""A copy of the first picture, changed; the second one is another picture, or the same."""
-
 
 class ChangedPictures:
     """The pictures of the examples that a run has predicted, and what it says of changed ones.

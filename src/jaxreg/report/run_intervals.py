@@ -12,6 +12,7 @@ from jaxreg.conformal import (
     Coverage,
     Errors,
     UnitCoverage,
+    coverage_by_unit,
     distribution,
     half_width,
     level_text,
@@ -110,10 +111,10 @@ def measure(experiment: Experiment, predictions: RunPredictions) -> Measured | N
         rows, halves[name] = own[number], _half(experiment, number, errors, level)
         sizes, part = apart[rows, number], fold if names is None else units
         coverage = None
-        if (own_inside := inside_of(sizes, units[rows], part[rows], level)) is not None:
+        if (own_inside := _inside_of(sizes, units[rows], part[rows], level)) is not None:
             inside[rows, number] = own_inside
             of = np.unique(units[rows], return_inverse=True)[1]
-            coverage = np.bincount(of, own_inside) / np.bincount(of)
+            coverage = coverage_by_unit(own_inside, of)
         by_unit: tuple[UnitCoverage, ...] = ()
         if names is not None and coverage is not None:
             counts = np.unique(names[rows], return_counts=True)
@@ -129,7 +130,7 @@ def measure(experiment: Experiment, predictions: RunPredictions) -> Measured | N
     return Measured(level, word, tuple(each), targets, halves, tests or None, inside)
 
 
-def inside_of(
+def _inside_of(
     sizes: np.ndarray, units: np.ndarray, parts: np.ndarray, level: float
 ) -> np.ndarray | None:
     """`within_others` for any numbers of units and parts; None with a single part."""
