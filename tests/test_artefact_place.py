@@ -1,6 +1,7 @@
 """What `jaxreg export` refuses, and what it replaces. No network is built."""
 
 import errno
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,40 @@ def test_a_folder_is_replaced_if_all_in_it_is_of_an_export(run: TrainedRun, tmp_
     with pytest.raises(InputError, match="is there, and jaxreg export did not write it"):
         run.export(link, overwrite=True)
     assert names(tmp_path) == ["link", "sm", *(f"sm/{name}" for name in inside)]
+
+
+def test_a_folder_named_by_a_point(run: TrainedRun, tmp_path: Path, monkeypatch) -> None:
+    run.export(tmp_path / "sm")
+    monkeypatch.chdir(tmp_path / "sm")
+    made = run.export(".", format="savedmodel", overwrite=True)
+    assert made.path == tmp_path / "sm"
+    assert names(tmp_path) == ["sm", "sm/README.md", "sm/saved_model.pb", "sm/variables"]
+
+
+def test_numbers_beside_that_are_of_another_model(run: TrainedRun, tmp_path: Path) -> None:
+    """--out names the .xml; nobody named the .bin."""
+    (tmp_path / "a.bin").write_text("mine")
+    with pytest.raises(InputError, match=r"a\.bin exists, and jaxreg export did not write it"):
+        run.export(tmp_path / "a.xml", overwrite=True)
+    assert (tmp_path / "a.bin").read_text() == "mine"
+    (tmp_path / "a.bin").unlink()
+    run.export(tmp_path / "a.xml")
+    run.export(tmp_path / "a.xml", overwrite=True)
+    assert names(tmp_path) == ["a.README.md", "a.bin", "a.xml"]
+
+
+def test_sigterm_leaves_nothing(run: TrainedRun, tmp_path: Path, monkeypatch) -> None:
+    form = formats.FORMATS["keras"]
+    stopped = form._replace(write=lambda *_: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setitem(formats.FORMATS, "keras", stopped)
+    monkeypatch.setattr("jaxreg.api.load_run", lambda path: run)
+    monkeypatch.setattr("jaxreg.training.run_directory.run_path", lambda *_: tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        export.main(["made", "--out", str(tmp_path / "a.keras")])
+    assert ended.value.code == 143
+    assert names(tmp_path) == []
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_model_that_differs_is_not_written(run: TrainedRun, tmp_path: Path, monkeypatch) -> None:

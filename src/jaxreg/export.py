@@ -48,13 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         from jaxreg.training.run_directory import run_path
 
     run = load_run(run_path(own.run, Path(own.ckpts)))
-    made = run.export(
-        own.out,
-        format=own.format,
-        overwrite=own.overwrite,
-        weights=own.weights,
-        cache=own.cache,
-    )
+    with cli.unwound_on_sigterm():
+        made = run.export(
+            own.out,
+            format=own.format,
+            overwrite=own.overwrite,
+            weights=own.weights,
+            cache=own.cache,
+        )
     *model, told = made.files
     every = {*model, *(made.path.rglob("*") if made.path.is_dir() else ())} - {told}
     size = sum(path.stat().st_size for path in every if path.is_file())

@@ -67,6 +67,8 @@ def export_run(
 ) -> Exported:
     """Write a run as an artefact; arguments and errors as of `TrainedRun.export`."""
     path = named_path(out, "--out", spare=len(".README.md"))
+    if path.name in ("", ".."):  # it is named by its place, as `.` is
+        path = path.resolve()
     chosen = format_of(format, path)
     form = FORMATS[chosen]
     _check_run(run)

@@ -50,9 +50,12 @@ def check_place(files: Sequence[Path], form: Format, *, overwrite: bool) -> None
             raise InputError(f"--out {file} is a folder", expected="a file")
         if not form.suffix:
             _check_folder(file)
-    if form.suffix and os.path.lexists(told) and not is_readme(read_text(told)):
+    # nobody named these: a README beside tells whether jaxreg wrote them
+    unnamed = [told, *own[1:]] if form.suffix else []
+    foreign = next((file for file in unnamed if os.path.lexists(file)), None)
+    if foreign is not None and not is_readme(read_text(told)):
         raise InputError(
-            f"{told} exists, and jaxreg export did not write it",
+            f"{foreign} exists, and jaxreg export did not write it",
             remedy=f"--out {files[0].with_stem(f'{files[0].stem}-model')}",
         )
 
