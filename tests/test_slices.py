@@ -67,6 +67,14 @@ def test_deciles_are_those_of_pandas() -> None:
     assert by_target(y).texts[:7] == [None] * 7
 
 
+def test_numbers_are_short_where_that_tells_them_apart() -> None:
+    """The values are those of Python's format with 6 digits."""
+    column = pa.chunked_array([pa.array([6.327489567472401, 5.0, None, 5.0])])
+    assert by_column(column).values == ("6.32749", "5", None)
+    near = pa.chunked_array([pa.array([1.00000001, 1.00000002])])
+    assert by_column(near).values == ("1.00000001", "1.00000002")
+
+
 def test_the_mean_error_of_an_angle_is_circular() -> None:
     """Against SciPy's circular mean of the errors."""
     kind = TargetType(period=360.0)

@@ -28,7 +28,9 @@ class LogArguments:
     runs: tuple[str, ...] = setting(
         (), POSITIONAL, "names or paths of runs, or folders of runs, such as ckpts"
     )
-    to: Literal["mlflow", "tensorboard"] = setting(tyro.MISSING, "Output", "the tracker")
+    to: Literal["mlflow", "tensorboard"] = setting(
+        tyro.MISSING, "Output", "the tracker: mlflow or tensorboard"
+    )
     uri: str | None = setting(
         None,
         "Output",

@@ -72,11 +72,14 @@ def by_target(y: np.ndarray) -> Slicing:
 
 
 def by_column(column: pa.ChunkedArray) -> Slicing:
-    """The values of a column, as text."""
+    """The values of a column, as text; numbers in 6 digits, if these tell them apart."""
     encoded = column.combine_chunks().dictionary_encode("encode")
     values = encoded.dictionary.to_pylist()
-    texts = tuple(None if value is None else str(value) or "empty" for value in values)
-    return Slicing(encoded.indices.to_numpy().astype(np.int64), texts)
+    texts = [None if value is None else str(value) or "empty" for value in values]
+    if pa.types.is_floating(column.type):
+        short = [None if value is None else f"{value:.6g}" for value in values]
+        texts = short if len(set(short)) == len(texts) else texts
+    return Slicing(encoded.indices.to_numpy().astype(np.int64), tuple(texts))
 
 
 def by_name(names: Sequence[str]) -> Slicing:
