@@ -1,5 +1,6 @@
 """What `jaxreg export` refuses, and what it replaces. No network is built."""
 
+import dataclasses
 import errno
 import signal
 from collections.abc import Callable, Sequence
@@ -10,15 +11,15 @@ import numpy as np
 import pytest
 
 from jaxreg import export
+from jaxreg.artefact import check_images, formats
 from jaxreg.artefact import export_run as export_module
-from jaxreg.artefact import formats
 from jaxreg.artefact.formats import FORMATS
 from jaxreg.cache.chosen_features import ChosenFeatures
 from jaxreg.cache.embeddings import Embeddings
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.errors import InputError, UnavailableError
 from jaxreg.trained_run import TrainedRun
-from made_heads import made_run
+from made_heads import RECIPE, made_run
 
 Y = np.random.default_rng(0).normal(size=(40, 1))
 
@@ -140,6 +141,16 @@ def test_sigterm_leaves_nothing(run: TrainedRun, tmp_path: Path, monkeypatch) ->
     assert ended.value.code == 143
     assert names(tmp_path) == []
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_long_images_at_native_size_keep_their_height(monkeypatch) -> None:
+    """InceptionV3 takes no image lower than 75 pixels."""
+    long = np.zeros((80, 2000, 3), np.uint8)
+    monkeypatch.setattr(check_images, "_own_images", lambda *_: [long] * 32)
+    run = made_run(Y, hidden=(2,), recipe=dataclasses.replace(RECIPE, size=None))
+    images, what = check_images.check_images(run, Path("cache"))
+    assert what == "of the dataset"
+    assert {image.shape[:2] for image in images} == {(80, 640), (100, 800), (120, 960)}
 
 
 def test_a_model_that_differs_is_not_written(run: TrainedRun, tmp_path: Path, monkeypatch) -> None:

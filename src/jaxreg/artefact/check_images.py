@@ -38,6 +38,8 @@ def check_images(run: "TrainedRun", cache: Path | None) -> tuple[list[np.ndarray
     drawn = RoadImages(20 * IMAGES)
     images = [*own, *(drawn[20 * place] for place in range(len(own), IMAGES))]
     native = any(recipe.size is None for recipe in run.features.networks)
+    if native:  # a part, because a long image in small may be lower than the network takes
+        images = [np.asarray(image)[:LONGEST, :LONGEST] for image in images]
     factors = NOT_SMALLER if native else FACTORS
     return [_resized(one, factors[place % 3]) for place, one in enumerate(images)], what
 
