@@ -14,10 +14,12 @@ from jaxreg import export
 from jaxreg.artefact import check_images, formats
 from jaxreg.artefact import export_run as export_module
 from jaxreg.artefact.formats import FORMATS
+from jaxreg.artefact.readme import _kind_text
 from jaxreg.cache.chosen_features import ChosenFeatures
 from jaxreg.cache.embeddings import Embeddings
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.errors import InputError, UnavailableError
+from jaxreg.target_types import TargetType
 from jaxreg.trained_run import TrainedRun
 from made_heads import RECIPE, made_run
 
@@ -141,6 +143,18 @@ def test_sigterm_leaves_nothing(run: TrainedRun, tmp_path: Path, monkeypatch) ->
     assert ended.value.code == 143
     assert names(tmp_path) == []
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("plain", "a number"),
+        ("bounded:1700000000:1700000001", "from 1700000000 to 1700000001"),
+        ("circular:6.283185307179586", "circular: from 0 to below 6.283185307179586, then 0 again"),
+    ],
+)
+def test_a_readme_has_every_digit_of_a_type(word: str, expected: str) -> None:
+    assert _kind_text(TargetType.parse(word)) == expected
 
 
 def test_long_images_at_native_size_keep_their_height(monkeypatch) -> None:

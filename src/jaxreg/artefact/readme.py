@@ -107,8 +107,13 @@ def _about(run: "TrainedRun", made: "Exported") -> list[str]:
 
 def _kind_text(kind: TargetType) -> str:
     if kind.circular:
-        return f"circular: from 0 to below {kind.period:g}, then 0 again"
-    return f"from {kind.low:g} to {kind.high:g}" if kind.bounded else "a number"
+        return f"circular: from 0 to below {_whole(kind.period)}, then 0 again"
+    return f"from {_whole(kind.low)} to {_whole(kind.high)}" if kind.bounded else "a number"
+
+
+def _whole(number: float) -> str:
+    """Every digit: a user compares with it, or adds it."""
+    return repr(float(number)).removesuffix(".0")
 
 
 def _score(run: "TrainedRun") -> list[str]:
@@ -149,15 +154,15 @@ def _intervals(run: "TrainedRun") -> list[str]:
 def _data(run: "TrainedRun") -> list[str]:
     settings, members = run.settings, len(run.params)
     lines = [
-        f"- dataset: {run.config['dataset']}, {sum(run.summary['rows'].values())} rows",
+        f"- dataset: {_cell(run.config['dataset'])}, {sum(run.summary['rows'].values())} rows",
         f"- head: {settings.head}" + (f", the mean of {members} heads" if members > 1 else ""),
     ]
     for recipe in run.features.networks:
         size = "in its own size" if recipe.size is None else "at {} x {}".format(*recipe.size)
         columns = ", ".join(c.short_name for c in run.features.columns_of(recipe.feature_set))
         lines.append(
-            f"- network: {recipe.backbone} with weights {recipe.weights_tag} "
-            f"(`{recipe.weights}`), {size}, {recipe.precision}; read: {columns}"
+            f"- network: {recipe.backbone} with weights {_cell(recipe.weights_tag)} "
+            f"(`{_cell(recipe.weights)}`), {size}, {recipe.precision}; read: {_cell(columns)}"
         )
     versions = {"jaxreg": metadata.version("jaxreg")} | run.summary["provenance"]["versions"]
     lines.append("- trained with " + ", ".join(f"{n} {v}" for n, v in versions.items()))
