@@ -74,9 +74,13 @@ def move(browser: Browser, x: float, y: float) -> None:
 
 
 def tap(browser: Browser, x: float, y: float) -> None:
+    # the click of a tap follows it, on a busy machine late
+    browser.run("""void (window.clicked = new Promise((done) => {
+        addEventListener('click', () => setTimeout(done), { capture: true, once: true })
+    }))""")
     for kind, points in (("touchStart", [{"x": x, "y": y}]), ("touchEnd", [])):
         browser.call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
-    browser.run("new Promise((done) => setTimeout(done, 60))")  # the click of a tap follows it
+    browser.run("Promise.race([clicked, new Promise((done) => setTimeout(done, 5000))])")
 
 
 def told(browser: Browser) -> list[str] | None:
