@@ -51,8 +51,10 @@ def test_links_of_a_notebook_lead_somewhere(path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_first_experiment_runs(tmp_path: Path) -> None:
+def test_the_first_experiment_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The scores that it shows are those that scikit-learn finds in predictions.parquet."""
+    for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "jupyter"))  # else they write into the home folder
     folder, path = tmp_path, EXAMPLES / "first_experiment.ipynb"
     book = run_notebook(path, folder)
     said = "\n".join(texts_of(book))
