@@ -162,7 +162,8 @@ def test_several_targets_are_named(planted: Path, client_of) -> None:
     expected = run.predict_features(values_of(PIXELS)[None])[0]
     for part in ("value", "low", "high"):
         assert list(answer.json()[part]) == ["angle", "speed"]
-    np.testing.assert_allclose(list(answer.json()["value"].values()), expected, rtol=1e-5, atol=1e-5)
+    values = list(answer.json()["value"].values())
+    np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-5)
     assert isinstance(answer.json()["unlike"], float)
 
 
