@@ -18,7 +18,7 @@ from pathlib import Path
 from jaxreg.backbone.plain_hdf5 import UnusableFile
 from jaxreg.common.files import open_regular
 
-SECONDS = 30.0  # for a file of any size, and
+SECONDS = 120.0  # for a file of any size on a slow or busy machine, and
 _SLOWEST = 5_000_000  # bytes a second beyond that
 
 
