@@ -57,7 +57,7 @@ def try_once(
     folder: Path, known: LoadedFeatures, seed: int
 ) -> tuple[float, int, dict[str, list[bool]]]:
     """R², planted rows among those that summary.json lists, and by strength which were found."""
-    rng, y = np.random.default_rng(seed), known.y.copy()
+    rng, y = np.random.default_rng(seed), known.y.copy()  # pyright: ignore[reportOptionalMemberAccess]
     rows, std = len(y), y.std()
     wrong = rng.choice(rows, round(SHARE * rows), replace=False)
     kinds = np.array(list(STRENGTHS))[np.arange(len(wrong)) % len(STRENGTHS)]
@@ -83,7 +83,7 @@ def try_once(
     planted = {str(row) for row in wrong}
     listed = sum(one["id"] in planted for one in run.summary["label_errors"])
     by_kind = {kind: low[wrong[kinds == kind]].tolist() for kind in STRENGTHS}
-    return run.metrics["r2"], listed, by_kind
+    return run.metrics["r2"], listed, by_kind  # pyright: ignore[reportReturnType]
 
 
 if __name__ == "__main__":
