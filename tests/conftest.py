@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from jaxtyping import install_import_hook
 
 # the shapes in annotations are checked wherever tests call the head; before anything imports it
 install_import_hook("jaxreg.head", "beartype.beartype")
+
+# no test tells OpenVINO's makers; their sender forks, which JAX does not allow
+sys.modules["openvino_telemetry"] = None  # pyright: ignore[reportArgumentType]
 
 pytest_plugins = ["keras_models"]  # fixtures with Keras networks
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from jaxreg.diagnosis.trials import Trial
 from jaxreg.metrics import Scores
-from jaxreg.report import plots
+from jaxreg.report import plots, prediction_plots
 from jaxreg.report.html_file import others
 from jaxreg.report.run_content import GroupTable
 from jaxreg.report.summary import Summary
@@ -46,8 +46,8 @@ def made_plots() -> dict[str, bytes]:
     data = ("user/angle", true, predicted, split)
     return {
         "curves": plots.curves([history(60)], 48, LABELS),
-        "predicted": plots.predicted_against_true(*data),
-        "residuals": plots.residuals(*data),
+        "predicted": prediction_plots.predicted_against_true(*data).png,
+        "residuals": prediction_plots.residuals(*data),
     }
 
 
@@ -167,6 +167,14 @@ def report_content() -> dict[str, Any]:
             )
             for name, side in zip(TARGETS, ("validation", "test"), strict=True)
         ],
+        "slices": [],
+        "worst_slices": [],
+        "slopes": {},
+        "over_time": [],
+        "suspects": [],
+        "scored_all": False,
+        "points": {},
+        "pictures": "{}",
         "curves": pictures["curves"],
         "plots": [(name, pictures["predicted"], pictures["residuals"]) for name in TARGETS],
     }

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from jaxreg.backbone.openvino_model import import_openvino
-from jaxreg.backbone.openvino_reads import Map, _pool, even_steps
-from jaxreg.backbone.pooling import grid_cells
+from jaxreg.backbone.openvino_reads import Map, _pool
+from jaxreg.backbone.pooling import even_steps, grid_cells
 from jaxreg.cache.recipe import Column
 
 _HINTS = {"INFERENCE_PRECISION_HINT": "f32"}

@@ -21,6 +21,7 @@ from jaxreg.conformal import (
     half_widths_without,
     level_text,
     widest_level,
+    within_others,
 )
 from jaxreg.target_types import PLAIN, TargetType
 
@@ -57,7 +58,7 @@ def test_groups_have_equal_weight(seed: int) -> None:
         expected = by_hand(errors, units, level)
         assert half_width(distribution(errors, units), level) == expected
         without = half_widths_without(errors, units, units, level)
-        covered = coverage_by_unit(errors, units, units, level)
+        covered = coverage_by_unit(within_others(errors, units, units, level), units)
         for unit in range(len(sizes)):
             others = units != unit
             assert without[unit] == by_hand(errors[others], units[others], level)
@@ -153,7 +154,7 @@ def test_the_measured_coverage_is_that_of_new_units() -> None:
         errors = np.abs(_noise("own offsets", rng, (60, 15)))
         known = np.concatenate(errors[:20])
         half = half_width(distribution(known, numbers), 0.8)
-        measured = coverage_by_unit(known, numbers, numbers, 0.8).mean()
+        measured = coverage_by_unit(within_others(known, numbers, numbers, 0.8), numbers).mean()
         differences.append(measured - (errors[20:] <= half).mean())
     error = np.std(differences) / np.sqrt(len(differences))
     # 19 units instead of 20 need 0.8 x 20/19 instead of 0.8 x 21/20: a little more

@@ -4,10 +4,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from cleanlab.regression.rank import get_label_quality_scores
 
 import jaxreg
 from evaluated import ROWS, new_rows, train
@@ -72,9 +74,15 @@ def test_the_table_is_written_as_its_name_says(suffix: str) -> None:
         table = pa.Table.from_pylist(
             [json.loads(x) for x in Path("t.jsonl").read_text().splitlines()]
         )
-    expected = ["id", "prediction.y", "target.y", "error.y", "absolute_error.y", "slice.target.y"]
-    assert table.column_names[:6] == expected
+    expected = [
+        "id", "prediction.y", "target.y", "error.y", "absolute_error.y", "slice.target.y",
+        "label_score.y",
+    ]  # fmt: skip
+    assert table.column_names[:7] == expected
     assert table.num_rows == ROWS
+    both = [table[f"{part}.y"].to_numpy().astype(np.float64) for part in ("target", "prediction")]
+    scores = get_label_quality_scores(*both)
+    np.testing.assert_allclose(table["label_score.y"].to_numpy(), scores, atol=1e-5)
 
 
 @pytest.mark.parametrize(

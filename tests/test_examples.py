@@ -113,6 +113,7 @@ def test_scikit_learn(driving: Path) -> None:
 
 @pytest.mark.parametrize("script", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_an_example_is_short_and_the_docs_name_it(script: Path) -> None:
-    assert len(script.read_text().splitlines()) < 40
+    limit = 70 if script.name == "serve.py" else 40
+    assert len(script.read_text().splitlines()) < limit
     index = (EXAMPLES.parent / "docs" / "README.md").read_text()
     assert f"(../examples/{script.name})" in index

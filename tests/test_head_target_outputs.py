@@ -18,7 +18,7 @@ from jaxreg.head.rates import Rates, loss_unit
 from jaxreg.head.ridge import ALPHAS, decompose, solve
 from jaxreg.head.scaling import Scalers
 from jaxreg.head.state import Data, empty_state, init_state, prepare
-from jaxreg.head.target_outputs import decode, encode, scaled, sizes, together
+from jaxreg.head.target_outputs import decode, encode, limited, scaled, sizes, together
 from jaxreg.target_types import PLAIN, TargetType, difference
 from jaxreg.train_config import HeadConfig
 
@@ -42,6 +42,16 @@ def trained(config: HeadConfig, x: np.ndarray, y: np.ndarray):
     state = init_state(config, data)
     state, history = make_fit(config)(state, prepare(config, state, data), config.epochs)
     return state, history, config
+
+
+def test_bounds_that_float32_does_not_tell_apart() -> None:
+    """Seconds of 2023 from 0 to 1: float32 has one number every 128 there."""
+    config = HeadConfig(target_type=("bounded:1700000000:1700000001",))
+    scaler = scaling.target_scaler(1.7e9 + np.array([[0.2], [0.6]]))  # mean 0.4, std 0.2
+    far = np.array([[-99.0], [0.0], [99.0]], np.float32)
+    for linear in (True, False):
+        held = limited(config, scaler, far, linear=linear)
+        np.testing.assert_allclose(held, [[-2], [0], [3]], atol=1e-5)
 
 
 def test_angles_come_back_from_their_two_outputs() -> None:

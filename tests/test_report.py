@@ -237,7 +237,8 @@ def test_names_are_text_and_never_markup(report, tmp_path):
     assert page.text.count(attack) == 30
     attributes = {name for _, some in page.elements for name in some}
     assert attributes <= {"lang", "charset", "name", "content", "http-equiv", "class", "role",
-                          "scope", "src", "alt", "href", "tabindex", "aria-label"}  # fmt: skip
+                          "scope", "src", "alt", "href", "tabindex", "aria-label", "data-row",
+                              "data-points", "data-pictures"}  # fmt: skip
 
 
 def test_random_weights_and_bad_health_show(report, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from jaxreg.common.files import safe_name
-from jaxreg.report import plots
+from jaxreg.report import plots, prediction_plots
 from jaxreg.train_config import HeadConfig
 from made_pages import history
 
@@ -61,7 +61,9 @@ def test_the_lines_of_a_blend_are_named_as_two_heads():
     assert blend == ("training, MLP alone (dropout on)", "validation, MLP alone")
 
 
-@pytest.mark.parametrize("draw", [plots.predicted_against_true, plots.residuals])
+@pytest.mark.parametrize(
+    "draw", [prediction_plots.predicted_against_true, prediction_plots.residuals]
+)
 def test_scatter_survives_what_a_head_may_predict(draw, rng):
     true = rng.normal(size=50)
     split = np.array(["train", "validation"] * 25)
@@ -71,7 +73,8 @@ def test_scatter_survives_what_a_head_may_predict(draw, rng):
         "broken": np.full(50, np.nan),
         "huge": np.where(np.arange(50) == 7, 1e30, true),
     }.items():
-        drawn = ink(draw("a$b 温度", true, predicted, split), plots.BLUE)
+        made = draw("a$b 温度", true, predicted, split)
+        drawn = ink(getattr(made, "png", made), plots.BLUE)
         assert (drawn > 0) == (name != "broken")
     draw("x", np.ones(1), np.ones(1), np.array(["validation"]))
 
@@ -82,25 +85,26 @@ def test_one_huge_prediction_does_not_hide_the_others(rng):
     spread = []
     for last in (0.5, 1e6):
         predicted = np.append(true[:-1], last)
-        picture = plots.predicted_against_true("x", true, predicted, split)
+        picture = prediction_plots.predicted_against_true("x", true, predicted, split).png
         spread.append(ink(picture, plots.BLUE))
     assert spread[1] > 0.1 * spread[0]
 
 
 def test_tiny_training_errors_do_not_press_the_others_into_the_outermost_bars(rng):
     errors = {"train": rng.normal(0, 1e-3, 900), "validation": rng.normal(0, 1, 100)}
-    edges = plots._edges(errors)
+    edges = prediction_plots._edges(errors)
     outside = (np.abs(errors["validation"]) > edges[-2]).mean()
     assert outside <= 0.05
-    assert np.array_equal(edges, plots._edges({"validation": errors["validation"]}))
-    only_train = plots._edges({"train": errors["train"]})
+    assert np.array_equal(edges, prediction_plots._edges({"validation": errors["validation"]}))
+    only_train = prediction_plots._edges({"train": errors["train"]})
     assert 2e-3 < only_train[-1] < 1e-2  # about 3 to 7 std
 
 
 def test_many_rows_still_show_where_most_are(rng):
     true = rng.normal(size=100_000)
     predicted = true + rng.normal(size=100_000)
-    picture = plots.predicted_against_true("x", true, predicted, np.full(100_000, "validation"))
+    split = np.full(100_000, "validation")
+    picture = prediction_plots.predicted_against_true("x", true, predicted, split).png
     grey = np.asarray(Image.open(io.BytesIO(picture)).convert("L")).astype(float)
     height, width = grey.shape
     middle = grey[height // 2 - 40 : height // 2 + 40, width // 2 - 40 : width // 2 + 40]

@@ -14,6 +14,7 @@ from sklearn.metrics import mean_absolute_error
 from jaxreg.common.files import file_sha256
 from jaxreg.diagnosis import run_diagnosis
 from jaxreg.report import run_content
+from jaxreg.report.row_pictures import RowPictures
 from jaxreg.report.worst_rows import WorstRows
 from jaxreg.train_config import TrainConfig
 from planted_runs import edit_dataset, run_quick
@@ -152,7 +153,8 @@ def test_a_row_of_a_diverged_head_is_among_the_worst(planted: Path) -> None:
     predictions = experiment.y.copy()
     broken = experiment.rows("validation")[5]
     predictions[broken] = np.nan
-    [(caption, target, rows)] = WorstRows(experiment, predictions).lists()
+    worst = WorstRows(experiment, predictions)
+    [(caption, target, rows)] = worst.lists(RowPictures(experiment, worst.rows))
     assert (caption, target) == ("validation rows", "angle")
     assert rows[0].id == experiment.dataset.ids[broken]
     assert pd.isna(rows[0].predicted)

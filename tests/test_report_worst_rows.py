@@ -23,7 +23,8 @@ from jaxreg.cache.store import Cache
 from jaxreg.experiment.arrays import Experiment, load_experiment
 from jaxreg.experiment.resolve import resolve
 from jaxreg.extract_config import SourceOptions
-from jaxreg.report import worst_rows
+from jaxreg.report import row_pictures, worst_rows
+from jaxreg.report.row_pictures import RowPictures
 from jaxreg.report.worst_rows import WorstRows
 from jaxreg.sources.pixels import decode, digest, read, thumbnail
 from planted_runs import edit_dataset, with_column
@@ -34,7 +35,7 @@ WIDE, HIGH = 400, 240
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine changes no test."""
-    monkeypatch.setattr(worst_rows, "WAIT", 60.0)
+    monkeypatch.setattr(row_pictures, "WAIT", 60.0)
 
 
 @cache
@@ -75,7 +76,9 @@ def experiment_of(planted: Path, **options) -> Experiment:
 
 
 def worst(experiment: Experiment) -> list[worst_rows.WorstRow]:
-    return [row for _, _, rows in WorstRows(experiment, experiment.y * 0).lists() for row in rows]
+    found = WorstRows(experiment, experiment.y * 0)
+    lists = found.lists(RowPictures(experiment, found.rows))
+    return [row for _, _, rows in lists for row in rows]
 
 
 def opened(row: worst_rows.WorstRow) -> Image.Image:
@@ -106,7 +109,7 @@ def test_more_pictures_are_smaller_so_that_the_page_stays_small(photos: Path) ->
 def test_a_picture_of_many_bytes_is_made_smaller_until_it_fits(
     monkeypatch: pytest.MonkeyPatch, photos: Path
 ) -> None:
-    monkeypatch.setattr(worst_rows, "BYTES", 12 * 2_000)
+    monkeypatch.setattr(row_pictures, "BYTES", 12 * 2_000)
     rows = worst(experiment_of(photos.parent / "cache"))
     for row in rows:
         assert row.picture is not None
@@ -130,11 +133,11 @@ def test_a_source_that_does_not_answer_holds_nothing_up(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = threading.Event()
-    monkeypatch.setattr(worst_rows, "WAIT", 0.01)
+    monkeypatch.setattr(row_pictures, "WAIT", 0.01)
     monkeypatch.setattr(originals, "read", lambda path: answers.wait() and b"")
     try:
         rows = worst(experiment_of(photos.parent / "cache"))
-        assert {row.lost for row in rows} == {worst_rows.SLOW}
+        assert {row.lost for row in rows} == {row_pictures.SLOW}
         assert {opened(row).size for row in rows} == {(160, 96)}
     finally:
         answers.set()
@@ -143,12 +146,12 @@ def test_a_source_that_does_not_answer_holds_nothing_up(
 def test_an_original_of_too_many_pixels_or_that_breaks_a_decoder_costs_only_itself(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worst_rows, "MOST_PIXELS", WIDE * HIGH - 1)
+    monkeypatch.setattr(row_pictures, "MOST_PIXELS", WIDE * HIGH - 1)
     experiment = experiment_of(photos.parent / "cache")
     assert {row.lost for row in worst(experiment)} == {
         "it has 96,000 pixels; a page takes at most 95,999"
     }
-    monkeypatch.setattr(worst_rows, "decode_deep", lambda *_: 1 / 0)
+    monkeypatch.setattr(row_pictures, "decode_deep", lambda *_: 1 / 0)
     assert {row.lost for row in worst(experiment)} == {"ZeroDivisionError"}
 
 

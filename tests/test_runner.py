@@ -31,7 +31,8 @@ def test_a_run_holds_all_that_it_promises(planted: Path) -> None:
         "plots", "checkpoints",
     }  # fmt: skip
     assert {p.name for p in (run.path / "plots").iterdir()} == {
-        "curves.png", "predicted-angle.png", "residuals-angle.png",
+        "curves.png", "predicted-angle.png", "residuals-angle.png", "over-time-angle-1.png",
+        "over-time-angle-2.png",
     }  # fmt: skip
     summary = json.loads((run.path / "summary.json").read_text())
     assert summary.keys() >= {
@@ -50,7 +51,9 @@ def test_a_run_holds_all_that_it_promises(planted: Path) -> None:
 def test_the_scores_are_those_of_the_predictions(planted: Path) -> None:
     run = run_quick(planted, test=0.1)
     table = pq.read_table(run.path / "predictions.parquet")
-    assert table.column_names == ["id", "split", "unit", "target.angle", "prediction.angle"]
+    assert table.column_names == [
+        "id", "split", "unit", "target.angle", "prediction.angle", "label_score.angle",
+    ]  # fmt: skip
     for side, scores in [("validation", "metrics"), ("test", "test")]:
         true, told = (
             column_of(table, "target.angle", side),

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from jaxreg.api import extract_features, load_features, load_run, train_head
     from jaxreg.comparison.runs_table import load_runs
     from jaxreg.estimator import HeadRegressor
+    from jaxreg.predictor import Predictor
     from jaxreg.sweep_api import sweep_heads
 
     __version__: str
 
 __all__ = [
     "HeadRegressor",
+    "Predictor",
     "__version__",
     "extract_features",
     "load_features",
@@ -28,6 +30,7 @@ __all__ = [
 
 _HOMES = {
     "HeadRegressor": "jaxreg.estimator",
+    "Predictor": "jaxreg.predictor",
     "extract_features": "jaxreg.api",
     "load_features": "jaxreg.api",
     "load_run": "jaxreg.api",

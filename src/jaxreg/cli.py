@@ -173,6 +173,23 @@ def stop_signal() -> Iterator[StopSignal]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def unwound_on_sigterm() -> Iterator[None]:
+    """SIGTERM inside the block ends the process as an exception, so that all is tidied up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def scores_text(scores: Mapping[str, float | None]) -> str:
     """`MAE 0.123, R² 0.9`; without a score that is not defined."""
     pairs = ("MAE", scores["mae"]), ("R²", scores["r2"])

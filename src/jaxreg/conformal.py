@@ -146,16 +146,25 @@ def half_widths_without(
     return errors[order][low]
 
 
-def coverage_by_unit(
+def within_others(
     errors: np.ndarray, units: np.ndarray, parts: np.ndarray, level: float
 ) -> np.ndarray:
-    """(units,) the share of each unit's rows whose error is within what the other parts give.
+    """(rows,) bool: whether the error of each row is within what the other parts give.
 
     Args:
         errors, units, parts, level: as `half_widths_without` takes them.
     """
-    widths = half_widths_without(errors, units, parts, level)
-    return np.bincount(units, errors <= widths[parts]) / np.bincount(units)
+    return errors <= half_widths_without(errors, units, parts, level)[parts]
+
+
+def coverage_by_unit(inside: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """(units,) the share of each unit's rows that are inside.
+
+    Args:
+        inside: (rows,) bool, as `within_others` gives it.
+        units: (rows,) numbers from 0 without gaps.
+    """
+    return np.bincount(units, inside) / np.bincount(units)
 
 
 def ends(kind: TargetType, predictions: np.ndarray, half: float) -> tuple[np.ndarray, np.ndarray]:

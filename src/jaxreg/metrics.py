@@ -201,17 +201,18 @@ def bootstrap_gain(
     return float(gain_of_row.mean()), float(gain_of_draw.std(ddof=1))
 
 
-def runs_of_rows(sequence: np.ndarray, order: np.ndarray) -> np.ndarray:
+def runs_of_rows(sequence: np.ndarray, order: np.ndarray, length: int | None = None) -> np.ndarray:
     """Blocks for `bootstrap_gain`: runs of √N consecutive rows.
 
     Args:
         sequence: (N,) the sequence of each row. A run never spans two sequences.
         order: (N,) the place of each row within its sequence.
+        length: the rows of a run; None: √N.
 
     Returns:
         (N,) the number of the run of each row.
     """
-    length = math.isqrt(len(order))
+    length = math.isqrt(len(order)) if length is None else length
     place = np.lexsort((order, sequence))
     of = sequence[place]
     first = np.flatnonzero(np.r_[True, of[1:] != of[:-1]])

@@ -89,16 +89,23 @@ def predict_intervals(
     run: "TrainedRun", known: RunIntervals, new: NewPredictions, level: float
 ) -> NewIntervals:
     """The intervals of new examples; `known` is what `read_intervals` returned for the level."""
-    low, high = [], []
-    for number, (kind, errors) in enumerate(zip(run.types, known.errors, strict=True)):
-        half = half_width(errors, level)
-        both = ends(kind, new.predictions[:, number], half)
-        for part, values in zip((low, high), both, strict=True):
-            part.extend(held([kind], values[:, None], run.number_types[number : number + 1]))
+    low, high = interval_ends(run, known, new.predictions, level)
     far = np.full(len(new.predictions), np.nan, np.float32)
     if len(new.features.rows):
         far[new.features.rows] = unlike(known.seen, new.features.x)
-    return NewIntervals(tuple(low), tuple(high), far)
+    return NewIntervals(low, high, far)
+
+
+def interval_ends(
+    run: "TrainedRun", known: RunIntervals, predictions: np.ndarray, level: float
+) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """The low and the high end of each target (rows,), for predictions (rows, targets)."""
+    low, high = [], []
+    for number, (kind, errors) in enumerate(zip(run.types, known.errors, strict=True)):
+        both = ends(kind, predictions[:, number], half_width(errors, level))
+        for part, values in zip((low, high), both, strict=True):
+            part.extend(held([kind], values[:, None], run.number_types[number : number + 1]))
+    return tuple(low), tuple(high)
 
 
 def held_by(

@@ -15,7 +15,7 @@ from jaxreg.errors import InputError
 from jaxreg.extraction.given_vectors import open_embeddings
 from jaxreg.extraction.new_features import FeatureMaker, NewFeatures
 from jaxreg.extraction.pipeline import Progress
-from jaxreg.side_columns import sentences
+from jaxreg.side_columns import Encoded, sentences
 from jaxreg.sources.examples import Examples
 from jaxreg.training.run_directory import RunDirectory
 from jaxreg.training.run_recipes import weights_places
@@ -37,9 +37,15 @@ class NewPredictions(NamedTuple):
 
     predictions: np.ndarray  # (examples, targets) float64, NaN where there is none
     features: NewFeatures
-    store: Cache  # that holds the new features
+    maker: FeatureMaker  # that made them
+    beside: Encoded  # the side columns of the examples
     known: KnownRows | None  # None for a bundle, or without the dataset of the run
     trained: np.ndarray  # (examples,) bool: whether an example trained a head of the run
+
+    @property
+    def store(self) -> Cache:
+        """The cache that holds the new features."""
+        return self.maker.cache
 
     @property
     def reasons(self) -> dict[int, str]:
@@ -98,7 +104,7 @@ def predict_examples(
         with step("predicting"):
             own = beside._replace(values=beside.values[new.rows])
             predictions[new.rows] = run.predict_encoded(new.x, own)
-    return NewPredictions(predictions, new, store, known, trained)
+    return NewPredictions(predictions, new, maker, beside, known, trained)
 
 
 def known_rows(run: "TrainedRun", store: Cache) -> KnownRows | None:

@@ -191,16 +191,21 @@ def held(
         for kind, column, number in zip(types, np.asarray(values).T, kinds, strict=True):
             numbers = column.astype(number)
             if kind.bounded:
-                low, high = number(kind.low), number(kind.high)
-                if float(low) < kind.low:
-                    low = np.nextafter(low, number(np.inf))
-                if float(high) > kind.high:
-                    high = np.nextafter(high, number(-np.inf))
-                numbers = np.clip(numbers, low, high)
+                numbers = np.clip(numbers, *bounds_as(kind, number))
             elif kind.circular:
                 numbers = np.where(numbers.astype(np.float64) >= kind.period, number(0), numbers)
             columns.append(numbers)
     return tuple(columns)
+
+
+def bounds_as(kind: TargetType, number: type[np.floating]) -> tuple[np.floating, np.floating]:
+    """The lowest and the highest number of a type within the bounds of a bounded target."""
+    low, high = number(kind.low), number(kind.high)
+    if float(low) < kind.low:
+        low = np.nextafter(low, number(np.inf))
+    if float(high) > kind.high:
+        high = np.nextafter(high, number(-np.inf))
+    return low, high
 
 
 def outside(kind: TargetType, values: np.ndarray) -> np.ndarray:

@@ -79,6 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if summary.test is not None:
         cli.say(_scores_text("test", summary, run.targets))
     cli.say(summary.verdict["headline"])
+    for line in _slices_lines(summary):
+        cli.say(line)
     if summary.intervals is not None:
         from jaxreg.new_intervals import stored_text
 
@@ -161,6 +163,17 @@ def _scores_text(side: str, summary: "Summary", targets: Sequence[str]) -> str:
             text += f" (weighted: {weighted})"
         lines.append(name + text)
     return f"{side} ({summary.rows[side]} rows): {'; '.join(lines)}"
+
+
+def _slices_lines(summary: "Summary") -> list[str]:
+    """The worst slice of each target, and targets whose predictions lie near their mean."""
+    from jaxreg.report.slice_tables import near_mean_lines, worst_lines
+
+    several = len(summary.by_target) > 1
+    near = near_mean_lines(summary.slope, summary.by_target)
+    return worst_lines(summary.worst_slices, len(summary.by_target)) + [
+        f"{name}: {line}" if several else line for name, line in near.items()
+    ]
 
 
 def _say_epoch(row: dict[str, Any], *, quiet: bool) -> None:

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -23,10 +24,11 @@ from jaxreg.new_predictions import predict_examples
 from jaxreg.prediction_table import prediction_table
 from jaxreg.run_files import RunFiles
 from jaxreg.run_repr import page_of_run, text_of_run
+from jaxreg.run_uses import RunUses
 from jaxreg.side_columns import Encoded, SideColumns
 from jaxreg.side_table import side_table
 from jaxreg.sources.examples import Examples
-from jaxreg.sources.in_memory import images_of
+from jaxreg.sources.in_memory import images_of, named_images, refused
 from jaxreg.target_numbers import number_type
 from jaxreg.target_types import TargetType, held, mean_over
 from jaxreg.train_config import TrainConfig
@@ -38,7 +40,7 @@ USUAL = 4.0  # std: so far from their mean targets lie
 
 
 @dataclass(frozen=True, repr=False)
-class TrainedRun(RunFiles):
+class TrainedRun(RunUses, RunFiles):
     """A run on disk with its head in memory; of several folds and seeds, all of their heads.
 
     The prediction of several heads is the mean of theirs, the circular mean of a circular target.
@@ -95,12 +97,12 @@ class TrainedRun(RunFiles):
         kinds = [np.result_type(*self.number_types).type] * len(self.targets)
         return np.stack(held(self.types, mean_over(self.types, each), kinds), axis=1)
 
-    @property
+    @cached_property
     def types(self) -> tuple[TargetType, ...]:
         """The type of each target."""
         return self.settings.target_types(len(self.targets))
 
-    @property
+    @cached_property
     def number_types(self) -> list[type[np.floating]]:
         """The type of each target's predictions."""
         both = mean_and_std_of(self.scalers[0].target)
@@ -166,17 +168,14 @@ class TrainedRun(RunFiles):
         """
         refuse_images(str(self.path), self.features)
         items = images_of(images)
-        ids = tuple(f"{i}: {x}" if isinstance(x, Path) else str(i) for i, x in enumerate(items))
+        ids = named_images(items)
         beside = side_table(side, self.side, len(ids))
         examples = Examples(ids, items, beside, {"kind": "images"})
         own = {"cache": cache, "weights": weights, "interval": interval}
         table = self.predict_table(examples, **own, say=_warn)
         bad = [(i, why) for i, why in zip(ids, table["reason"].to_pylist(), strict=True) if why]
         if bad:
-            raise InputError(
-                f"{len(bad)} of {len(ids)} images cannot be used: "
-                + "; ".join(f"{i} ({why})" for i, why in bad[:5])
-            )
+            raise refused(bad, len(ids))
         parts = ("prediction",) if interval is None else ("prediction", "low", "high")
         found = [
             np.stack([table[f"{part}.{name}"].to_numpy() for name in self.targets], axis=1)

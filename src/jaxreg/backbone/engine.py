@@ -46,6 +46,7 @@ def load_engine(
     weights: WeightsSource | None,
     *,
     quantized: bytes | None = None,
+    one_by_one: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> Engine:
     """Build the network with its weights on an engine. It takes seconds, mostly for imports.
@@ -56,6 +57,8 @@ def load_engine(
         columns: at least one, of any views; the network ends at the last layer among them.
         weights: those of `recipe.weights`; an int8 network needs none.
         quantized: the network that `quantized_network` made for an int8 recipe.
+        one_by_one: images come one at a time, and each must take a short time. Else they come in
+            batches, and many must be done in a second.
         say: gets the engine's name and the reason for it.
 
     Raises:
@@ -72,7 +75,7 @@ def load_engine(
     say(f"engine: {chosen} ({why})")
     size = "images" if recipe.size is None else f"images of {recipe.size[0]} x {recipe.size[1]}"
     with lack_of_memory_told(size), step("loading the network"):
-        return _engine(chosen, recipe, columns, weights, quantized)
+        return _engine(chosen, recipe, columns, weights, quantized, one_by_one)
 
 
 def _engine(
@@ -81,11 +84,12 @@ def _engine(
     columns: Sequence[Column],
     weights: WeightsSource | None,
     quantized: bytes | None,
+    one_by_one: bool,
 ) -> Engine:
     if chosen == "openvino":
         from jaxreg.backbone.openvino_engine import OpenVINOEngine
 
-        return OpenVINOEngine(recipe, columns, weights, quantized)
+        return OpenVINOEngine(recipe, columns, weights, quantized, one_by_one=one_by_one)
     if weights is None:
         raise ValueError("load_engine: only an int8 network does without weights")
     if chosen == "jax":

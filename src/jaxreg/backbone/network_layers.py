@@ -15,6 +15,7 @@ POOLS = {2: ("none",), 3: ("cls", "mean"), 4: ("avg", "max", "grid:RxC")}
 
 DEFAULT_POOL = {2: "none", 4: "avg"}  # of tokens nobody can know: the first may be like the rest
 
+_LATER = ("prefix_tokens", "channels_last", "colours")  # fields with a value where absent
 _LONGEST = 100  # characters of a name; a folder is named after it
 _SHOWN = 6  # inner layers in a message
 
@@ -46,6 +47,7 @@ class NetworkFacts:
     layers: tuple[NamedLayer, ...]  # from the image on; at least one
     prefix_tokens: int | None = None  # before those of patches, the first is of the class
     channels_last: bool = False  # all maps are so; else their shapes tell (`map_axes`)
+    colours: int = 3  # the axis of red, green and blue in the input of the file itself
 
     @property
     def outputs(self) -> list[NamedLayer]:
@@ -64,7 +66,7 @@ class NetworkFacts:
             for x in fields["layers"]
         )
         height, width = fields["size"]
-        more = {name: fields[name] for name in ("prefix_tokens", "channels_last") if name in fields}
+        more = {name: fields[name] for name in _LATER if name in fields}
         return cls((height, width), fields["uint8"], tuple(layers), **more)
 
 

@@ -74,7 +74,7 @@ def prepare(model: Any) -> NetworkFacts:
         raise UnusableFile("none of its tensors is a vector, tokens or a map for each image")
     _feed(model, parameter, channels)
     rows, columns = (2, 3) if channels == 1 else (1, 2)
-    return NetworkFacts((shape[rows], shape[columns]), uint8, tuple(layers))
+    return NetworkFacts((shape[rows], shape[columns]), uint8, tuple(layers), colours=channels)
 
 
 def shape_of(output: Any) -> tuple[int | None, ...] | None:

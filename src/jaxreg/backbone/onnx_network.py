@@ -22,7 +22,7 @@ FACTS = "facts.json"
 """The file of a packed network that holds its NetworkFacts."""
 
 _ONE_FILE = "save it as one file: onnx.save(onnx.load(FILE), NEW, save_as_external_data=False)"
-_CONVERSION = 2  # a new number converts every file anew
+_CONVERSION = 3  # a new number converts every file anew
 
 
 def onnx_network(weights: WeightsSource) -> bytes:

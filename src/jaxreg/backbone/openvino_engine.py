@@ -22,6 +22,7 @@ from jaxreg.backbone.openvino_reads import (
     fixed_batch,
     maps_of,
     pooled_model,
+    sides_of_maps,
     take_size,
 )
 from jaxreg.backbone.openvino_resize import Resizer, mixing_model
@@ -46,11 +47,10 @@ class OpenVINOEngine(ReadingEngine):
     """Features of uint8 images on the CPU, in the recipe's precision.
 
     Each core takes a few images at a time, resizes them and computes them alone. So no core waits
-    for another, nor for the last image of a batch.
+    for another, nor for the last image of a batch. With `one_by_one`, all cores compute one image.
     """
 
     name = "openvino"
-    at_once = STEP
     parallel = 2  # the next batch begins while the last images of this one are under way
 
     def __init__(
@@ -59,8 +59,12 @@ class OpenVINOEngine(ReadingEngine):
         columns: Sequence[Column],
         weights: WeightsSource | None,
         quantized: bytes | None = None,
+        *,
+        one_by_one: bool = False,
     ) -> None:
         """`quantized` is the packed model of an int8 recipe; other precisions need the weights."""
+        self.one_by_one = one_by_one
+        self.at_once = self._most = 1 if one_by_one else STEP
         super().__init__(recipe, columns)
         openvino = import_openvino()
         openvino.Type.f32.to_dtype()  # two threads that make the first such call wait for ever
@@ -77,7 +81,7 @@ class OpenVINOEngine(ReadingEngine):
             self._packed = packed_network(recipe, weights)
         else:
             raise ValueError("OpenVINOEngine: neither a quantized model nor weights")
-        self._step = STEP
+        self._step = self._most
         self._compiled = lru_cache(SIZES_KEPT)(self._compile)
         streams = self._compiled(*recipe.size).qsize() if recipe.size else 1
         self._workers = ThreadPoolExecutor(max(1, streams), "openvino")
@@ -96,9 +100,12 @@ class OpenVINOEngine(ReadingEngine):
                 some = group[at : at + self._step]
                 places += some
                 shown = [images[place] for place in some]
-                steps.append(self._workers.submit(_run, requests, shown))
+                steps.append((requests, shown))
         with failure_told(self.recipe):
-            return in_order(places, [step.result() for step in steps])
+            if len(steps) == 1:  # another thread would only take time
+                return _run(*steps[0])
+            under_way = [self._workers.submit(_run, *step) for step in steps]
+            return in_order(places, [step.result() for step in under_way])
 
     def _compile(self, height: int, width: int) -> SimpleQueue:
         """The model for images of one size: a queue of as many requests as run at once.
@@ -109,19 +116,23 @@ class OpenVINOEngine(ReadingEngine):
         model = unpack(self._core, self._packed)
         check_model_layers(model, self.recipe.backbone, self.layers)
         batch = fixed_batch(model)
-        self._step = batch or STEP
+        self._step = batch or self._most
         take_size(model, batch, height, width)
         maps = maps_of(model, self.recipe, self.reads)
-        self.check_grids(height, width, {layer: its[:2] for layer, its in maps.items()})
+        self.check_grids(height, width, sides_of_maps(maps))
         pooled = pooled_model(model, self.recipe, self.reads, maps)
         # a step of a fixed number is quicker; at native size a step may be one image
-        take_size(pooled, batch or (STEP if self.recipe.size else None), height, width)
+        fixed = self.one_by_one or self.recipe.size is not None
+        take_size(pooled, batch or (self._most if fixed else None), height, width)
         hints = {
-            "PERFORMANCE_HINT": "THROUGHPUT",  # images side by side, few cores for each
+            # else images side by side, few cores for each
+            "PERFORMANCE_HINT": "LATENCY" if self.one_by_one else "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": _HINTS[self.recipe.precision],
         }
         together = 0.8 * free_memory() / (self._step * height * width * PIXEL_BYTES)
-        if together < (os.cpu_count() or 1):  # OpenVINO itself does not ask what is free
+        if not self.one_by_one and together < (
+            os.cpu_count() or 1
+        ):  # OpenVINO itself does not ask what is free
             hints["NUM_STREAMS"] = str(max(1, int(together)))
         with step("compiling the network"), failure_told(self.recipe):
             compiled = self._core.compile_model(pooled, "CPU", hints)

@@ -70,10 +70,10 @@ def _converted(backbone: str, weights: WeightsSource, size: Size) -> bytes:
         network = build_network(backbone, None, weights, size)
         _reach(parts, 2)
         with step("tracing the network in TensorFlow"):
-            function = _traced(network)
+            function = traced(network)
         _reach(parts, 3)
         with step("converting the network for OpenVINO"):
-            model = _convert(function)
+            model = convert_function(function)
         _reach(parts, 4)
         with step("packing the network"):
             return pack(model)
@@ -85,16 +85,17 @@ def _reach(parts: Step, done: int) -> None:
     parts.restart()
 
 
-def _traced(network: Any) -> Any:
-    """The network as a concrete function of preprocessed pixels."""
+def traced(network: Any) -> Any:
+    """A Keras network of one float32 input as a concrete function, for any number of rows."""
     import tensorflow as tf
 
-    pixels = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)  # pyright: ignore[reportCallIssue]
-    function = tf.function(lambda x: network(x, training=False), input_signature=[pixels])
+    given = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)  # pyright: ignore[reportCallIssue]
+    function = tf.function(lambda x: network(x, training=False), input_signature=[given])
     return function.get_concrete_function()
 
 
-def _convert(function: Any) -> Any:
+def convert_function(function: Any) -> Any:
+    """A concrete function of TensorFlow as an OpenVINO model."""
     import tensorflow as tf
 
     ov = import_openvino()

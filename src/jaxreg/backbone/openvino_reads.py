@@ -1,6 +1,5 @@
 """An OpenVINO model cut to the layers that are read, with preprocessing before and pools after."""
 
-import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ import numpy as np
 from jaxreg.backbone.network import check_layers
 from jaxreg.backbone.network_layers import check_pool, map_axes, shape_text
 from jaxreg.backbone.openvino_model import import_openvino, reason_of
-from jaxreg.backbone.pooling import Cell, grid_cells
+from jaxreg.backbone.pooling import even_steps, grid_cells
 from jaxreg.backbone.preprocess import preprocessing
 from jaxreg.backbone.registry import ONNX
 from jaxreg.cache.recipe import Column, Recipe
@@ -18,10 +17,10 @@ from jaxreg.errors import InputError
 
 
 class Map(NamedTuple):
-    """The rows and columns of a layer, and their axes."""
+    """The rows and columns of a layer, None where each image may have others, and their axes."""
 
-    rows: int
-    columns: int
+    rows: int | None
+    columns: int | None
     axes: tuple[int, int]
 
 
@@ -46,8 +45,7 @@ def check_model_layers(model: Any, backbone: str, layers: Sequence[str]) -> None
 
 def fixed_batch(model: Any) -> int | None:
     """The number of images that the network takes at once; None for any number."""
-    side = model.inputs[0].get_partial_shape()[0]
-    return None if side.is_dynamic else side.get_length()
+    return sides_of(model.inputs[0])[0]
 
 
 def take_size(model: Any, batch: int | None, height: int, width: int) -> None:
@@ -66,19 +64,16 @@ def take_size(model: Any, batch: int | None, height: int, width: int) -> None:
 
 
 def maps_of(model: Any, recipe: Recipe, reads: Sequence[tuple[str, str]]) -> dict[str, Map]:
-    """The layers with rows and columns, for the size that the model takes now.
+    """The layers with rows and columns, for the size, or for any, that the model takes now.
 
     Raises:
         InputError: a pool does not fit its layer, or a layer has not one row for each image.
     """
-    height, width = (model.inputs[0].get_partial_shape()[axis].get_length() for axis in (1, 2))
+    _, height, width, _ = sides_of(model.inputs[0])
     outputs = layer_outputs(model, [layer for layer, _ in reads])
     batch, maps = fixed_batch(model), {}
     for layer, pool in reads:
-        shape = [
-            None if side.is_dynamic else side.get_length()
-            for side in outputs[layer].get_partial_shape()
-        ]
+        shape = sides_of(outputs[layer])
         if shape[0] != batch:
             raise InputError(
                 f"the layer {layer} of shape {shape_text(shape)} has not one row for each image",
@@ -88,10 +83,23 @@ def maps_of(model: Any, recipe: Recipe, reads: Sequence[tuple[str, str]]) -> dic
         if len(shape) == 4:
             axes = map_axes(shape, (height, width))[:2] if recipe.backbone == ONNX else (1, 2)
             rows, columns = (shape[axis] for axis in axes)
-            assert rows is not None
-            assert columns is not None
             maps[layer] = Map(rows, columns, axes)
     return maps
+
+
+def sides_of_maps(maps: Mapping[str, Map]) -> dict[str, tuple[int, int]]:
+    """The rows and columns of those layers that have as many for every image."""
+    return {
+        layer: (its.rows, its.columns)
+        for layer, its in maps.items()
+        if its.rows is not None and its.columns is not None
+    }
+
+
+def sides_of(output: Any) -> list[int | None]:
+    """The sides of a tensor with a known number of them; None for one that is open."""
+    shape = output.get_partial_shape()
+    return [None if side.is_dynamic else side.get_length() for side in shape]
 
 
 def pooled_model(
@@ -140,33 +148,24 @@ def _pool(ops: Any, output: Any, column: Column, its: Map | None, prefix: int) -
         return ops.reduce_max(output, both, False)
     if column.cells is None:
         return ops.reduce_mean(output, both, False)
+    channels = ({1, 2, 3} - set(its.axes)).pop()
+    to_first = np.array([0, channels, *its.axes])
+
+    def flat(pooled: Any) -> Any:
+        last = ops.transpose(pooled, np.array([0, 2, 3, 1]))
+        return ops.reshape(last, np.array([0, -1]), True)
+
+    if its.rows is None or its.columns is None:
+        first = ops.transpose(output, to_first)
+        return flat(ops.adaptive_avg_pool(first, np.array(column.cells)))
     cells = grid_cells(column, its.rows, its.columns)
     if steps := even_steps(cells):
         kernel, stride = zip(*steps, strict=True)
-        channels = ({1, 2, 3} - set(its.axes)).pop()
-        first = ops.transpose(output, np.array([0, channels, *its.axes]))
-        pooled = ops.avg_pool(first, stride, [0, 0], [0, 0], kernel, True)
-        last = ops.transpose(pooled, np.array([0, 2, 3, 1]))
-        return ops.reshape(last, np.array([0, -1]), True)
+        first = ops.transpose(output, to_first)
+        return flat(ops.avg_pool(first, stride, [0, 0], [0, 0], kernel, True))
     means = []
     for rows, places in cells:
         start, stop = np.array([rows.start, places.start]), np.array([rows.stop, places.stop])
         cell = ops.slice(output, start, stop, np.array([1, 1]), both)
         means.append(ops.reduce_mean(cell, both, False))
     return ops.concat(means, 1)
-
-
-def even_steps(cells: Sequence[Cell]) -> list[tuple[int, int]] | None:
-    """(size, step) of cells by row and by column; None where sizes or steps differ.
-
-    One node computes such cells, which takes a tenth of the time of a node for each.
-    """
-    found = []
-    for axis in (0, 1):
-        sides = sorted({(cell[axis].start, cell[axis].stop) for cell in cells})
-        sizes = {stop - start for start, stop in sides}
-        steps = {after - start for (start, _), (after, _) in itertools.pairwise(sides)}
-        if len(sizes) > 1 or len(steps) > 1:
-            return None
-        found.append((sizes.pop(), steps.pop() if steps else 1))
-    return found

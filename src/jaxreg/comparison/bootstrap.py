@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxreg.student_t import t_quantile
+
 LEVEL = 0.95
 DRAWS = 2000
 FEWEST = 5
@@ -112,23 +114,11 @@ def interval(of_draws: np.ndarray, units: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def share_outside(units: int) -> float:
-    """The share of draws beyond each end of an interval: below 0.025, and 0 below FEWEST units.
-
-    The quantile of Student's t is that of the normal distribution, expanded (Abramowitz and Stegun,
-    Handbook of Mathematical Functions, 26.7.5); for 4 degrees of freedom it is right to 0.001.
-    """
+    """The share of draws beyond each end of an interval: below 0.025, and 0 below FEWEST units."""
     if units < FEWEST:
         return 0.0
-    normal, freedom = NormalDist(), units - 1
-    z = normal.inv_cdf((1 + LEVEL) / 2)
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    t = z + sum(term / freedom**power for power, term in enumerate(terms, start=1))
-    return normal.cdf(-t * (units / freedom) ** 0.5)
+    t = t_quantile(units - 1, LEVEL)
+    return NormalDist().cdf(-t * (units / (units - 1)) ** 0.5)
 
 
 def _product(weights: np.ndarray, values: np.ndarray) -> np.ndarray:

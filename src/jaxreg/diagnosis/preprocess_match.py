@@ -12,8 +12,8 @@ from jaxreg.errors import InputError
 from jaxreg.extraction.feature_set import find_weights, smallest_image
 from jaxreg.extraction.reader import Sample
 from jaxreg.sources import open_source
-from jaxreg.verdict.catalogue import PREPROCESSING
 from jaxreg.verdict.finding import Finding
+from jaxreg.verdict.image_causes import PREPROCESSING
 
 IMAGES = 64
 CLEARLY = 1.2  # times the mismatch of the best preprocessing

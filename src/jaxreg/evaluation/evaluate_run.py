@@ -15,18 +15,15 @@ from jaxreg.evaluation.interval_coverage import coverage_here
 from jaxreg.evaluation.labelled_rows import LabelledRows, label, refuse_unlabelled
 from jaxreg.evaluation.new_findings import compare_errors, find_in_new_data
 from jaxreg.evaluation.result import Evaluation
-from jaxreg.evaluation.slices import slice_columns, slices_of
-from jaxreg.evaluation.training_rows import (
-    RunRows,
-    brightness_of,
-    held_out_rows,
-    training_rows,
-)
+from jaxreg.evaluation.training_rows import RunRows, held_out_rows, training_rows
 from jaxreg.extraction.pipeline import Progress
 from jaxreg.head.scaling import mean_and_std_of
 from jaxreg.head.target_outputs import of_targets
 from jaxreg.metrics import Loss, Scores, constant_baselines, scores
 from jaxreg.new_predictions import NewPredictions, predict_examples
+from jaxreg.slices.brightness import brightness_of
+from jaxreg.slices.row_slices import slicings_of
+from jaxreg.slices.slice_errors import slices_of
 from jaxreg.sources.examples import DIGEST, Examples
 from jaxreg.target_types import center_and_std
 from jaxreg.train_config import DELTA
@@ -108,7 +105,8 @@ def _evaluation(
         if rows.weights is not None:
             by_target[name]["weighted"] = _weighted(rows, loss, own)
     every = slice(None)
-    columns = slice_columns(rows, brightness)
+    slicings = slicings_of(rows.dataset, brightness)
+    slices = slices_of(run.targets, run.types, rows.y, rows.predictions, slicings)
     return Evaluation(
         run=run.path,
         source=source,
@@ -130,9 +128,9 @@ def _evaluation(
         far_worse=any(one["far_worse"] for one in by_target.values()),
         intervals=coverage_here(run, rows),
         findings=tuple(findings),
-        slices=tuple(slices_of(run.targets, run.types, rows, columns)),
+        slices=tuple(one.slice for one in slices),
         notes=(*rows.notes, *untested),
-        table=evaluation_table(run, examples, new, rows, columns, brightness),
+        table=evaluation_table(run, examples, new, rows, slicings, brightness),
     )
 
 

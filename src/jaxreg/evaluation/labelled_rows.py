@@ -5,7 +5,6 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from jaxreg.cache.dataset_table import Dataset, examples_table
 from jaxreg.errors import InputError, nearest
@@ -176,8 +175,3 @@ def _refuse_unusable(
         f"none of the {len(examples) + len(left_out)} {what} of {source} can be used; the first: "
         f"{shown[0]}: {shown[1]}"
     )
-
-
-def text_values(column: pa.ChunkedArray) -> list[str | None]:
-    """The values of a column as text."""
-    return [None if value is None else str(value) for value in column.to_pylist()]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from jaxreg.evaluation.slices import Slice, slices_to_json
 from jaxreg.metrics import Scores
+from jaxreg.slices.slice_errors import Slice, slices_to_json
 from jaxreg.verdict.finding import Finding
 
 
@@ -57,6 +57,6 @@ class Evaluation:
             "far_worse": self.far_worse,
             "intervals": self.intervals,
             "findings": [finding.to_json() for finding in self.findings],
-            "slices": slices_to_json(list(self.slices)),
+            "slices": slices_to_json(self.slices),
             "notes": list(self.notes),
         }

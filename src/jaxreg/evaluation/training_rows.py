@@ -1,6 +1,5 @@
 """What is known of the rows of a run: its training targets, its held-out rows, its features."""
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +14,7 @@ from jaxreg.errors import InputError
 from jaxreg.evaluation.labelled_rows import numbered, units_of
 from jaxreg.experiment.choose import as_kept
 from jaxreg.new_predictions import KnownRows
+from jaxreg.slices.brightness import brightness_of
 from jaxreg.sources.examples import DIGEST
 from jaxreg.verdict.checks.new_images import Images, spread_rows
 
@@ -93,23 +93,3 @@ def training_images(run: "TrainedRun", known: KnownRows, store: Cache) -> Images
 
 def _pictures(dataset: Dataset) -> list[str | None]:
     return dataset.pictures if DIGEST in dataset.table.column_names else [None] * len(dataset)
-
-
-def brightness_of(
-    store: Cache, digests: Sequence[str | None], limits: tuple[float, float] | None
-) -> np.ndarray:
-    """(rows,) the mean luma of each image from 0 to 1, of its small picture in the cache.
-
-    NaN where there is none. The luma is that of Pillow's mode L (ITU-R 601-2).
-    """
-    from PIL import Image
-
-    jpegs = store.read_thumbnails({digest for digest in digests if digest}, limits)
-    found: dict[str | None, float] = {}
-    for digest, jpeg in jpegs.items():
-        try:
-            with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
-                found[digest] = float(np.asarray(image.convert("L")).mean()) / 255
-        except Exception:  # a cache may come from somebody else
-            continue
-    return np.array([found.get(digest, np.nan) for digest in digests])

@@ -53,10 +53,15 @@ class Experiment(ResolvedRun):
         """The sequence of each row, as a number, and the row's place in it."""
         table = self.dataset.table
         order = table["order"].to_numpy()
-        if "group" not in table.column_names:
+        if not self.has_sequences:
             return np.zeros(len(order), np.int64), order
         groups = table["group"].combine_chunks().dictionary_encode("encode")
         return groups.indices.to_numpy().astype(np.int64), order
+
+    @property
+    def has_sequences(self) -> bool:
+        """Whether the dataset names the sequence of each row, as a recording of several."""
+        return "group" in self.dataset.table.column_names
 
     @property
     def group_column(self) -> str | None:
@@ -64,7 +69,7 @@ class Experiment(ResolvedRun):
         kind, _, column = self.split.kind.partition(":")
         if kind == "group":
             return column
-        return "group" if "group" in self.dataset.table.column_names else None
+        return "group" if self.has_sequences else None
 
     def group_names(self, column: str) -> list[str]:
         """The value of such a column in each row, as text."""

@@ -1,22 +1,23 @@
 """The features of new examples, as the recipes of a run make them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 
 import numpy as np
 
 from jaxreg.backbone.engine import Engine, load_engine
-from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.chosen_features import ChosenFeatures
 from jaxreg.cache.embeddings import Embeddings
 from jaxreg.cache.recipe import Recipe
 from jaxreg.cache.store import Cache
-from jaxreg.errors import InputError, Stopped, UnavailableError
-from jaxreg.extraction.feature_set import find_weights, smallest_image
+from jaxreg.errors import InputError, Stopped
+from jaxreg.extraction.feature_set import smallest_image
 from jaxreg.extraction.given_vectors import Joined, join
 from jaxreg.extraction.pipeline import Outcome, Progress, Task, extract
+from jaxreg.extraction.run_networks import RunNetworks
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.vectors import Vectors
 
@@ -43,6 +44,7 @@ class FeatureMaker:
     say: Callable[[str], None]
     on_progress: Callable[[Progress], None]
     should_stop: Callable[[], bool]
+    engines: dict[str, Engine] = field(default_factory=dict)  # those loaded, by feature set
 
     def make(self, examples: Examples, vectors: Mapping[str, Vectors]) -> NewFeatures:
         """The features of examples; errors as of `TrainedRun.predict_table`.
@@ -94,18 +96,6 @@ class FeatureMaker:
     def _extract(self, recipe: Recipe, examples: Examples) -> Outcome:
         name, cache = recipe.feature_set, self.cache
         columns = self.features.columns_of(name)
-
-        def engine() -> Engine:
-            # of several networks the one that --weights is of is not said
-            asked = self.weights if len(self.features.networks) == 1 else None
-            places = [self.weights, self.places.get(name)]
-            if name in cache.feature_sets():
-                places.insert(0, cache.feature_set_record(name)["weights_path"])
-            model = cache.quantized_model(recipe)
-            found = None if model else self._find(recipe, asked, places)
-            cache.make_feature_set(recipe, found.path if found else None)
-            return load_engine("auto", recipe, columns, found, quantized=model, say=self.say)
-
         task = Task(
             examples.images,
             cache,
@@ -116,23 +106,34 @@ class FeatureMaker:
             limits=recipe.range,
             on_damage=lambda path: self.say(f"damaged, set aside and computed again: {path}"),
         )
-        outcome = extract(task, engine, should_stop=self.should_stop, on_progress=self.on_progress)
+        outcome = extract(
+            task,
+            partial(self.engine, recipe),
+            should_stop=self.should_stop,
+            on_progress=self.on_progress,
+        )
         if outcome.stopped:
             raise Stopped("stopped; the features are kept, no predictions are written")
         for note in outcome.notes:
             self.say(f"note: {note}")
         return outcome
 
-    def _find(self, recipe: Recipe, asked: str | None, places: list[str | None]) -> WeightsSource:
-        try:
-            return find_weights(recipe, asked, places)
-        except UnavailableError as error:
-            if len(self.features.networks) > 1 and self.weights is not None:
-                error.found += f", and --weights {self.weights} is another file"
-            last = next((place for place in reversed(places[1:]) if place), None)
-            if len(self.features.networks) > 1 and last:
-                error.remedy = f"--weights FILE, or put the file back to {last}"
-            raise
+    def engine(self, recipe: Recipe) -> Engine:
+        """The network of a recipe on its engine; it is loaded once.
+
+        Raises:
+            UnavailableError: its weights are not to be found.
+        """
+        name = recipe.feature_set
+        if name not in self.engines:
+            networks = RunNetworks(self.features, self.cache, self.weights, self.places)
+            weights, quantized = networks.find(recipe)
+            self.cache.make_feature_set(recipe, weights.path if weights else None)
+            columns = self.features.columns_of(name)
+            self.engines[name] = load_engine(
+                "auto", recipe, columns, weights, quantized=quantized, say=self.say
+            )
+        return self.engines[name]
 
     def _join(
         self, recipe: Embeddings, examples: Examples, vectors: Mapping[str, Vectors]

@@ -83,7 +83,7 @@ def predict_outputs(
     params: mlp.Params, scalers: Scalers, config: HeadConfig, x: ArrayOf
 ) -> np.ndarray:
     """`predict_rows` before a circular target is made of its two outputs: (rows, outputs)."""
-    static = _static(config, output_activation=config.output_activation)
+    static = static_of(config, output_activation=config.output_activation)
     blocks = [np.zeros((0, scalers.target.mean.shape[0]), np.float32)]
     for rows, padded in padded_blocks(x, ROWS):
         blocks.append(np.asarray(_forward(params, scalers, static, padded))[:rows])
@@ -99,7 +99,7 @@ def predict_inputs(
     compiled.
     """
     components = config.components
-    static = _static(config, output_activation=config.output_activation, components=components)
+    static = static_of(config, output_activation=config.output_activation, components=components)
     blocks = 1 << max(0, -(-len(rows) // ROWS) - 1).bit_length()
     padded = np.zeros(blocks * ROWS, np.int32)
     padded[: len(rows)] = rows
@@ -125,7 +125,7 @@ def activations(
 
     With a key, units are dropped as in training, the same ones in each block of ROWS rows.
     """
-    static, dropout = _static(config), None
+    static, dropout = static_of(config), None
     if dropout_key is not None and config.dropout:
         dropout = Dropout(dropout_key, np.float32(1 - config.dropout))
     each = [
@@ -137,8 +137,8 @@ def activations(
     return Activations(inputs, hidden, scaling.targets_of(scalers.target, raw))
 
 
-def _static(config: HeadConfig, **settings: Any) -> HeadConfig:
-    """What decides the program of a head without its training."""
+def static_of(config: HeadConfig, **settings: Any) -> HeadConfig:
+    """What decides the program of a head without its training: a key of compiled programs."""
     head = "ridge" if config.head == "ridge" else "mlp"
     hidden, kinds = config.hidden_layers, config.target_type
     return HeadConfig(head=head, hidden=hidden, target_type=kinds, **settings)

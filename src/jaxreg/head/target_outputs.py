@@ -148,10 +148,17 @@ def limited(
         column = raw[:, number]
         if types[of].bounded:
             mean, std, rest = (jnp.asarray(part)[number] for part in scaler)
-            low, high = ((end - mean - rest) / std for end in types[of][:2])
+            ends = (_split(end) for end in types[of][:2])  # as the mean is: they may be far from 0
+            low, high = ((end - mean + (left - rest)) / std for end, left in ends)
             column = jnp.clip(column, low, high) if linear else _sigmoid(column, low, high)
         columns.append(column)
     return jnp.stack(columns, axis=1)
+
+
+def _split(number: float) -> tuple[np.float32, np.float32]:
+    """Two float32 numbers with the sum `number`, as a TargetScaler keeps a mean."""
+    first = np.float32(number)
+    return first, np.float32(number - float(first))
 
 
 def _sigmoid(

@@ -12,9 +12,11 @@ from jaxreg.common.files import write_whole
 from jaxreg.common.steps import step
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.members import Member
+from jaxreg.report.label_errors import label_errors_json, score_labels
 from jaxreg.report.page import write_plots, write_report
 from jaxreg.report.run_intervals import measure, stored
 from jaxreg.report.run_predictions import RunPredictions, predictions_table
+from jaxreg.report.run_slices import slice_run
 from jaxreg.report.run_verdict import verdict_of
 from jaxreg.report.suggestions import suggestions_of
 from jaxreg.report.summary import summarize
@@ -49,14 +51,16 @@ def write_results(
     """
     reporting = time.perf_counter()
     sink = pa.BufferOutputStream()
-    table = predictions_table(experiment, predictions)
+    scores = score_labels(experiment, predictions)
+    table = predictions_table(experiment, predictions, scores)
     pq.write_table(table, sink, write_page_checksum=True)
     write_whole(directory.path / "predictions.parquet", sink.getvalue().to_pybytes())
     intervals = measure(experiment, predictions)
     judging = time.perf_counter()
-    with ThreadPoolExecutor(1) as thread:  # beside the short trainings of a verdict
+    with ThreadPoolExecutor(2) as thread:  # beside the short trainings of a verdict
         plots = directory.path / "plots"
-        drawing = thread.submit(write_plots, plots, experiment, trained, predictions)
+        drawing = thread.submit(write_plots, plots, experiment, trained, predictions, scores)
+        slicing = thread.submit(slice_run, experiment, predictions, intervals)
         keeping = thread.submit(lambda: intervals and packed(stored(experiment, intervals)))
         with step("looking for causes"):
             verdict = verdict_of(experiment, members, trained, predictions, intervals)
@@ -69,7 +73,7 @@ def write_results(
             summary = replace(summary, suggestions=found)
         suggested = time.perf_counter()
         with step("drawing the report"):
-            drawn = drawing.result()
+            drawn, slices = drawing.result(), slicing.result()
             if kept := keeping.result():
                 write_whole(directory.path / INTERVALS, kept)
     now = time.perf_counter()
@@ -83,8 +87,14 @@ def write_results(
     if sweep is not None:
         seconds["search"] = max(0.0, total - sum(seconds.values()))
     seconds = {part: round(value, 3) for part, value in {**seconds, "total": total}.items()}
-    summary = replace(summary, seconds=seconds, intervals=intervals and intervals.to_json())
-    write_report(directory.path, experiment, predictions, summary, drawn, intervals, sweep)
+    summary = replace(
+        summary,
+        seconds=seconds,
+        intervals=intervals and intervals.to_json(),
+        label_errors=label_errors_json(experiment, predictions, drawn.suspects),
+        **slices.to_json(),
+    )
+    write_report(directory.path, experiment, predictions, summary, drawn, slices, intervals, sweep)
     if sweep is not None:
         sweep.write(directory.path)
     summary = replace(summary, files=directory.digests())

@@ -17,6 +17,7 @@ from jaxreg.conformal import (
     half_width,
     level_text,
     widest_level,
+    within_others,
 )
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.report.run_predictions import RunPredictions, unit_of_rows
@@ -36,6 +37,7 @@ class Measured(NamedTuple):
     targets: dict[str, Coverage]
     half_width: dict[str, float]  # target units
     test: dict[str, dict[str, float | int]] | None  # rows for test that no fold has, by target
+    inside: np.ndarray  # (rows, targets) 1 or 0; NaN where it is not measured
 
     def to_json(self) -> dict[str, Any]:
         """`intervals` of summary.json."""
@@ -104,10 +106,15 @@ def measure(experiment: Experiment, predictions: RunPredictions) -> Measured | N
         each.append(distribution(apart[rows, number], units[rows]))
     level = min(DEFAULT_LEVEL, *(widest_level(errors.units) for errors in each))
     targets, tests, halves = {}, {}, {}
+    inside = np.full(apart.shape, np.nan)
     for number, (name, errors) in enumerate(zip(experiment.targets, each, strict=True)):
         rows, halves[name] = own[number], _half(experiment, number, errors, level)
         sizes, part = apart[rows, number], fold if names is None else units
-        coverage = coverage_of(sizes, units[rows], part[rows], level)
+        coverage = None
+        if (own_inside := _inside_of(sizes, units[rows], part[rows], level)) is not None:
+            inside[rows, number] = own_inside
+            of = np.unique(units[rows], return_inverse=True)[1]
+            coverage = coverage_by_unit(own_inside, of)
         by_unit: tuple[UnitCoverage, ...] = ()
         if names is not None and coverage is not None:
             counts = np.unique(names[rows], return_counts=True)
@@ -118,19 +125,19 @@ def measure(experiment: Experiment, predictions: RunPredictions) -> Measured | N
         test = experiment.rows("test")
         test = test[~np.isnan(apart[test, number])]
         if len(test):
-            inside = float((apart[test, number] <= halves[name]).mean())
-            tests[name] = {"coverage": inside, "rows": len(test)}
-    return Measured(level, word, tuple(each), targets, halves, tests or None)
+            share = float((apart[test, number] <= halves[name]).mean())
+            tests[name] = {"coverage": share, "rows": len(test)}
+    return Measured(level, word, tuple(each), targets, halves, tests or None, inside)
 
 
-def coverage_of(
+def _inside_of(
     sizes: np.ndarray, units: np.ndarray, parts: np.ndarray, level: float
 ) -> np.ndarray | None:
-    """`coverage_by_unit` for any numbers, the units in their order; None with a single part."""
+    """`within_others` for any numbers of units and parts; None with a single part."""
     _, parts = np.unique(parts, return_inverse=True)
     if not parts.any():
         return None
-    return coverage_by_unit(sizes, np.unique(units, return_inverse=True)[1], parts, level)
+    return within_others(sizes, np.unique(units, return_inverse=True)[1], parts, level)
 
 
 def stored(experiment: Experiment, measured: Measured) -> RunIntervals:

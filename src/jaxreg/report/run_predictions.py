@@ -157,8 +157,10 @@ def _combine(
     return combined
 
 
-def predictions_table(experiment: Experiment, predictions: RunPredictions) -> pa.Table:
-    """The table of predictions.parquet."""
+def predictions_table(
+    experiment: Experiment, predictions: RunPredictions, label_scores: np.ndarray
+) -> pa.Table:
+    """The table of predictions.parquet; the scores (rows, targets) are NaN where a row has none."""
     columns: dict[str, Any] = {
         "id": experiment.dataset.table["id"],
         "split": pa.array(experiment.split.labels.tolist(), pa.string()),
@@ -172,6 +174,8 @@ def predictions_table(experiment: Experiment, predictions: RunPredictions) -> pa
         own = held(experiment.types, values, types)
         for name, numbers in zip(experiment.targets, own, strict=True):
             columns[f"{kind}.{name}"] = pa.array(numbers, from_pandas=kind == "target")
+    for name, numbers in zip(experiment.targets, label_scores.T, strict=True):
+        columns[f"label_score.{name}"] = pa.array(numbers.astype(np.float32), from_pandas=True)
     return pa.table(columns)
 
 
@@ -181,7 +185,7 @@ def unit_of_rows(experiment: Experiment) -> tuple[np.ndarray | None, str]:
     None where each row is a unit. A row that no fold holds out has the unit "".
     """
     kind = experiment.split.kind.partition(":")[0]
-    names = None if kind == "hash" else _unit_names(experiment)
+    names = None if kind == "hash" else unit_names_of(experiment)
     if names is None:
         return None, "row"
     names[experiment.fold_of_row < 0] = ""
@@ -193,11 +197,11 @@ def _units(experiment: Experiment) -> pa.Array:
 
     `--split hash` holds out single rows of a unit; other splits hold out whole units.
     """
-    names = _unit_names(experiment)
+    names = unit_names_of(experiment)
     return pa.array([None] * len(experiment.y) if names is None else names, pa.string())
 
 
-def _unit_names(experiment: Experiment) -> np.ndarray | None:
+def unit_names_of(experiment: Experiment) -> np.ndarray | None:
     """(rows,) text, None for a row without a target; None where rows have no units."""
     rows = np.flatnonzero(experiment.usable)
     found = unit_names(experiment.dataset.rows(rows), experiment.split.kind)

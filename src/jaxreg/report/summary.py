@@ -78,6 +78,12 @@ class Summary(TrainingSummary):
     verdict: dict[str, Any]  # healthy, headline, title, text, remedy, findings
     intervals: dict[str, Any] | None = None
     suggestions: list[dict[str, Any]] = field(default_factory=list)
+    # Of each target the rows whose label looks least like the others: id, target, label,
+    # prediction, score, nearest
+    label_errors: list[dict[str, Any]] = field(default_factory=list)
+    slices: list[dict[str, Any]] = field(default_factory=list)  # worst first, as `RunSlice`
+    worst_slices: list[dict[str, Any]] = field(default_factory=list)  # beyond chance
+    slope: dict[str, dict[str, Any] | None] = field(default_factory=dict)  # by target
     files: dict[str, str] = field(default_factory=dict)  # SHA-256 by name, when all are written
     provenance: dict[str, Any]
 
@@ -91,7 +97,8 @@ class Summary(TrainingSummary):
         known = {
             one.name: content[one.name]
             for one in dataclasses.fields(cls)
-            if one.name in content or one.default is dataclasses.MISSING
+            if one.name in content
+            or (one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING)
         }
         members = known["members"]
         known["members"] = members and [MemberSummary(**member) for member in members]

@@ -12,10 +12,10 @@ from jaxreg.report.plots import (
     BLACK,
     BLUE,
     GREY,
-    LONGEST_NAME,
     VERMILLION,
     figure,
     save,
+    short_name,
     styled,
 )
 
@@ -83,7 +83,7 @@ def _range(name: str, trials: Sequence[Tried], its: Mapping[str, Any], unit: str
     if its.get("scale") == "log":
         _log_axis(axes)
         axes.set_xlim(its["from"] / 1.2, its["to"] * 1.2)
-    axes.set_xlabel(_short(name), parse_math=False)
+    axes.set_xlabel(short_name(name), parse_math=False)
     axes.set_ylabel(unit)
     axes.set_ylim(top=top)
     _note(drawing, axes, beyond)
@@ -107,11 +107,11 @@ def _choices(name: str, trials: Sequence[Tried], its: Mapping[str, Any], unit: s
         axes.plot([middle, middle], [row - 0.32, row + 0.32], color=BLACK, lw=1.6, zorder=2.5)
     shown = [number for choice in names for number in places[choice]]
     _points(axes, errors[shown], rows[shown], [trials[number] for number in shown])
-    axes.set_yticks(range(len(names)), [_short(one) for one in names], parse_math=False)
+    axes.set_yticks(range(len(names)), [short_name(one) for one in names], parse_math=False)
     axes.set_ylim(len(names) - 0.5, -0.5)
     left_out = len(places) - len(names)
     more = f" (the {len(names)} best of {len(places)})" if left_out else ""
-    axes.set_title(f"{_short(name)}{more}", fontsize=10, loc="right", parse_math=False)
+    axes.set_title(f"{short_name(name)}{more}", fontsize=10, loc="right", parse_math=False)
     axes.set_xlabel(unit)
     axes.set_xlim(right=top)
     _note(drawing, axes, beyond)
@@ -183,7 +183,3 @@ def _note(drawing: Figure, axes: Axes, beyond: int) -> None:
     if beyond:
         axes.plot([], [], " ", label=f"larger: {beyond:,}, at the edge")
     drawing.legend(loc="outside upper left", ncols=3, columnspacing=1, handletextpad=0.2)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"

@@ -27,16 +27,41 @@ def images_of(given: object) -> Sequence[Image]:
     Raises:
         InputError: an array of a shape that has no clear meaning; something that is no image.
     """
+    found = one_or_many(given)
+    return found if isinstance(found, list) else [found]
+
+
+def one_or_many(given: object) -> Image | list[Image]:
+    """As `images_of`, with an image that stands alone as it is, not in a list."""
     if (one := _one(given)) is not None:
-        return split_array(one) if isinstance(one, np.ndarray) else [one]
+        if not isinstance(one, np.ndarray):
+            return one
+        several = split_array(one)
+        return one if len(several) == 1 and several[0] is one else list[Image](several)
     if isinstance(given, np.ndarray) and given.ndim == 1:
-        return images_of(given.tolist())  # names or objects
+        return one_or_many(given.tolist())  # names or objects
     if isinstance(given, Mapping | Set | np.ndarray) or not isinstance(given, Iterable):
         raise InputError(
             f"{type(given).__name__} is no image",
             expected=f"a path, bytes, an image of Pillow, an array ({SHAPES}), or a list of them",
         )
     return [_item(place, item) for place, item in enumerate(given)]
+
+
+def named_images(images: Sequence[Image]) -> tuple[str, ...]:
+    """What messages call images that were handed over: their number, and the path of a file."""
+    return tuple(f"{i}: {x}" if isinstance(x, Path) else str(i) for i, x in enumerate(images))
+
+
+def refused(bad: Sequence[tuple[str, str]], images: int) -> InputError:
+    """The error for images of a list that cannot be used.
+
+    Args:
+        bad: the name and the reason of each.
+        images: how many the list has.
+    """
+    named = "; ".join(f"{name} ({why})" for name, why in bad[:5])
+    return InputError(f"{len(bad)} of {images} images cannot be used: {named}")
 
 
 def split_array(

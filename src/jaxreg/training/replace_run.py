@@ -35,7 +35,7 @@ _FOLDERS = re.compile(
 _FILES = re.compile(
     r"(config|summary|sweep)\.json|(history|trials)\.csv|predictions\.parquet|intervals\.npz"
     r"|(report|diagnosis)\.html"
-    r"|plots/(curves|predicted-[^/]+|residuals-[^/]+)\.png|checkpoints/\d{6,}\.json"
+    r"|plots/(curves|(predicted|residuals|over-time)-[^/]+)\.png|checkpoints/\d{6,}\.json"
     rf"|checkpoints/\d{{6,}}{_TEMPORARY_STEP}(/({_ORBAX_FOLDERS}))*/(_CHECKPOINT_METADATA|_METADATA"
     r"|_sharding|orbax\.checkpoint|commit_success\.txt|manifest\.ocdbt|[0-9a-f]{32}|[^/]+\.__lock)"
     rf"|(plots/|checkpoints/)?{TEMPORARY.pattern}"

@@ -20,6 +20,7 @@ from jaxreg.verdict.checks import (
     targets,
     unit_coverage,
 )
+from jaxreg.verdict.image_causes import PREPROCESSING, SHORTCUT
 from jaxreg.verdict.new_data_causes import NEW_DATA
 from jaxreg.verdict.short_training import STAGES, STEPS
 
@@ -275,18 +276,5 @@ CAUSES: tuple[Cause, ...] = (
 )  # fmt: skip
 """All causes, in the order in which the verdict names them."""
 
-PREPROCESSING = Cause(
-    "preprocessing-mismatch", "warning", "error",
-    "mean and std of what the network's first four normalizations receive for 64 images, compared "
-    "with the moving means and variances in the weights, for each --preprocess; only "
-    "`diagnose --images SOURCE` measures it",
-    "the mismatch of another preprocessing (means off in std, plus std off in logarithm) is 1.2 "
-    "times lower",
-    "frames of a recording with trained weights, tried both ways; random weights were trained on "
-    "no images, so they cannot show it",
-    "extract with the --preprocess that fits", None, None,
-)  # fmt: skip
-"""The one cause that is looked for in images."""
-
-EVERY_CAUSE: tuple[Cause, ...] = (*CAUSES, PREPROCESSING, *NEW_DATA)
+EVERY_CAUSE: tuple[Cause, ...] = (*CAUSES, PREPROCESSING, SHORTCUT, *NEW_DATA)
 """All findings that there are, for pages and lists."""

@@ -1,0 +1,1 @@
+"""A run as a file that other programs load: `jaxreg export`."""

@@ -1,0 +1,1 @@
+"""Where in the picture a prediction comes from: `jaxreg explain`."""

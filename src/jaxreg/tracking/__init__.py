@@ -1,0 +1,1 @@
+"""Finished runs in the trackers of experiments: MLflow and TensorBoard."""
