@@ -8,7 +8,7 @@ import pytest
 
 from jaxreg.extract_config import WHOLE, Shard
 from jaxreg.extraction.read_ahead import FEW, read_ahead
-from jaxreg.extraction.reader import Reader, ReadImage
+from jaxreg.extraction.reader import Known, Reader, ReadImage
 from jaxreg.sources import pixels
 from test_extraction import AVG, drawn
 
@@ -18,7 +18,7 @@ def test_decoded_pixels_that_wait_are_bounded(monkeypatch, large: int, most: int
     monkeypatch.setattr("jaxreg.extraction.pixel_room.AHEAD_PIXELS", 200)  # two images of 96 pixels
     monkeypatch.setattr("jaxreg.extraction.pixel_room.LARGE_PIXELS", large)
     images = drawn(12)
-    reader = Reader({AVG: set()}, set(), 1, WHOLE)
+    reader = Reader(Known({AVG: set()}, set()), 1, WHOLE)
     held, take = [], reader.room.take
 
     def watched(row: int, count: int) -> None:
@@ -34,7 +34,7 @@ class Watched(Reader):
     """A reader that notes how many pixels it held, and how many images each run gave."""
 
     def __init__(self, shard: Shard = WHOLE) -> None:
-        super().__init__({AVG: set()}, set(), 1, shard)
+        super().__init__(Known({AVG: set()}, set()), 1, shard)
         self.held: list[int] = []
         self.runs: list[tuple[int, int]] = []  # images asked for, and given
         add = self.room._add

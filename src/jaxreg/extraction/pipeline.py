@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -12,74 +11,18 @@ import pyarrow as pa
 from jaxreg.backbone.engine import Engine
 from jaxreg.cache.parts import write_part
 from jaxreg.cache.recipe import Column
-from jaxreg.cache.store import Cache
 from jaxreg.common.steps import Step, step
-from jaxreg.extract_config import WHOLE, Shard
 from jaxreg.extraction.engine_queue import Batch, EngineQueue, Features, Shown
+from jaxreg.extraction.outcome import Found, Outcome, Progress, Seconds
 from jaxreg.extraction.read_ahead import read_ahead
 from jaxreg.extraction.reader import KnownImages, Reader, ReadImage
+from jaxreg.extraction.task import Claims, Task, look_through
 from jaxreg.sources import pixels
-from jaxreg.sources.depth import Depth, Range
-from jaxreg.sources.examples import Image
 
 PART_IMAGES = 1024  # a part is closed at so many images,
 FIRST_PART_SECONDS = 5.0  # or so long after its first one: at most this much work is lost;
 LAST_PART_SECONDS = 60.0  # the wait doubles from part to part up to this
 BATCH_BYTES = 2**27  # decoded pixels: a batch of large photographs is cut by this
-
-
-@dataclass(frozen=True)
-class Task:
-    """Images, and the columns of a feature set that must hold their features."""
-
-    images: Sequence[Image]
-    cache: Cache
-    feature_set: str
-    columns: Sequence[Column]
-    dtype: str = "float32"  # of new columns; one that is there keeps its own
-    batch_size: int = 64
-    smallest: int = 1  # pixels each way that an image needs
-    limits: Range | None = None  # values of deep pixels that become 0 and 255
-    shard: Shard = WHOLE  # images of other shares get their digest and nothing more
-    on_damage: Callable[[Path], None] = lambda path: None  # gets each part that is set aside
-
-
-@dataclass
-class Seconds:
-    """Where the time went; `read` is the sum over the reading threads."""
-
-    start: float = 0.0  # imports, weights and compilation
-    read: float = 0.0
-    compute: float = 0.0  # with at least one batch on the engine
-    write: float = 0.0
-    total: float = 0.0
-
-
-@dataclass
-class Progress:
-    """How far an extraction has come; handed to `on_progress` after every batch."""
-
-    images: int  # examples in all
-    seen: int = 0  # examples read
-    computed: int = 0  # distinct digests computed
-    seconds: Seconds = field(default_factory=Seconds)
-
-
-@dataclass
-class Outcome:
-    """The digest or failure of each example, and the counts of the own share."""
-
-    digests: list[str | None]  # one per example; None: it could not be used
-    failed: list[tuple[int, str]]  # example's number, reason
-    computed_digests: list[str]  # distinct ones, computed now
-    reused: int  # distinct digests that the cache had
-    seconds: Seconds
-    stopped: bool  # by `should_stop`, before all were read
-    notes: list[str]  # sentences for the user on the depth of the images decoded now
-
-    @property
-    def computed(self) -> int:
-        return len(self.computed_digests)
 
 
 class _PartWriter:
@@ -98,10 +41,11 @@ class _PartWriter:
         self.digests.append(digest)
         self.values.append(value)
 
-    def flush(self, *, force: bool = False) -> None:
+    def flush(self, *, force: bool = False) -> bool:
+        """Write the rows if it is time to; returns whether it was."""
         late = time.monotonic() > self.deadline
         if not self.digests or not (force or late or len(self.digests) >= PART_IMAGES):
-            return
+            return False
         begin = time.perf_counter()
         for start in range(0, len(self.digests), PART_IMAGES):
             part = slice(start, start + PART_IMAGES)
@@ -109,6 +53,7 @@ class _PartWriter:
         self.seconds.write += time.perf_counter() - begin
         self.digests, self.values = [], []
         self.wait = min(2 * self.wait, LAST_PART_SECONDS)
+        return True
 
 
 class _Extraction:
@@ -117,49 +62,64 @@ class _Extraction:
     counting: Step
 
     def __init__(self, task: Task, load_engine: Callable[[], Engine]) -> None:
-        cache, name = task.cache, task.feature_set
-        present = {c: cache.present(cache.folder(name, c), task.on_damage) for c in task.columns}
-        pictures = cache.thumbnails(task.limits)
-        thumbnails = cache.present(pictures, task.on_damage)
+        pictures = task.cache.thumbnails(task.limits)
         self.task = task
-        self.reader = Reader(present, thumbnails, task.smallest, task.shard, task.limits)
+        known = task.known or look_through(task)
+        self.reader = Reader(known, task.smallest, task.shard, task.limits)
         self.progress = Progress(images=len(task.images))
         seconds = self.progress.seconds
+        self.found = Found(seconds=seconds)
         self.writers = {c: _PartWriter(_feature_writer(task, c), seconds) for c in task.columns}
         self.pictures = _PartWriter(partial(_write_thumbnails, pictures), seconds)
         self.queue = EngineQueue(load_engine, self._keep)
         self.pending: list[Shown] = []  # all views of an image, or none
-        self.digests: list[str | None] = []
-        self.failed: list[tuple[int, str]] = []
-        self.depth = Depth()
+        self.asking: list[ReadImage] = []  # images that others may compute
         self.sent = 0  # distinct images
-        self.computed: list[str] = []
-        self.reasons: dict[str, str] = {}  # by digest: a copy of a broken image is broken too
+        self.told = 0  # of the computed ones: it was said that they are in the cache
 
     def take(self, item: ReadImage) -> None:
         """Record the next example, and keep its pixels if features are missing."""
-        row = len(self.digests)
+        found = self.found
+        row = len(found.digests)
         self.progress.seen += 1
         self.progress.seconds.read += item.seconds
         if item.depth is not None:
-            self.depth += item.depth
-        self.digests.append(item.digest)
+            found.depth += item.depth
+        found.digests.append(item.digest)
         if item.reason is not None:
-            self.failed.append((row, item.reason))
+            found.failed.append((row, item.reason))
             if item.digest is not None:
-                self.reasons[item.digest] = item.reason
-        if item.digest is None:
-            return
-        if item.thumbnail is not None:
-            self.pictures.add(item.digest, item.thumbnail)
-        if item.rgb is not None:
-            self._show(item.digest, item.rgb, item.lacking)
+                found.reasons[item.digest] = item.reason
+        if item.thumbnail is not None or item.rgb is not None:
+            self.asking.append(item)
+            large = sum(0 if one.rgb is None else one.rgb.nbytes for one in self.asking)
+            if (
+                not self.task.claims
+                or len(self.asking) >= self.task.batch_size
+                or (large >= BATCH_BYTES)
+            ):
+                self.ask()
+
+    def ask(self) -> None:
+        """Keep the thumbnails and the pixels of the images that are ours."""
+        asking, self.asking = self.asking, []
+        known = [(item.digest, item) for item in asking if item.digest is not None]
+        ours = {digest for digest, _ in known}
+        if self.task.claims and ours:
+            ours = self.task.claims.ask([digest for digest, _ in known])
+        for digest, item in known:
+            if digest not in ours:
+                continue
+            if item.thumbnail is not None:
+                self.pictures.add(digest, item.thumbnail)
+            if item.rgb is not None:
+                self._show(digest, item.rgb, item.lacking)
 
     def take_known(self, item: KnownImages) -> None:
         """Record the next examples, which lack nothing."""
         self.progress.seen += len(item.digests)
         self.progress.seconds.read += item.seconds
-        self.digests += item.digests
+        self.found.digests += item.digests
 
     def _show(self, digest: str, rgb: np.ndarray, lacking: Sequence[Column]) -> None:
         """Put the views of an image that lack features into the next batch."""
@@ -174,7 +134,7 @@ class _Extraction:
     @property
     def done(self) -> int:
         """Examples that were read and wait for nothing."""
-        return self.progress.seen - self.sent + len(self.computed)
+        return self.progress.seen - self.sent + len(self.found.computed)
 
     @property
     def full(self) -> bool:
@@ -201,8 +161,8 @@ class _Extraction:
         for row, shown in enumerate(batch):
             for column in shown.columns:
                 self.writers[column].add(shown.digest, features[column.identity.name][row])
-        self.computed += dict.fromkeys(shown.digest for shown in batch)
-        self.progress.computed = len(self.computed)
+        self.found.computed += dict.fromkeys(shown.digest for shown in batch)
+        self.progress.computed = len(self.found.computed)
         self.counting.reach(self.done)
 
     def _time(self) -> None:
@@ -211,27 +171,18 @@ class _Extraction:
 
     def flush(self, *, force: bool = False) -> None:
         """Write the parts that are due, or all of them."""
-        for writer in (*self.writers.values(), self.pictures):
-            writer.flush(force=force)
+        written = [writer.flush(force=force) for writer in (*self.writers.values(), self.pictures)]
+        if self.task.claims and any(written):
+            self._tell(self.task.claims)
 
-    def outcome(self, *, stopped: bool) -> Outcome:
-        """The result: a copy of a broken image fails for the same reason."""
-        known = {row for row, _ in self.failed}
-        copies = [
-            (row, self.reasons[digest])
-            for row, digest in enumerate(self.digests)
-            if digest in self.reasons and row not in known
-        ]
-        failed = sorted(self.failed + copies)
-        broken = {row for row, _ in failed}
-        digests = [None if row in broken else digest for row, digest in enumerate(self.digests)]
-        share = self.task.shard
-        distinct = len({digest for digest in digests if digest is not None and share.has(digest)})
-        reused = distinct - len(self.computed)
-        notes = self.depth.notes(self.task.limits)
-        return Outcome(
-            digests, failed, self.computed, reused, self.progress.seconds, stopped, notes
-        )
+    def _tell(self, claims: Claims) -> None:
+        """Say which images have all that they lacked in the cache now."""
+        waiting = set(self.pictures.digests).union(*(w.digests for w in self.writers.values()))
+        fresh = self.found.computed[self.told :]
+        ready = next((i for i, digest in enumerate(fresh) if digest in waiting), len(fresh))
+        if ready:
+            claims.written(fresh[:ready])
+        self.told += ready
 
 
 def extract(
@@ -246,9 +197,21 @@ def extract(
     `load_engine` is called only if something must be computed. What has been computed is written
     even when an error ends the loop. Of equal images one is computed.
     """
+    found = extract_rows(task, load_engine, should_stop=should_stop, on_progress=on_progress)
+    return found.outcome(task.shard, task.limits)
+
+
+def extract_rows(
+    task: Task,
+    load_engine: Callable[[], Engine],
+    *,
+    should_stop: Callable[[], bool],
+    on_progress: Callable[[Progress], None],
+) -> Found:
+    """As `extract`, of images that may have copies among those of other calls."""
     begin = time.perf_counter()
     work = _Extraction(task, load_engine)
-    progress, stopped = work.progress, False
+    progress = work.progress
     try:
         with step("reading", len(task.images), "images") as work.counting:
             for item in read_ahead(work.reader, task.images, 3 * task.batch_size):
@@ -263,9 +226,11 @@ def extract(
                 work.flush()
                 if progress.seen // task.batch_size > before // task.batch_size:
                     on_progress(progress)
-                if stopped := should_stop():
+                if should_stop():
+                    work.found.stopped = True
                     break
             else:
+                work.ask()
                 work.compute()
             work.finish()
     finally:
@@ -274,11 +239,12 @@ def extract(
             work.flush(force=True)
         progress.seconds.total = time.perf_counter() - begin
     on_progress(progress)
-    return work.outcome(stopped=stopped)
+    return work.found
 
 
 def _feature_writer(task: Task, column: Column) -> Callable[[list[str], list], Path]:
-    dtype = task.cache.dtype(task.feature_set, column) or task.dtype
+    there = None if task.known else task.cache.dtype(task.feature_set, column)
+    dtype = there or task.dtype
 
     def write(digests: list[str], rows: list) -> Path:
         features = np.stack(rows).astype(dtype)

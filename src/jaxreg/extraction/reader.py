@@ -3,10 +3,10 @@
 import itertools
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +44,20 @@ class KnownImages:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Known:
+    """What the cache is known to hold, and which images a process has taken on since."""
+
+    present: Mapping[Column, set[str]]  # digests
+    thumbnails: set[str]
+    claimed: set[str] = field(default_factory=set)
+
+    @cached_property
+    def complete(self) -> set[str]:
+        """The digests that lack nothing."""
+        return self.thumbnails.intersection(*self.present.values())
+
+
 class _Opened(NamedTuple):
     """The bytes of an example, or why there are none."""
 
@@ -70,17 +84,15 @@ class Reader:
 
     def __init__(
         self,
-        present: dict[Column, set[str]],
-        thumbnails: set[str],
+        known: Known,
         smallest: int,
         shard: Shard,
         limits: Range | None = None,
     ) -> None:
-        self.present, self.thumbnails, self.smallest = present, thumbnails, smallest
+        self.present, self.thumbnails, self.smallest = known.present, known.thumbnails, smallest
         self.shard, self.limits = shard, limits
-        self.complete = thumbnails.intersection(*present.values())
+        self.complete, self.claimed = known.complete, known.claimed
         self.room = Room()
-        self.claimed: set[str] = set()
         self.lock = threading.Lock()
         self.opened: dict[int, _Opened] = {}  # by row: there was no room for their pixels
 

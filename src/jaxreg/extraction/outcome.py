@@ -1,0 +1,83 @@
+"""What an extraction has found of its examples, its counts and its seconds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jaxreg.extract_config import Shard
+from jaxreg.sources.depth import Depth, Range
+
+
+@dataclass
+class Seconds:
+    """Where the time went; `read` is the sum over the reading threads."""
+
+    start: float = 0.0  # imports, weights and compilation
+    read: float = 0.0
+    compute: float = 0.0  # with at least one batch on the engine
+    write: float = 0.0
+    total: float = 0.0
+
+
+@dataclass
+class Progress:
+    """How far an extraction has come; handed to `on_progress` after every batch."""
+
+    images: int  # examples in all
+    seen: int = 0  # examples read
+    computed: int = 0  # distinct digests computed
+    seconds: Seconds = field(default_factory=Seconds)
+
+
+@dataclass
+class Outcome:
+    """The digest or failure of each example, and the counts of the own share."""
+
+    digests: list[str | None]  # one per example; None: it could not be used
+    failed: list[tuple[int, str]]  # example's number, reason
+    computed_digests: list[str]  # distinct ones, computed now
+    reused: int  # distinct digests that the cache had
+    seconds: Seconds
+    stopped: bool  # by `should_stop`, before all were read
+    notes: list[str]  # sentences for the user on the depth of the images decoded now
+    workers: Sequence[dict[str, Any]] = ()  # of a cluster: node, images, images_per_second
+    engine: str = ""  # of these workers
+
+    @property
+    def computed(self) -> int:
+        return len(self.computed_digests)
+
+
+@dataclass
+class Found:
+    """What reading and computing some examples has found; their copies are not looked at yet."""
+
+    digests: list[str | None] = field(default_factory=list)  # None: it could not be read
+    failed: list[tuple[int, str]] = field(default_factory=list)  # example's number, reason
+    reasons: dict[str, str] = field(default_factory=dict)  # by digest
+    computed: list[str] = field(default_factory=list)  # distinct digests
+    depth: Depth = field(default_factory=Depth)
+    seconds: Seconds = field(default_factory=Seconds)
+    stopped: bool = False
+
+    def outcome(self, share: Shard, limits: Range | None) -> Outcome:
+        """The result: a copy of a broken image fails for the same reason."""
+        known = {row for row, _ in self.failed}
+        copies = [
+            (row, self.reasons[digest])
+            for row, digest in enumerate(self.digests)
+            if digest in self.reasons and row not in known
+        ]
+        failed = sorted(self.failed + copies)
+        broken = {row for row, _ in failed}
+        digests = [None if row in broken else digest for row, digest in enumerate(self.digests)]
+        distinct = len({digest for digest in digests if digest is not None and share.has(digest)})
+        return Outcome(
+            digests,
+            failed,
+            self.computed,
+            distinct - len(self.computed),
+            self.seconds,
+            self.stopped,
+            self.depth.notes(limits),
+        )
