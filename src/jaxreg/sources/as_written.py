@@ -109,15 +109,38 @@ def among_numbers(column: pa.ChunkedArray) -> AmongNumbers | None:
     """The cells of a column of text that are no numbers, if most of its cells are numbers."""
     if not pa.types.is_string(column.type):
         return None
-    text = pc.fill_null(pc.utf8_trim_whitespace(column), "")
-    empty = pc.is_in(text, pa.array([*NO_VALUE]))
-    number = pc.match_substring_regex(text, _NUMBER)
-    other = pc.invert(pc.or_(number, empty))
-    numbers, others = (pc.sum(which).as_py() or 0 for which in (number, other))
-    if not 0 < others < numbers:
-        return None
-    row = pc.index(other, True).as_py()
-    return AmongNumbers(row, text[row].as_py(), others - 1, numbers)
+    counted = CellCounts()
+    counted.add(column, 0)
+    return counted.among_numbers
+
+
+@dataclass
+class CellCounts:
+    """The cells of a column of text that are numbers and those that are none, piece by piece."""
+
+    numbers: int = 0
+    others: int = 0  # with a value that is no number
+    first: tuple[int, str] = 0, ""  # of these: row, cell
+
+    def add(self, piece: pa.ChunkedArray, start: int) -> None:
+        """Count the next cells, of which the first is in row `start`."""
+        text = pc.fill_null(pc.utf8_trim_whitespace(piece), "")
+        empty = pc.is_in(text, pa.array([*NO_VALUE]))
+        number = pc.match_substring_regex(text, _NUMBER)
+        other = pc.invert(pc.or_(number, empty))
+        numbers, others = (pc.sum(which).as_py() or 0 for which in (number, other))
+        if others and not self.others:
+            row = pc.index(other, True).as_py()
+            self.first = start + row, text[row].as_py()
+        self.numbers += numbers
+        self.others += others
+
+    @property
+    def among_numbers(self) -> AmongNumbers | None:
+        """The cells that are no numbers, if most are."""
+        if not 0 < self.others < self.numbers:
+            return None
+        return AmongNumbers(*self.first, self.others - 1, self.numbers)
 
 
 def _loses(values: pa.ChunkedArray, text: pa.ChunkedArray) -> bool:

@@ -129,15 +129,25 @@ def bookkeeping(table: pa.Table, serving: Collection[str | None] = ()) -> tuple[
 
     A column without any value is one too, so that the only numeric column stays the only one.
     """
+    empty = [name for name in table.column_names if table[name].null_count == len(table)]
+    return bookkeeping_of(table.schema, [*serving, *empty])
+
+
+def bookkeeping_of(schema: pa.Schema, known: Collection[str | None]) -> tuple[str, ...]:
+    """As `bookkeeping`, with those `known` to be: they serve, or have no value."""
     return tuple(
-        name
-        for name in map(str, table.column_names)
-        if name in serving
-        or name.startswith("source.")
-        or _BOOKKEEPING.fullmatch(name)
-        or pa.types.is_temporal(table[name].type)
-        or table[name].null_count == len(table)
+        field.name
+        for field in schema
+        if field.name in known
+        or field.name.startswith("source.")
+        or _BOOKKEEPING.fullmatch(field.name)
+        or pa.types.is_temporal(field.type)
     )
+
+
+def frame_or_time(names: Sequence[str]) -> list[str]:
+    """The columns that `unlike_row_order` looks at."""
+    return [name for name in names if _FRAME_OR_TIME.fullmatch(name)]
 
 
 def without_reserved(
@@ -178,7 +188,7 @@ def unlike_row_order(table: pa.Table, rows: Sequence[int], group: Sequence[str] 
         group: the sequence of each row; the order counts within it.
     """
     sequence = np.unique(group or [""] * len(table), return_inverse=True)[1]
-    for name in filter(_FRAME_OR_TIME.fullmatch, table.column_names):
+    for name in frame_or_time(table.column_names):
         there = np.flatnonzero(~np.array(missing(table[name]), bool))
         there = there[np.argsort(sequence[there], kind="stable")]
         try:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -13,6 +13,23 @@ from jaxreg.sources.naming import IMAGE_SUFFIXES, is_image_name, listed, some
 FOLDERS = 500  # folders beside the table that are searched
 COMPARED = 5000  # names among which the nearest one is looked for
 _OPTIONS = "--image-root FOLDER or --image-suffix .jpg says where the images are"
+
+
+@dataclass(frozen=True)
+class FoundNames:
+    """How the names in a table mean files."""
+
+    folder: Path  # names are relative to it
+    suffix: str  # ending that names without it get
+    used: Mapping[str, str]  # names that are no files → the files that they mean
+    as_written: int  # rows whose path is a file
+    missing: int  # rows whose path means no file, or several
+    note: str = ""  # for the user; "" if every path is right as it is
+
+    def file(self, name: str | None) -> Path:
+        """The file of a name; the path as written where no file is found."""
+        name = _ending(name or "", self.suffix)
+        return Path(self.used[name]) if name in self.used else self.folder / name
 
 
 @dataclass(frozen=True)
@@ -28,7 +45,26 @@ class Found:
 def find_files(
     table: Path, written: Sequence[str | None], root: str | None, suffix: str | None
 ) -> Found:
-    """The file of every row.
+    """The file of every row, as `find_names` finds it.
+
+    Args:
+        table: paths are relative to its folder, or to `root`.
+        written: each row's path; None where there is none.
+        root: --image-root.
+        suffix: ending that names without it get.
+
+    Raises:
+        InputError: `root` is no folder.
+    """
+    found = find_names(table, Counter(name for name in written if name), root, suffix)
+    files = [found.file(name) for name in written]
+    return Found(files, found.as_written, found.missing, found.note)
+
+
+def find_names(
+    table: Path, rows: Mapping[str, int], root: str | None, suffix: str | None
+) -> FoundNames:
+    """The files of the names in a table.
 
     A path that is no file may mean another one: with slashes for backslashes, in another folder,
     by its last parts, with another ending. A file is taken if a path can mean it alone, and if no
@@ -36,7 +72,8 @@ def find_files(
 
     Args:
         table: paths are relative to its folder, or to `root`.
-        written: each row's path; None where there is none.
+        rows: how many rows have each name.
+        root: --image-root.
         suffix: ending that names without it get.
 
     Raises:
@@ -45,27 +82,36 @@ def find_files(
     folder = table.parent if root is None else Path(os.path.expanduser(root))
     if not os.path.isdir(folder):  # Path's own raises for a name that is too long
         raise InputError(f"--image-root {root} is no folder", expected="the folder of the images")
+    suffix = suffix or ""
     if suffix:
         suffix = "." * (f".{suffix.lower()}" in IMAGE_SUFFIXES) + suffix  # jpg for .jpg
-        has = suffix.lower()
-        written = [n if not n or n.lower().endswith(has) else n + suffix for n in written]
-    files = [folder / (name or "") for name in written]
-    rows = Counter(name for name in written if name)
-    missed = [name for name in rows if not os.path.isfile(os.path.join(folder, name))]
+    counts: Counter[str] = Counter()
+    for name, count in rows.items():
+        counts[_ending(name, suffix)] += count
+    missed = [name for name in counts if not os.path.isfile(os.path.join(folder, name))]
     if not missed:
-        return Found(files, rows.total(), 0)
+        return FoundNames(folder, suffix, {}, counts.total(), 0)
     meant = _meant(folder, missed, searched_above=root is None)
-    there = {name: os.path.join(folder, name) for name in rows.keys() - set(missed)}
+    there = {name: os.path.join(folder, name) for name in counts.keys() - set(missed)}
     used = _used_once(there, {name: found[0] for name, found in meant.items() if len(found) == 1})
-    files = [Path(used.get(name or "", path)) for name, path in zip(written, files, strict=True)]
     left = [name for name in missed if name not in used]
-    notes = _on_used(table, used, rows), _on_left(table, left, meant, rows, folder, root is None)
-    return Found(
-        files,
-        sum(rows[name] for name in there),
-        sum(rows[name] for name in left),
+    notes = (
+        _on_used(table, used, counts),
+        _on_left(table, left, meant, counts, folder, root is None),
+    )
+    return FoundNames(
+        folder,
+        suffix,
+        used,
+        sum(counts[name] for name in there),
+        sum(counts[name] for name in left),
         "; ".join(filter(None, notes)),
     )
+
+
+def _ending(name: str, suffix: str) -> str:
+    """The name with the ending, unless it is empty or has it."""
+    return name if not name or name.lower().endswith(suffix.lower()) else name + suffix
 
 
 def _meant(folder: Path, names: Sequence[str], searched_above: bool) -> dict[str, list[str]]:

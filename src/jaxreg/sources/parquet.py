@@ -77,8 +77,6 @@ class EncodedColumn:
         kind = self._file.schema_arrow.field(column).type
         self._name, self._nested = column, pa.types.is_struct(kind)
         self._leaf = f"{column}.bytes" if self._nested else column
-        #: (n,) paths as written, None where there is none; None for a plain binary column
-        self.names: list[str | None] | None = self._names(column) if self._nested else None
         groups = range(self._file.num_row_groups)
         sizes = [self._file.metadata.row_group(group).num_rows for group in groups]
         self._starts = np.cumsum([0, *sizes])
@@ -96,16 +94,13 @@ class EncodedColumn:
         with self._lock:
             return self._block(group, block)[place].as_py() or b""
 
-    def null(self) -> list[bool]:
+    def null(self) -> np.ndarray:
         """(n,) whether a row has no bytes; reads rows only if some may be null."""
         if self._never_null():
-            return [False] * len(self)
-        return [
-            value
-            for group in range(self._file.num_row_groups)
-            for block in self._read(group)
-            for value in block.is_null().to_pylist()
-        ]
+            return np.zeros(len(self), bool)
+        groups = range(self._file.num_row_groups)
+        blocks = (block for group in groups for block in self._read(group))
+        return np.concatenate([block.is_null().to_numpy(False) for block in blocks])
 
     def _never_null(self) -> bool:
         metadata = self._file.metadata
@@ -115,8 +110,11 @@ class EncodedColumn:
         counts = [group.column(leaf).statistics for group in groups]
         return all(count and count.has_null_count and not count.null_count for count in counts)
 
-    def _names(self, column: str) -> list[str | None]:
-        cells = self._file.read(columns=[f"{column}.path"])[column].to_pylist()
+    def names(self) -> list[str | None] | None:
+        """(n,) paths as written, None where there is none; None for a plain binary column."""
+        if not self._nested:
+            return None
+        cells = self._file.read(columns=[f"{self._name}.path"])[self._name].to_pylist()
         return [cell and cell["path"] for cell in cells]
 
     def _read(self, group: int) -> Iterator[pa.Array]:
@@ -165,32 +163,53 @@ def _blocks(
 
 @dataclass(frozen=True)
 class Shard:
-    """One file, of which all but the encoded images is read."""
+    """One file; its rows are read when they are needed."""
 
     path: Path
     state: tuple[int, int]  # its size and the time of its last change
     schema: pa.Schema
-    rows: int
-    scalars: pa.Table
+    groups: tuple[int, ...]  # the rows of each row group
 
     @classmethod
-    def read(cls, path: Path) -> "Shard":
+    def open(cls, path: Path) -> "Shard":
         """Raises InputError for a file that is damaged."""
         state = _state(path)
-        file = open_parquet(path)
-        refuse_repeated(path, file.schema_arrow.names)
-        others = [field.name for field in file.schema_arrow if not is_encoded(field.type)]
+        with open_parquet(path) as file:
+            refuse_repeated(path, file.schema_arrow.names)
+            groups = map(file.metadata.row_group, range(file.num_row_groups))
+            return cls(path, state, file.schema_arrow, tuple(group.num_rows for group in groups))
+
+    @property
+    def rows(self) -> int:
+        return sum(self.groups)
+
+    @property
+    def encoded(self) -> list[str]:
+        """The names of its columns of encoded images."""
+        return [field.name for field in self.schema if is_encoded(field.type)]
+
+    def scalars(self) -> pa.Table:
+        """All columns but those of encoded images. Raises as `images`, or for damaged rows."""
+        others = [name for name in self.schema.names if name not in self.encoded]
         try:
-            scalars = file.read(columns=others).select(others)
+            with open_parquet(self.path) as file:
+                scalars = file.read(columns=others).select(others)
         except (pa.ArrowException, OSError) as error:
-            raise damaged(path, error) from error
-        return cls(path, state, file.schema_arrow, scalars.num_rows, scalars)
+            raise damaged(self.path, error) from error
+        self.check_state()
+        if scalars.num_rows != self.rows:
+            raise damaged(self.path, f"{scalars.num_rows} of {self.rows} rows were read")
+        return scalars
+
+    def check_state(self) -> None:
+        """Raise InputError if the file has changed since it was opened."""
+        if _state(self.path) != self.state:  # a row would get another row's image
+            raise InputError(f"{self.path} has changed while it was read", remedy="extract again")
 
     def images(self, column: str) -> EncodedColumn:
         """A column of images. Raises InputError if the file has changed since it was read."""
         images = EncodedColumn(self.path, column)
-        if _state(self.path) != self.state:  # a row would get another row's image
-            raise InputError(f"{self.path} has changed while it was read", remedy="extract again")
+        self.check_state()
         return images
 
 
@@ -213,13 +232,13 @@ class ShardedColumn:
 
     def names(self) -> list[str | None] | None:
         """(n,) paths as written, as `EncodedColumn.names`."""
-        every = [self._images(number).names for number in range(len(self._shards))]
+        every = [self._images(number).names() for number in range(len(self._shards))]
         return None if every[0] is None else [name for names in every for name in names or []]
 
-    def null(self) -> list[bool]:
+    def null(self) -> np.ndarray:
         """(n,) whether a row has no bytes, as `EncodedColumn.null`."""
         numbers = range(len(self._shards))
-        return [null for number in numbers for null in self._images(number).null()]
+        return np.concatenate([self._images(number).null() for number in numbers])
 
     def image(self, row: int) -> bytes:
         """The image of a row of the whole table, as `EncodedColumn.image`."""

@@ -57,20 +57,19 @@ def open_parquet_shards(
             expected="the files of one table in one folder",
             remedy=f"use '{folders[0] / '*.parquet'}'",
         )
-    shards = [Shard.read(path) for path in paths]
+    shards = [Shard.open(path) for path in paths]
     shards = [shard for shard in shards if shard.rows] or shards[:1]
     first = shards[0]
     for shard in shards[1:]:
         _refuse_other_columns(first, shard)
-    names = first.scalars.column_names
     rows = sum(shard.rows for shard in shards)
-    scalars = pa.concat_tables([shard.scalars.select(names) for shard in shards])
+    names = [name for name in first.schema.names if name not in first.encoded]
+    scalars = pa.concat_tables([shard.scalars().select(names) for shard in shards])
     read, dropped = scalar_columns(Columns(scalars if names else no_columns(rows)))
-    encoded = [name for name in first.schema.names if name not in names]
     table = Table(
         path=folders[0] / name,
         read=read,
-        encoded={name: ShardedColumn(shards, name) for name in encoded},
+        encoded={name: ShardedColumn(shards, name) for name in first.encoded},
         dropped=tuple(dropped),
         parts={shard.path.name: shard.rows for shard in shards},
         notes=_notes(paths),

@@ -83,7 +83,7 @@ def table_examples(
 
     absent = {options.order_column: order, options.group_column: group}
     absent = {name: missing(column) for name, column in absent.items() if column is not None}
-    keep, unusable = _usable(ids, {**absent, **({image_column: pictures.absent} if images else {})})
+    keep, unusable = usable_rows(ids, {**absent, **({image_column: pictures.absent} if images else {})})
     if not keep:
         raise InputError(f"{table.path} has no usable row; {unusable[0][0]}: {unusable[0][1]}")
 
@@ -100,14 +100,7 @@ def table_examples(
         "path": image_column,
     }
     serving = [name for name, column in comes_from.items() if column == name]
-    columns = take(without_reserved(table.scalars, serving), keep)
-    left = set(columns.column_names)
-    renamed = {n: f"source.{n}" if is_reserved(n) else n for n in table.read.written}
-    written = {
-        renamed[name]: text.take(keep)
-        for name, text in table.read.written.items()
-        if renamed[name] in left
-    }
+    columns, written = kept_columns(table.scalars, table.read.written, serving, keep)
     dropped = [name for name in (*table.encoded, *table.dropped) if name != image_column]
     paths = tuple(pictures.paths[row] for row in keep)
     serving = (id_column, options.group_column, options.order_column)
@@ -150,8 +143,28 @@ def _image_column(table: Table, options: SourceOptions, needed: bool) -> tuple[s
         return None, ""
 
 
-def _usable(
-    ids: Sequence[str], absent: Mapping[str | None, Sequence[bool]]
+def kept_columns(
+    values: pa.Table,
+    written: Mapping[str, pa.ChunkedArray],
+    serving: Sequence[str],
+    keep: Sequence[int],
+) -> tuple[pa.Table, dict[str, pa.ChunkedArray]]:
+    """The columns that a dataset keeps, and the text of some, for some rows.
+
+    Args:
+        values, written: as those of `Columns`.
+        serving: columns that become the dataset's own column of their name.
+        keep: the rows.
+    """
+    columns = take(without_reserved(values, serving), keep)
+    left = set(columns.column_names)
+    renamed = {name: f"source.{name}" if is_reserved(name) else name for name in written}
+    texts = {renamed[name]: text for name, text in written.items() if renamed[name] in left}
+    return columns, {name: text.take(keep) for name, text in texts.items()}
+
+
+def usable_rows(
+    ids: Sequence[str], absent: Mapping[str | None, Sequence[bool] | np.ndarray]
 ) -> tuple[list[int], tuple[tuple[str, str], ...]]:
     """The rows with a value in each of the columns, and (id, reason) of the others."""
     reasons: dict[int, str] = {}
