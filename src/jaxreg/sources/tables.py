@@ -83,7 +83,9 @@ def table_examples(
 
     absent = {options.order_column: order, options.group_column: group}
     absent = {name: missing(column) for name, column in absent.items() if column is not None}
-    keep, unusable = usable_rows(ids, {**absent, **({image_column: pictures.absent} if images else {})})
+    keep, unusable = usable_rows(
+        ids, {**absent, **({image_column: pictures.absent} if images else {})}
+    )
     if not keep:
         raise InputError(f"{table.path} has no usable row; {unusable[0][0]}: {unusable[0][1]}")
 
