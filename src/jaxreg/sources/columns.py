@@ -62,7 +62,7 @@ def no_columns(count: int) -> pa.Table:
     return pa.table({"": pa.nulls(count)}).select([])
 
 
-def take(table: pa.Table, rows: Sequence[int]) -> pa.Table:
+def take(table: pa.Table, rows: Sequence[int] | np.ndarray) -> pa.Table:
     """Some rows of a table that may have no columns."""
     return table.take(rows) if table.num_columns else no_columns(len(rows))
 

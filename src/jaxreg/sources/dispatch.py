@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal, TypeVar, overload
 
 from jaxreg.common.steps import step
 from jaxreg.errors import InputError, nearest, reading
@@ -22,6 +23,7 @@ from jaxreg.sources.naming import IMAGE_SUFFIXES, listed, natural_key, neighbour
 from jaxreg.sources.npz import open_npz
 from jaxreg.sources.parquet_shards import open_parquet_shards, open_parquet_table
 from jaxreg.sources.recordings import open_recordings, recordings_in
+from jaxreg.sources.sliced_examples import SlicedExamples
 from jaxreg.sources.source_file import SourceFile
 from jaxreg.sources.tables import open_csv_table
 from jaxreg.sources.tub import is_tub, open_tub, tub_files
@@ -36,16 +38,37 @@ KINDS = (
     ".parquet files, one image"
 )
 
+AnyExamples = TypeVar("AnyExamples", Examples, Examples | SlicedExamples)
+
 NO_OPTIONS = SourceOptions()
 
 
+@overload
+def open_source(
+    spec: str | os.PathLike[str],
+    options: SourceOptions = ...,
+    *,
+    ranged: bool = ...,
+    images: bool = ...,
+    in_slices: Literal[False] = ...,
+) -> Examples: ...
+@overload
+def open_source(
+    spec: str | os.PathLike[str],
+    options: SourceOptions = ...,
+    *,
+    ranged: bool = ...,
+    images: bool = ...,
+    in_slices: Literal[True],
+) -> Examples | SlicedExamples: ...
 def open_source(
     spec: str | os.PathLike[str],
     options: SourceOptions = NO_OPTIONS,
     *,
     ranged: bool = False,
     images: bool = True,
-) -> Examples:
+    in_slices: bool = False,
+) -> Examples | SlicedExamples:
     """The examples of a source. Images are read only when needed, and nothing is decoded.
 
     Args:
@@ -53,6 +76,7 @@ def open_source(
         options: which columns a table has, and more.
         ranged: whether a range gives pixels of any numbers a scale.
         images: whether each row of a table must have an image.
+        in_slices: whether a large Parquet table comes slice by slice.
 
     Raises:
         InputError: no such source, or one that cannot be used, or options of another kind.
@@ -64,7 +88,7 @@ def open_source(
         return replace(open_word(options), notes=_hidden(location))
     complete = f"SOURCE: {KINDS}; its files complete and undamaged"
     with step("opening the source"), reading(location, expected=complete):
-        return _open_path(location, options, ranged, images)
+        return _open_path(location, options, ranged, images, in_slices)
 
 
 def _open_road(location: str, options: SourceOptions) -> Examples:
@@ -81,14 +105,16 @@ def _open_road(location: str, options: SourceOptions) -> Examples:
     return open_road(int(count))
 
 
-def _open_path(location: str, options: SourceOptions, ranged: bool, images: bool) -> Examples:
+def _open_path(
+    location: str, options: SourceOptions, ranged: bool, images: bool, in_slices: bool
+) -> Examples | SlicedExamples:
     path = Path(os.path.expanduser(location))  # Path's own raises for an unknown user
     if location and path.is_dir():
-        return _open_folder(path, location, options, images)
+        return _open_folder(path, location, options, images, in_slices)
     if location and path.exists():
-        return _open_file(path, location, options, ranged, images)
+        return _open_file(path, location, options, ranged, images, in_slices)
     if glob.has_magic(location):
-        return _open_matches(str(path), location, options, images)
+        return _open_matches(str(path), location, options, images, in_slices)
     head, colon, count = location.partition(":")
     if kind := nearest(head, ("road", "mnist")):
         meant = f"use {kind + colon + count if kind == 'road' else kind}"
@@ -107,7 +133,9 @@ def _hidden(word: str) -> tuple[str, ...]:
     )
 
 
-def _open_folder(folder: Path, location: str, options: SourceOptions, images: bool) -> Examples:
+def _open_folder(
+    folder: Path, location: str, options: SourceOptions, images: bool, in_slices: bool
+) -> Examples | SlicedExamples:
     if _is_recording(folder):
         return _open_recording(folder, location, options)
     found, outside = recordings_in(folder, _is_recording)
@@ -132,7 +160,7 @@ def _open_folder(folder: Path, location: str, options: SourceOptions, images: bo
             notes.append(f"{above} is a recording; to use its numbers: jaxreg extract {above}")
         return replace(examples, notes=(*examples.notes, *notes))
     if tables and all(path.suffix.lower() == ".parquet" for path in tables):
-        return _open_shards(tables, "*.parquet", location, options, images)
+        return _open_shards(tables, "*.parquet", location, options, images, in_slices)
     raise InputError(
         f"{folder} holds no image file",
         expected=f"files that end in {listed(IMAGE_SUFFIXES)}",
@@ -152,7 +180,9 @@ def _named(tables: Sequence[Path]) -> list[tuple[str, str]]:
     return one + [(f"{path} is a table", str(path)) for path in others[:3]]
 
 
-def _open_matches(pattern: str, location: str, options: SourceOptions, images: bool) -> Examples:
+def _open_matches(
+    pattern: str, location: str, options: SourceOptions, images: bool, in_slices: bool
+) -> Examples | SlicedExamples:
     """The images that match a glob or, where there are none, the Parquet files as one table."""
     found = find_matches(pattern)
     tables = sorted(filter(_is_table, found.others), key=lambda path: natural_key(str(path)))
@@ -172,14 +202,22 @@ def _open_matches(pattern: str, location: str, options: SourceOptions, images: b
             remedy=f"name the file itself: {shlex.quote(str(other[0]))}{several}",
         )
     name = Path(pattern).with_suffix(".parquet").name
-    return _open_shards(tables, name, location, options, images)
+    return _open_shards(tables, name, location, options, images, in_slices)
 
 
 def _open_shards(
-    tables: Sequence[Path], name: str, location: str, options: SourceOptions, images: bool
-) -> Examples:
+    tables: Sequence[Path],
+    name: str,
+    location: str,
+    options: SourceOptions,
+    images: bool,
+    in_slices: bool,
+) -> Examples | SlicedExamples:
     return _with_files(
-        tables, lambda: open_parquet_shards(tables, name, location, options, images=images)
+        tables,
+        lambda: open_parquet_shards(
+            tables, name, location, options, images=images, in_slices=in_slices
+        ),
     )
 
 
@@ -199,18 +237,25 @@ def _open_recording(folder: Path, location: str, options: SourceOptions) -> Exam
     return _with_files([folder / LOG], lambda: _open_csv(folder / LOG, location, options))
 
 
-def _with_files(paths: Sequence[Path], open_them: Callable[[], Examples]) -> Examples:
+def _with_files(paths: Sequence[Path], open_them: Callable[[], AnyExamples]) -> AnyExamples:
     """The examples, with the state of their files before they were opened."""
     files = SourceFile.of_all(paths)
     return replace(open_them(), files=files)
 
 
 def _open_file(
-    path: Path, location: str, options: SourceOptions, ranged: bool, images: bool
-) -> Examples:
+    path: Path,
+    location: str,
+    options: SourceOptions,
+    ranged: bool,
+    images: bool,
+    in_slices: bool,
+) -> Examples | SlicedExamples:
     kind = path.suffix.lower()
     if kind == ".npz":
         return _with_files([path], lambda: open_npz(path, location, options, ranged=ranged))
+    if kind == ".parquet":
+        return _open_shards([path], path.name, location, options, images, in_slices)
     if kind in TABLES:
         return _with_files([path], lambda: TABLES[kind](path, location, options, images=images))
     if is_image(path):

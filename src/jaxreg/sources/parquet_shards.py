@@ -4,17 +4,20 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, overload
 
 import pyarrow as pa
 
 from jaxreg.errors import InputError
 from jaxreg.extract_config import SourceOptions
+from jaxreg.sources import large_table
 from jaxreg.sources.as_written import Columns
 from jaxreg.sources.columns import no_columns, scalar_columns
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.image_column import Table
 from jaxreg.sources.naming import listed
 from jaxreg.sources.parquet import Shard, ShardedColumn
+from jaxreg.sources.sliced_examples import SlicedExamples
 from jaxreg.sources.tables import table_examples
 
 _NUMBERED = re.compile(r"(.*)-\d+-of-(\d+)\.parquet", re.IGNORECASE)
@@ -31,6 +34,26 @@ def open_parquet_table(
     return open_parquet_shards([path], path.name, location, options, images=images)
 
 
+@overload
+def open_parquet_shards(
+    paths: Sequence[Path],
+    name: str,
+    location: str,
+    options: SourceOptions,
+    *,
+    images: bool = ...,
+    in_slices: Literal[False] = ...,
+) -> Examples: ...
+@overload
+def open_parquet_shards(
+    paths: Sequence[Path],
+    name: str,
+    location: str,
+    options: SourceOptions,
+    *,
+    images: bool = ...,
+    in_slices: bool,
+) -> Examples | SlicedExamples: ...
 def open_parquet_shards(
     paths: Sequence[Path],
     name: str,
@@ -38,13 +61,14 @@ def open_parquet_shards(
     options: SourceOptions,
     *,
     images: bool = True,
-) -> Examples:
+    in_slices: bool = False,
+) -> Examples | SlicedExamples:
     """The rows of all files, in the order given, as one table; paths are relative to their folder.
 
     Args:
         paths: the files.
         name: what messages call them, as `train-*.parquet`.
-        location, options, images: as `open_source` has them.
+        location, options, images, in_slices: as `open_source` has them.
 
     Raises:
         InputError: as `open_parquet_table`; the files are in several folders, or differ in the
@@ -63,6 +87,9 @@ def open_parquet_shards(
     for shard in shards[1:]:
         _refuse_other_columns(first, shard)
     rows = sum(shard.rows for shard in shards)
+    if in_slices and images and rows > large_table.MOST_WHOLE:
+        path = folders[0] / name
+        return large_table.open_in_slices(shards, path, location, options, _notes(paths))
     names = [name for name in first.schema.names if name not in first.encoded]
     scalars = pa.concat_tables([shard.scalars().select(names) for shard in shards])
     read, dropped = scalar_columns(Columns(scalars if names else no_columns(rows)))

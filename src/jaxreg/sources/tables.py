@@ -130,7 +130,7 @@ def table_examples(
             *table.notes,
             *filter(None, [chosen, pictures.note, in_order]),
             *table.read.notes,
-            *table.read.notes_on_names((*serving, image_column), lambda row: _at(table, row)),
+            *table.read.notes_on_names((*serving, image_column), lambda row: in_words(table, row)),
         ),
     )
 
@@ -149,7 +149,7 @@ def kept_columns(
     values: pa.Table,
     written: Mapping[str, pa.ChunkedArray],
     serving: Sequence[str],
-    keep: Sequence[int],
+    keep: Sequence[int] | np.ndarray,
 ) -> tuple[pa.Table, dict[str, pa.ChunkedArray]]:
     """The columns that a dataset keeps, and the text of some, for some rows.
 
@@ -236,16 +236,16 @@ def _as_ids(table: Table, column: pa.ChunkedArray) -> tuple[list[str], str | Non
     """The values as text, and the reason why they cannot be ids, if there is one."""
     absent = missing(column)
     if any(absent):
-        return [], f"has no value in {_at(table, absent.index(True))}"
+        return [], f"has no value in {in_words(table, absent.index(True))}"
     ids = column.to_pylist()
     rows: dict[str, int] = {}
     for row, name in enumerate(ids):
         if rows.setdefault(name, row) != row:
-            return [], f"holds {name!r} in {_at(table, rows[name], row)}"
+            return [], f"holds {name!r} in {in_words(table, rows[name], row)}"
     return ids, None
 
 
-def _at(table: Table, *rows: int) -> str:
+def in_words(table: Table, *rows: int) -> str:
     """The rows in words; with several files, the row in its file."""
     if len(table.parts) < 2:
         return f"row{'s' * (len(rows) > 1)} {' and '.join(map(str, rows))} (from 0)"
