@@ -40,7 +40,7 @@ def cache(tmp_path, monkeypatch) -> Cache:
     def load(name, recipe, columns, weights, **more):
         return EdgeEngine(columns)
 
-    monkeypatch.setattr("jaxreg.extraction.extract_source.load_engine", load)
+    monkeypatch.setattr("jaxreg.extraction.network_choice.load_engine", load)
     monkeypatch.setattr(recompute, "load_engine", load)
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)

@@ -26,7 +26,7 @@ PROGRAM = textwrap.dedent(
     from test_extraction import MeanEngine
     import jaxreg
     from jaxreg.errors import JaxregError
-    from jaxreg.extraction import extract_source, pipeline
+    from jaxreg.extraction import network_choice, pipeline
 
     class Slow(MeanEngine):
         def features(self, images):
@@ -34,7 +34,7 @@ PROGRAM = textwrap.dedent(
             return super().features(images)
 
     pipeline.FIRST_PART_SECONDS = pipeline.LAST_PART_SECONDS = 0.0
-    extract_source.load_engine = lambda *asked, **more: Slow()
+    network_choice.load_engine = lambda *asked, **more: Slow()
     shard = sys.argv[3] if len(sys.argv) > 3 else None
     try:
         done = jaxreg.extract_features(

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -17,6 +18,7 @@ from jaxreg.extract_config import (
     FEATURES_PRESETS,
     ExtractConfig,
     FeaturesPreset,
+    RayOptions,
     SourceOptions,
     refuse_beside_embeddings,
 )
@@ -56,6 +58,7 @@ def extract_features(
     say: Say = _silent,
     on_progress: "Callable[[Progress], None]" = _silent,
     should_stop: Callable[[], bool] = _never,
+    ray: str | RayOptions | None = None,
     **settings: Unpack[ExtractKeywords],
 ) -> "Extraction":
     """Compute the features of a source that the cache lacks, and write its dataset.
@@ -69,6 +72,8 @@ def extract_features(
         say: gets each line meant for people.
         on_progress: called after every batch.
         should_stop: asked after every image.
+        ray: `local` or the address of a Ray cluster, which then computes; or with its workers as
+            `RayOptions("local", ray_workers=4)`.
         settings: fields of `jaxreg.extract_config.ExtractConfig`; they win over the preset.
 
     Raises:
@@ -94,6 +99,8 @@ def extract_features(
             f"--weights with --backbone {chosen.backbone}, which holds its own",
             remedy="leave out --weights",
         )
+    machines = ray if isinstance(ray, RayOptions) else RayOptions(ray)
+    machines.refuse_beside(chosen)
     options = options or SourceOptions()
     vectors = None
     if chosen.embeddings is not None:
@@ -120,6 +127,10 @@ def extract_features(
         given = EmbeddingsJob(examples, vectors, opened, dataset, store, options, chosen, say)
         return given.run(on_progress, should_stop)
     work = ExtractionJob(examples, opened, dataset, store, options, chosen, say)
+    if machines.ray is not None:
+        from jaxreg.cluster.driver import compute_on_ray
+
+        work.compute = partial(compute_on_ray, machines)
     if preset == "explore":
         say(cost_text(work.columns, chosen))
     return work.run(on_progress, should_stop)

@@ -21,6 +21,7 @@ _ORDER = (
     "Head",
     "Optimizer",
     "Computation",
+    "Cluster",
     "Run",
     "Output",
 )

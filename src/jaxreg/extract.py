@@ -13,7 +13,7 @@ from jaxreg.arguments import POSITIONAL, parse
 from jaxreg.common.steps import step
 from jaxreg.config_io import command_line, split_off, words_given
 from jaxreg.errors import InputError
-from jaxreg.extract_config import ExtractConfig, FeaturesPreset, SourceOptions
+from jaxreg.extract_config import ExtractConfig, FeaturesPreset, RayOptions, SourceOptions
 from jaxreg.setting_field import setting
 
 if TYPE_CHECKING:
@@ -44,13 +44,14 @@ class ExtractArguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, extract, print; returns the exit code."""
-    own, settings = parse("extract", ExtractArguments, [SourceOptions, ExtractConfig], argv)
+    groups = [SourceOptions, ExtractConfig, RayOptions]
+    own, settings = parse("extract", ExtractArguments, groups, argv)
     begin = time.perf_counter()
     with step("importing"):
         from jaxreg.api import extract_features
 
     importing = time.perf_counter() - begin
-    options = split_off(SourceOptions, settings)
+    options, ray = split_off(SourceOptions, settings), split_off(RayOptions, settings)
     with cli.stop_signal() as stop:
         done = extract_features(
             own.source,
@@ -60,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             preset=own.preset,
             say=cli.say,
             should_stop=stop,
+            ray=ray,
             **settings,
         )
     for part in ("start", "total"):  # the Python API cannot know it

@@ -85,6 +85,55 @@ class Shard:
         return f"{self.index}/{self.count}"
 
 
+@dataclass(frozen=True)
+class RayOptions:
+    """The machines that compute; they decide no number, so no dataset remembers them as settings.
+
+    Raises:
+        InputError: an option of workers without `ray`, or a value that cannot be.
+    """
+
+    ray: str | None = setting(
+        None, "Cluster", "local, or the address of a Ray cluster; auto: the one of this node"
+    )
+    ray_workers: int | None = setting(
+        None, "Cluster", "number of workers; by default as many as the cluster has room for"
+    )
+    ray_cpus: int | None = setting(
+        None, "Cluster", "CPUs of each worker; by default all of a node, at most 8"
+    )
+    ray_gpus: float | None = setting(
+        None, "Cluster", "GPUs of each worker; by default 1 where the nodes have some"
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("ray_workers", "ray_cpus"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, name, value, "at least 1")
+        gpus = self.ray_gpus
+        sound = gpus is None or gpus == int(gpus) >= 0 or 0 < gpus < 1
+        require(sound, "ray_gpus", gpus, "0, a share below 1, or a whole number")
+        if self.ray is None:
+            for name, value in vars(self).items():
+                if value is not None:
+                    flag = "--" + name.replace("_", "-")
+                    raise InputError(f"{flag} without --ray", remedy=f"--ray local {flag} {value}")
+
+    def refuse_beside(self, settings: "ExtractConfig") -> None:
+        """Raise InputError for a setting that means nothing on a cluster."""
+        if self.ray is None:
+            return
+        if settings.shard is not None:
+            raise InputError(
+                f"--shard {settings.shard} with --ray, which shares the images out itself",
+                remedy="leave --shard out",
+            )
+        if settings.embeddings is not None:
+            raise InputError(
+                "--ray with --embeddings, where nothing is computed", remedy="leave --ray out"
+            )
+
+
 WHOLE = Shard()
 """All images."""
 

@@ -1,6 +1,5 @@
 """The JAX engine, for GPUs and TPUs. On a CPU all other engines are faster."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -13,6 +12,7 @@ from jaxreg.backbone.pooling import ReadingEngine, check_size, grid_cells, in_or
 from jaxreg.backbone.resize import Corners, mixed
 from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Column, Recipe
+from jaxreg.common.threads import cores
 from jaxreg.common.user_cache import keep_jax_compilations
 
 SIZES_KEPT = 16  # compiled functions, one per size of image
@@ -39,7 +39,7 @@ class JaxEngine(ReadingEngine):
         self._variables = jax.device_put(variables, NamedSharding(mesh, PartitionSpec()))
         self._rows = 0  # of every batch on the devices: a multiple of their number
         self._compiled = lru_cache(SIZES_KEPT)(self._compile)
-        self._resizers = ThreadPoolExecutor(os.cpu_count(), "resize")
+        self._resizers = ThreadPoolExecutor(cores(), "resize")
         if recipe.size is not None:
             self._compiled(*recipe.size)
 

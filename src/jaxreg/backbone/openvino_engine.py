@@ -32,6 +32,7 @@ from jaxreg.backbone.weights import WeightsSource
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.common.memory import free_memory
 from jaxreg.common.steps import step
+from jaxreg.common.threads import cores
 from jaxreg.errors import InputError
 
 STEP = 8
@@ -130,9 +131,10 @@ class OpenVINOEngine(ReadingEngine):
             "INFERENCE_PRECISION_HINT": _HINTS[self.recipe.precision],
         }
         together = 0.8 * free_memory() / (self._step * height * width * PIXEL_BYTES)
-        if not self.one_by_one and together < (
-            os.cpu_count() or 1
-        ):  # OpenVINO itself does not ask what is free
+        if cores() != os.cpu_count():
+            hints["INFERENCE_NUM_THREADS"] = str(cores())
+        # OpenVINO itself does not ask what is free
+        if not self.one_by_one and together < cores():
             hints["NUM_STREAMS"] = str(max(1, int(together)))
         with step("compiling the network"), failure_told(self.recipe):
             compiled = self._core.compile_model(pooled, "CPU", hints)

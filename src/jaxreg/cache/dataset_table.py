@@ -43,6 +43,7 @@ class Dataset:
     failed_sha256: str | None  # of <name>.failed.csv; None: every example could be used
     digest_column: str = DIGEST  # of the last extract
     others: tuple[Extracted, ...] = ()  # the last extracts into other feature sets, newest first
+    workers: tuple[dict[str, Any], ...] = ()  # of the cluster of the last extract
     cache_root: Path = field(default=Path("cache"), compare=False)
 
     def __len__(self) -> int:
@@ -184,6 +185,7 @@ def make_dataset(
     failed_sha256: str | None = None,
     digest_column: str = DIGEST,
     pictures: Sequence[str | None] = (),
+    workers: Sequence[dict[str, Any]] = (),
 ) -> Dataset:
     """The dataset of the examples that have a digest; one without could not be used.
 
@@ -196,6 +198,7 @@ def make_dataset(
         failed_sha256: of the list of examples that could not be used.
         digest_column: the column for the digests.
         pictures: the digests of the images, where `digests` are those of vectors.
+        workers: of the cluster that extracted them.
     """
     kinds = {DIGEST: digests}
     if digest_column != DIGEST:
@@ -220,6 +223,7 @@ def make_dataset(
         files=examples.files,
         failed_sha256=failed_sha256,
         digest_column=digest_column,
+        workers=tuple(workers),
     )
 
 

@@ -21,6 +21,7 @@ class Extracted:
     opened: str  # what the user called the source
     options: SourceOptions
     settings: ExtractConfig
+    workers: tuple[dict[str, Any], ...] = ()  # of a cluster: node, images, images_per_second
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -30,6 +31,7 @@ class Extracted:
             "opened": self.opened,
             "options": said_of(self.options),
             "settings": said_of(self.settings),
+            **({"ray_workers": list(self.workers)} if self.workers else {}),
         }
 
     @classmethod
@@ -42,6 +44,7 @@ class Extracted:
             opened=fields["opened"],
             options=from_json(SourceOptions, fields["options"]),
             settings=from_json(ExtractConfig, fields["settings"]),
+            workers=tuple(fields.get("ray_workers", ())),
         )
 
 

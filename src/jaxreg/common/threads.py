@@ -1,11 +1,30 @@
-"""How many threads NumPy's linear algebra may use."""
+"""How many cores this process may use, and how many threads NumPy's linear algebra."""
 
 import functools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 LARGE = 1536  # rows and columns of a square matrix from which all threads are worth it
+
+
+_own: list[int] = []
+
+
+def use_cores(count: int) -> None:
+    """Let this process use only so many cores: others on this machine use the rest.
+
+    It is called before the libraries are imported, which read these variables once.
+    """
+    _own[:] = [count]
+    for name in ("OMP_NUM_THREADS", "NPROC", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ[name] = str(count)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return _own[0] if _own else os.cpu_count() or 1
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, TooManyFailed
 from jaxreg.extract_config import ExtractConfig, Shard, SourceOptions
-from jaxreg.extraction.pipeline import Outcome
+from jaxreg.extraction.outcome import Outcome
 from jaxreg.sources.examples import DIGEST, Examples
 
 
@@ -38,6 +38,7 @@ class Extraction:
     images_per_second: float | None  # None when nothing was computed
     seconds: dict[str, float]  # start, read (sum over threads), compute, write, total
     change: str  # the difference to the dataset before, for people
+    ray_workers: tuple[dict[str, Any], ...] | None = None  # node, images, images_per_second
 
     @classmethod
     def of(
@@ -70,11 +71,14 @@ class Extraction:
             images_per_second=round(outcome.computed / working, 2) if outcome.computed else None,
             seconds={part: round(value, 3) for part, value in vars(seconds).items()},
             change=change,
+            ray_workers=tuple(outcome.workers) or None,
         )
 
     def to_json(self) -> dict[str, Any]:
         fields = dataclasses.asdict(self)
         del fields["change"]
+        if self.ray_workers is None:
+            del fields["ray_workers"]
         return fields
 
 
@@ -106,6 +110,7 @@ class DatasetWriter:
     word: str = "images"  # what could not be used
     feature_set: str = ""  # before `write`
     columns: Sequence[Column] = ()  # before `write`
+    workers: Sequence[dict[str, Any]] = ()  # before `write`: those of a cluster
     older: Dataset | None = field(init=False, default=None)
     agrees: bool = field(init=False, default=False)
 
@@ -196,6 +201,7 @@ class DatasetWriter:
             failed_sha256=failed_sha256,
             digest_column=self.digest_column,
             pictures=pictures,
+            workers=self.workers,
         )
         if self.older is None or not len(dataset):
             return dataset

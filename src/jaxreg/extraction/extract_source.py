@@ -5,10 +5,11 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from jaxreg.backbone.engine import choose_engine, load_engine
+from jaxreg.backbone.engine import choose_engine
 from jaxreg.backbone.int8 import CALIBRATION_IMAGES, read_range, some
 from jaxreg.backbone.registry import backbone_name
 from jaxreg.cache.datasets import dataset_names, read_dataset
@@ -22,16 +23,43 @@ from jaxreg.extraction.dataset_writer import DatasetWriter, Extraction, all_fail
 from jaxreg.extraction.feature_set import (
     choose_columns,
     choose_feature_set,
-    fetch_weights,
     smallest_image,
 )
-from jaxreg.extraction.pipeline import Outcome, Progress, Task, extract
+from jaxreg.extraction.network_choice import NetworkChoice
+from jaxreg.extraction.outcome import Outcome, Progress
+from jaxreg.extraction.pipeline import extract
 from jaxreg.extraction.reader import Sample
 from jaxreg.extraction.shards import join_shares
+from jaxreg.extraction.task import Task
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.source_file import SourceFile
 
 Say = Callable[[str], None]
+
+
+class Compute(Protocol):
+    """Computes the features that a task lacks, on this machine or on others."""
+
+    def __call__(
+        self,
+        task: Task,
+        network: NetworkChoice,
+        say: Say,
+        should_stop: Callable[[], bool],
+        on_progress: Callable[[Progress], None],
+    ) -> Outcome: ...
+
+
+def compute_here(
+    task: Task,
+    network: NetworkChoice,
+    say: Say,
+    should_stop: Callable[[], bool],
+    on_progress: Callable[[Progress], None],
+) -> Outcome:
+    """On this machine."""
+    load = partial(network.load, task.cache, say)
+    return extract(task, load, should_stop=should_stop, on_progress=on_progress)
 
 
 @dataclass
@@ -45,6 +73,7 @@ class ExtractionJob:
     options: SourceOptions
     settings: ExtractConfig
     say: Say
+    compute: Compute = compute_here
     task: Task = field(init=False)  # once the feature set is chosen
 
     def __post_init__(self) -> None:
@@ -83,19 +112,8 @@ class ExtractionJob:
             shard=self.shard,
             on_damage=lambda path: self.say(f"damaged, set aside and computed again: {path}"),
         )
-        outcome = extract(
-            self.task,
-            lambda: load_engine(
-                settings.engine,
-                recipe,
-                self.columns,
-                fetch_weights(recipe.backbone, weights),
-                quantized=self.cache.quantized_model(recipe),
-                say=self.say,
-            ),
-            should_stop=should_stop,
-            on_progress=on_progress,
-        )
+        network = NetworkChoice(settings.engine, recipe, self.columns, weights)
+        outcome = self.compute(self.task, network, self.say, should_stop, on_progress)
         outcome.seconds.start += prepared
         outcome.seconds.total += prepared
         if outcome.stopped:
@@ -105,13 +123,14 @@ class ExtractionJob:
             )
         for note in outcome.notes:
             self.say(f"note: {note}")
+        writer.workers = outcome.workers
         if recipe.precision == "int8":
             self._warn_of_range(outcome)
         joined = outcome if self.shard.whole else join_shares(self.task, outcome)
         writer.feature_set, writer.columns = recipe.feature_set, self.columns
         with step("writing the dataset"):
             change = writer.write(joined, outcome)
-        return self._extraction(outcome, engine, change)
+        return self._extraction(outcome, outcome.engine or engine, change)
 
     def _calibration(self, wanted: Recipe) -> Sample:
         if self.shard.index:

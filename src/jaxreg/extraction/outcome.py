@@ -71,12 +71,12 @@ class Found:
         failed = sorted(self.failed + copies)
         broken = {row for row, _ in failed}
         digests = [None if row in broken else digest for row, digest in enumerate(self.digests)]
-        distinct = len({digest for digest in digests if digest is not None and share.has(digest)})
+        distinct = {digest for digest in digests if digest is not None and share.has(digest)}
         return Outcome(
             digests,
             failed,
             self.computed,
-            distinct - len(self.computed),
+            len(distinct.difference(self.computed)),
             self.seconds,
             self.stopped,
             self.depth.notes(limits),

@@ -1,11 +1,11 @@
 """Images in the order of their rows, while threads read further."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
+from jaxreg.common.threads import cores
 from jaxreg.extraction.reader import KnownImages, Reader, ReadImage
 from jaxreg.sources.examples import Image
 
@@ -122,7 +122,7 @@ def read_ahead(
     than LARGE_PIXELS is decoded only when it is that one.
     """
     # with more threads than cores, extraction was slower: they take time from the network
-    workers = min(8, max(2, os.cpu_count() or 1))
+    workers = min(8, max(2, cores()))
     with ThreadPoolExecutor(workers, "reader") as threads:
         reading = _ReadAhead(reader, images, ahead, threads)
         try:

@@ -1,0 +1,1 @@
+"""`extract --ray`: one extraction on the machines of a Ray cluster."""
