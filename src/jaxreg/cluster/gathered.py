@@ -6,13 +6,14 @@ from dataclasses import fields
 from jaxreg.cluster.units import Unit
 from jaxreg.extraction.outcome import Found, Seconds
 from jaxreg.extraction.reader import Known
+from jaxreg.extraction.row_results import Digests
 
 
 class Gathered:
     """The results of units, in whatever order they come."""
 
     def __init__(self, images: int) -> None:
-        self.found = Found(digests=[None] * images)
+        self.found = Found(digests=Digests.absent(images))
         self.seen = 0
 
     def take(self, unit: Unit, found: Found) -> None:

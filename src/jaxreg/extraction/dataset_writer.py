@@ -16,6 +16,7 @@ from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, TooManyFailed
 from jaxreg.extract_config import ExtractConfig, Shard, SourceOptions
 from jaxreg.extraction.outcome import Outcome
+from jaxreg.extraction.row_results import Digests
 from jaxreg.sources.examples import DIGEST, Examples
 
 
@@ -57,12 +58,12 @@ class Extraction:
         """The result of an outcome; its counts are those of `shard`."""
         seconds = outcome.seconds
         working = seconds.total - seconds.start
-        usable = [d for d in outcome.digests if d is not None and shard.has(d)]
+        usable, _ = Digests.of(outcome.digests).tally(shard.has)
         return cls(
             dataset=dataset,
             feature_set=feature_set,
             columns=tuple(column.name for column in columns),
-            images=len(usable),
+            images=usable,
             computed=outcome.computed,
             reused=outcome.reused,
             failed=failed,

@@ -189,7 +189,7 @@ class EmbeddingsJob:
             row, reason = found.failed[0]
             have = "1 row has" if len(found.failed) == 1 else f"{len(found.failed)} rows have"
             self.say(f"note: {have} no picture, first {self.examples.ids[row]}: {reason}")
-        return found.digests
+        return [*found.digests]
 
     def _whole(self, outcome: Outcome) -> Outcome | None:
         """The outcome of all shares; None while a vector of another share is not written."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jaxreg.extract_config import Shard
+from jaxreg.extraction.row_results import Digests, Failures, with_copies
 from jaxreg.sources.depth import Depth, Range
 
 
@@ -33,8 +34,8 @@ class Progress:
 class Outcome:
     """The digest or failure of each example, and the counts of the own share."""
 
-    digests: list[str | None]  # one per example; None: it could not be used
-    failed: list[tuple[int, str]]  # example's number, reason
+    digests: Sequence[str | None]  # one per example; None: it could not be used
+    failed: Sequence[tuple[int, str]]  # example's number, reason
     computed_digests: list[str]  # distinct ones, computed now
     reused: int  # distinct digests that the cache had
     seconds: Seconds
@@ -52,8 +53,8 @@ class Outcome:
 class Found:
     """What reading and computing some examples has found; their copies are not looked at yet."""
 
-    digests: list[str | None] = field(default_factory=list)  # None: it could not be read
-    failed: list[tuple[int, str]] = field(default_factory=list)  # example's number, reason
+    digests: Digests = field(default_factory=Digests)  # None: it could not be read
+    failed: Failures = field(default_factory=Failures)  # example's number, reason
     reasons: dict[str, str] = field(default_factory=dict)  # by digest
     computed: list[str] = field(default_factory=list)  # distinct digests
     depth: Depth = field(default_factory=Depth)
@@ -62,21 +63,14 @@ class Found:
 
     def outcome(self, share: Shard, limits: Range | None) -> Outcome:
         """The result: a copy of a broken image fails for the same reason."""
-        known = {row for row, _ in self.failed}
-        copies = [
-            (row, self.reasons[digest])
-            for row, digest in enumerate(self.digests)
-            if digest in self.reasons and row not in known
-        ]
-        failed = sorted(self.failed + copies)
-        broken = {row for row, _ in failed}
-        digests = [None if row in broken else digest for row, digest in enumerate(self.digests)]
-        distinct = {digest for digest in digests if digest is not None and share.has(digest)}
+        digests, failed = with_copies(self.digests, self.failed, self.reasons)
+        fresh = set(self.computed)
+        _, reused = digests.tally(lambda digest: share.has(digest) and digest not in fresh)
         return Outcome(
             digests,
             failed,
             self.computed,
-            len(distinct.difference(self.computed)),
+            reused,
             self.seconds,
             self.stopped,
             self.depth.notes(limits),

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from jaxreg.extraction.pipeline import Outcome, Task
+from jaxreg.extraction.row_results import Digests, Failures, with_copies
 from jaxreg.sources import pixels
 
 
@@ -29,9 +30,9 @@ def join_shares(task: Task, outcome: Outcome) -> Outcome | None:
         if reason is None:
             return None
         reasons[digest] = reason
-    broken = [(row, reasons[d]) for row, d in enumerate(outcome.digests) if d in reasons]
-    digests = [None if digest in reasons else digest for digest in outcome.digests]
-    return replace(outcome, digests=digests, failed=sorted([*outcome.failed, *broken]))
+    digests, failed = Digests.of(outcome.digests), Failures(outcome.failed)
+    digests, failed = with_copies(digests, failed, reasons)
+    return replace(outcome, digests=digests, failed=failed)
 
 
 def _why_unusable(task: Task, row: int, digest: str) -> str | None:
