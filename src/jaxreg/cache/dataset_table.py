@@ -1,7 +1,5 @@
 """A dataset: the table of a source's examples, and what was extracted of them."""
 
-import hashlib
-import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from jaxreg.cache.dataset_digest import table_column, values_digest
 from jaxreg.cache.embeddings import AnyRecipe
 from jaxreg.cache.extracted import Extracted, settings_into
 from jaxreg.cache.recipe import Column
@@ -126,15 +125,9 @@ class Dataset:
 
     def fingerprint_of(self, digest_columns: Collection[str]) -> str:
         """The fingerprint of the dataset if it had only these columns of digests."""
-        hashed = hashlib.sha256()
         without = {"path", *self.digest_columns} - {*digest_columns}
-        for name in sorted(self.table.column_names):
-            if name not in without:
-                values = self.table[name]
-                if pa.types.is_temporal(values.type):  # Python has no nanoseconds
-                    values = values.cast(pa.string())
-                hashed.update(json.dumps([name, values.to_pylist()], default=str).encode())
-        return hashed.hexdigest()
+        names = [name for name in self.table.column_names if name not in without]
+        return values_digest(names, table_column(self.table))
 
     def extract_command(self, feature_set: str | None = None, **changes: Any) -> str:
         """The command that extracts this dataset again, for people to read and run.
