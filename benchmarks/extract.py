@@ -89,7 +89,7 @@ from jaxreg.cache.store import Cache
 cache, name = Cache(Path(sys.argv[1])), sys.argv[2]
 recipe = cache.recipe(name)
 columns = [Column.parse(column) for column in sys.argv[4].split()]
-quantized = cache.root / "features" / name / "quantized.zip"
+quantized = Path(sys.argv[1]) / "features" / name / "quantized.zip"
 given = (None, quantized.read_bytes()) if quantized.exists() else (identify_weights(sys.argv[3]),)
 engine = OpenVINOEngine(recipe, columns, *given)
 requests = engine._compiled(*recipe.size)

@@ -135,7 +135,9 @@ def make_planted(folder: Path) -> Path:
     digests = [hashlib.sha256(row.tobytes()).hexdigest() for row in features]
     cache.add(recipe.feature_set, column, digests, features)
     jpegs = [thumbnail(np.full((4, 6, 3), i, np.uint8)) for i in range(240)]
-    write_part(cache.thumbnails(), pa.table({"digest": digests, "jpeg": pa.array(jpegs)}))
+    write_part(
+        cache.store, cache.thumbnails(), pa.table({"digest": digests, "jpeg": pa.array(jpegs)})
+    )
     examples = Examples(
         ids=tuple(f"row-{i}" for i in range(240)),
         images=[b""] * 240,
@@ -157,7 +159,7 @@ def make_planted(folder: Path) -> Path:
         settings=ExtractConfig(weights="random"),
     )
     write_dataset(cache, dataset)
-    return cache.root
+    return folder / "cache"
 
 
 class Clock:

@@ -94,4 +94,4 @@ def make_table(
         settings=ExtractConfig(weights="random"),
     )
     write_dataset(cache, dataset)
-    return cache.root
+    return Path(cache.root)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import jaxreg
+from cache_files import checked
 from jaxreg.backbone import engine
 from jaxreg.backbone.engine import choose_engine, load_engine
 from jaxreg.backbone.openvino_model import import_openvino
@@ -22,7 +23,7 @@ from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
 from jaxreg.extraction.extract_source import Extraction
-from jaxreg.verify import check, out_of_range
+from jaxreg.verify import out_of_range
 from keras_models import bilinear, relative_error
 
 
@@ -317,7 +318,7 @@ def test_an_int8_feature_set_keeps_its_network(monkeypatch, user_cache, tmp_path
     model.write_bytes(model.read_bytes()[:-1])
     with pytest.raises(InputError, match=r"quantized.zip is damaged\n.*SHA-256"):
         extract("road:21", "mixed2")
-    _, _, wrong = check(cache)
+    _, _, wrong = checked(cache)
     assert len(wrong) == 1
     model.unlink()
     with pytest.raises(InputError, match=r"quantized.zip is absent\n"):

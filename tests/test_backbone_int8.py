@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from jaxreg.backbone.int8 import measure, read_range, some, write_range
+from jaxreg.cache.object_store import LocalStore
 from jaxreg.sources import open_source
 from jaxreg.sources.pixels import thumbnail
 
 
 @pytest.fixture
 def limits(tmp_path):
-    write_range(tmp_path / "x.json", [decoded(frame) for frame in frames(0, 400, 5)])
-    return read_range(tmp_path / "x.json")
+    write_range(LocalStore(tmp_path), "x.json", [decoded(frame) for frame in frames(0, 400, 5)])
+    return read_range(LocalStore(tmp_path), "x.json")
 
 
 def frames(start: int, stop: int, step: int = 1) -> list:
@@ -64,9 +65,9 @@ def test_few_among_many_are_not_worth_saying(limits) -> None:
 
 
 def test_a_network_without_a_range_is_not_judged(tmp_path) -> None:
-    assert read_range(tmp_path / "none.json") is None
+    assert read_range(LocalStore(tmp_path), "none.json") is None
     (tmp_path / "half.json").write_text('{"detail": [1')
-    assert read_range(tmp_path / "half.json") is None
+    assert read_range(LocalStore(tmp_path), "half.json") is None
 
 
 def test_at_most_so_many_are_looked_at() -> None:

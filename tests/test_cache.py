@@ -14,8 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cache_files import part_paths
 from jaxreg.cache.dataset_table import Dataset, make_dataset
 from jaxreg.cache.datasets import read_dataset, write_dataset
+from jaxreg.cache.object_store import LocalStore
 from jaxreg.cache.parts import DamagedPart, list_parts, read_part, write_part
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
@@ -46,7 +48,7 @@ def cache(tmp_path) -> Cache:
 
 
 def test_a_part_is_named_by_its_bytes_and_opens_in_any_parquet_reader(cache: Cache) -> None:
-    parts = list_parts(cache.folder(RECIPE.feature_set, AVG))
+    parts = part_paths(cache, RECIPE.feature_set, AVG)
     assert len(parts) == 2
     for path in parts:
         assert path.parent.name == "identity.mixed10.avg"
@@ -54,7 +56,7 @@ def test_a_part_is_named_by_its_bytes_and_opens_in_any_parquet_reader(cache: Cac
         table = pq.read_table(path)
         assert table.column_names == ["digest", "feature"]
         assert table.schema.field("feature").type == pa.list_(pa.float32(), 5)
-    assert not list(cache.root.rglob("*.tmp"))
+    assert not list(Path(cache.root).rglob("*.tmp"))
 
 
 def test_rows_come_back_in_the_order_asked_for(cache: Cache) -> None:
@@ -73,13 +75,11 @@ def test_several_columns_stand_side_by_side(cache: Cache) -> None:
 
 def test_of_two_parts_with_one_digest_the_first_by_name_counts(cache: Cache) -> None:
     cache.add(RECIPE.feature_set, AVG, DIGESTS[:1], FEATURES[:1] + 1)
-    first = next(
-        path
-        for path in list_parts(cache.folder(RECIPE.feature_set, AVG))
-        if DIGESTS[0] in read_part(path)["digest"].to_pylist()
-    )
-    position = read_part(first)["digest"].to_pylist().index(DIGESTS[0])
-    expected = read_part(first)["feature"].to_pylist()[position]
+    parts = list_parts(cache.store, cache.folder(RECIPE.feature_set, AVG))
+    tables = [read_part(cache.store, key) for key in parts]
+    first = next(table for table in tables if DIGESTS[0] in table["digest"].to_pylist())
+    position = first["digest"].to_pylist().index(DIGESTS[0])
+    expected = first["feature"].to_pylist()[position]
     assert cache.read(RECIPE.feature_set, [AVG], DIGESTS[:1])[0].tolist() == expected
 
 
@@ -95,33 +95,35 @@ def test_half_precision_comes_back_as_it_was_stored(tmp_path) -> None:
 
 
 def test_every_byte_flipped_and_every_truncation_of_a_part_is_noticed(tmp_path) -> None:
-    path = write_part(tmp_path, pa.table({"digest": ["a"]}))
+    store = LocalStore(tmp_path)
+    key = write_part(store, "thumbnails", pa.table({"digest": ["a"]}))
+    path = tmp_path / key
     whole = path.read_bytes()
     for position in range(len(whole)):
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
         with pytest.raises(DamagedPart):
-            read_part(path)
+            read_part(store, key)
         path.write_bytes(whole[:position])
         with pytest.raises(DamagedPart, match="is damaged"):
-            read_part(path)
+            read_part(store, key)
 
 
 def test_a_damaged_part_is_an_error_to_read_and_a_miss_to_extract(cache: Cache) -> None:
-    part = list_parts(cache.folder(RECIPE.feature_set, AVG))[0]
-    dead = read_part(part)["digest"].to_pylist()
+    part = part_paths(cache, RECIPE.feature_set, AVG)[0]
+    dead = pq.read_table(part)["digest"].to_pylist()
     part.write_bytes(part.read_bytes()[:-1])
     with pytest.raises(DamagedPart, match=part.name):
         cache.read(RECIPE.feature_set, [AVG], DIGESTS)
     reported = []
     present = cache.present(cache.folder(RECIPE.feature_set, AVG), reported.append)
     assert present == set(DIGESTS) - set(dead)
-    assert [path.name for path in reported] == [part.name + ".bad"]
+    assert reported == [f"{part}.bad"]
     with pytest.raises(InputError, match=r"3 images have no identity\.mixed10\.avg features"):
         cache.read(RECIPE.feature_set, [AVG], DIGESTS)
 
 
 def test_a_feature_set_says_its_whole_recipe_and_holds_no_other(cache: Cache, tmp_path) -> None:
-    path = cache.root / "features" / RECIPE.feature_set / "feature_set.json"
+    path = Path(cache.root) / "features" / RECIPE.feature_set / "feature_set.json"
     record = json.loads(path.read_text())
     assert record["format"] == 2
     assert record["recipe"] == {
@@ -147,7 +149,7 @@ def test_a_feature_set_says_its_whole_recipe_and_holds_no_other(cache: Cache, tm
 def test_a_damaged_feature_set_is_an_error_to_read_and_extract_writes_it_anew(
     cache: Cache, text: str | None
 ) -> None:
-    path = cache.root / "features" / RECIPE.feature_set / "feature_set.json"
+    path = Path(cache.root) / "features" / RECIPE.feature_set / "feature_set.json"
     whole = path.read_text()
     path.write_text(whole.replace('"keras"', '"unit"') if text is None else text)
     with pytest.raises(InputError, match="extract again"):
@@ -157,7 +159,7 @@ def test_a_damaged_feature_set_is_an_error_to_read_and_extract_writes_it_anew(
 
 
 def test_a_feature_set_of_format_1_is_passed_over(cache: Cache) -> None:
-    folder = cache.root / "features" / "inception_v3-random1-299x299-00000000"
+    folder = Path(cache.root) / "features" / "inception_v3-random1-299x299-00000000"
     folder.mkdir()
     (folder / "space.json").write_text('{"format": 1}')
     assert cache.feature_sets() == [RECIPE.feature_set]
@@ -233,13 +235,13 @@ def test_a_dataset_keeps_its_columns_and_says_what_changed(cache: Cache) -> None
 
 
 def table_and_metadata(cache: Cache, name: str) -> tuple[pa.Table, dict]:
-    table = pq.read_table(cache.root / "datasets" / f"{name}.parquet")
+    table = pq.read_table(Path(cache.root) / "datasets" / f"{name}.parquet")
     return table, json.loads(table.schema.metadata[b"jaxreg"])
 
 
 def rewrite(cache: Cache, name: str, table: pa.Table, metadata: dict) -> None:
     table = table.replace_schema_metadata({"jaxreg": json.dumps(metadata)})
-    pq.write_table(table, cache.root / "datasets" / f"{name}.parquet")
+    pq.write_table(table, Path(cache.root) / "datasets" / f"{name}.parquet")
 
 
 def test_a_changed_dataset_is_an_error_to_read(cache: Cache) -> None:
@@ -297,7 +299,7 @@ def test_an_unknown_dataset_gets_the_nearest_name(cache: Cache) -> None:
     write_dataset(cache, dataset("drive", ["a"], DIGESTS[:1]))
     with pytest.raises(InputError, match=r"no dataset 'drvie' in .*\n  expected: one of: drive\n"):
         read_dataset(cache, "drvie")
-    (cache.root / "datasets" / "broken.parquet").write_bytes(b"PAR1")
+    (Path(cache.root) / "datasets" / "broken.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match="is damaged or not a dataset"):
         read_dataset(cache, "broken")
 
@@ -305,7 +307,7 @@ def test_an_unknown_dataset_gets_the_nearest_name(cache: Cache) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
 def test_a_dataset_that_is_no_file_is_refused_at_once(cache: Cache) -> None:
     write_dataset(cache, dataset("drive", ["a"], DIGESTS[:1]))
-    os.mkfifo(cache.root / "datasets" / "pipe.parquet")
+    os.mkfifo(Path(cache.root) / "datasets" / "pipe.parquet")
     with pytest.raises(InputError, match=r"pipe.parquet is damaged or not .* a FIFO"):
         read_dataset(cache, "pipe")
 

@@ -84,5 +84,5 @@ def test_a_demo_replaces_no_dataset_of_the_user(tmp_path: Path) -> None:
     dataset = read_dataset(Cache(make_planted(tmp_path)), "planted")
     write_dataset(Cache(tmp_path / "mine"), replace(dataset, name="road"))
     with pytest.raises(InputError, match=r"a dataset road from planted.csv") as caught:
-        demo.weights_to_use(tmp_path / "mine")
+        demo.weights_to_use(str(tmp_path / "mine"))
     assert caught.value.remedy == f"jaxreg demo --cache {tmp_path / 'mine'}-demo"

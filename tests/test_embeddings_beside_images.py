@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import jaxreg
+from cache_files import checked
 from jaxreg import bundle
 from jaxreg.arguments import parse
 from jaxreg.cache.dataset_table import make_dataset
@@ -28,7 +29,6 @@ from jaxreg.sources.examples import Examples
 from jaxreg.sources.pixels import digest
 from jaxreg.train import _next_command
 from jaxreg.usage import Usage
-from jaxreg.verify import check
 
 ROWS, BROKEN = 40, 5
 RECIPE = Recipe(weights="random:0:v1", weights_tag="random0")
@@ -84,7 +84,7 @@ def both(tmp_path: Path) -> Cache:
 
 def add(cache: Cache, source: Examples, vectors: np.ndarray = VECTORS[1:]) -> Any:
     """Extract embeddings of all rows but the first into the dataset."""
-    file = cache.root.parent / "vectors.npz"
+    file = Path(cache.root).parent / "vectors.npz"
     np.savez(file, ids=[f"r{row}" for row in range(ROWS - len(vectors), ROWS)], vectors=vectors)
     return jaxreg.extract_features(
         source,
@@ -105,8 +105,8 @@ def test_a_dataset_keeps_the_digests_and_the_extracts_of_both(both: Cache) -> No
     assert [one.digest_column for one in dataset.extracted] == ["digest.dino", "digest"]
     assert dataset.split_digests[0] == digest(IMAGES[0])
     assert dataset.split_digests[BROKEN] == dataset.table["digest.dino"][BROKEN].as_py()
-    assert check(both)[1:] == ([], [])
-    usage = Usage(both, both.root.parent / "ckpts")
+    assert checked(both)[1:] == ([], [])
+    usage = Usage(both, Path(both.root).parent / "ckpts")
     assert usage.datasets_on(RECIPE.feature_set) == ["both"]
     assert "--embeddings" in dataset.extract_command()
     assert "--weights random" in dataset.extract_command(RECIPE.feature_set)
@@ -147,7 +147,7 @@ def test_a_run_on_both_needs_both_to_predict(both: Cache, tmp_path: Path) -> Non
     told = run.predict_features(np.concatenate([FEATURES, VECTORS], axis=1))
     np.testing.assert_allclose(table["prediction.y"].to_numpy(), told[:, 0], rtol=1e-6)
     # adding other embeddings does not change what the run was trained on
-    more = both.root.parent / "more.npy"
+    more = Path(both.root).parent / "more.npy"
     np.save(more, VECTORS[:, :2])
     jaxreg.extract_features(
         examples(), name="both", cache=both.root, embeddings=str(more), embeddings_name="clip"
@@ -161,7 +161,7 @@ def test_a_run_on_both_needs_both_to_predict(both: Cache, tmp_path: Path) -> Non
 def test_rows_that_differ_are_named_and_nothing_is_lost(both: Cache) -> None:
     changed = examples().columns.set_column(0, "y", [np.arange(ROWS) + 0.5])
     other = dataclasses.replace(examples(), columns=changed)
-    file = both.root.parent / "clip.npy"
+    file = Path(both.root).parent / "clip.npy"
     np.save(file, VECTORS)
     before = read_dataset(both, "both")
     with pytest.raises(InputError, match="y differs in 40 rows, first r0"):
@@ -235,7 +235,7 @@ def test_the_remedy_for_random_weights_is_of_the_network_that_has_them(
 
 
 def test_a_damaged_part_is_mended_by_the_extract_that_wrote_it(both: Cache) -> None:
-    part = next((both.root / "features" / RECIPE.feature_set).glob("*/part-*"))
+    part = next((Path(both.root) / "features" / RECIPE.feature_set).glob("*/part-*"))
     content = bytearray(part.read_bytes())
     content[len(content) // 2] ^= 1
     part.write_bytes(content)

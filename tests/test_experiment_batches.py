@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import jaxreg
+from cache_files import part_paths
 from jaxreg.cache.chosen_features import Wanted
 from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.lazy_features import PartFeatures
-from jaxreg.cache.parts import DamagedPart, list_parts
+from jaxreg.cache.parts import DamagedPart
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.common import memory
@@ -58,7 +59,7 @@ def wide(planted: Path) -> Path:
 
 def _write_parts(root: Path, column: Column, features: np.ndarray, order: np.ndarray) -> None:
     cache, digests = Cache(root), _digests(root)
-    for part in list_parts(cache.folder(cache.feature_sets()[0], column)):
+    for part in part_paths(cache, cache.feature_sets()[0], column):
         part.unlink()
     for rows in np.array_split(order, ROWS // PART):
         cache.add(cache.feature_sets()[0], column, [digests[row] for row in rows], features[rows])
@@ -269,7 +270,7 @@ def test_what_is_lacking_or_damaged_in_parts_is_named(wide: Path) -> None:
             cache, [Wanted(feature_set, [Column()], [*digests, "0" * 64, "1" * 64, "0" * 64])]
         )
     parts = PartFeatures(cache, [Wanted(feature_set, [Column()], digests)])
-    part = list_parts(cache.folder(feature_set, Column()))[5]
+    part = part_paths(cache, feature_set, Column())[5]
     part.write_bytes(part.read_bytes()[:-1])
     with pytest.raises(DamagedPart, match=part.name):
         list(parts.pieces(np.arange(ROWS)))

@@ -14,6 +14,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 import jaxreg
+from cache_files import column_folder
 from jaxreg import train
 from jaxreg.cache.datasets import read_dataset, write_dataset
 from jaxreg.cache.recipe import Column
@@ -290,7 +291,7 @@ def test_validation_and_prediction_use_identity_alone(mirrored: Path) -> None:
     plain = run_quick(mirrored, split="hash")
     assert plain.summary["rows"] == run.summary["rows"]
     # without --views nothing of the mirror is read
-    shutil.rmtree(Cache(mirrored).folder(run.features.feature_set, Column(view="mirror")))
+    shutil.rmtree(column_folder(Cache(mirrored), run.features.feature_set, Column(view="mirror")))
     again = run_quick(mirrored, split="hash")
     assert again.summary["metrics"] == plain.summary["metrics"]
 

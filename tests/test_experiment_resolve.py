@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 import jaxreg
+from cache_files import part_paths
 from jaxreg.cache.datasets import read_dataset, write_dataset
-from jaxreg.cache.parts import list_parts
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.common.json_files import write_json
@@ -103,7 +103,7 @@ def test_one_row_cannot_be_split(planted: Path) -> None:
 
 def test_a_damaged_part_names_the_file_and_the_command_that_mends_it(planted: Path) -> None:
     feature_set = Cache(planted).feature_sets()[0]
-    part = list_parts(planted / "features" / feature_set / "identity.mixed10.avg")[0]
+    part = part_paths(Cache(planted), feature_set, Column())[0]
     part.write_bytes(part.read_bytes()[:-1])
     with pytest.raises(InputError, match=rf"{part.name}[\s\S]*jaxreg extract planted\.csv"):
         run_quick(planted)
@@ -125,7 +125,7 @@ def test_features_that_are_not_finite_are_named(planted: Path) -> None:
     digests = digests_of(planted)
     features = cache.read(feature_set, [column], digests)
     features[5, 0] = np.nan
-    for part in list_parts(cache.folder(feature_set, column)):
+    for part in part_paths(cache, feature_set, column):
         part.unlink()
     cache.add(feature_set, column, digests, features)
     with pytest.raises(InputError, match="the features of 1 rows are not finite, first row-5"):

@@ -12,8 +12,8 @@ import pytest
 from sklearn.linear_model import Ridge
 
 import jaxreg
+from cache_files import part_paths
 from jaxreg.cache.datasets import read_dataset
-from jaxreg.cache.parts import list_parts
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.errors import Stopped
@@ -53,7 +53,7 @@ def beside(planted: Path) -> Path:
     x = np.asarray(cache.read(dataset.feature_set, [Column()], dataset.digests))
     noise = np.random.default_rng(4).normal(size=(ROWS, 500)).astype(np.float32)
     x = np.concatenate([x, noise], axis=1)
-    for part in list_parts(cache.folder(dataset.feature_set, Column())):
+    for part in part_paths(cache, dataset.feature_set, Column()):
         part.unlink()
     digests = dataset.digests
     for rows in np.array_split(np.random.default_rng(3).permutation(ROWS), 20):

@@ -4,7 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 import jaxreg
+from cache_files import checked, part_paths
 from jaxreg import predict
 from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.embeddings import Embeddings
-from jaxreg.cache.parts import list_parts
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.diagnosis.run_diagnosis import diagnose
@@ -25,7 +25,6 @@ from jaxreg.errors import InputError, TooManyFailed
 from jaxreg.extract_config import SourceOptions
 from jaxreg.extraction.recompute import recompute
 from jaxreg.usage import Usage
-from jaxreg.verify import check
 
 ROWS, WIDTH = 60, 8
 BY_ID = SourceOptions(id_column="name")
@@ -262,16 +261,16 @@ def test_the_cache_lists_checks_and_removes_embeddings(
     cache, recipe = Cache(tmp_path / "cache"), Embeddings("dino-s14", WIDTH)
     assert cache.dtype(recipe.feature_set, recipe.column) == "float16"
     assert cache.columns(done.feature_set) == [Column("identity", "dino-s14", "none")]
-    assert check(cache)[1:] == ([], [])
+    assert checked(cache)[1:] == ([], [])
     usage = Usage(cache, tmp_path / "ckpts")
     images = cache.digests(done.feature_set, recipe.column)
     assert usage.datasets_with(done.feature_set, images) == ["labels"]
     skipped = recompute(cache, 3, print).skipped
     assert skipped == (f"{done.feature_set}: embeddings were computed elsewhere: there is no "
                        "network to run",)  # fmt: skip
-    gone = {path.name for path in usage.of_dataset("labels")}
+    gone = {PurePosixPath(entry.key).name for entry in usage.of_dataset("labels")}
     assert {"labels.parquet", "feature_set.json"} <= gone
-    part = list_parts(cache.folder(done.feature_set, recipe.column))[0]
+    part = part_paths(cache, done.feature_set, recipe.column)[0]
     part.write_bytes(b"junk")
     assert extracted(labels, saved(tmp_path, vectors), dtype="float16").computed == ROWS
 

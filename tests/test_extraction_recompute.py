@@ -70,13 +70,13 @@ def test_what_is_right_is_found_right(cache: Cache, capsys) -> None:
 def test_a_wrong_feature_in_a_sound_part_is_named(cache: Cache, capsys) -> None:
     [feature_set] = cache.feature_sets()
     folder = cache.folder(feature_set, Column(view="mirror"))
-    part = list_parts(folder)[0]
-    table = read_part(part)
+    part = list_parts(cache.store, folder)[0]
+    table = read_part(cache.store, part)
     features = table["feature"].to_pylist()
     features[2][0] += 1.0
-    part.unlink()
+    cache.store.delete(part)
     lists = pa.array(features, table.schema.field("feature").type)
-    write_part(folder, pa.table({"digest": table["digest"], "feature": lists}))
+    write_part(cache.store, folder, pa.table({"digest": table["digest"], "feature": lists}))
     code, told, errors = run(capsys, "--recompute", "100")
     assert code == verify.DAMAGED == 6
     [wrong] = told["wrong"]

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cache_files import part_paths
 from jaxreg.cache.datasets import read_dataset
-from jaxreg.cache.parts import list_parts
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.sources import pixels
@@ -189,7 +189,7 @@ def test_two_extractions_into_one_cache_at_once(places: Path) -> None:
         c.read(dataset.feature_set, dataset.columns, dataset.digests) for c in (single, shared)
     )
     assert np.array_equal(one, other)
-    assert not list(shared.root.rglob("*.tmp"))
-    assert list_parts(shared.folder(dataset.feature_set, Column()))
+    assert not list(Path(shared.root).rglob("*.tmp"))
+    assert part_paths(shared, dataset.feature_set, Column())
     _, computed, _, _ = end(start(places / "shared", 0.0))
     assert computed == 0

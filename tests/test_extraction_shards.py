@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from jaxreg.cache.datasets import read_dataset
-from jaxreg.cache.parts import list_parts, read_part
+from jaxreg.cache.parts import is_part, read_part
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
 from jaxreg.extract_config import Shard
@@ -75,10 +75,9 @@ def end(child: subprocess.Popen):
 
 
 def digests_in_parts(cache: Cache) -> list[str]:
-    parts = [
-        part for folder in (cache.root / "features").glob("*/*") for part in list_parts(folder)
-    ]
-    return [digest for part in parts for digest in read_part(part)["digest"].to_pylist()]
+    parts = [entry.key for entry in cache.store.list("features") if is_part(entry.key)]
+    tables = [read_part(cache.store, part) for part in parts]
+    return [digest for table in tables for digest in table["digest"].to_pylist()]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
@@ -96,7 +95,7 @@ def test_two_shards_killed_and_restarted_equal_a_single_run(places: Path) -> Non
         child.communicate()
     there = digests_in_parts(shared)
     assert 40 <= len(there) < 200
-    assert not list(shared.root.glob("datasets/*"))  # nothing claims what is not there
+    assert not list(Path(shared.root).glob("datasets/*"))  # nothing claims what is not there
 
     told = [end(child) for child in [start(places / "shared", 0.0, f"{i}/2") for i in range(2)]]
     assert sum(computed for _, computed, _, _ in told) == 200 - len(there)
@@ -107,8 +106,8 @@ def test_two_shards_killed_and_restarted_equal_a_single_run(places: Path) -> Non
     everything = digests_in_parts(shared)
     assert len(everything) == len(set(everything)) == 200  # none was computed twice
     for file in ("photos.parquet", "photos.failed.csv"):
-        assert (shared.root / "datasets" / file).read_bytes() == (
-            single.root / "datasets" / file
+        assert (Path(shared.root) / "datasets" / file).read_bytes() == (
+            Path(single.root) / "datasets" / file
         ).read_bytes()
     dataset = read_dataset(single, "photos")
     one, other = (

@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from cache_files import part_paths
 from jaxreg import bundle, diagnose, extract, verify
 from jaxreg.cache.datasets import read_dataset
-from jaxreg.cache.parts import list_parts
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.experiment.resolve import resolve
@@ -116,7 +116,7 @@ def test_verify_names_the_repair_and_then_the_extraction(
 ) -> None:
     cache = Cache(planted)
     [feature_set] = cache.feature_sets()
-    [part] = list_parts(cache.folder(feature_set, Column()))
+    [part] = part_paths(cache, feature_set, Column())
     words = ["--cache", str(planted)]
     assert verify.main(words) == 0
     assert capsys.readouterr().err.splitlines()[-1].endswith("0 other faults")  # nothing to do

@@ -64,7 +64,7 @@ def photos(planted: Path) -> Path:
     features = cache.read(dataset.feature_set, [column], dataset.digests)
     cache.add(dataset.feature_set, column, digests, np.asarray(features))
     small = pa.array([thumbnail(decode(contents[0]))] * 240)
-    write_part(cache.thumbnails(), pa.table({"digest": digests, "jpeg": small}))
+    write_part(cache.store, cache.thumbnails(), pa.table({"digest": digests, "jpeg": small}))
     table = with_column(dataset.table, "digest", pa.array(digests, pa.string()))
     edit_dataset(planted, table=table.append_column("path", pa.array(map(str, paths), pa.string())))
     return folder

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import jaxreg
+from cache_files import column_folder
 from jaxreg import verify
 from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.store import Cache
@@ -119,7 +120,7 @@ def test_a_run_with_damaged_predictions_is_left_out_of_the_table(planted: Path) 
 def test_a_part_of_garbage_under_the_name_of_its_hash_is_damage(planted: Path, capsys) -> None:
     cache = Cache(planted)
     [name] = cache.feature_sets()
-    folder = cache.folder(name, cache.columns(name)[0])
+    folder = column_folder(cache, name, cache.columns(name)[0])
     path = folder / f"part-{hashlib.sha256(b'garbage').hexdigest()[:16]}.parquet"
     path.write_bytes(b"garbage")
     assert verify.main(["--cache", str(planted)]) == 6

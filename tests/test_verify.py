@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import jaxreg
+from cache_files import checked, column_folder, part_paths
 from conftest import make_planted
 from jaxreg import verify
 from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.failed_list import write_failed
-from jaxreg.cache.parts import DamagedPart, list_parts
+from jaxreg.cache.parts import DamagedPart
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.common.json_files import write_json
@@ -28,8 +29,8 @@ NOW = time.time()
 
 def faults(cache: Path) -> str:
     """What `verify` finds in a cache: damaged files, then sentences."""
-    _, damaged, wrong = verify.check(Cache(cache))
-    return "\n".join([*map(str, damaged), *wrong])
+    _, damaged, wrong = checked(Cache(cache))
+    return "\n".join([*(str(cache / key) for key in damaged), *wrong])
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +53,13 @@ def test_a_part_of_another_column_or_recipe_is_damage(planted: Path) -> None:
     """Both have the same number of features, so only the part itself can tell."""
     cache = Cache(planted)
     [name] = cache.feature_sets()
-    [part] = list_parts(cache.folder(name, Column()))
+    [part] = part_paths(cache, name, Column())
     other = Recipe(weights="random:1:v1", weights_tag="random1")
     cache.make_feature_set(other, None)
     places = [
-        cache.folder(name, Column(pool="max")),
-        cache.folder(name, Column(view="mirror")),
-        cache.folder(other.feature_set, Column()),
+        column_folder(cache, name, Column(pool="max")),
+        column_folder(cache, name, Column(view="mirror")),
+        column_folder(cache, other.feature_set, Column()),
     ]
     digests = read_dataset(cache, "planted").digests
     for folder in places:
@@ -66,7 +67,7 @@ def test_a_part_of_another_column_or_recipe_is_damage(planted: Path) -> None:
         shutil.copy(part, folder)
         with pytest.raises(DamagedPart, match=f"a part of {name}/identity.mixed10.avg"):
             cache.read(folder.parent.name, [Column.parse(folder.name)], digests)
-        assert cache.present(folder) == set()
+        assert cache.present(folder.relative_to(planted).as_posix()) == set()
         assert str(folder / part.name) in faults(planted)
         shutil.rmtree(folder)
     moved = Cache(planted.parent / "elsewhere")
@@ -79,7 +80,7 @@ def test_a_part_of_another_column_or_recipe_is_damage(planted: Path) -> None:
 def test_a_part_that_is_no_file_is_damage_and_repair_sets_it_aside(planted: Path) -> None:
     cache = Cache(planted)
     [name] = cache.feature_sets()
-    [part] = list_parts(cache.folder(name, Column()))
+    [part] = part_paths(cache, name, Column())
     part.unlink()
     makers = [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)]
     for make in makers:
@@ -131,7 +132,7 @@ def test_lost_features_and_a_lost_record_are_named_with_the_command(planted: Pat
     assert f"{name} has parts and no feature_set.json" in faults(planted)
     record.write_bytes(whole)
     assert faults(planted) == ""
-    [part] = list_parts(cache.folder(name, Column()))
+    [part] = part_paths(cache, name, Column())
     part.unlink()
     assert "240 of 240 rows of planted have no identity.mixed10.avg features" in faults(planted)
     assert "jaxreg extract planted.csv --name planted" in faults(planted)

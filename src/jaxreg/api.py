@@ -120,7 +120,7 @@ def extract_features(
             expected="at most 80 letters, digits, dots, dashes and underscores",
             remedy=f"--name {safe_name(dataset)}",
         )
-    store = Cache(Path(cache))
+    store = Cache(cache)
     if name is None:
         refuse_other_source(store, dataset, examples, opened)
     if vectors is not None:
@@ -204,7 +204,7 @@ def train_head(
         cache = there.cache() if cache is None else cache
     elif resume and there is not None:
         say(f"nothing to resume in {there.path}; a new run begins")
-    store = Cache(Path("cache" if cache is None else cache))
+    store = Cache("cache" if cache is None else cache)
     dataset = read_dataset(store, only_dataset(store) if name is None else name)
     resolved = resolve(store, dataset, asked, resumed)
     directory = there or RunDirectory(new_run(dataset.name, Path(ckpts)))
@@ -254,7 +254,7 @@ def load_features(
     from jaxreg.experiment.loaded_features import load_arrays
     from jaxreg.train_config import TrainConfig
 
-    store = Cache(Path(cache))
+    store = Cache(cache)
     dataset = read_dataset(store, only_dataset(store) if name is None else name)
     asked = {"target": target, "feature_set": feature_set, "layers": layers, "pool": pool}
     config = from_json(TrainConfig, {**asked, "columns": columns})

@@ -79,7 +79,7 @@ def _extract(asked: DemoArguments) -> None:
     """Extract in this process, which then ends with the exit code of the command."""
 
     def run() -> int:
-        weights = weights_to_use(Path(asked.cache))
+        weights = weights_to_use(asked.cache)
         words = ["extract", f"road:{asked.images}", "--size", SIDE, SIDE, "--columns", LAST, EARLY]
         return _run(extract.main, [*words, "--weights", weights, "--cache", asked.cache])
 
@@ -118,7 +118,7 @@ def _scores(scores: dict[str, Any]) -> list[str]:
     return ["-" if scores[name] is None else f"{scores[name]:.3f}" for name in ("mae", "r2")]
 
 
-def weights_to_use(cache: Path) -> str:
+def weights_to_use(cache: str) -> str:
     """`imagenet` if its file is here within ten seconds, else `random` with a message.
 
     Raises:

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     done = diagnose(
         own.name,
-        cache=None if own.cache is None else Path(own.cache),
+        cache=own.cache,
         ckpts=Path(own.ckpts),
         images=own.images,
         target=own.target,
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from jaxreg.cache.store import Cache
         from jaxreg.experiment.first_training import first_training
 
-        needed = first_training(Cache(Path(own.cache or "cache")), own.name, own.target)
+        needed = first_training(Cache(own.cache or "cache"), own.name, own.target)
         words = [own.name, *words_given(own, "target", "cache", "ckpts"), *needed]
         cli.say_next(command_line("jaxreg train", words), quiet=own.json)
     if own.json:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
@@ -81,7 +80,7 @@ def _train_command(done: "Extraction", own: ExtractArguments) -> str:
     from jaxreg.train_config import PRESETS
 
     try:
-        needed = first_training(Cache(Path(own.cache)), done.dataset)
+        needed = first_training(Cache(own.cache), done.dataset)
     except InputError:
         return ""
     presets = ["preset"] if own.preset in PRESETS else []  # one with a head that goes with it

@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from jaxreg.cache.store import Cache
     from jaxreg.usage import Usage
 
-    cache = Cache(Path(own.cache))
+    cache = Cache(own.cache)
     usage = Usage(cache, Path(own.ckpts))
     if own.kind in ("datasets", "feature-sets"):
         cache.check_there()
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         cli.print_json({own.kind: rows})
         return 0
     if not rows:
-        cli.say(f"no {own.kind} in {own.cache}")
+        cli.say(f"no {own.kind} in {cache.root}")
         return 0
     if own.kind == "backbones":
         cli.say("an ONNX file is a backbone too: --backbone onnx:FILE (docs/onnx.md)")
@@ -57,17 +57,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _datasets(usage: "Usage") -> list[Row]:
-    from jaxreg.cache.datasets import dataset_names, dataset_path
+    from jaxreg.cache.datasets import dataset_key, dataset_names
 
     cache = usage.cache
     for name in dataset_names(cache):
         if name not in usage.datasets:
-            cli.say(f"{name} is left out: {dataset_path(cache, name)} is damaged")
+            cli.say(f"{name} is left out: {cache.store.shown(dataset_key(name))} is damaged")
     return [
         {
             "dataset": dataset.name,
             "rows": len(dataset),
-            "bytes": dataset_path(cache, dataset.name).stat().st_size,
+            "bytes": cache.store.size(dataset_key(dataset.name)),
             "targets": list(dataset.targets),
             "numbers": dataset.numeric_columns,
             "columns": [column.name for column in dataset.columns],
@@ -79,7 +79,7 @@ def _datasets(usage: "Usage") -> list[Row]:
 
 
 def _feature_sets(usage: "Usage") -> list[Row]:
-    from jaxreg.cache.parts import list_parts
+    from jaxreg.cache.parts import part_entries
     from jaxreg.usage import size_of
 
     cache, rows = usage.cache, []
@@ -91,7 +91,7 @@ def _feature_sets(usage: "Usage") -> list[Row]:
                 "column": column.name,
                 "images": len(images),
                 "dtype": cache.dtype(name, column),
-                "bytes": size_of(list_parts(cache.folder(name, column))),
+                "bytes": size_of(part_entries(cache.store, cache.folder(name, column))),
                 "datasets": usage.datasets_with(name, images),
                 "runs": usage.runs_with(name, column),
             })  # fmt: skip

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from jaxreg.cache.dataset_table import Dataset
 from jaxreg.cache.datasets import read_dataset
+from jaxreg.cache.object_store import place_of
 from jaxreg.cache.store import Cache
 from jaxreg.common.steps import step
 from jaxreg.errors import InputError
@@ -68,12 +69,12 @@ def predict_examples(
     given = [embeddings] if isinstance(embeddings, str) else embeddings
     id_column = examples.description.get("id_column")
     vectors = open_embeddings(str(run.path), run.features, given, id_column)
-    folder = Path(cache) if cache is not None else run.cache
+    folder = cache if cache is not None else run.cache
     if folder is None:
         folder = RunDirectory(run.path).cache()  # which names the places, or has found it now
     store = Cache(folder)
-    if not folder.is_dir():
-        say(f"note: a new cache is made in {folder.resolve()}")
+    if not store.store.exists(""):
+        say(f"note: a new cache is made in {place_of(store.root)}")
     for note in examples.notes:
         say(f"note: {note}")
     beside = run.side.encode(examples.columns, examples.written)

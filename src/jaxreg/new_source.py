@@ -45,7 +45,7 @@ def open_for_run(
         UnavailableError: as of `open_source`.
     """
     try:
-        dataset = read_dataset(Cache(Path(cache or run.cache or "")), run.config["dataset"])
+        dataset = read_dataset(Cache(cache or run.cache or "."), run.config["dataset"])
         known = dataset.options
     except InputError:  # a bundle, or another cache
         known = SourceOptions()

@@ -85,7 +85,7 @@ class Predictor:
             run = load_run(run)
         refuse_images(str(run.path), run.features)
         folder = cache if cache is not None else run.cache
-        store = None if folder is None else Cache(Path(folder))
+        store = None if folder is None else Cache(folder)
         places = weights_places(run.config)
         networks = RunNetworks(run.features, store, weights, places, run.network)
         self.run, self.targets = run, run.targets

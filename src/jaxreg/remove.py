@@ -1,10 +1,9 @@
 """`jaxreg remove`: delete a dataset, a feature set or a run."""
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import humanize
@@ -12,12 +11,12 @@ import tyro
 
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
-from jaxreg.common.files import remove
 from jaxreg.common.steps import counted
 from jaxreg.errors import InputError, nearest
 from jaxreg.setting_field import setting
 
 if TYPE_CHECKING:
+    from jaxreg.cache.object_store import Entry, Store
     from jaxreg.usage import Usage
 
 
@@ -42,35 +41,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     from jaxreg.cache.store import Cache
     from jaxreg.usage import Usage, size_of
 
-    usage = Usage(Cache(Path(own.cache)), Path(own.ckpts))
-    what, paths = _find(usage, own.name)
+    usage = Usage(Cache(own.cache), Path(own.ckpts))
+    what, store, entries = _find(usage, own.name)
     if not usage.runs:
-        cli.say(f"no run in {own.ckpts} was trained on {own.cache}")
-    cli.say(f"{what}: {len(paths)} files, {humanize.naturalsize(size_of(paths))}")
-    whole = Path(os.path.commonpath([path.parent for path in paths]))
-    folders = [whole.joinpath(*p.parent.relative_to(whole).parts[:2]) for p in paths]
+        cli.say(f"no run in {own.ckpts} was trained on {usage.cache.root}")
+    cli.say(f"{what}: {len(entries)} files, {humanize.naturalsize(size_of(entries))}")
+    whole = _common([_folder(entry).parts for entry in entries])
+    folders = [PurePosixPath(*_folder(entry).parts[: len(whole) + 2]) for entry in entries]
     for folder in dict.fromkeys(folders):
-        inside = [path for path, of in zip(paths, folders, strict=True) if of == folder]
-        names = inside[0] if len(inside) == 1 else f"{folder}/ ({len(inside)} files)"
+        inside = [entry for entry, of in zip(entries, folders, strict=True) if of == folder]
+        shown = store.shown(inside[0].key if len(inside) == 1 else str(folder))
+        names = shown if len(inside) == 1 else f"{shown}/ ({len(inside)} files)"
         cli.say(f"  {names}, {humanize.naturalsize(size_of(inside))}")
     if not own.yes:
         _ask(own.name)
-    _delete(paths)
+    _delete(store, entries)
     cli.say(f"removed {what}")
     return 0
 
 
-def _find(usage: "Usage", name: str) -> tuple[str, list[Path]]:
+def _find(usage: "Usage", name: str) -> tuple[str, "Store", list["Entry"]]:
     """What a name means, in words, and the files that go, in the order in which they go."""
-    from jaxreg.cache.datasets import dataset_names
+    from jaxreg.cache.datasets import dataset_key, dataset_names
+    from jaxreg.cache.object_store import LocalStore
     from jaxreg.training.replace_run import is_run, run_files
     from jaxreg.training.run_directory import run_path
 
     datasets, feature_sets = dataset_names(usage.cache), usage.cache.feature_sets()
-    run, tables = run_path(name, usage.ckpts), usage.cache.root / "datasets"
-    if Path(name).suffix == ".parquet" and Path(name).parent == tables:
-        name = Path(name).stem  # of which no run is meant
-        run = tables / name
+    run, shown = run_path(name, usage.ckpts), usage.cache.store.shown
+    tables = {shown(dataset_key(one)): one for one in datasets}
+    if name in tables or str(Path(name)) in tables:
+        name = tables.get(name) or tables[str(Path(name))]  # of which no run is meant
+        run = Path(shown(dataset_key(name))).with_suffix("")
     found = {
         f"the dataset {name}": name in datasets,
         f"the feature set {name}": name in feature_sets,
@@ -80,7 +82,7 @@ def _find(usage: "Usage", name: str) -> tuple[str, list[Path]]:
     if len(kinds) > 1:
         raise InputError(
             f"{name} is {' and '.join(kinds)}",
-            expected=f"the path of one of them: {run} or {tables / name}.parquet",
+            expected=f"the path of one of them: {run} or {shown(dataset_key(name))}",
         )
     if not kinds:
         runs = [Path(path).name for path in usage.runs]
@@ -92,10 +94,11 @@ def _find(usage: "Usage", name: str) -> tuple[str, list[Path]]:
             instead=(name, near) if near else None,
         )
     if is_run(run):
-        return kinds[0], run_files(run)
-    if name in datasets:
-        return kinds[0], usage.of_dataset(name)
-    return kinds[0], usage.of_feature_set(name)
+        store = LocalStore(run)
+        there = {store.path(entry.key): entry for entry in store.list("")}
+        return kinds[0], store, [there[path] for path in run_files(run)]
+    found = usage.of_dataset if name in datasets else usage.of_feature_set
+    return kinds[0], usage.cache.store, found(name)
 
 
 def _ask(name: str) -> None:
@@ -107,14 +110,23 @@ def _ask(name: str) -> None:
         raise InputError("nothing was removed", expected="y to remove the files")
 
 
-def _delete(paths: Sequence[Path]) -> None:
+def _delete(store: "Store", entries: Sequence["Entry"]) -> None:
     """Delete files in this order, and the folders that are empty then."""
-    for path in counted("deleting", paths, "files"):
-        remove(path)
-    for folder in {path.parent for path in paths}:
-        for inside, _, _ in os.walk(folder, topdown=False):
-            if not os.listdir(inside):
-                os.rmdir(inside)
+    for entry in counted("deleting", entries, "files"):
+        store.delete(entry.key)
+    for folder in dict.fromkeys(map(_folder, entries)):
+        store.drop_empty(str(folder))
+
+
+def _folder(entry: "Entry") -> PurePosixPath:
+    return PurePosixPath(entry.key).parent
+
+
+def _common(folders: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The names at which all of some paths begin."""
+    first, last = min(folders), max(folders)
+    same = [one == other for one, other in zip(first, last, strict=False)]
+    return first[: same.index(False) if False in same else len(same)]
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def sweep_heads(
         cache = before["cache"] if cache is None else cache
         file = {**before["settings"], **(file or {})}
     asked = merge(preset=preset_settings(preset), file=file, given=settings)
-    store = Cache(Path("cache" if cache is None else cache))
+    store = Cache("cache" if cache is None else cache)
     dataset = read_dataset(store, only_dataset(store) if name is None else name)
     request = Request(words, trials, minutes, asked)
     sweep = Sweep(*prepared(store, dataset, request, given=settings, resumed=before))

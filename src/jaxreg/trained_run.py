@@ -47,7 +47,7 @@ class TrainedRun(RunUses, RunFiles):
     `summary` is summary.json, `config` config.json; both are described in docs/runs.md.
     """
 
-    cache: Path | None  # the folder of datasets and features; None if it is not to be found
+    cache: Path | str | None  # the folder of datasets and features; None if it is not to be found
     config: dict[str, Any]
     settings: TrainConfig
     features: ChosenFeatures

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from jaxreg.cache.dataset_table import Dataset
-from jaxreg.cache.datasets import dataset_names, dataset_path, read_dataset
-from jaxreg.cache.failed_list import failed_path
-from jaxreg.cache.parts import DamagedPart, list_parts, read_digests
+from jaxreg.cache.datasets import dataset_key, dataset_names, read_dataset
+from jaxreg.cache.failed_list import failed_key
+from jaxreg.cache.object_store import Entry, place_of
+from jaxreg.cache.parts import DamagedPart, digests_of, is_part
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import TEMPORARY
@@ -25,6 +26,8 @@ _OWN = re.compile(
     rf"|([^/]+/)?(part-[0-9a-f]+\.parquet(\.bad)?|{TEMPORARY.pattern})"
 )
 """Every file in a feature set that jaxreg writes (docs/cache.md)."""
+
+_PART = re.compile(r"(features/[^/]+/[^/]+|thumbnails|thumbnails/[^/]+)/part-[^/]*\.parquet")
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Usage:
         for folder in counted("reading the runs", _runs_below(self.ckpts), "runs"):
             try:
                 directory = RunDirectory(folder)
-                if directory.cache() == self.cache.root.resolve():
+                if place_of(directory.cache()) == place_of(self.cache.root):
                     found[str(folder)] = directory.read_config()
             except InputError:
                 continue
@@ -101,7 +104,12 @@ class Usage:
 
     # ---- what goes when something is removed
 
-    def of_dataset(self, name: str) -> list[Path]:
+    @cached_property
+    def _entries(self) -> list[Entry]:
+        """All that the cache holds."""
+        return self.cache.store.list("")
+
+    def of_dataset(self, name: str) -> list[Entry]:
         """The files that only a dataset needs, its table last.
 
         These are the table, the list of failed images, and the parts of features and thumbnails
@@ -114,34 +122,33 @@ class Usage:
         """
         if runs := self.runs_on(dataset=name):
             raise _needed(f"the dataset {name}", runs)
-        files = [failed_path(self.cache, name), dataset_path(self.cache, name)]
-        files = [path for path in files if os.path.lexists(path)]
+        own_keys = (failed_key(name), dataset_key(name))
+        files = sorted(entry for entry in self._entries if entry.key in own_keys)
         if name not in self.datasets:  # damaged: its images are not known
             return files
         others = [self._dataset(n) for n in dataset_names(self.cache) if n != name]
         kept = set().union(*(other.all_digests() for other in others))
         own = self.datasets[name].all_digests()
-        parts: list[Path] = []
-        places = ("features/*/*", "thumbnails", "thumbnails/*")
-        folders = [folder for place in places for folder in sorted(self.cache.root.glob(place))]
-        every = [path for folder in folders for path in list_parts(folder)]
-        for path in counted("looking through the cache", every, "files"):
+        parts: list[Entry] = []
+        every = {entry.key: entry for entry in self._entries if _PART.fullmatch(entry.key)}
+        contents = self.cache.store.read_ahead(every)
+        for key, content in counted("looking through the cache", contents, "files", len(every)):
             try:
-                there = set(read_digests(path))
+                there = set(digests_of(self.cache.store, key, content))
             except DamagedPart:
                 continue
             if there & own and not there & kept:
-                parts.append(path)
+                parts.append(every[key])
         for feature_set in self.cache.feature_sets():
-            folder = self.cache.root / "features" / feature_set
-            left = {*folder.glob("*/part-*.parquet")} - {*parts}
+            inside = self._entries_of(feature_set)
+            left = [entry for entry in inside if is_part(entry.key) and entry not in parts]
             users = [*self.datasets_on(feature_set), *self.runs_on(feature_set=feature_set)]
-            emptied = any(folder in path.parents for path in parts)
+            emptied = any(entry in parts for entry in inside)
             if not left and (users == [name] or (emptied and not users)):
-                parts += [path for path in _files_of(folder) if path not in parts]
+                parts += [entry for entry in self._files_of(feature_set) if entry not in parts]
         return [*parts, *files]
 
-    def of_feature_set(self, name: str) -> list[Path]:
+    def of_feature_set(self, name: str) -> list[Entry]:
         """The files of a feature set, feature_set.json last.
 
         Raises:
@@ -152,24 +159,29 @@ class Usage:
             self._dataset(other)
         if users := [*self.datasets_on(name), *self.runs_on(feature_set=name)]:
             raise _needed(f"the feature set {name}", users)
-        return _files_of(self.cache.root / "features" / name)
+        return self._files_of(name)
+
+    def _entries_of(self, feature_set: str) -> list[Entry]:
+        start = f"features/{feature_set}/"
+        return [entry for entry in self._entries if entry.key.startswith(start)]
+
+    def _files_of(self, feature_set: str) -> list[Entry]:
+        """The files of a feature set. Raises InputError for one of somebody else."""
+        folder = f"features/{feature_set}"
+        files = [one for one in self._entries_of(feature_set) if one.kind in ("file", "link")]
+        for entry in files:
+            if entry.kind == "link" or not _OWN.fullmatch(entry.key.removeprefix(f"{folder}/")):
+                shown = self.cache.store.shown
+                raise InputError(
+                    f"{shown(folder)} holds a file that jaxreg did not write: {shown(entry.key)}",
+                    remedy="move that file away",
+                )
+        return sorted(files, key=lambda entry: entry.key.endswith("/feature_set.json"))
 
 
 def _feature_sets(config: dict[str, Any]) -> list[str]:
     """The feature sets that a run was trained on."""
     return [str(config["settings"].get("feature_set")), *config.get("others", {})]
-
-
-def _files_of(feature_set: Path) -> list[Path]:
-    """The files in the folder of a feature set. Raises InputError for one of somebody else."""
-    files = [path for path in sorted(feature_set.rglob("*")) if path.is_symlink() or path.is_file()]
-    for path in files:
-        if path.is_symlink() or not _OWN.fullmatch(path.relative_to(feature_set).as_posix()):
-            raise InputError(
-                f"{feature_set} holds a file that jaxreg did not write: {path}",
-                remedy="move that file away",
-            )
-    return sorted(files, key=lambda path: path.name == "feature_set.json")
 
 
 def _runs_below(folder: Path) -> Iterator[Path]:
@@ -181,9 +193,9 @@ def _runs_below(folder: Path) -> Iterator[Path]:
             yield Path(root)
 
 
-def size_of(paths: Iterable[Path]) -> int:
+def size_of(entries: Iterable[Entry]) -> int:
     """The bytes of some files."""
-    return sum(path.lstat().st_size for path in paths)
+    return sum(entry.size for entry in entries)
 
 
 def _needed(what: str, users: list[str]) -> InputError:

@@ -2,15 +2,16 @@
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
-from jaxreg.common.files import TEMPORARY, remove
+from jaxreg.common.files import TEMPORARY
 from jaxreg.common.steps import BYTES, counted, step
 from jaxreg.config_io import command_line, words_given
 from jaxreg.errors import InputError
@@ -51,14 +52,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     if arguments.recompute < 0:
         raise InputError(f"--recompute is {arguments.recompute}", expected="0 or more images")
-    cache = Cache(Path(arguments.cache))
+    cache = Cache(arguments.cache)
     cache.check_there()
-    unfinished = (path for path in cache.root.rglob(".*.tmp") if TEMPORARY.fullmatch(path.name))
-    _say_left_behind(sorted(unfinished), remove, repair=arguments.repair)
-    sound, damaged, wrong = check(cache)
-    for path in damaged:
-        kept = f", set aside as {set_aside(path).name}" if arguments.repair else ""
-        cli.say(f"damaged: {path}{kept}")
+    store = cache.store
+    every = {entry.key: entry for entry in store.list("")}
+    unfinished = {
+        store.shown(key): (entry.mtime, partial(store.delete, key))
+        for key, entry in every.items()
+        if TEMPORARY.fullmatch(key.rpartition("/")[2])
+    }
+    _say_left_behind(unfinished, repair=arguments.repair)
+    sound, damaged, wrong = check(cache, every)
+    for key in damaged:
+        aside = set_aside(store, key).rpartition("/")[2] if arguments.repair else ""
+        cli.say(f"damaged: {store.shown(key)}{f', set aside as {aside}' if aside else ''}")
     for text in wrong:
         cli.say(text)
     with step("comparing the images with those of the calibration"):
@@ -66,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for text in unlike:
         cli.say(f"warning: {text}")
     cli.say(f"{sound} parts are sound, {len(damaged)} damaged, {len(wrong)} other faults")
-    result = {"sound": sound, "damaged": list(map(str, damaged)), "wrong": wrong}
+    result = {"sound": sound, "damaged": list(map(store.shown, damaged)), "wrong": wrong}
     result["warnings"] = unlike
     if arguments.recompute:
         result |= _recompute(cache, arguments.recompute, wrong)
@@ -77,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return DAMAGED if wrong or (damaged and not arguments.repair) else 0
 
 
-def _remedy(cache, damaged: Sequence[Path], own: VerifyArguments) -> str:
+def _remedy(cache, damaged: Sequence[str], own: VerifyArguments) -> str:
     """The command that sets damaged parts aside, or computes again what was in the first of them.
 
     Nothing else is computed again.
@@ -90,7 +97,7 @@ def _remedy(cache, damaged: Sequence[Path], own: VerifyArguments) -> str:
         with suppress(InputError):
             dataset = read_dataset(cache, name)
             for one in dataset.extracted:
-                if any(one.feature_set in path.parts for path in damaged):
+                if any(key.startswith(f"features/{one.feature_set}/") for key in damaged):
                     return dataset.extract_command(one.feature_set)
     return "extract again, which computes only what is lost"
 
@@ -108,8 +115,11 @@ def _verify_runs(arguments: VerifyArguments) -> int:
         if not directory.exists:
             raise directory.missing()
         try:
-            found = left_behind(directory.path)
-            _say_left_behind(found, delete_left_behind, repair=arguments.repair)
+            found = {
+                str(path): (_last_write(path), partial(delete_left_behind, path))
+                for path in left_behind(directory.path)
+            }
+            _say_left_behind(found, repair=arguments.repair)
             wrong += directory.faults()
             if directory.read_summary() is None:
                 what = "only config.json and its checkpoints are checked"
@@ -127,16 +137,21 @@ def _verify_runs(arguments: VerifyArguments) -> int:
 
 
 def _say_left_behind(
-    found: Sequence[Path], delete: Callable[[Path], None], *, repair: bool
+    found: Mapping[str, tuple[float, Callable[[], object]]], *, repair: bool
 ) -> None:
-    """Name the files and folders that killed writers left, and delete old ones with `repair`."""
+    """Name what killed writers left, and delete what is old with `repair`.
+
+    Args:
+        found: by path the time of the last write, and what deletes it.
+        repair: whether to delete.
+    """
     if not found:
         return
-    cli.say(f"note: {len(found)} unfinished files of writers that were killed, first {found[0]}")
+    cli.say(f"note: {len(found)} unfinished files of writers that were killed, first {min(found)}")
     if repair:
-        old = [path for path in found if time.time() - _last_write(path) > OLD]
-        for path in old:
-            delete(path)
+        old = [delete for written, delete in found.values() if time.time() - written > OLD]
+        for delete in old:
+            delete()
         cli.say(f"{len(old)} of them are deleted")
 
 
@@ -160,32 +175,43 @@ def _recompute(cache, count: int, wrong: list[str]) -> dict[str, object]:
     return {"recomputed": done.images, "not_recomputed": list(done.skipped)}
 
 
-def check(cache) -> tuple[int, list[Path], list[str]]:
-    """The number of sound parts, the damaged ones, and a sentence for each other fault."""
+def check(cache, every) -> tuple[int, list[str], list[str]]:
+    """The number of sound parts, the keys of damaged ones, and a sentence for each other fault.
+
+    Args:
+        cache: the cache.
+        every: its `Store.list("")` by key.
+    """
     from jaxreg.cache.datasets import dataset_names, read_dataset
     from jaxreg.cache.failed_list import check_failed
-    from jaxreg.cache.parts import DamagedPart, read_digests
-    from jaxreg.common.json_files import read_json
+    from jaxreg.cache.object_store import read_json_at
+    from jaxreg.cache.parts import DamagedPart, digests_of, is_part
 
+    store = cache.store
     sound, damaged, wrong = 0, [], []
-    there: dict[Path, set[str]] = {}  # the digests of each folder
-    parts = sorted(cache.root.rglob("part-*.parquet"))
-    sizes = list(itertools.accumulate(path.lstat().st_size for path in parts))
+    there: dict[str, set[str]] = {}  # the digests of each folder
+    parts = [key for key in every if is_part(key)]
+    sizes = list(itertools.accumulate(every[key].size for key in parts))
     with step("checking", sizes[-1] if parts else 0, BYTES) as one:
-        for number, path in enumerate(parts):
+        for number, (key, content) in enumerate(store.read_ahead(parts)):
             try:
-                there.setdefault(path.parent, set()).update(read_digests(path))
+                folder = there.setdefault(key.rpartition("/")[0], set())
+                folder.update(digests_of(store, key, content))
                 sound += 1
             except DamagedPart:
-                damaged.append(path)
+                damaged.append(key)
+            except FileNotFoundError:
+                continue  # an extraction has just set it aside
             except InputError as error:
                 wrong.append(str(error))
             one.reach(sizes[number], f"{number + 1}/{len(parts)} files")
     names = cache.feature_sets()
+    holders = {PurePosixPath(key).parts[:2] for key in parts if key.startswith("features/")}
     wrong += [
-        f"{folder} has parts and no feature_set.json; try: extract again, which writes this file"
-        for folder in sorted({path.parents[1] for path in cache.root.glob("features/*/*/part-*")})
-        if folder.name not in names
+        f"{store.shown('/'.join(holder))} has parts and no feature_set.json; try: extract again, "
+        "which writes this file"
+        for holder in sorted(holders)
+        if holder[1] not in names
     ]
     checks: list[tuple[Callable[[Any], object], Any]] = [
         (lambda feature_set: cache.quantized_model(cache.recipe(feature_set)), name)
@@ -193,8 +219,9 @@ def check(cache) -> tuple[int, list[Path], list[str]]:
     ]
     lost = "delete it: only the warning of images unlike the calibration is lost"
     checks += [
-        (lambda path: read_json(path, {}, expected="", again=lost), path)
-        for path in sorted(cache.root.glob("features/*/calibration.json"))
+        (lambda key: read_json_at(store, key, {}, expected="", again=lost), key)
+        for key in every
+        if key.startswith("features/") and key.endswith("/calibration.json")
     ]
 
     def check_dataset(name: str) -> None:
@@ -226,7 +253,7 @@ def out_of_range(cache) -> list[str]:
 
     found = []
     for feature_set in cache.feature_sets():
-        if limits := read_range(cache.calibration_path(feature_set)):
+        if limits := read_range(cache.store, cache.calibration_key(feature_set)):
             digests = set().union(
                 *(cache.digests(feature_set, c) for c in cache.columns(feature_set))
             )

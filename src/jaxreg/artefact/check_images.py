@@ -24,7 +24,7 @@ FACTORS = (1.0, 1.25, 0.75)  # the sizes, against an image's own
 NOT_SMALLER = (1.0, 1.25, 1.5)  # at native size a network may need every pixel
 
 
-def check_images(run: "TrainedRun", cache: Path | None) -> tuple[list[np.ndarray], str]:
+def check_images(run: "TrainedRun", cache: str | Path | None) -> tuple[list[np.ndarray], str]:
     """Images uint8 (height, width, 3), and what they are, for people.
 
     Args:
@@ -44,7 +44,7 @@ def check_images(run: "TrainedRun", cache: Path | None) -> tuple[list[np.ndarray
     return [_resized(one, factors[place % 3]) for place, one in enumerate(images)], what
 
 
-def _own_images(run: "TrainedRun", cache: Path) -> list[np.ndarray]:
+def _own_images(run: "TrainedRun", cache: str | Path) -> list[np.ndarray]:
     """Up to IMAGES images of the run's dataset, from its first row to its last."""
     try:
         dataset = read_dataset(Cache(cache), run.config["dataset"])

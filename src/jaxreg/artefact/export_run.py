@@ -78,10 +78,10 @@ def export_run(
     before = read_text(files[-1])
     if not overwrite:
         check_readme(before, run, files[-1])
-    folder = Path(cache) if cache is not None else run.cache
-    if cache is not None:
-        Cache(Path(cache)).check_there()
+    folder = cache if cache is not None else run.cache
     store = None if folder is None else Cache(folder)
+    if cache is not None and store is not None:
+        store.check_there()
     places = weights_places(run.config)
     networks = RunNetworks(run.features, store, weights, places, run.network)
     for recipe in run.features.networks:

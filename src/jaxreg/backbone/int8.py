@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -17,8 +16,8 @@ from jaxreg.backbone.openvino_reads import fixed_batch, take_size
 from jaxreg.backbone.preprocess import preprocessing
 from jaxreg.backbone.resize import resize
 from jaxreg.backbone.weights import WeightsSource
+from jaxreg.cache.object_store import Store, read_json_at, write_json_at
 from jaxreg.cache.recipe import Recipe
-from jaxreg.common.json_files import read_json, write_json
 from jaxreg.common.lean_imports import show_pandas
 from jaxreg.common.steps import step
 from jaxreg.errors import InputError
@@ -132,22 +131,21 @@ def measure(jpeg: bytes) -> np.ndarray:
     return np.array([*statistics.mean, *statistics.stddev, detail], np.float32)
 
 
-def write_range(path: Path, images: Iterable[np.ndarray]) -> None:
+def write_range(store: Store, key: str, images: Iterable[np.ndarray]) -> None:
     """Write the range of decoded images, uint8 (height, width, 3)."""
     measures = np.array([measure(thumbnail(np.ascontiguousarray(image))) for image in images])
     limits = {
         name: [float(low), float(high)]
         for name, low, high in zip(NAMES, measures.min(axis=0), measures.max(axis=0), strict=True)
     }
-    write_json(path, limits)
+    write_json_at(store, key, limits)
 
 
-def read_range(path: Path) -> Range | None:
+def read_range(store: Store, key: str) -> Range | None:
     """The range in a file; None if the file is absent, damaged or of another format."""
     try:
-        limits = read_json(
-            path, dict.fromkeys(NAMES, list[float]), expected="calibration.json", again=""
-        )
+        shape = dict.fromkeys(NAMES, list[float])
+        limits = read_json_at(store, key, shape, expected="calibration.json", again="")
     except InputError:
         return None
     low, high = zip(*(limits[name] for name in NAMES), strict=True)

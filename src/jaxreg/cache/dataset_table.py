@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,7 @@ class Dataset:
     digest_column: str = DIGEST  # of the last extract
     others: tuple[Extracted, ...] = ()  # the last extracts into other feature sets, newest first
     workers: tuple[dict[str, Any], ...] = ()  # of the cluster of the last extract
-    cache_root: Path = field(default=Path("cache"), compare=False)
+    cache_root: str = field(default="cache", compare=False)
 
     def __len__(self) -> int:
         return self.table.num_rows

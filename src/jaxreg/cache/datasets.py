@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,10 +11,10 @@ import pyarrow.parquet as pq
 from jaxreg.cache.dataset_table import Dataset
 from jaxreg.cache.extracted import Extracted
 from jaxreg.cache.store import Cache
-from jaxreg.common.files import open_regular, safe_name, write_whole
+from jaxreg.common.files import safe_name
 from jaxreg.common.json_files import FORMAT, check_format, content_digest, parse_json
 from jaxreg.config_io import command_line
-from jaxreg.errors import InputError, nearest
+from jaxreg.errors import InputError, JaxregError, nearest
 from jaxreg.sources.source_file import SourceFile
 
 _PLAIN = ("name", "source", "sequential", "failed_sha256")
@@ -23,29 +22,28 @@ _TUPLES = ("targets", "bookkeeping")
 """Fields that the file's metadata has as they are."""
 
 
-def dataset_path(cache: Cache, name: str) -> Path:
+def dataset_key(name: str) -> str:
     """Where the table of a dataset is."""
-    return cache.root / "datasets" / f"{name}.parquet"
+    return f"datasets/{name}.parquet"
 
 
 def dataset_names(cache: Cache) -> list[str]:
     """All datasets of a cache."""
-    return sorted(path.stem for path in cache.root.glob("datasets/*.parquet"))
+    names = sorted(cache.store.children("datasets"))
+    return [name.removesuffix(".parquet") for name in names if name.endswith(".parquet")]
 
 
 def write_dataset(cache: Cache, dataset: Dataset) -> str:
     """Replace the dataset of that name; returns in words what changed."""
-    path = dataset_path(cache, dataset.name)
     before: set[str] = set()
     moved = ""
-    if path.exists():
-        try:
-            old = read_dataset(cache, dataset.name)
-            before = set(old.ids)
-            if old.source.get("location") != dataset.source.get("location"):
-                moved = f"; it was made from {old.source.get('location')} before"
-        except InputError:
-            pass  # damaged or of another format: all rows are new
+    try:
+        old = read_dataset(cache, dataset.name)
+        before = set(old.ids)
+        if old.source.get("location") != dataset.source.get("location"):
+            moved = f"; it was made from {old.source.get('location')} before"
+    except InputError:
+        pass  # absent, damaged or of another format: all rows are new
     # Parquet keeps some types as others (whole seconds as milliseconds): hash what will be read
     dataset = replace(dataset, table=as_stored(dataset.table))
     metadata: dict[str, Any] = {
@@ -59,7 +57,7 @@ def write_dataset(cache: Cache, dataset: Dataset) -> str:
     metadata = json.loads(json.dumps(metadata, default=str))
     metadata["sha256"] = _sha256(dataset, metadata)
     table = dataset.table.replace_schema_metadata({"jaxreg": json.dumps(metadata)})
-    write_whole(path, _to_parquet(table).to_pybytes())
+    cache.store.put(dataset_key(dataset.name), _to_parquet(table).to_pybytes())
     now = set(dataset.ids)
     if not before:
         return f"{len(now)} rows"
@@ -82,9 +80,19 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
 
     Raises:
         InputError: there is none (the nearest name is given), or the file is damaged.
+        UnavailableError: the bucket cannot be reached.
     """
-    path = dataset_path(cache, name)
-    if safe_name(name) != name or not path.exists():
+    path, content = cache.store.shown(dataset_key(name)), None
+    try:
+        content = cache.store.read(dataset_key(name)) if safe_name(name) == name else None
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise InputError(
+            f"{path} is damaged or not a dataset of jaxreg: {error}",
+            remedy=f"jaxreg extract SOURCE --name {name}",
+        ) from error
+    if content is None:
         names = dataset_names(cache)
         near = nearest(name, names)
         raise InputError(
@@ -95,10 +103,8 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
         )
     again = f"jaxreg extract SOURCE --name {name}"
     try:
-        with (
-            open_regular(path) as opened,
-            pq.ParquetFile(opened, page_checksum_verification=True) as file,
-        ):
+        source = pa.BufferReader(content)
+        with pq.ParquetFile(source, page_checksum_verification=True) as file:
             table = file.read()
         metadata = parse_json((table.schema.metadata or {})[b"jaxreg"])
         again = _again(metadata["source"], name, cache.root)
@@ -122,7 +128,7 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
                 remedy=f"give it back its name, {dataset.name}.parquet, then: {again}",
             )
         return dataset
-    except InputError:
+    except JaxregError:
         raise
     except Exception as error:  # of libraries, or of the code above, that go through damage
         raise InputError(
@@ -143,7 +149,7 @@ def _sha256(dataset: Dataset, metadata: Mapping[str, Any]) -> str:
     )
 
 
-def _again(source: Mapping[str, Any], name: str, root: Path) -> str:
+def _again(source: Mapping[str, Any], name: str, root: str) -> str:
     """The command for a dataset whose settings this version cannot read."""
     numbered = ":".join(str(source[key]) for key in ("kind", "count") if key in source)
     opened = source.get("location", numbered)

@@ -1,15 +1,15 @@
 """Features that stay in their parts: each part is read whenever its rows are needed."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from jaxreg.cache.chosen_features import Wanted
-from jaxreg.cache.parts import Layout, list_parts, read_features, read_part
-from jaxreg.cache.store import Cache, LackingFeatures
+from jaxreg.cache.object_store import Store
+from jaxreg.cache.parts import LackingFeatures, Layout, list_parts, part_features, part_table
+from jaxreg.cache.store import Cache
 from jaxreg.common import arrow_compute as pc
 
 Piece = tuple[np.ndarray, np.ndarray]
@@ -21,9 +21,9 @@ PIECE = 1024  # rows of a piece where all features are in memory
 class _Located(NamedTuple):
     """The place of each row's features in one column."""
 
-    paths: list[Path]
+    keys: list[str]  # of the parts
     layout: Layout
-    part: np.ndarray  # (rows,) which of paths
+    part: np.ndarray  # (rows,) which of keys
     at: np.ndarray  # (rows,) which row of that part
 
 
@@ -41,12 +41,14 @@ class PartFeatures:
         self, cache: Cache, wanted: Sequence[Wanted], beside: np.ndarray | None = None
     ) -> None:
         """The columns of `beside` (rows, others) float32 follow the features."""
+        self._store = cache.store
         self._columns: list[_Located] = []
         for feature_set, columns, digests in wanted:
             asked = pa.array(digests, pa.string())
             for column in columns:
                 layout = cache.layout(feature_set, column, digests)
-                located = _locate(list_parts(cache.folder(feature_set, column)), layout, asked)
+                keys = list_parts(cache.store, cache.folder(feature_set, column))
+                located = _locate(cache.store, keys, layout, asked)
                 if lacking := set(np.array(digests, object)[located.at < 0]):
                     raise LackingFeatures(len(lacking), feature_set, column)
                 self._columns.append(located)
@@ -77,11 +79,13 @@ class PartFeatures:
     def _read(self, rows: np.ndarray) -> np.ndarray:
         features = np.empty((len(rows), self.shape[1]), self.dtype)
         start = 0
-        for paths, layout, part, at in self._columns:
+        for keys, layout, part, at in self._columns:
             place = features[:, start : start + layout.size]
-            for number in np.unique(part[rows]):
+            numbers = np.unique(part[rows])
+            contents = self._store.read_ahead([keys[number] for number in numbers])
+            for number, (key, content) in zip(numbers, contents, strict=True):
                 here = np.flatnonzero(part[rows] == number)
-                _, block = read_features(paths[number], layout)
+                _, block = part_features(self._store, key, content, layout)
                 place[here] = block[at[rows[here]]]
             start += layout.size
         features[:, start:] = self._beside[rows]
@@ -120,13 +124,14 @@ def rows_in_place(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return x[rows]
 
 
-def _locate(paths: list[Path], layout: Layout, wanted: pa.Array) -> _Located:
+def _locate(store: Store, keys: list[str], layout: Layout, wanted: pa.Array) -> _Located:
     """The first place of each wanted digest by the names of the parts; -1 where there is none."""
-    digests = [read_part(path, ["digest"])["digest"].combine_chunks() for path in paths]
+    tables = (part_table(store, *read, ["digest"]) for read in store.read_ahead(keys))
+    digests = [table["digest"].combine_chunks() for table in tables]
     ends = np.cumsum([len(some) for some in digests])
     everywhere = pa.concat_arrays(digests)
     place = pc.call_function("index_in", [wanted], pc.SetLookupOptions(value_set=everywhere))
     place = pc.fill_null(place, -1).to_numpy()
     part = np.searchsorted(ends, place, side="right").astype(np.int32)
     begins = np.concatenate([[0], ends[:-1]])
-    return _Located(paths, layout, part, np.where(place < 0, -1, place - begins[part]))
+    return _Located(keys, layout, part, np.where(place < 0, -1, place - begins[part]))

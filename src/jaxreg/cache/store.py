@@ -1,9 +1,9 @@
 """The feature cache (docs/cache.md): which digests are missing, add a part, read columns."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,76 +11,67 @@ import numpy as np
 import pyarrow as pa
 
 from jaxreg.cache.embeddings import AnyRecipe, read_recipe
+from jaxreg.cache.object_store import CachePlace, open_store, read_json_at, write_json_at
 from jaxreg.cache.parts import (
     DamagedPart,
+    LackingFeatures,
     Layout,
+    digests_of,
     list_parts,
-    read_digests,
-    read_features,
+    part_features,
+    part_table,
     read_layout,
-    read_part,
     set_aside,
     write_part,
 )
 from jaxreg.cache.recipe import Column
-from jaxreg.common.files import named_path, open_regular, write_whole
-from jaxreg.common.json_files import read_json, write_json
 from jaxreg.common.steps import counted
 from jaxreg.errors import InputError, nearest_option
 
 MOST_NETWORK = 4_000_000_000  # bytes of a quantized network; the largest has a tenth of that
 
 
-class LackingFeatures(InputError):
-    """Images that a column has no features of."""
-
-    def __init__(self, count: int, feature_set: str, column: Column) -> None:
-        super().__init__(
-            f"{count} images have no {column.name} features in {feature_set}",
-            remedy="extract them; what is there already is not computed again",
-        )
-        self.feature_set = feature_set
-
-
-@dataclass(frozen=True)
 class Cache:
-    """A folder of datasets, features and thumbnails, which need not exist yet."""
+    """Datasets, features and thumbnails in a folder or a bucket, which need not exist yet.
 
-    root: Path
+    Raises InputError if no folder and no bucket can have that name.
+    """
 
-    def __post_init__(self) -> None:
-        named_path(self.root, "--cache")
+    def __init__(self, root: CachePlace) -> None:
+        self.store = open_store(root)
+        self.address = os.fspath(root)  # with its secrets: for another process, never shown
 
-    def folder(self, feature_set: str, column: Column) -> Path:
+    @property
+    def root(self) -> str:
+        """What the user called it, without secrets: for messages and commands."""
+        return self.store.root
+
+    def folder(self, feature_set: str, column: Column) -> str:
         """Where the parts of one column are."""
-        return self.root / "features" / feature_set / column.name
+        return f"features/{feature_set}/{column.name}"
 
-    def thumbnails(self, limits: tuple[float, float] | None = None) -> Path:
-        """Where the parts with small JPEGs are; those decoded with a range have their own folder.
-
-        Args:
-            limits: the range of the recipe.
-        """
-        folder = self.root / "thumbnails"
-        return folder if limits is None else folder / "range_{}_{}".format(*limits)
+    def thumbnails(self, limits: tuple[float, float] | None = None) -> str:
+        """Where the parts with small JPEGs are: a folder for each range that recipes have."""
+        return "thumbnails" if limits is None else "thumbnails/range_{}_{}".format(*limits)
 
     def check_there(self) -> None:
-        """Raise InputError if there is no such folder."""
-        if not self.root.is_dir():
-            raise InputError(
-                f"no cache {self.root}", expected="--cache with the folder that extract wrote"
-            )
+        """Raise InputError if there is no such folder, or nothing in the bucket."""
+        if not self.store.exists(""):
+            wanted = "--cache with the folder that extract wrote"
+            raise InputError(f"no cache {self.root}", expected=wanted)
 
     # ---- feature sets
 
     def feature_sets(self) -> list[str]:
         """The names of all feature sets."""
-        return sorted(file.parent.name for file in self.root.glob("features/*/feature_set.json"))
+        names = sorted(self.store.children("features"))
+        return [name for name in names if self.store.exists(self._feature_set_file(name))]
 
     def columns(self, feature_set: str) -> list[Column]:
         """The columns that a feature set has parts of."""
-        folders = sorted((self.root / "features" / feature_set).glob("*.*.*/"))
-        return [Column.parse(f.name) for f in folders if list_parts(f) and Column.is_name(f.name)]
+        names = filter(Column.is_name, sorted(self.store.children(f"features/{feature_set}")))
+        columns = map(Column.parse, names)
+        return [one for one in columns if list_parts(self.store, self.folder(feature_set, one))]
 
     def make_feature_set(self, recipe: AnyRecipe, weights_path: Path | None) -> None:
         """Write feature_set.json, or check that the one that is there has this very recipe.
@@ -96,7 +87,7 @@ class Cache:
             "weights_tag": recipe.weights_tag,
             "weights_path": str(weights_path.resolve()) if weights_path else None,
         }
-        path = self._feature_set_file(recipe.feature_set)
+        key = self._feature_set_file(recipe.feature_set)
         try:
             there = self.feature_set_record(recipe.feature_set)
         except InputError:
@@ -104,13 +95,14 @@ class Cache:
         if there is not None:
             if there["recipe"] != record["recipe"]:
                 raise InputError(
-                    f"{path} holds another recipe",
+                    f"{self.store.shown(key)} holds another recipe",
                     expected="the recipe that the folder's name is made from",
-                    remedy=f"move {path.parent} away; nobody knows the recipe of its features",
+                    remedy=f"move {self._shown(recipe.feature_set)} away; nobody knows the recipe "
+                    "of its features",
                 )
             if weights_path is None or there["weights_path"] == record["weights_path"]:
                 return
-        write_json(path, record)
+        write_json_at(self.store, key, record)
 
     def feature_set_record(self, feature_set: str) -> dict[str, Any]:
         """The content of feature_set.json: format, recipe, weights_tag, weights_path.
@@ -118,7 +110,8 @@ class Cache:
         Raises:
             InputError: it is absent, damaged or of another format.
         """
-        return read_json(
+        return read_json_at(
+            self.store,
             self._feature_set_file(feature_set),
             {"recipe": dict[str, Any], "weights_tag": str, "weights_path": str | None},
             expected=f"the feature set {feature_set} in {self.root}",
@@ -130,8 +123,11 @@ class Cache:
         record = self.feature_set_record(feature_set)
         return read_recipe(record["recipe"], record["weights_tag"], feature_set)
 
-    def _feature_set_file(self, feature_set: str) -> Path:
-        return self.root / "features" / feature_set / "feature_set.json"
+    def _feature_set_file(self, feature_set: str) -> str:
+        return f"features/{feature_set}/feature_set.json"
+
+    def _shown(self, feature_set: str) -> str:
+        return self.store.shown(f"features/{feature_set}")
 
     def quantized_model(self, recipe: AnyRecipe) -> bytes | None:
         """The quantized network that an int8 feature set keeps; None at other precisions.
@@ -141,16 +137,15 @@ class Cache:
         """
         if recipe.quantized is None:
             return None
-        path = self.quantized_path(recipe)
-        content = b""
-        with suppress(OSError), open_regular(path, MOST_NETWORK) as file:
-            content = file.read()
+        key, content = self.quantized_key(recipe), b""
+        with suppress(OSError):
+            content = self.store.read(key, MOST_NETWORK)
         if hashlib.sha256(content).hexdigest() != recipe.quantized:
             raise InputError(
-                f"{path} is {'damaged' if content else 'absent'}",
+                f"{self.store.shown(key)} is {'damaged' if content else 'absent'}",
                 expected=f"a file of SHA-256 {recipe.quantized}",
-                remedy=f"copy it from another cache with this feature set, or move {path.parent} "
-                "away, so that extract calibrates a new one",
+                remedy="copy it from another cache with this feature set, or move "
+                f"{self._shown(recipe.feature_set)} away, so that extract calibrates a new one",
             )
         return content
 
@@ -159,15 +154,15 @@ class Cache:
         try:
             self.quantized_model(recipe)
         except InputError:
-            write_whole(self.quantized_path(recipe), content)
+            self.store.put(self.quantized_key(recipe), content)
 
-    def quantized_path(self, recipe: AnyRecipe) -> Path:
+    def quantized_key(self, recipe: AnyRecipe) -> str:
         """Where an int8 feature set keeps its quantized network."""
-        return self.root / "features" / recipe.feature_set / "quantized.zip"
+        return f"features/{recipe.feature_set}/quantized.zip"
 
-    def calibration_path(self, feature_set: str) -> Path:
+    def calibration_key(self, feature_set: str) -> str:
         """Where an int8 feature set keeps the value ranges of its calibration images."""
-        return self.root / "features" / feature_set / "calibration.json"
+        return f"features/{feature_set}/calibration.json"
 
     def find_feature_set(self, prefix: str, flag: str = "--feature-set") -> str:
         """The one feature set of that name or unique prefix, as `flag` names it."""
@@ -186,18 +181,20 @@ class Cache:
 
     # ---- contents
 
-    def present(self, folder: Path, on_damage: Callable[[Path], None] | None = None) -> set[str]:
+    def present(self, folder: str, on_damage: Callable[[str], None] | None = None) -> set[str]:
         """The digests in the sound parts of a folder.
 
         `on_damage` gets each damaged part, set aside; without it they stay where they are.
         """
         digests: set[str] = set()
-        for path in counted("looking through the cache", list_parts(folder), "files"):
+        parts = list_parts(self.store, folder)
+        contents = self.store.read_ahead(parts)
+        for key, content in counted("looking through the cache", contents, "files", len(parts)):
             try:
-                digests.update(read_digests(path))
+                digests.update(digests_of(self.store, key, content))
             except DamagedPart:
                 if on_damage is not None:
-                    on_damage(set_aside(path))
+                    on_damage(set_aside(self.store, key))
             except FileNotFoundError:
                 continue  # another extraction has just set it aside
         return digests
@@ -208,18 +205,18 @@ class Cache:
 
     def add(
         self, feature_set: str, column: Column, digests: Sequence[str], features: np.ndarray
-    ) -> Path:
+    ) -> str:
         """Write one part of features, shape (len(digests), D), float32 or float16."""
         values = pa.array(np.ascontiguousarray(features).reshape(-1))
         lists = pa.FixedSizeListArray.from_arrays(values, features.shape[1])
         table = pa.table({"digest": pa.array(digests, pa.string()), "feature": lists})
-        return write_part(self.folder(feature_set, column), table)
+        return write_part(self.store, self.folder(feature_set, column), table)
 
     def dtype(self, feature_set: str, column: Column) -> str | None:
         """`float32` or `float16`: what the column's first sound part holds; None if it has none."""
-        for path in list_parts(self.folder(feature_set, column)):
+        for key in list_parts(self.store, self.folder(feature_set, column)):
             with suppress(DamagedPart, FileNotFoundError):
-                return str(read_layout(path).dtype)
+                return str(read_layout(self.store, key).dtype)
         return None
 
     def check_dtype(self, feature_set: str, column: Column, dtype: str) -> None:
@@ -253,9 +250,10 @@ class Cache:
             rows_of: dict[str, list[int]] = {}
             for row, digest in enumerate(digests):
                 rows_of.setdefault(digest, []).append(row)
-            parts = list_parts(self.folder(feature_set, column))
-            for path in counted("reading the features", parts, "files"):
-                there, block = read_features(path, layout)
+            parts = list_parts(self.store, self.folder(feature_set, column))
+            contents = self.store.read_ahead(parts)
+            for key, content in counted("reading the features", contents, "files", len(parts)):
+                there, block = part_features(self.store, key, content, layout)
                 # popped, because the first part with a digest is the one that counts
                 hits = [(at, rows_of.pop(digest, ())) for at, digest in enumerate(there)]
                 source = [at for at, rows in hits for _ in rows]
@@ -271,10 +269,10 @@ class Cache:
             DamagedPart: the first part is not what its name says.
             InputError: the column has no parts.
         """
-        parts = list_parts(self.folder(feature_set, column))
+        parts = list_parts(self.store, self.folder(feature_set, column))
         if not parts:
             raise LackingFeatures(len(set(digests)), feature_set, column)
-        return read_layout(parts[0])
+        return read_layout(self.store, parts[0])
 
     def read_thumbnails(
         self, digests: Iterable[str], limits: tuple[float, float] | None = None
@@ -286,14 +284,15 @@ class Cache:
             limits: the range of the recipe.
         """
         wanted, found = set(digests), dict[str, bytes]()
-        for path in list_parts(self.thumbnails(limits)):
-            if not wanted - found.keys():
-                break
+        parts = list_parts(self.store, self.thumbnails(limits)) if wanted else []
+        for key, content in self.store.read_ahead(parts):
             try:
-                table = read_part(path)
+                table = part_table(self.store, key, content)
             except DamagedPart:
                 continue
             for at, digest in enumerate(table["digest"].to_pylist()):
                 if digest in wanted and digest not in found:
                     found[digest] = table["jpeg"][at].as_py()
+            if wanted <= found.keys():
+                break
         return found

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from jaxreg.cache.store import Cache
-from jaxreg.common.files import remove, write_whole
 
 
 class Mark(NamedTuple):
@@ -18,7 +17,7 @@ class Mark(NamedTuple):
     def is_in(self, cache: Cache) -> bool:
         """Whether a cache has it."""
         try:
-            return (cache.root / self.key).read_bytes() == self.content
+            return cache.store.read(self.key) == self.content
         except OSError:
             return False
 
@@ -28,8 +27,8 @@ def marked(cache: Cache, feature_set: str) -> Iterator[Mark]:
     """The mark, as long as the block runs. Raises InputError where nothing can be written."""
     name = secrets.token_hex(8)
     mark = Mark(f"features/{feature_set}/ray-{name}.mark", name.encode())
-    write_whole(cache.root / mark.key, mark.content)
+    cache.store.put(mark.key, mark.content)
     try:
         yield mark
     finally:
-        remove(cache.root / mark.key)
+        cache.store.delete(mark.key)

@@ -41,7 +41,7 @@ def compute_on_ray(
         workers = options.ray_workers or max(1, sum(map(share.room, nodes)))
         order = Order(
             folder=os.getcwd(),
-            cache=str(task.cache.root),
+            cache=task.cache.address,
             mark=mark,
             network=network,
             feature_set=task.feature_set,

@@ -115,7 +115,7 @@ class Worker:
         if os.path.isdir(order.folder):
             os.chdir(order.folder)
         try:
-            cache = Cache(Path(order.cache))
+            cache = Cache(order.cache)
             self._check_cache(cache, order, host)
             network = self._network(order.network, weights)
         except JaxregError as error:
@@ -139,7 +139,7 @@ class Worker:
     def _check_cache(cache: Cache, order: Order, host: str) -> None:
         if not order.mark.is_in(cache):
             raise InputError(
-                f"the node {host} does not see the cache {order.cache} of this machine",
+                f"the node {host} does not see the cache {cache.root} of this machine",
                 expected="a folder that all nodes share under one path, or a bucket",
                 remedy="--cache with a shared folder or s3://BUCKET/PREFIX",
             )

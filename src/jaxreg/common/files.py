@@ -124,6 +124,12 @@ def regular_handle(path: Path, limit: int | None = None) -> tuple[int, int]:
     return handle, status.st_size
 
 
+def read_regular(path: Path, limit: int | None = None) -> bytes:
+    """The content of a file that somebody else made. Raises OSError as `regular_handle`."""
+    with open_regular(path, limit) as file:
+        return file.read()
+
+
 def file_sha256(path: Path) -> str:
     """64 hex digits for a file of any size. Raises OSError as `open_regular`."""
     with open_regular(path) as file:

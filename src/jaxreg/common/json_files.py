@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 
 import typeguard
 
-from jaxreg.common.files import open_regular, write_whole
+from jaxreg.common.files import read_regular, write_whole
 from jaxreg.errors import InputError
 
 MOST_BYTES = 64_000_000
@@ -40,9 +40,14 @@ def _finite(value: Any) -> Any:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object whole, with its format and its digest."""
+    write_whole(path, encode_json(content))
+
+
+def encode_json(content: Mapping[str, Any]) -> bytes:
+    """The file of a JSON object, with its format and its digest."""
     full = {"format": FORMAT, **content}
     full = {**full, "sha256": content_digest(full)}
-    write_whole(path, json.dumps(full, indent=2).encode() + b"\n")
+    return json.dumps(full, indent=2).encode() + b"\n"
 
 
 def load_json(path: Path) -> Any:
@@ -52,8 +57,7 @@ def load_json(path: Path) -> Any:
         OSError: it cannot be opened, is no regular file, or is larger than MOST_BYTES.
         ValueError: it is not JSON.
     """
-    with open_regular(path, MOST_BYTES) as file:
-        return parse_json(file.read())
+    return parse_json(read_regular(path, MOST_BYTES))
 
 
 def parse_json(text: bytes | str) -> Any:
@@ -88,9 +92,27 @@ def read_json(
     Raises:
         InputError: it is absent, damaged, changed since it was written, or of another format.
     """
+    return read_checked(
+        lambda: read_regular(path, MOST_BYTES), path, shape, expected=expected, again=again
+    )
+
+
+def read_checked(
+    read: Callable[[], bytes],
+    path: Path | str,
+    shape: Mapping[str, Any],
+    *,
+    expected: str,
+    again: str | Callable[[], str],
+) -> dict[str, Any]:
+    """The content that was given to `encode_json`; arguments and errors as of `read_json`.
+
+    Args:
+        read: gives the bytes, or raises FileNotFoundError, OSError or ValueError.
+        path: what they are called in messages.
+    """
     try:
-        content = load_json(path)
-        return _checked(path, content, shape)
+        return _checked(path, parse_json(read()), shape)
     except FileNotFoundError:
         raise InputError(f"no {path}", expected=expected) from None
     except (OSError, ValueError) as error:
@@ -103,7 +125,7 @@ def read_json(
         raise InputError(found, expected=wanted, remedy=remedy) from None
 
 
-def _checked(path: Path, content: Any, shape: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(path: Path | str, content: Any, shape: Mapping[str, Any]) -> dict[str, Any]:
     """The content as `read_json` returns it. Raises InputError without a remedy."""
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no JSON object")
@@ -146,7 +168,7 @@ def reason_of(error: OSError | ValueError) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def check_format(path: Path, found: object, again: str) -> None:
+def check_format(path: Path | str, found: object, again: str) -> None:
     """Raise InputError for what another version of jaxreg wrote; `again` computes it again."""
     if type(found) is not int or found != FORMAT:
         raise InputError(f"{path} has format {found}", expected=f"format {FORMAT}", remedy=again)

@@ -27,7 +27,7 @@ CKPTS = Path("ckpts")  # the default folder of runs
 def diagnose(
     name: str,
     *,
-    cache: Path | None,
+    cache: str | Path | None,
     ckpts: Path,
     images: str | None,
     say: Say,
@@ -102,14 +102,14 @@ def diagnose(
 
 
 def _subject(
-    name: str, cache: Path | None, ckpts: Path, target: tuple[str, ...], say: Say
+    name: str, cache: str | Path | None, ckpts: Path, target: tuple[str, ...], say: Say
 ) -> Subject:
     path = run_path(name, ckpts)
     if RunDirectory(path).exists:
         if target:
             raise InputError("--target with a run: a run has targets", remedy="leave --target out")
         return of_run(path, cache, say)
-    root = cache or Path("cache")
+    root = cache or "cache"
     names = dataset_names(Cache(root))
     if name in names:
         return of_dataset(name, root, target, say)

@@ -12,8 +12,9 @@ import numpy as np
 from jaxreg.cache.chosen_features import ChosenFeatures
 from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.lazy_features import PartFeatures, read_rows
+from jaxreg.cache.parts import LackingFeatures
 from jaxreg.cache.recipe import Recipe
-from jaxreg.cache.store import Cache, LackingFeatures
+from jaxreg.cache.store import Cache
 from jaxreg.common.steps import step
 from jaxreg.errors import InputError
 from jaxreg.experiment.arrays import Experiment, load_experiment
@@ -79,7 +80,7 @@ class Subject:
         return read_rows(self.columns[name], self.obs.sampled)
 
 
-def of_run(path: Path, cache: Path | None, say: Say) -> Subject:
+def of_run(path: Path, cache: str | Path | None, say: Say) -> Subject:
     """A finished run, its features read again.
 
     Raises:
@@ -106,7 +107,7 @@ def of_run(path: Path, cache: Path | None, say: Say) -> Subject:
     return Subject(path.name, path, experiment, obs)
 
 
-def of_dataset(name: str, cache: Path, target: tuple[str, ...], say: Say) -> Subject:
+def of_dataset(name: str, cache: str | Path, target: tuple[str, ...], say: Say) -> Subject:
     """A dataset, with a head of default settings trained on a sample of its rows."""
     store = Cache(cache)
     dataset = read_dataset(store, name)

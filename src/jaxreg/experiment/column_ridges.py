@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from jaxreg.cache.chosen_features import ChosenFeatures, read_wanted
 from jaxreg.cache.lazy_features import rows_in_place
-from jaxreg.cache.store import LackingFeatures
+from jaxreg.cache.parts import LackingFeatures
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.choose_features import choose_features
 from jaxreg.experiment.choose_side import side_values

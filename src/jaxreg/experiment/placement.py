@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from jaxreg.cache.chosen_features import Wanted
-from jaxreg.cache.parts import list_parts
+from jaxreg.cache.parts import part_entries
 from jaxreg.cache.store import Cache
 from jaxreg.common.memory import bytes_text, free_memory, parse_bytes
 from jaxreg.errors import InputError
@@ -70,13 +70,13 @@ def measure(cache: Cache, wanted: Sequence[Wanted], views: int) -> Size:
     layouts = [cache.layout(w.feature_set, c, w.digests) for w in wanted for c in w.columns]
     dtype = np.result_type(*(layout.dtype for layout in layouts))
     width = sum(layout.size for layout in layouts)
-    files = [list_parts(cache.folder(w.feature_set, c)) for w in wanted for c in w.columns]
+    folders = [cache.folder(w.feature_set, c) for w in wanted for c in w.columns]
     return Size(
         rows=len(wanted[0].digests),
         width=width,
         dtype=str(dtype),
         row=views * dtype.itemsize * width,
-        part=sum(max(path.stat().st_size for path in paths) for paths in files),
+        part=sum(max(e.size for e in part_entries(cache.store, folder)) for folder in folders),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from jaxreg.cache.dataset_table import Dataset, make_dataset
 from jaxreg.cache.datasets import read_dataset, write_dataset
-from jaxreg.cache.failed_list import failed_path, write_failed
+from jaxreg.cache.failed_list import failed_key, write_failed
 from jaxreg.cache.joined_dataset import disagreements, other_kinds, remembering, with_older
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
@@ -156,7 +156,7 @@ class DatasetWriter:
         listed, change = None, "not written: the share that ends last writes it"
         if joined is not None:
             failed_sha256 = write_failed(self.cache, self.name, failed)
-            listed = failed_path(self.cache, self.name) if failed else None
+            listed = self.cache.store.shown(failed_key(self.name)) if failed else None
             dataset = self._dataset(joined, failed_sha256, pictures)
             if len(dataset):
                 change = write_dataset(self.cache, dataset)

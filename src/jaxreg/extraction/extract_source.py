@@ -149,7 +149,7 @@ class ExtractionJob:
 
     def _warn_of_range(self, outcome: Outcome) -> None:
         """Warn of images computed now that are unlike those that int8 was calibrated on."""
-        limits = read_range(self.cache.calibration_path(self.task.feature_set))
+        limits = read_range(self.cache.store, self.cache.calibration_key(self.task.feature_set))
         if limits and outcome.computed:
             shown = some(outcome.computed_digests)
             jpegs = self.cache.read_thumbnails(shown, self.task.limits)

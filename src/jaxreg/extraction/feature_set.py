@@ -21,7 +21,6 @@ from jaxreg.backbone.weights import (
 )
 from jaxreg.cache.recipe import Column, Recipe
 from jaxreg.cache.store import Cache
-from jaxreg.common.files import write_whole
 from jaxreg.errors import InputError, UnavailableError
 from jaxreg.extract_config import ExtractConfig
 from jaxreg.extraction.hub_choice import hub_columns, hub_recipe
@@ -116,8 +115,8 @@ def choose_feature_set(
         images = calibration(recipe)
         model = quantized_network(recipe, weights, images)
         recipe = replace(recipe, quantized=hashlib.sha256(model).hexdigest())
-        write_range(cache.calibration_path(recipe.feature_set), images)
-        write_whole(cache.quantized_path(recipe), model)
+        write_range(cache.store, cache.calibration_key(recipe.feature_set), images)
+        cache.store.put(cache.quantized_key(recipe), model)
     return recipe, weights
 
 

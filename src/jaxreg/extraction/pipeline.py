@@ -3,12 +3,12 @@
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from jaxreg.backbone.engine import Engine
+from jaxreg.cache.object_store import Store
 from jaxreg.cache.parts import write_part
 from jaxreg.cache.recipe import Column
 from jaxreg.common.steps import Step, step
@@ -28,7 +28,7 @@ BATCH_BYTES = 2**27  # decoded pixels: a batch of large photographs is cut by th
 class _PartWriter:
     """Gathers rows of one folder and writes them as parts, early ones sooner than later ones."""
 
-    def __init__(self, write: Callable[[list[str], list], Path], seconds: Seconds) -> None:
+    def __init__(self, write: Callable[[list[str], list], str], seconds: Seconds) -> None:
         self.write, self.seconds = write, seconds
         self.digests: list[str] = []
         self.values: list = []
@@ -70,7 +70,7 @@ class _Extraction:
         seconds = self.progress.seconds
         self.found = Found(seconds=seconds)
         self.writers = {c: _PartWriter(_feature_writer(task, c), seconds) for c in task.columns}
-        self.pictures = _PartWriter(partial(_write_thumbnails, pictures), seconds)
+        self.pictures = _PartWriter(partial(_write_thumbnails, task.cache.store, pictures), seconds)
         self.queue = EngineQueue(load_engine, self._keep)
         self.pending: list[Shown] = []  # all views of an image, or none
         self.asking: list[ReadImage] = []  # images that others may compute
@@ -242,17 +242,17 @@ def extract_rows(
     return work.found
 
 
-def _feature_writer(task: Task, column: Column) -> Callable[[list[str], list], Path]:
+def _feature_writer(task: Task, column: Column) -> Callable[[list[str], list], str]:
     there = None if task.known else task.cache.dtype(task.feature_set, column)
     dtype = there or task.dtype
 
-    def write(digests: list[str], rows: list) -> Path:
+    def write(digests: list[str], rows: list) -> str:
         features = np.stack(rows).astype(dtype)
         return task.cache.add(task.feature_set, column, digests, features)
 
     return write
 
 
-def _write_thumbnails(folder: Path, digests: list[str], jpegs: list[bytes]) -> Path:
+def _write_thumbnails(store: Store, folder: str, digests: list[str], jpegs: list[bytes]) -> str:
     table = pa.table({"digest": digests, "jpeg": pa.array(jpegs, pa.binary())})
-    return write_part(folder, table)
+    return write_part(store, folder, table)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from jaxreg.cache.recipe import Column
@@ -40,7 +39,7 @@ class Task:
     shard: Shard = WHOLE  # images of other shares get their digest and nothing more
     known: Known | None = None  # what the columns hold, of `dtype`; None: look through the cache
     claims: Claims | None = None  # others compute images of this feature set at the same time
-    on_damage: Callable[[Path], None] = lambda path: None  # gets each part that is set aside
+    on_damage: Callable[[str], None] = lambda path: None  # gets each part that is set aside
 
 
 def look_through(task: Task) -> Known:

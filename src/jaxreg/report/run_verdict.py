@@ -48,7 +48,7 @@ def observe(
         labels = np.array([swapped.get(label, label) for label in labels], dtype=object)
     sequence, order = experiment.places
     sampled = choose_rows(labels, sequence, order)
-    words = (dataset.name, "--cache", str(experiment.cache.root))
+    words = (dataset.name, "--cache", experiment.cache.root)
     names = ("loss", "val_loss", "val_mae", "learning_rate")
     units = row_units(dataset, experiment.split.kind)
     networks = experiment.features.networks

@@ -152,5 +152,5 @@ def _command(experiment: Experiment, word: str) -> str:
     """The command that trains a ridge on that column, with the rows and targets of the run."""
     asked = {name: value for name, value in experiment.asked.items() if name not in OF_HEAD}
     settings = replace(from_json(TrainConfig, asked), head="ridge", columns=(word,))
-    words = (experiment.dataset.name, "--cache", str(experiment.cache.root))
+    words = (experiment.dataset.name, "--cache", experiment.cache.root)
     return command_line("jaxreg train", words, settings)

@@ -47,7 +47,7 @@ class Request:
         """Trials of a choice; None: time decides."""
         return (self.trials or TRIALS) if self.minutes is None else None
 
-    def command(self, dataset: str, cache: Path, run: Path) -> str:
+    def command(self, dataset: str, cache: str, run: Path) -> str:
         """The command that makes the sweep again."""
         words: list[object] = [dataset, "--cache", cache, "--run", run]
         if self.search:
@@ -90,7 +90,7 @@ def first_content(request: Request, space: Space, base: ResolvedRun) -> dict[str
         "kind": SWEEP_KIND,
         "dataset": base.dataset.name,
         "dataset_sha256": base.dataset_sha256,
-        "cache": str(base.cache.root),
+        "cache": base.cache.root,
         "search": {
             "asked": None if request.search is None else list(request.search),
             "read": space.to_json(),

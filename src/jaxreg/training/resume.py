@@ -1,6 +1,5 @@
 """config.json as a record of the run, and what must be equal in a run that goes on."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from jaxreg.errors import InputError
 from jaxreg.experiment.resolve import ResolvedRun
 from jaxreg.train_config import THRESHOLDS, TrainConfig
 from jaxreg.training.replace_run import KIND
+from jaxreg.training.run_cache import name_for
 from jaxreg.training.run_recipes import recipe_to_json
 
 Record = dict[str, Any]
@@ -41,7 +41,7 @@ def record_of(resolved: ResolvedRun, run: Path) -> Record:
         "dtype": size.dtype,
         **side,
         **({"finalists": finalists} if finalists else {}),
-        "cache": os.path.relpath(cache.root.resolve(), run.resolve()),
+        "cache": name_for(cache.root, run),
         **recipe_to_json(features.recipe),
         "weights_path": places[features.feature_set],
         **(more if others else {}),

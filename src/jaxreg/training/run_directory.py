@@ -27,6 +27,7 @@ from jaxreg.errors import InputError, nearest
 from jaxreg.train_config import TrainConfig
 from jaxreg.training.interval_file import INTERVALS
 from jaxreg.training.replace_run import BESIDE, check_replaceable, is_run, replace_run
+from jaxreg.training.run_cache import find_cache
 from jaxreg.training.sweep_files import SWEEP, TRIALS, has_ended, no_head_yet, resume_command
 
 HISTORY: tuple[str, ...] = ("epoch", "loss", "val_loss", "val_mae", "learning_rate", "seconds")
@@ -111,29 +112,9 @@ class RunDirectory:
         """The resolved settings of the run."""
         return from_json(TrainConfig, self.read_config()["settings"])
 
-    def cache(self) -> Path:
-        """The folder with the features of the run, or at least with its dataset.
-
-        config.json names it relative to the run. If neither is there, a folder of its name beside
-        the run, or beside the folder of runs, is taken.
-
-        Raises:
-            InputError: there is none in any of these places.
-        """
-        record = self.read_config()
-        named = self.path / record["cache"]
-        above = self.path.resolve().parents[:2] if named.name not in ("", "..") else ()
-        places = [named, *(place / named.name for place in above)]
-        features = Path("features", str(record["settings"]["feature_set"]))
-        for inside in (features, Path("datasets", f"{record['dataset']}.parquet")):
-            for folder in places:
-                if (folder / inside).exists():
-                    return folder.resolve()
-        raise InputError(
-            f"the cache of {self.path} is not in {os.path.normpath(named)}",
-            expected=" or ".join(["it there", *(str(place / named.name) for place in above)]),
-            remedy="--cache FOLDER",
-        )
+    def cache(self) -> Path | str:
+        """The folder or URL of the run's cache. Raises InputError if it is not to be found."""
+        return find_cache(self.path, self.read_config())
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         write_json(self.path / "summary.json", summary)
