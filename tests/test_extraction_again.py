@@ -15,6 +15,7 @@ from jaxreg.extract_config import Shard
 from jaxreg.extraction import pixel_room
 from jaxreg.extraction.pipeline import Task, extract
 from jaxreg.extraction.read_ahead import RUN
+from jaxreg.sources import pixels
 from jaxreg.sources.images import find_in_folder
 from test_extraction import AVG, FEATURE_SET, MeanEngine, drawn, run
 
@@ -129,3 +130,31 @@ def test_an_extraction_with_nothing_to_do_imports_no_more_than_it_needs(tmp_path
     loaded = set(done.stdout[done.stdout.rindex("LOADED") :].split())
     heavy = {"tensorflow", "keras", "openvino", "jax", "pandas", "pyarrow.compute", "h5py"}
     assert loaded & heavy == {"h5py"}
+
+
+@pytest.mark.parametrize("most", [2**18, 3])
+def test_the_file_of_many_rows_is_read_once(
+    tmp_path: Path, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows give what they would with files of their own; a forgotten file is read again."""
+    monkeypatch.setattr("jaxreg.extraction.read_files.MOST_FILES", most)
+    files = [*(tmp_path / f"{number}.png" for number in range(4)), tmp_path / "absent.png"]
+    for path, image in zip(files[:3], drawn(3), strict=False):
+        Image.fromarray(image).save(path)
+    files[3].write_bytes(b"no image")
+    order = np.random.default_rng(0).permutation(np.repeat(np.arange(5), 60))
+    asked: list[Path] = []
+    read = pixels._read_file
+    monkeypatch.setattr(pixels, "_read_file", lambda path: [asked.append(path), read(path)][1])
+    for _ in range(2):
+        asked.clear()
+        outcome, _ = run([files[number] for number in order], Cache(tmp_path / "cache"))
+        hashed = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files[:3]]
+        wanted = [hashed[number] if number < 3 else None for number in order]
+        assert outcome.digests == wanted
+        reasons = dict(outcome.failed)
+        assert sorted(reasons) == np.flatnonzero(order >= 3).tolist()
+        for number in (3, 4):
+            assert len({reasons[row] for row in np.flatnonzero(order == number).tolist()}) == 1
+        at_one_moment = 8 * len(files)  # as many threads as may read
+        assert len(asked) > 100 if most == 3 else len(asked) <= at_one_moment

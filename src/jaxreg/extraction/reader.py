@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from jaxreg.backbone.int8 import some
 from jaxreg.cache.recipe import Column
 from jaxreg.extract_config import Shard
 from jaxreg.extraction.pixel_room import NoRoom, Room
+from jaxreg.extraction.read_files import Opened, ReadFiles
 from jaxreg.sources import pixels
 from jaxreg.sources.depth import Depth, Range
 from jaxreg.sources.encoded import Wait
@@ -51,6 +51,7 @@ class Known:
     present: Mapping[Column, set[str]]  # digests
     thumbnails: set[str]
     claimed: set[str] = field(default_factory=set)
+    files: ReadFiles = field(default_factory=ReadFiles)  # read by this process
 
     @cached_property
     def complete(self) -> set[str]:
@@ -58,28 +59,11 @@ class Known:
         return self.thumbnails.intersection(*self.present.values())
 
 
-class _Opened(NamedTuple):
-    """The bytes of an example, or why there are none."""
-
-    content: bytes | np.ndarray | None
-    digest: str | None
-    reason: str | None
-    seconds: float
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return (
-            self.content.nbytes
-            if isinstance(self.content, np.ndarray)
-            else len(self.content or b"")
-        )
-
-
 class Reader:
     """Reads and hashes every image, and decodes each distinct one that lacks features.
 
-    Images of other shares are read and hashed only, because their digest decides the share.
+    The file of several rows is read once. Images of other shares are read and hashed only, because
+    their digest decides the share.
     """
 
     def __init__(
@@ -92,9 +76,10 @@ class Reader:
         self.present, self.thumbnails, self.smallest = known.present, known.thumbnails, smallest
         self.shard, self.limits = shard, limits
         self.complete, self.claimed = known.complete, known.claimed
+        self.files = known.files
         self.room = Room()
         self.lock = threading.Lock()
-        self.opened: dict[int, _Opened] = {}  # by row: there was no room for their pixels
+        self.opened: dict[int, Opened] = {}  # by row: there was no room for their pixels
 
     def one(self, images: Sequence[Image], rows: range) -> list[ReadImage]:
         """A single image, when there is room for its pixels."""
@@ -104,7 +89,7 @@ class Reader:
 
     def few(self, images: Sequence[Image], rows: range) -> list[ReadImage]:
         """The first of these images, up to one for whose pixels there is no room now."""
-        opened: list[_Opened] = []
+        opened: list[Opened] = []
         for row in rows:
             opened.append(self._open(images[row]))
             if opened[-1].size > MOST_BYTES:
@@ -116,17 +101,14 @@ class Reader:
         self.opened.update(zip(rows[len(found) :], opened[len(found) :], strict=False))
         return found
 
-    def _open(self, image: Image) -> _Opened:
-        begin = time.perf_counter()
-        content = digest = reason = None
-        try:
-            content = pixels.read(image)
-            digest = pixels.digest(content)
-        except pixels.UnusableImage as error:
-            reason = str(error)
-        return _Opened(content, digest, reason, time.perf_counter() - begin)
+    def _open(self, image: Image) -> Opened:
+        return self.files.open(image, self._taken)
 
-    def _decode(self, opened: _Opened, wait: Wait) -> ReadImage:
+    def _taken(self, digest: str) -> bool:
+        """Whether nothing is to be done for an image: it lacks nothing, or is another's."""
+        return digest in self.claimed or digest in self.complete or not self.shard.has(digest)
+
+    def _decode(self, opened: Opened, wait: Wait) -> ReadImage:
         begin = time.perf_counter() - opened.seconds
         content, digest, reason, _ = opened
         rgb = small = depth = None
@@ -155,12 +137,11 @@ class Reader:
         """The first of these images, up to one that lacks something or cannot be read."""
         begin = time.perf_counter()
         digests = []
-        with suppress(pixels.UnusableImage):  # read once more, the image gives its reason
-            for row in rows:
-                digest = pixels.digest(pixels.read(images[row]))
-                if digest not in self.complete and self.shard.has(digest):
-                    break
-                digests.append(digest)
+        for row in rows:
+            digest = self.files.open(images[row], lambda _: True).digest
+            if digest is None or (digest not in self.complete and self.shard.has(digest)):
+                break
+            digests.append(digest)
         return KnownImages(digests, time.perf_counter() - begin)
 
 

@@ -57,8 +57,8 @@ def find_files(
         InputError: `root` is no folder.
     """
     found = find_names(table, Counter(name for name in written if name), root, suffix)
-    files = [found.file(name) for name in written]
-    return Found(files, found.as_written, found.missing, found.note)
+    file_of = {name: found.file(name) for name in dict.fromkeys(written)}
+    return Found([file_of[name] for name in written], found.as_written, found.missing, found.note)
 
 
 def find_names(
