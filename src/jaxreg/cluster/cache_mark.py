@@ -1,5 +1,6 @@
 """A file in the cache by which workers see that theirs is the same."""
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,8 +26,9 @@ class Mark(NamedTuple):
 @contextmanager
 def marked(cache: Cache, feature_set: str) -> Iterator[Mark]:
     """The mark, as long as the block runs. Raises InputError where nothing can be written."""
-    name = secrets.token_hex(8)
-    mark = Mark(f"features/{feature_set}/ray-{name}.mark", name.encode())
+    # a killed driver leaves it there, and `verify --repair` deletes files of such a name
+    name = f".ray.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    mark = Mark(f"features/{feature_set}/{name}", secrets.token_bytes(16))
     cache.store.put(mark.key, mark.content)
     try:
         yield mark

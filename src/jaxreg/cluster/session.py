@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -45,23 +46,41 @@ def ray_session(options: RayOptions) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    address = str(options.ray)
+    yield from _connected(ray, options, str(options.ray))
+
+
+def _connected(ray: Any, options: RayOptions, address: str) -> Iterator[Any]:
     if address.startswith("ray://"):
         raise InputError(
             f"--ray {address} is for Ray Client, through which workers cannot be followed",
             expected="the address of the cluster itself, as HOST:6379",
             remedy="run this command on a node of the cluster with --ray auto",
         )
+    _check_address(address)
     with step("starting Ray" if address == "local" else "joining the Ray cluster"), _own_signals():
         try:
             ray.init(**_arguments(options, address))
         except Exception as error:  # Ray raises many kinds, also RuntimeError and ValueError
             raise _unavailable(address, error) from error
     try:
-        yield ray
+        with _no_words_of_ray():
+            yield ray
     finally:
         with _own_signals():
             ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Ray itself tries for minutes to reach a place where nothing answers."""
+    if address in ("local", "auto"):
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise InputError(f"--ray {address}", expected="local, auto or HOST:PORT, as node1:6379")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise _unavailable(address, error) from error
 
 
 def _arguments(options: RayOptions, address: str) -> dict[str, Any]:
@@ -87,6 +106,25 @@ def _unavailable(address: str, error: Exception) -> UnavailableError:
         expected="a running cluster with the Ray and the Python version of this machine",
         remedy="ray start --head, and then --ray auto on the same machine",
     )
+
+
+@contextmanager
+def _no_words_of_ray() -> Iterator[None]:
+    """Ray prints each death of a worker on standard output, and has no switch for it.
+
+    The driver says it in one line. A version of Ray without this function goes on printing.
+    """
+    from ray._private import worker
+
+    before = getattr(worker, "print_to_stdstream", None)
+    if before is None:
+        yield
+        return
+    worker.print_to_stdstream = lambda *data, **more: None
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = before
 
 
 @contextmanager
