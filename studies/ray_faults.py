@@ -174,7 +174,7 @@ def prepare(folder: Path, images: int, channels: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Deaths of workers and nodes")
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--images", type=int, default=400)
     parser.add_argument("--channels", type=int, default=96)

@@ -19,6 +19,7 @@ from jaxreg.errors import InputError, JaxregError, UnavailableError
 from jaxreg.extract_config import WHOLE, RayOptions
 from jaxreg.extraction.outcome import Found
 from jaxreg.extraction.reader import Known
+from jaxreg.extraction.row_results import Digests, Failures
 from jaxreg.sources import pixels
 from jaxreg.sources.road.frames import RoadImages
 
@@ -88,8 +89,8 @@ def test_an_image_that_the_driver_cannot_read_fails_on_the_worker() -> None:
 
 def test_results_come_in_any_order_and_copies_of_broken_images_fail_alike() -> None:
     gathered = Gathered(5)
-    gathered.take(Unit(1, range(2, 5)), Found(digests=[B, A, C], computed=[C]))
-    broken = Found(digests=[A, B], failed=[(1, "cut")], reasons={B: "cut"}, computed=[A])
+    gathered.take(Unit(1, range(2, 5)), Found(Digests([B, A, C]), computed=[C]))
+    broken = Found(Digests([A, B]), Failures([(1, "cut")]), {B: "cut"}, [A])
     gathered.take(Unit(0, range(2)), broken)
     outcome = gathered.found.outcome(WHOLE, None)
     assert outcome.digests == [A, None, None, A, C]
@@ -99,7 +100,7 @@ def test_results_come_in_any_order_and_copies_of_broken_images_fail_alike() -> N
 
 def test_images_that_a_lost_unit_had_taken_are_found() -> None:
     gathered = Gathered(6)
-    gathered.take(Unit(0, range(3)), Found(digests=[A, B, C], computed=[A]))
+    gathered.take(Unit(0, range(3)), Found(Digests([A, B, C]), computed=[A]))
     gathered.fail(Unit(1, range(3, 6)), "three workers died")
     assert list(gathered.lacking(Known({Column(): {C}}, set()))) == [1]
 

@@ -11,7 +11,7 @@ import pytest
 import jaxreg
 from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.store import Cache
-from jaxreg.errors import InputError
+from jaxreg.errors import InputError, UnavailableError
 from jaxreg.extract_config import RayOptions
 from onnx_files import convolutions
 
@@ -23,7 +23,7 @@ STUDIES = Path(__file__).resolve().parents[1] / "studies"
 def study(monkeypatch: pytest.MonkeyPatch) -> Any:
     """studies/ray_faults.py."""
     monkeypatch.syspath_prepend(STUDIES)
-    import ray_faults
+    import ray_faults  # pyright: ignore[reportMissingImports]
 
     return ray_faults
 
@@ -82,7 +82,7 @@ def test_a_killed_worker_and_a_lost_node_lose_nothing(study: Any, tmp_path: Path
 
 
 def test_an_address_where_nothing_answers(tmp_path: Path) -> None:
-    with pytest.raises(jaxreg.errors.UnavailableError, match=r"127\.0\.0\.1:1: "):
+    with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:1: "):
         jaxreg.extract_features("road:2", cache=tmp_path, weights="random", ray="127.0.0.1:1")
     with pytest.raises(InputError, match="HOST:PORT"):
         jaxreg.extract_features("road:2", cache=tmp_path, weights="random", ray="node1")
