@@ -75,7 +75,7 @@ def s3_server() -> Iterator[str]:
     """An S3 server in a thread; gives its endpoint. Its buckets are lost at the end."""
     from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else one line for each request
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)  # else it prints each request
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     try:

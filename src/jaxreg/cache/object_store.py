@@ -8,24 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from jaxreg.cache.cache_url import bucket_of, file_path, is_url
+from jaxreg.cache.entry import Contents, Entry
 from jaxreg.common.files import named_path, read_regular, remove, write_whole
 from jaxreg.common.json_files import MOST_BYTES, encode_json, read_checked
 from jaxreg.errors import InputError
 
 CachePlace = str | os.PathLike[str]
 """What a user calls a cache: the path of a folder, or a URL."""
-
-
-class Entry(NamedTuple):
-    """What is at a key."""
-
-    key: str
-    size: int  # bytes
-    mtime: float  # seconds since the epoch, of the last write
-    kind: Literal["file", "link", "folder", "other"] = "file"  # of folders only empty ones
 
 
 class Store(Protocol):
@@ -60,8 +52,14 @@ class Store(Protocol):
         """The bytes of a file. Raises FileNotFoundError."""
         ...
 
-    def read(self, key: str, limit: int | None = None) -> bytes:
+    def read(self, key: str, limit: int | None = None, digest: str | None = None) -> bytes:
         """The whole content of a file.
+
+        Args:
+            key: of the file.
+            limit: the most bytes that it may have.
+            digest: the SHA-256 that it should have, or the start of it. The content may then come
+                from a copy. The name of a part says its digest.
 
         Raises:
             FileNotFoundError: it is absent.
@@ -69,11 +67,21 @@ class Store(Protocol):
         """
         ...
 
-    def read_ahead(self, keys: Iterable[str]) -> Iterator[tuple[str, bytes | Exception]]:
+    def read_ahead(self, keys: Iterable[str], room: int | None = None) -> Contents:
         """Each key with its content or with what `read` raises, in their order.
 
-        Several reads may be in flight; the bytes that wait are bounded.
+        Several reads may be in flight. All of them have at most `room` bytes, or `ahead` if it is
+        None; a single one may have more.
         """
+        ...
+
+    @property
+    def ahead(self) -> int:
+        """The bytes that `read_ahead` reads ahead; 0: each key only when it is asked for."""
+        ...
+
+    def fresh(self) -> "Store":
+        """The same store without copies: what is there now."""
         ...
 
     def put(self, key: str, content: bytes) -> None:
@@ -151,10 +159,17 @@ class LocalStore:
     def size(self, key: str) -> int:
         return (self.folder / key).stat().st_size
 
-    def read(self, key: str, limit: int | None = None) -> bytes:
+    def read(self, key: str, limit: int | None = None, digest: str | None = None) -> bytes:
         return read_regular(self.folder / key, limit)
 
-    def read_ahead(self, keys: Iterable[str]) -> Iterator[tuple[str, bytes | Exception]]:
+    @property
+    def ahead(self) -> int:
+        return 0
+
+    def fresh(self) -> "LocalStore":
+        return self
+
+    def read_ahead(self, keys: Iterable[str], room: int | None = None) -> Contents:
         for key in keys:
             content: bytes | Exception
             try:
@@ -186,6 +201,10 @@ def open_store(root: CachePlace) -> Store:
     """
     text = os.fspath(root)
     if is_url(text):
+        if not text.startswith("file:"):
+            from jaxreg.cache.bucket_store import BucketStore  # pyarrow.fs costs start time
+
+            return BucketStore(text)
         text = file_path(text)
     return LocalStore(named_path(text, "--cache"))
 
