@@ -119,12 +119,11 @@ class BucketStore:
             return self._try(key, lambda: self._read(key, limit, immutable=False))
         if self._copies and (copied := self._copies.get(digest)) is not None:
             return copied
-        for _ in range(2):  # it may have been damaged on its way
+        content = self._try(key, lambda: self._read(key, limit, immutable=True))
+        if not has_digest(content, digest):  # it may have been damaged on its way
             content = self._try(key, lambda: self._read(key, limit, immutable=True))
-            if has_digest(content, digest):
-                if self._copies:
-                    self._copies.put(digest, content)
-                break
+        if self._copies and has_digest(content, digest):
+            self._copies.put(digest, content)
         return content
 
     def _read(self, key: str, limit: int | None, *, immutable: bool) -> bytes:
