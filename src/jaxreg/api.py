@@ -108,9 +108,9 @@ def extract_features(
         vectors = open_vectors(chosen.embeddings, options.id_column)
     examples = source
     if not isinstance(examples, Examples):
-        ranged = chosen.range is not None
-        examples = open_source(examples, options, ranged=ranged, images=vectors is None)
-    if not examples.ids:
+        ranged, images = chosen.range is not None, vectors is None
+        examples = open_source(examples, options, ranged=ranged, images=images, in_slices=True)
+    if not len(examples):
         raise InputError(f"no images in {source}", expected="at least one")
     opened = examples.description["kind"] if isinstance(source, Examples) else str(source)
     dataset = default_name(examples) if name is None else name
@@ -124,6 +124,7 @@ def extract_features(
     if name is None:
         refuse_other_source(store, dataset, examples, opened)
     if vectors is not None:
+        assert isinstance(examples, Examples)  # rows without images come whole
         given = EmbeddingsJob(examples, vectors, opened, dataset, store, options, chosen, say)
         return given.run(on_progress, should_stop)
     work = ExtractionJob(examples, opened, dataset, store, options, chosen, say)

@@ -32,7 +32,9 @@ def values_digest(names: Collection[str], column: Column) -> str:
     return hashed.hexdigest()
 
 
-def content_digest_with(content: Mapping[str, Any], name: str, values: Iterable[pa.Array]) -> str:
+def content_digest_with(
+    content: Mapping[str, Any], name: str, values: Iterable[pa.Array | pa.ChunkedArray]
+) -> str:
     """As `json_files.content_digest`, of an object that also has the list `values` under `name`."""
     plain = {key: value for key, value in content.items() if key != "sha256"} | {name: None}
     hashed = hashlib.sha256()

@@ -3,15 +3,18 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from io import BufferedReader
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jaxreg.cache.dataset_digest import Column, content_digest_with, table_column
 from jaxreg.cache.dataset_table import Dataset
 from jaxreg.cache.extracted import Extracted
+from jaxreg.cache.object_store import LocalStore
 from jaxreg.cache.store import Cache
-from jaxreg.common.files import safe_name
+from jaxreg.common.files import open_regular, safe_name
 from jaxreg.common.json_files import FORMAT, check_format, content_digest, parse_json
 from jaxreg.config_io import command_line
 from jaxreg.errors import InputError, JaxregError, nearest
@@ -46,6 +49,29 @@ def write_dataset(cache: Cache, dataset: Dataset) -> str:
         pass  # absent, damaged or of another format: all rows are new
     # Parquet keeps some types as others (whole seconds as milliseconds): hash what will be read
     dataset = replace(dataset, table=as_stored(dataset.table))
+    metadata = metadata_of(dataset)
+    metadata["sha256"] = _sha256(dataset, metadata)
+    table = dataset.table.replace_schema_metadata({"jaxreg": json.dumps(metadata)})
+    cache.store.put(dataset_key(dataset.name), _to_parquet(table).to_pybytes())
+    now = set(dataset.ids)
+    return change_in_words(len(now), len(before), len(now & before), moved)
+
+
+def change_in_words(now: int, before: int, same: int, moved: str) -> str:
+    """The rows of a dataset now, and what they were before.
+
+    Args:
+        now, before: how many rows there are and were; 0 before if there was no dataset.
+        same: how many of these have the same id.
+        moved: on another source, or "".
+    """
+    if not before:
+        return f"{now} rows"
+    return f"{now} rows ({now - same} added, {before - same} gone{moved})"
+
+
+def metadata_of(dataset: Dataset) -> dict[str, Any]:
+    """What the file of a dataset says beside its rows, all but its SHA-256."""
     metadata: dict[str, Any] = {
         "format": FORMAT,
         **{name: getattr(dataset, name) for name in (*_PLAIN, *_TUPLES)},
@@ -54,14 +80,7 @@ def write_dataset(cache: Cache, dataset: Dataset) -> str:
     }
     if dataset.others:
         metadata["others"] = [one.to_json() for one in dataset.others]
-    metadata = json.loads(json.dumps(metadata, default=str))
-    metadata["sha256"] = _sha256(dataset, metadata)
-    table = dataset.table.replace_schema_metadata({"jaxreg": json.dumps(metadata)})
-    cache.store.put(dataset_key(dataset.name), _to_parquet(table).to_pybytes())
-    now = set(dataset.ids)
-    if not before:
-        return f"{len(now)} rows"
-    return f"{len(now)} rows ({len(now - before)} added, {len(before - now)} gone{moved})"
+    return json.loads(json.dumps(metadata, default=str))
 
 
 def as_stored(table: pa.Table) -> pa.Table:
@@ -82,9 +101,28 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
         InputError: there is none (the nearest name is given), or the file is damaged.
         UnavailableError: the bucket cannot be reached.
     """
-    path, content = cache.store.shown(dataset_key(name)), None
+    return _read(cache, name, rows=True)
+
+
+def read_description(cache: Cache, name: str) -> Dataset:
+    """The dataset of that name without its rows, whose SHA-256 is not compared.
+
+    Raises as `read_dataset`.
+    """
+    return _read(cache, name, rows=False)
+
+
+def open_table(cache: Cache, name: str) -> BufferedReader | pa.BufferReader:
+    """The file of a dataset; one in a bucket is read whole. Raises as `Store.read`."""
+    if isinstance(cache.store, LocalStore):
+        return open_regular(cache.store.path(dataset_key(name)))
+    return pa.BufferReader(cache.store.read(dataset_key(name)))
+
+
+def _read(cache: Cache, name: str, *, rows: bool) -> Dataset:
+    path, opened = cache.store.shown(dataset_key(name)), None
     try:
-        content = cache.store.read(dataset_key(name)) if safe_name(name) == name else None
+        opened = open_table(cache, name) if safe_name(name) == name else None
     except FileNotFoundError:
         pass
     except OSError as error:
@@ -92,7 +130,7 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
             f"{path} is damaged or not a dataset of jaxreg: {error}",
             remedy=f"jaxreg extract SOURCE --name {name}",
         ) from error
-    if content is None:
+    if opened is None:
         names = dataset_names(cache)
         near = nearest(name, names)
         raise InputError(
@@ -103,9 +141,8 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
         )
     again = f"jaxreg extract SOURCE --name {name}"
     try:
-        source = pa.BufferReader(content)
-        with pq.ParquetFile(source, page_checksum_verification=True) as file:
-            table = file.read()
+        with opened, pq.ParquetFile(opened, page_checksum_verification=True) as file:
+            table = file.read() if rows else file.schema_arrow.empty_table()
         metadata = parse_json((table.schema.metadata or {})[b"jaxreg"])
         again = _again(metadata["source"], name, cache.root)
         check_format(path, metadata["format"], again)
@@ -119,7 +156,7 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
             files=tuple(SourceFile(**file) for file in metadata["files"]),
             cache_root=cache.root,
         )
-        if metadata["sha256"] != _sha256(dataset, metadata):
+        if rows and metadata["sha256"] != _sha256(dataset, metadata):
             raise ValueError("its SHA-256 is not that of its content")
         if dataset.name != name:
             raise InputError(
@@ -137,16 +174,30 @@ def read_dataset(cache: Cache, name: str) -> Dataset:
 
 
 def _sha256(dataset: Dataset, metadata: Mapping[str, Any]) -> str:
-    """64 hex digits that change with any value, column type or entry of the metadata."""
-    table = dataset.table
-    return content_digest(
-        {
-            **metadata,
-            "schema": [[field.name, str(field.type)] for field in table.schema],
-            "values": dataset.fingerprint,  # of all columns but path
-            "paths": table["path"].to_pylist() if "path" in table.column_names else None,
-        }
-    )
+    column = table_column(dataset.table)
+    return table_sha256(metadata, dataset.table.schema, dataset.fingerprint, column)
+
+
+def table_sha256(
+    metadata: Mapping[str, Any], schema: pa.Schema, fingerprint: str, column: Column
+) -> str:
+    """64 hex digits that change with any value, column type or entry of the metadata.
+
+    Args:
+        metadata: of the dataset's file.
+        schema: of its table.
+        fingerprint: of all columns but that of paths.
+        column: reads a column.
+    """
+    content = {
+        **metadata,
+        "schema": [[field.name, str(field.type)] for field in schema],
+        "values": fingerprint,
+        "paths": None,
+    }
+    if "path" not in schema.names:
+        return content_digest(content)
+    return content_digest_with(content, "paths", column("path"))
 
 
 def _again(source: Mapping[str, Any], name: str, root: str) -> str:

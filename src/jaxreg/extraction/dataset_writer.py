@@ -167,24 +167,16 @@ class DatasetWriter:
                     write_dataset(
                         self.cache, dataclasses.replace(older, failed_sha256=failed_sha256)
                     )
-        everything = len(self.examples) + len(self.examples.unusable)
-        allowed = self.settings.max_failed
-        if len(failed) / everything > allowed:
-            first = "; ".join(f"{name}: {reason}" for name, reason in failed[:3])
-            more = "; …" if len(failed) > 3 else ""
-            kept = f"The dataset {self.name} is {change}."
-            if not change.startswith("not written"):
-                kept = f"The dataset {self.name} has the good rows: {change}. You can train on it."
-            enough = math.ceil(10 * len(failed) / everything) / 10
-            raise TooManyFailed(
-                f"{len(failed)} of {everything} {self.word} could not be used ({first}{more}). "
-                + kept
-                + (f" All reasons: {listed}" if listed else ""),
-                expected=f"at most a share of {allowed:g} (--max-failed, in Python max_failed)",
-                remedy=f"--max-failed {enough:g}"
-                if len(failed) < everything
-                else f"see the reasons in {listed}",
-            )
+        refuse_too_many(
+            len(failed),
+            failed[:3],
+            len(self.examples) + len(self.examples.unusable),
+            allowed=self.settings.max_failed,
+            name=self.name,
+            change=change,
+            listed=listed,
+            word=self.word,
+        )
         return change
 
     def _dataset(
@@ -211,3 +203,43 @@ class DatasetWriter:
             kinds += other_kinds(self.older, self.digest_column)
             dataset = with_older(dataset, self.older, self.examples)
         return remembering(dataset, self.older, kinds)
+
+
+def refuse_too_many(
+    count: int,
+    first: Sequence[tuple[str, str]],
+    everything: int,
+    *,
+    allowed: float,
+    name: str,
+    change: str,
+    listed: str | None,
+    word: str = "images",
+) -> None:
+    """Raise TooManyFailed for a greater share of failures than is allowed.
+
+    Args:
+        count: of failures.
+        first: (id, reason) of three of them.
+        everything: the number of all rows.
+        allowed: the greatest share.
+        name: of the dataset.
+        change: in words, what became of it.
+        listed: the file with all reasons.
+        word: what could not be used.
+    """
+    if count / everything <= allowed:
+        return
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in first)
+    more = "; …" if count > len(first) else ""
+    kept = f"The dataset {name} is {change}."
+    if not change.startswith("not written"):
+        kept = f"The dataset {name} has the good rows: {change}. You can train on it."
+    enough = math.ceil(10 * count / everything) / 10
+    raise TooManyFailed(
+        f"{count} of {everything} {word} could not be used ({reasons}{more}). "
+        + kept
+        + (f" All reasons: {listed}" if listed else ""),
+        expected=f"at most a share of {allowed:g} (--max-failed, in Python max_failed)",
+        remedy=f"--max-failed {enough:g}" if count < everything else f"see the reasons in {listed}",
+    )

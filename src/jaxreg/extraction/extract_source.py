@@ -12,14 +12,14 @@ from typing import Any, Protocol
 from jaxreg.backbone.engine import choose_engine
 from jaxreg.backbone.int8 import CALIBRATION_IMAGES, read_range, some
 from jaxreg.backbone.registry import backbone_name
-from jaxreg.cache.datasets import dataset_names, read_dataset
+from jaxreg.cache.datasets import dataset_names, read_description
 from jaxreg.cache.recipe import Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import safe_name
 from jaxreg.common.steps import step
 from jaxreg.errors import InputError, Stopped
 from jaxreg.extract_config import ExtractConfig, Shard, SourceOptions
-from jaxreg.extraction.dataset_writer import DatasetWriter, Extraction, all_failed
+from jaxreg.extraction.dataset_writer import DatasetWriter, Extraction
 from jaxreg.extraction.feature_set import (
     choose_columns,
     choose_feature_set,
@@ -30,8 +30,10 @@ from jaxreg.extraction.outcome import Outcome, Progress
 from jaxreg.extraction.pipeline import extract
 from jaxreg.extraction.reader import Sample
 from jaxreg.extraction.shards import join_shares
+from jaxreg.extraction.sliced_dataset import SlicedDatasetWriter
 from jaxreg.extraction.task import Task
 from jaxreg.sources.examples import Examples
+from jaxreg.sources.sliced_examples import SlicedExamples
 from jaxreg.sources.source_file import SourceFile
 
 Say = Callable[[str], None]
@@ -66,7 +68,7 @@ def compute_here(
 class ExtractionJob:
     """One source, its settings, and the cache that gets its features."""
 
-    examples: Examples
+    examples: Examples | SlicedExamples
     opened: str  # what the user called the source
     name: str  # of the dataset
     cache: Cache
@@ -86,9 +88,7 @@ class ExtractionJob:
         """Compute what is missing, and write the dataset. Raises as `jaxreg.extract_features`."""
         begin = time.perf_counter()
         settings = self.settings
-        writer = DatasetWriter(
-            self.cache, self.name, self.examples, self.opened, self.options, settings, self.say
-        )
+        writer = self._writer()
         for note in self.examples.notes:
             self.say(f"note: {note}")
         backbone = backbone_name(settings.backbone)
@@ -132,6 +132,12 @@ class ExtractionJob:
             change = writer.write(joined, outcome)
         return self._extraction(outcome, outcome.engine or engine, change)
 
+    def _writer(self) -> DatasetWriter | SlicedDatasetWriter:
+        about = self.opened, self.options, self.settings
+        if isinstance(self.examples, SlicedExamples):
+            return SlicedDatasetWriter(self.cache, self.name, self.examples, *about)
+        return DatasetWriter(self.cache, self.name, self.examples, *about, self.say)
+
     def _calibration(self, wanted: Recipe) -> Sample:
         if self.shard.index:
             raise InputError(
@@ -162,7 +168,7 @@ class ExtractionJob:
             self.name,
             self.task.feature_set,
             self.columns,
-            failed=len(all_failed(self.examples, outcome)),
+            failed=self.examples.left_out + len(outcome.failed),
             shard=self.shard,
             engine=engine,
             precision=self.settings.precision,
@@ -170,7 +176,7 @@ class ExtractionJob:
         )
 
 
-def default_name(examples: Examples) -> str:
+def default_name(examples: Examples | SlicedExamples) -> str:
     """`road` for road:5000, the folder's or file's own name for the rest.
 
     For a glob such as `photos/*.jpg` it is the folder's name.
@@ -185,13 +191,15 @@ def default_name(examples: Examples) -> str:
     return safe_name(path.stem.split(":")[0])
 
 
-def refuse_other_source(cache: Cache, name: str, examples: Examples, opened: str) -> None:
+def refuse_other_source(
+    cache: Cache, name: str, examples: Examples | SlicedExamples, opened: str
+) -> None:
     """Raise InputError if a dataset from another source has the name that this source gives.
 
     Files and folders of one name, and names that `safe_name` makes equal, would replace each other.
     """
     try:
-        old = read_dataset(cache, name)
+        old = read_description(cache, name)
     except InputError:  # there is none, or it is damaged
         return
     if _origin(old.files, old.source) == _origin(examples.files, examples.description):

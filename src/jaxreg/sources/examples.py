@@ -70,6 +70,11 @@ class Examples:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def left_out(self) -> int:
+        """How many examples the source could not use."""
+        return len(self.unusable)
+
 
 def _is_unicode(names: Sequence[str]) -> bool:
     """Whether a column of text can hold the names."""
