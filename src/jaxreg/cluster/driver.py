@@ -65,7 +65,7 @@ def compute_on_ray(
             crew.end()
     outcome = loop.gathered.found.outcome(task.shard, task.limits)
     end = time.perf_counter()
-    outcome.seconds.start = (loop.first or end) - begin
+    outcome.seconds.start = (loop.first or end) - begin + loop.loading
     outcome.seconds.total = end - begin
     outcome.workers = [member.record() for member in crew.everyone if member.seen or member.done]
     outcome.engine = ", ".join(sorted(loop.engines))

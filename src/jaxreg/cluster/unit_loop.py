@@ -48,6 +48,7 @@ class UnitLoop:
         self.numbers = len(self.queue)
         self.engines: set[str] = set()
         self.first: float | None = None  # when the first unit began
+        self.loading = 0.0  # seconds in which the slowest worker loaded its network
         self._weights: Any = None  # a reference of the file's bytes, once a node lacks it
         self._told: set[str] = set()
         self._failed_starts = self._given_up = self._deaths = self._rounds = 0
@@ -109,6 +110,7 @@ class UnitLoop:
         nodes = [node["Resources"] for node in self.crew.ray.nodes() if node["Alive"]]
         if not any(self.share.room(node) for node in nodes):
             self._failure = self._ended(f"no node of the cluster has {self.share} for a worker")
+            return
         self._once(f"waiting: the cluster has no room for a worker now ({self.share} each)")
 
     def _ended(self, found: str) -> UnavailableError:
@@ -137,7 +139,9 @@ class UnitLoop:
         self.gathered.take(unit, result.found)
         member.seen += len(result.found.digests)
         member.done += len(result.found.computed)
-        member.busy += result.seconds
+        loading = result.found.seconds.start
+        self.loading = max(self.loading, loading)
+        member.busy += result.seconds - loading
         if result.engine:
             self.engines.add(result.engine)
         for text in result.said:

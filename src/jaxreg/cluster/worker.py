@@ -2,13 +2,11 @@
 
 import os
 import pickle
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jaxreg
@@ -17,7 +15,9 @@ from jaxreg.cache.store import Cache
 from jaxreg.cluster.cache_mark import Mark
 from jaxreg.cluster.claims import OwnClaims
 from jaxreg.cluster.units import SentImages, SomeImages
+from jaxreg.common.files import write_whole
 from jaxreg.common.threads import use_cores
+from jaxreg.common.user_cache import user_cache
 from jaxreg.errors import InputError, JaxregError, UnavailableError
 from jaxreg.extraction.feature_set import find_weights
 from jaxreg.extraction.network_choice import NetworkChoice
@@ -96,7 +96,6 @@ class Worker:
         self._engine: Any = None
         self._said: list[str] = []
         self._before = self._current = (0, 0)  # examples seen, images computed
-        self._kept: tempfile.TemporaryDirectory | None = None  # weights that were sent
 
     def start(self, version: str, order: Order, weights: bytes | None = None) -> Started | Refusal:
         """Check what the node has; with `weights` for a node that lacks the file."""
@@ -150,12 +149,11 @@ class Worker:
         if recipe.quantized is not None or network.weights.seed is not None:
             return network
         known = network.weights.path
-        places = [None if known is None else str(known)]
+        name = "weights" if known is None else known.name
+        sent = user_cache() / "weights" / network.weights.identity[:16] / name
         if weights is not None:
-            self._kept = tempfile.TemporaryDirectory(prefix="jaxreg-weights-")
-            path = Path(self._kept.name, known.name if known else "weights.h5")
-            path.write_bytes(weights)
-            places = [str(path)]
+            write_whole(sent, weights)
+        places = [str(path) for path in (known, sent) if path is not None]
         return replace(network, weights=find_weights(recipe, None, places))
 
     def work(
