@@ -18,7 +18,7 @@ install_import_hook("jaxreg.head", "beartype.beartype")
 # no test tells OpenVINO's makers; their sender forks, which JAX does not allow
 sys.modules["openvino_telemetry"] = None  # pyright: ignore[reportArgumentType]
 
-pytest_plugins = ["keras_models", "buckets"]  # fixtures with Keras networks; an S3 server
+pytest_plugins = ["keras_models", "buckets", "web"]  # fixtures with Keras networks; an S3 server
 
 MOST_MAPS = 20_000
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

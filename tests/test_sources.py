@@ -96,7 +96,7 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     # root may read anything, so chmod is not enough
-    monkeypatch.setattr("jaxreg.sources.csvfile.open_regular", refuse)
+    monkeypatch.setattr("jaxreg.sources.csvfile.open_file", refuse)
     assert refusal(file).startswith(f"cannot read {file}: Permission denied")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from fuzzing import use_source
 from jaxreg.errors import InputError
-from jaxreg.sources import SourceOptions, dispatch, open_source
+from jaxreg.sources import SourceOptions, open_source, table_files
 from tables import csv, parquet, png, refusal
 
 IMAGES = np.zeros((3, 4, 4, 3), np.uint8)
@@ -100,7 +100,7 @@ def test_what_a_reader_did_not_expect_is_one_message(tmp_path: Path, monkeypatch
     def read(*_: object, **_more: object) -> None:
         raise RuntimeError("something\nodd")
 
-    monkeypatch.setitem(dispatch.TABLES, ".csv", read)
+    monkeypatch.setattr(table_files, "open_csv", read)
     file = csv(tmp_path, "image,y\na.png,1\n")
     with pytest.raises(InputError, match=r"labels.csv: RuntimeError: something odd") as caught:
         open_source(file)

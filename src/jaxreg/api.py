@@ -11,6 +11,7 @@ from jaxreg.backbone.registry import given_network
 from jaxreg.cache.datasets import dataset_names, read_dataset
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import safe_name
+from jaxreg.common.remote_file import shown
 from jaxreg.common.steps import step
 from jaxreg.config_io import from_json
 from jaxreg.errors import InputError
@@ -111,8 +112,8 @@ def extract_features(
         ranged, images = chosen.range is not None, vectors is None
         examples = open_source(examples, options, ranged=ranged, images=images, in_slices=True)
     if not len(examples):
-        raise InputError(f"no images in {source}", expected="at least one")
-    opened = examples.description["kind"] if isinstance(source, Examples) else str(source)
+        raise InputError(f"no images in {shown(str(source))}", expected="at least one")
+    opened = examples.description["kind"] if isinstance(source, Examples) else shown(str(source))
     dataset = default_name(examples) if name is None else name
     if safe_name(dataset) != dataset:
         raise InputError(

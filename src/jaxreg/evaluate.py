@@ -8,6 +8,7 @@ import tyro
 
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
+from jaxreg.common.remote_file import shown
 from jaxreg.common.steps import step
 from jaxreg.config_io import split_off
 from jaxreg.extract_config import SourceOptions
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with cli.stop_signal() as stop:
         found = run.evaluate(
             examples,
-            name=own.source,
+            name=shown(own.source),
             cache=own.cache,
             weights=own.weights,
             embeddings=own.embeddings,

@@ -8,6 +8,7 @@ import tyro
 
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
+from jaxreg.common.remote_file import shown
 from jaxreg.common.steps import step
 from jaxreg.config_io import split_off
 from jaxreg.explanation.choices import IMAGES
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = run.explain(
             examples,
             out=out,
-            name=own.source,
+            name=shown(own.source),
             images=own.images,
             method=own.method,
             overwrite=own.overwrite,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.store import Cache
+from jaxreg.common.remote_file import shown
 from jaxreg.errors import InputError, OptionError
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources import open_source
@@ -64,7 +65,7 @@ def open_for_run(
                 raise
             continue
         if not len(examples) and not examples.unusable:
-            raise InputError(f"no images in {source}", expected="at least one")
+            raise InputError(f"no images in {shown(os.fspath(source))}", expected="at least one")
         return examples
 
 

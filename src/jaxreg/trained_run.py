@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxreg.cache.chosen_features import ChosenFeatures
+from jaxreg.common.remote_file import shown
 from jaxreg.errors import InputError
 from jaxreg.extract_config import SourceOptions
 from jaxreg.extraction.given_vectors import refuse_images
@@ -277,7 +278,7 @@ class TrainedRun(RunUses, RunFiles):
         return evaluate_run(
             self,
             examples,
-            name or ("the source" if isinstance(source, Examples) else str(source)),
+            name or ("the source" if isinstance(source, Examples) else shown(str(source))),
             cache=cache,
             weights=weights,
             embeddings=embeddings,

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from jaxreg.cache.dataset_table import Dataset
+from jaxreg.common.remote_file import is_url, located
 from jaxreg.errors import JaxregError
 from jaxreg.sources import open_source
 from jaxreg.sources.examples import Image
@@ -20,8 +20,8 @@ class Originals:
 
     Args:
         dataset: the dataset.
-        quick: read only what one file or no file holds. Some sources, such as tables with images
-            in them, must be opened as a whole to get one image.
+        quick: read only what one local file or no file holds. Some sources, such as tables with
+            images in them, must be opened as a whole to get one image, and URLs take time.
     """
 
     def __init__(self, dataset: Dataset, *, quick: bool = False) -> None:
@@ -38,9 +38,12 @@ class Originals:
         wanted = self.dataset.table["digest"][row].as_py()
         reason = "jaxreg reads this kind of source only as a whole"
         if self.paths is not None:
+            path = self.paths[row].as_py() or ""
+            if self.quick and is_url(path):
+                raise UnusableImage("it is at a URL, and is not read again for this")
             try:
-                return self._same(read(Path(self.paths[row].as_py() or "")), wanted)
-            except UnusableImage as error:
+                return self._same(read(located(path)), wanted)
+            except (UnusableImage, JaxregError) as error:
                 reason = str(error)
         if self.quick and self.dataset.source["kind"] != DRAWN:
             raise UnusableImage(reason)

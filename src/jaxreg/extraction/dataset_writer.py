@@ -13,6 +13,7 @@ from jaxreg.cache.failed_list import failed_key, write_failed
 from jaxreg.cache.joined_dataset import disagreements, other_kinds, remembering, with_older
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
+from jaxreg.common.remote_file import shown, without_secrets
 from jaxreg.errors import InputError, TooManyFailed
 from jaxreg.extract_config import ExtractConfig, Shard, SourceOptions
 from jaxreg.extraction.outcome import Outcome
@@ -116,6 +117,9 @@ class DatasetWriter:
     agrees: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
+        self.opened = shown(self.opened)
+        self.options = without_secrets(self.options)
+        self.settings = without_secrets(self.settings)
         with suppress(InputError):  # there is none, or it is damaged
             self.older = read_dataset(self.cache, self.name)
         if self.older is None or not other_kinds(self.older, self.digest_column):

@@ -1,5 +1,6 @@
 """One `extract`: a source and settings in, features and a dataset out."""
 
+import glob
 import itertools
 import os
 import time
@@ -16,6 +17,7 @@ from jaxreg.cache.datasets import dataset_names, read_description
 from jaxreg.cache.recipe import Recipe
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import safe_name
+from jaxreg.common.remote_file import RemoteFile, is_url
 from jaxreg.common.steps import step
 from jaxreg.errors import InputError, Stopped
 from jaxreg.extract_config import ExtractConfig, Shard, SourceOptions
@@ -182,6 +184,8 @@ def default_name(examples: Examples | SlicedExamples) -> str:
     For a glob such as `photos/*.jpg` it is the folder's name.
     """
     location = str(examples.description.get("location", examples.description["kind"]))
+    if is_url(location):
+        return _name_at(RemoteFile(location), str(examples.description["kind"]))
     path = Path(location)
     if path.name == "driving_log.csv":
         path = path.resolve().parent
@@ -189,6 +193,17 @@ def default_name(examples: Examples | SlicedExamples) -> str:
         path = path.resolve()
         return safe_name(path.name if path.is_dir() else path.parent.name)
     return safe_name(path.stem.split(":")[0])
+
+
+def _name_at(file: RemoteFile, kind: str) -> str:
+    """Of a table or an image its own name; of a folder, or where a glob looks, that of the folder.
+
+    A bucket without a folder gives its own name.
+    """
+    while glob.has_magic(file.name):
+        file, kind = file.parent, "directory"
+    last = file.name or file.place.partition("/")[0]
+    return safe_name(last if kind == "directory" else Path(last).stem)
 
 
 def refuse_other_source(
@@ -214,7 +229,9 @@ def refuse_other_source(
 def _origin(files: Sequence[SourceFile], description: Mapping[str, Any]) -> set[str]:
     """What tells one source from another: its files, or its place; the kind of one without."""
     place = description.get("location")
-    named = description["kind"] if place is None else os.path.abspath(place)
+    named = (
+        description["kind"] if place is None else place if is_url(place) else os.path.abspath(place)
+    )
     return {file.path for file in files} or {str(named)}
 
 

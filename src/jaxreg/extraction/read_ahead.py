@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 from jaxreg.common.threads import cores
+from jaxreg.extraction.fetch_ahead import FetchAhead
 from jaxreg.extraction.reader import KnownImages, Reader, ReadImage
 from jaxreg.sources.examples import Image
 
@@ -40,6 +41,8 @@ class _ReadAhead:
     ) -> None:
         self.reader, self.images, self.threads = reader, images, threads
         self.ahead = ahead
+        self.fetching = FetchAhead(images, reader.files.knows)
+        reader.read = self.fetching.read
         self.waiting: deque[_Task] = deque()
         self.submitted = self.taken = 0  # rows
         self.runs = 0  # under way
@@ -82,6 +85,7 @@ class _ReadAhead:
         elif self.small >= ahead and (few := min(FEW, ahead // 8)) > 1:  # runs for all threads
             read, count = reader.few, few
         in_run = read != reader.one
+        self.fetching.reach(self.taken, self.taken + ahead)
         while self.submitted < min(self.taken + ahead, len(self.images)):
             if self.runs and not in_run:
                 return  # their images that lack something come first
@@ -107,6 +111,7 @@ class _ReadAhead:
 
     def close(self) -> None:
         """Nothing waits from now on, and what has not begun never does."""
+        self.fetching.close()
         self.reader.room.close()
         for task in self.waiting:
             task.future.cancel()

@@ -40,13 +40,23 @@ class ReadFiles:
         self._found: OrderedDict[Hashable, Opened] = OrderedDict()
         self._lock = threading.Lock()
 
-    def open(self, image: Image, needless: Callable[[str], bool]) -> Opened:
+    def knows(self, image: Hashable) -> bool:
+        """Whether a file was read before."""
+        return image in self._found
+
+    def open(
+        self,
+        image: Image,
+        needless: Callable[[str], bool],
+        read: Callable[[Image], bytes | np.ndarray] = pixels.read,
+    ) -> Opened:
         """Read and hash an image.
 
         Args:
             image: to open; what has no path is always read.
             needless: whether the content of a digest is of no use. Then a file that was read
                 before is not read again.
+            read: gives the content; as `pixels.read`.
         """
         begin = time.perf_counter()
         place = None if isinstance(image, bytes | np.ndarray) else image
@@ -55,7 +65,7 @@ class ReadFiles:
             return before
         content = digest = reason = None
         try:
-            content = pixels.read(image)
+            content = read(image)
             digest = pixels.digest(content)
         except pixels.UnusableImage as error:
             reason = str(error)

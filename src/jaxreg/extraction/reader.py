@@ -3,7 +3,7 @@
 import itertools
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -79,6 +79,7 @@ class Reader:
         self.files = known.files
         self.room = Room()
         self.lock = threading.Lock()
+        self.read: Callable[[Image], bytes | np.ndarray] = pixels.read
         self.opened: dict[int, Opened] = {}  # by row: there was no room for their pixels
 
     def one(self, images: Sequence[Image], rows: range) -> list[ReadImage]:
@@ -102,7 +103,7 @@ class Reader:
         return found
 
     def _open(self, image: Image) -> Opened:
-        return self.files.open(image, self._taken)
+        return self.files.open(image, self._taken, self.read)
 
     def _taken(self, digest: str) -> bool:
         """Whether nothing is to be done for an image: it lacks nothing, or is another's."""
@@ -138,7 +139,7 @@ class Reader:
         begin = time.perf_counter()
         digests = []
         for row in rows:
-            digest = self.files.open(images[row], lambda _: True).digest
+            digest = self.files.open(images[row], lambda _: True, self.read).digest
             if digest is None or (digest not in self.complete and self.shard.has(digest)):
                 break
             digests.append(digest)

@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from jaxreg.common.remote_file import AnyFile
 from jaxreg.sources.as_written import NO_VALUE, Columns, among_numbers, is_no_number
 from jaxreg.sources.columns import no_columns
 
@@ -72,7 +72,7 @@ class CellColumn:
 
 
 def together(
-    path: Path, columns: Mapping[str, CellColumn], count: int, notes: Sequence[str]
+    path: AnyFile, columns: Mapping[str, CellColumn], count: int, notes: Sequence[str]
 ) -> Columns:
     """The columns of a sheet with `count` rows; `notes` come first among its own."""
     values, text, every, explained = {}, {}, list(notes), set()

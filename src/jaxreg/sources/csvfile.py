@@ -7,16 +7,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from jaxreg.common import arrow_compute as pc
-from jaxreg.common.files import open_regular
+from jaxreg.common.remote_file import AnyFile
 from jaxreg.errors import InputError
 from jaxreg.sources.as_written import Columns, numbers_with_comma
 from jaxreg.sources.naming import column_names
+from jaxreg.sources.remote_read import open_file
 
 LARGEST = 2 * 10**9  # bytes of a CSV file; its text, rows and columns are in memory together
 SEPARATORS = ",;\t|"
@@ -36,7 +36,7 @@ _BYTE_ORDER_MARKS = (  # UTF-32 first: its mark begins as that of UTF-16
 class CsvFile:
     """A CSV file in memory, of which only the first row is parsed."""
 
-    path: Path
+    path: AnyFile
     data: bytes  # UTF-8 without a byte order mark or blank first lines
     first: tuple[str, ...]  # the cells of the first row, without blanks around them
     first_lines: int  # lines that the first row takes
@@ -44,14 +44,14 @@ class CsvFile:
     notes: tuple[str, ...] = ()  # sentences for the user
 
     @classmethod
-    def read(cls, path: Path) -> "CsvFile":
+    def read(cls, path: AnyFile) -> "CsvFile":
         """UTF-8, or UTF-16 and UTF-32 as spreadsheets write them.
 
         Raises:
             InputError: an empty file, or another encoding.
             OSError: no regular file, or more than LARGEST bytes.
         """
-        with open_regular(path, LARGEST) as file:
+        with open_file(path, LARGEST) as file:
             text = _decoded(path, file.read()).lstrip("\r\n")
         if "\n" not in text:  # lines end with a carriage return, as old spreadsheets write them
             text = text.replace("\r", "\n")
@@ -127,7 +127,7 @@ class CsvFile:
             ) from None
 
 
-def _decoded(path: Path, data: bytes) -> str:
+def _decoded(path: AnyFile, data: bytes) -> str:
     encoding = next((name for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8")
     if encoding == "utf-8" and 4 * data[:64].count(0) > len(data[:64]):  # UTF-16 without its mark
         encoding = "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
@@ -169,7 +169,7 @@ def _without_empty_end(text: str, separator: str) -> str:
 
 
 def _without_cut_line(
-    path: Path, text: str, separator: str, width: int
+    path: AnyFile, text: str, separator: str, width: int
 ) -> tuple[str, tuple[str, ...]]:
     """The text without a last line that ends in the middle, and the note on it."""
     place = max(text.rfind("\n"), text.rfind("\r")) + 1

@@ -4,30 +4,27 @@ import glob
 import os
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar, overload
+from typing import Literal, overload
 
+from jaxreg.common.remote_file import is_url, shown
 from jaxreg.common.steps import step
 from jaxreg.errors import InputError, nearest, reading
 from jaxreg.extract_config import SourceOptions
-from jaxreg.sources.csvfile import CsvFile
 from jaxreg.sources.examples import Examples
-from jaxreg.sources.excel import open_excel_table
 from jaxreg.sources.images import find_in_folder, find_matches, open_image
 from jaxreg.sources.kinds import is_image
 from jaxreg.sources.mnist import open_mnist
 from jaxreg.sources.naming import IMAGE_SUFFIXES, listed, natural_key, neighbour
-from jaxreg.sources.npz import open_npz
-from jaxreg.sources.parquet_shards import open_parquet_shards, open_parquet_table
 from jaxreg.sources.recordings import open_recordings, recordings_in
+from jaxreg.sources.remote_sources import open_remote, refuse_other_address
 from jaxreg.sources.sliced_examples import SlicedExamples
-from jaxreg.sources.source_file import SourceFile
-from jaxreg.sources.tables import open_csv_table
+from jaxreg.sources.table_files import TABLES, open_csv, open_shards, open_table, with_files
 from jaxreg.sources.tub import is_tub, open_tub, tub_files
-from jaxreg.sources.udacity import LOG, is_driving_log, open_driving_log
+from jaxreg.sources.udacity import LOG
 
 ROAD_FRAMES = 2000  # of `road` without a number
 SPREADSHEETS = (".xls", ".xlsm", ".xlsb", ".ods", ".fods", ".numbers")  # that are not read
@@ -35,10 +32,8 @@ SPREADSHEETS = (".xls", ".xlsm", ".xlsb", ".ods", ".fods", ".numbers")  # that a
 KINDS = (
     "road[:N], mnist, a .csv, .tsv, .xlsx or .parquet table, a .npz, a DonkeyCar tub, a Udacity "
     "driving_log.csv, a folder of tubs or logs, a folder or glob of images or of "
-    ".parquet files, one image"
+    ".parquet files, one image; also at a URL (s3, gs, https, http, hf)"
 )
-
-AnyExamples = TypeVar("AnyExamples", Examples, Examples | SlicedExamples)
 
 NO_OPTIONS = SourceOptions()
 
@@ -72,7 +67,7 @@ def open_source(
     """The examples of a source. Images are read only when needed, and nothing is decoded.
 
     Args:
-        spec: `road[:N]`, `mnist` or a path; `./road` is a file or folder of that name.
+        spec: `road[:N]`, `mnist`, a URL or a path; `./road` is a file or folder of that name.
         options: which columns a table has, and more.
         ranged: whether a range gives pixels of any numbers a scale.
         images: whether each row of a table must have an image.
@@ -80,14 +75,16 @@ def open_source(
 
     Raises:
         InputError: no such source, or one that cannot be used, or options of another kind.
-        UnavailableError: mnist cannot be downloaded.
+        UnavailableError: mnist cannot be downloaded; the server of a URL gives no answer.
     """
     location = os.fspath(spec)
     if re.fullmatch(r"mnist|road(:.*)?", location):
         open_word = open_mnist if location == "mnist" else partial(_open_road, location)
         return replace(open_word(options), notes=_hidden(location))
     complete = f"SOURCE: {KINDS}; its files complete and undamaged"
-    with step("opening the source"), reading(location, expected=complete):
+    with step("opening the source"), reading(shown(location), expected=complete):
+        if is_url(location):
+            return open_remote(location, options, ranged=ranged, images=images, in_slices=in_slices)
         return _open_path(location, options, ranged, images, in_slices)
 
 
@@ -115,6 +112,7 @@ def _open_path(
         return _open_file(path, location, options, ranged, images, in_slices)
     if glob.has_magic(location):
         return _open_matches(str(path), location, options, images, in_slices)
+    refuse_other_address(location)
     head, colon, count = location.partition(":")
     if kind := nearest(head, ("road", "mnist")):
         meant = f"use {kind + colon + count if kind == 'road' else kind}"
@@ -160,7 +158,9 @@ def _open_folder(
             notes.append(f"{above} is a recording; to use its numbers: jaxreg extract {above}")
         return replace(examples, notes=(*examples.notes, *notes))
     if tables and all(path.suffix.lower() == ".parquet" for path in tables):
-        return _open_shards(tables, "*.parquet", location, options, images, in_slices)
+        return open_shards(
+            tables, "*.parquet", location, options, images=images, in_slices=in_slices
+        )
     raise InputError(
         f"{folder} holds no image file",
         expected=f"files that end in {listed(IMAGE_SUFFIXES)}",
@@ -202,23 +202,7 @@ def _open_matches(
             remedy=f"name the file itself: {shlex.quote(str(other[0]))}{several}",
         )
     name = Path(pattern).with_suffix(".parquet").name
-    return _open_shards(tables, name, location, options, images, in_slices)
-
-
-def _open_shards(
-    tables: Sequence[Path],
-    name: str,
-    location: str,
-    options: SourceOptions,
-    images: bool,
-    in_slices: bool,
-) -> Examples | SlicedExamples:
-    return _with_files(
-        tables,
-        lambda: open_parquet_shards(
-            tables, name, location, options, images=images, in_slices=in_slices
-        ),
-    )
+    return open_shards(tables, name, location, options, images=images, in_slices=in_slices)
 
 
 def _is_table(path: Path) -> bool:
@@ -233,14 +217,8 @@ def _is_recording(folder: Path) -> bool:
 def _open_recording(folder: Path, location: str, options: SourceOptions) -> Examples:
     """The tub or the driving log in a folder."""
     if is_tub(folder):
-        return _with_files(tub_files(folder), lambda: open_tub(folder, location, options))
-    return _with_files([folder / LOG], lambda: _open_csv(folder / LOG, location, options))
-
-
-def _with_files(paths: Sequence[Path], open_them: Callable[[], AnyExamples]) -> AnyExamples:
-    """The examples, with the state of their files before they were opened."""
-    files = SourceFile.of_all(paths)
-    return replace(open_them(), files=files)
+        return with_files(tub_files(folder), lambda: open_tub(folder, location, options))
+    return with_files([folder / LOG], lambda: open_csv(folder / LOG, location, options))
 
 
 def _open_file(
@@ -252,12 +230,10 @@ def _open_file(
     in_slices: bool,
 ) -> Examples | SlicedExamples:
     kind = path.suffix.lower()
-    if kind == ".npz":
-        return _with_files([path], lambda: open_npz(path, location, options, ranged=ranged))
-    if kind == ".parquet":
-        return _open_shards([path], path.name, location, options, images, in_slices)
     if kind in TABLES:
-        return _with_files([path], lambda: TABLES[kind](path, location, options, images=images))
+        return open_table(
+            path, location, options, ranged=ranged, images=images, in_slices=in_slices
+        )
     if is_image(path):
         return open_image(path, location, options)
     if kind in SPREADSHEETS:
@@ -271,22 +247,3 @@ def _open_file(
         expected=f"SOURCE: {KINDS}",
         remedy="unpack it first" if kind in (".zip", ".tar", ".gz", ".tgz", ".bz2", ".7z") else "",
     )
-
-
-def _open_csv(
-    path: Path, location: str, options: SourceOptions, *, images: bool = True
-) -> Examples:
-    file = CsvFile.read(path)
-    if is_driving_log(file):
-        return open_driving_log(file, location, options)
-    return open_csv_table(file, location, options, images=images)
-
-
-TABLES: dict[str, Callable[..., Examples]] = {
-    ".csv": _open_csv,
-    ".tsv": _open_csv,
-    ".xlsx": open_excel_table,
-    ".parquet": open_parquet_table,
-    ".npz": open_npz,
-}
-"""What opens a file of numbers, by its suffix."""

@@ -2,17 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from jaxreg.common.remote_file import AnyFile, RemoteFile
 from jaxreg.sources.naming import as_unicode
 from jaxreg.sources.source_file import SourceFile
 
-Image = Path | bytes | np.ndarray
-"""One image before decoding: a file, the bytes of an encoded image, or an array of pixels."""
+Image = AnyFile | bytes | np.ndarray
+"""One image before decoding: a file, also at a URL, the bytes of an encoded image, or
+an array of pixels.
+"""
+
+
+def remote_image(images: Sequence[Image], row: int) -> RemoteFile | None:
+    """The image in a row, if it is known to be at a URL without that anything is read or drawn."""
+    if isinstance(images, list | tuple):
+        image = images[row]
+        return image if isinstance(image, RemoteFile) else None
+    of = getattr(images, "remote_image", None)
+    return None if of is None else of(row)
+
 
 DIGEST = "digest"
 """The column of a dataset with the digests of its images; `digest.NAME` has those of vectors."""

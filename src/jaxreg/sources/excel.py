@@ -5,12 +5,10 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from io import BufferedReader
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from jaxreg.common.files import open_regular
 from jaxreg.common.memory import bytes_text
+from jaxreg.common.remote_file import AnyFile
 from jaxreg.errors import InputError, reading
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.as_written import Columns
@@ -20,6 +18,7 @@ from jaxreg.sources.csvfile import LARGEST
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.image_column import Table
 from jaxreg.sources.naming import column_names, listed
+from jaxreg.sources.remote_read import open_file
 from jaxreg.sources.tables import table_examples
 
 MOST_UNPACKED = 10**9  # bytes of all members; some bytes of XML become many in memory
@@ -32,7 +31,7 @@ _SAVE = "open it in a spreadsheet program and save it as .xlsx or .csv"
 
 
 def open_excel_table(
-    path: Path, location: str, options: SourceOptions, *, images: bool = True
+    path: AnyFile, location: str, options: SourceOptions, *, images: bool = True
 ) -> Examples:
     """The first visible sheet of a workbook; paths in it are relative to the workbook's folder.
 
@@ -49,7 +48,7 @@ def open_excel_table(
         raise InputError(
             f"{path} needs openpyxl, which is not installed", remedy="pip install 'jaxreg[excel]'"
         ) from None
-    with open_regular(path, LARGEST) as file, warnings.catch_warnings():
+    with open_file(path, LARGEST) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # openpyxl warns of styles and of what it does not keep
         if file.read(len(_OLE)) == _OLE:
             raise InputError(
@@ -62,7 +61,7 @@ def open_excel_table(
     return table_examples(Table(path, scalar_columns(read)[0]), location, options, images=images)
 
 
-def _refuse_too_large(path: Path, file: BufferedReader) -> None:
+def _refuse_too_large(path: AnyFile, file: BinaryIO) -> None:
     """Raise InputError for a workbook that would fill the memory; nothing is unpacked for it.
 
     zipfile never unpacks more bytes than a member declares.
@@ -122,7 +121,7 @@ def _has_value(cell: Any) -> bool:
     return value is not None and not (isinstance(value, str) and not value.strip())
 
 
-def _read(path: Path, file: BufferedReader) -> Columns:
+def _read(path: AnyFile, file: BinaryIO) -> Columns:
     import openpyxl
 
     book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
@@ -165,7 +164,7 @@ def _read(path: Path, file: BufferedReader) -> Columns:
     return together(path, kept, read.rows, notes)
 
 
-def _rows(path: Path, sheet: Any) -> Iterator[tuple[Any, ...]]:
+def _rows(path: AnyFile, sheet: Any) -> Iterator[tuple[Any, ...]]:
     sheet.reset_dimensions()  # a program may have written wrong ones, and rows would be lost
     looked_at = 0
     for count, row in enumerate(sheet.rows, 1):
@@ -179,7 +178,7 @@ def _rows(path: Path, sheet: Any) -> Iterator[tuple[Any, ...]]:
         yield row
 
 
-def _computed_anew(file: BufferedReader) -> bool:
+def _computed_anew(file: BinaryIO) -> bool:
     """Whether the workbook asks for its formulas to be computed when it is opened.
 
     A program that cannot compute writes this, with zeros or nothing as results. openpyxl has True
@@ -191,7 +190,7 @@ def _computed_anew(file: BufferedReader) -> bool:
         return any(re.search(asks, archive.read(name)) for name in names)
 
 
-def _on_formulas(path: Path, file: BufferedReader, title: str, computed_anew: bool) -> list[str]:
+def _on_formulas(path: AnyFile, file: BinaryIO, title: str, computed_anew: bool) -> list[str]:
     """A sentence on formulas without a result, or with results that are not sure."""
     import openpyxl
 

@@ -1,4 +1,4 @@
-"""The paths in a table → files: as written, or the one file that a path can mean."""
+"""The paths and URLs in a table → files: as written, or the one file that a path can mean."""
 
 import os
 from collections import Counter
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from jaxreg.common.remote_file import AnyFile, RemoteFile, is_url, leads_out, located, shown
 from jaxreg.errors import InputError, nearest
 from jaxreg.sources.naming import IMAGE_SUFFIXES, is_image_name, listed, some
 
@@ -19,31 +20,43 @@ _OPTIONS = "--image-root FOLDER or --image-suffix .jpg says where the images are
 class FoundNames:
     """How the names in a table mean files."""
 
-    folder: Path  # names are relative to it
+    folder: AnyFile  # names are relative to it
     suffix: str  # ending that names without it get
     used: Mapping[str, str]  # names that are no files → the files that they mean
     as_written: int  # rows whose path is a file
     missing: int  # rows whose path means no file, or several
     note: str = ""  # for the user; "" if every path is right as it is
+    confined: bool = False  # no name may lead out of the folder: others wrote the table
 
-    def file(self, name: str | None) -> Path:
-        """The file of a name; the path as written where no file is found."""
+    def file(self, name: str | None) -> AnyFile:
+        """The file of a name; the path as written where no file is found.
+
+        A name that may not lead where it leads becomes a RemoteFile that is refused when it is
+        read.
+        """
         name = _ending(name or "", self.suffix)
-        return Path(self.used[name]) if name in self.used else self.folder / name
+        if name in self.used:
+            return Path(self.used[name])
+        if is_url(name) or (self.confined and leads_out(name)):
+            return RemoteFile(name)
+        try:
+            return self.folder / name
+        except ValueError:
+            return RemoteFile(name)
 
 
 @dataclass(frozen=True)
 class Found:
     """The files of the rows of a table."""
 
-    files: list[Path]  # one a row; the path as written where no file is found
+    files: list[AnyFile]  # one a row; the path as written where no file is found
     as_written: int  # rows whose path is a file
     missing: int  # rows whose path means no file, or several
     note: str = ""  # for the user; "" if every path is right as it is
 
 
 def find_files(
-    table: Path, written: Sequence[str | None], root: str | None, suffix: str | None
+    table: AnyFile, written: Sequence[str | None], root: str | None, suffix: str | None
 ) -> Found:
     """The file of every row, as `find_names` finds it.
 
@@ -62,24 +75,32 @@ def find_files(
 
 
 def find_names(
-    table: Path, rows: Mapping[str, int], root: str | None, suffix: str | None
+    table: AnyFile, rows: Mapping[str, int], root: str | None, suffix: str | None
 ) -> FoundNames:
     """The files of the names in a table.
 
     A path that is no file may mean another one: with slashes for backslashes, in another folder,
     by its last parts, with another ending. A file is taken if a path can mean it alone, and if no
-    other path means it. At least half of a sample of the missing paths must mean a file.
+    other path means it. At least half of a sample of the missing paths must mean a file. A URL
+    whose path means no file stays a URL. Nothing at a URL is searched or asked for.
+
+    A table at a URL names local files only below `root`, where that is a local folder.
 
     Args:
         table: paths are relative to its folder, or to `root`.
         rows: how many rows have each name.
-        root: --image-root.
+        root: --image-root, here or at a URL.
         suffix: ending that names without it get.
 
     Raises:
         InputError: `root` is no folder.
     """
-    folder = table.parent if root is None else Path(os.path.expanduser(root))
+    confined = isinstance(table, RemoteFile)
+    folder = table.parent if root is None else located(os.path.expanduser(root))
+    if isinstance(folder, RemoteFile):
+        suffix = "" if not suffix else suffix if suffix.startswith(".") else f".{suffix}"
+        missing = sum(count for name, count in rows.items() if not is_url(name))
+        return FoundNames(folder, suffix, {}, 0, missing, confined=confined)
     if not os.path.isdir(folder):  # Path's own raises for a name that is too long
         raise InputError(f"--image-root {root} is no folder", expected="the folder of the images")
     suffix = suffix or ""
@@ -87,14 +108,17 @@ def find_names(
         suffix = "." * (f".{suffix.lower()}" in IMAGE_SUFFIXES) + suffix  # jpg for .jpg
     counts: Counter[str] = Counter()
     for name, count in rows.items():
-        counts[_ending(name, suffix)] += count
+        if not (confined and leads_out(name)):
+            counts[_ending(name, suffix)] += count
     missed = [name for name in counts if not os.path.isfile(os.path.join(folder, name))]
     if not missed:
-        return FoundNames(folder, suffix, {}, counts.total(), 0)
-    meant = _meant(folder, missed, searched_above=root is None)
+        return FoundNames(folder, suffix, {}, counts.total(), 0, confined=confined)
+    urls = [name for name in missed if is_url(name)]
+    meant = _meant(folder, [n for n in missed if not is_url(n)], searched_above=root is None)
+    meant |= _meant(folder, urls, searched_above=root is None)
     there = {name: os.path.join(folder, name) for name in counts.keys() - set(missed)}
     used = _used_once(there, {name: found[0] for name, found in meant.items() if len(found) == 1})
-    left = [name for name in missed if name not in used]
+    left = [name for name in missed if name not in used and not is_url(name)]
     notes = (
         _on_used(table, used, counts),
         _on_left(table, left, meant, counts, folder, root is None),
@@ -106,16 +130,20 @@ def find_names(
         sum(counts[name] for name in there),
         sum(counts[name] for name in left),
         "; ".join(filter(None, notes)),
+        confined,
     )
 
 
 def _ending(name: str, suffix: str) -> str:
     """The name with the ending, unless it is empty or has it."""
-    return name if not name or name.lower().endswith(suffix.lower()) else name + suffix
+    has = not name or not suffix or name.lower().endswith(suffix.lower())
+    return name if has or is_url(name) else name + suffix
 
 
 def _meant(folder: Path, names: Sequence[str], searched_above: bool) -> dict[str, list[str]]:
     """The files that each name may mean, in the nearest folders in which most of a sample do."""
+    if not names:
+        return {}
     sample = some(names)
     near = _near(folder, searched_above)
     for roots in (near, _distinct([*near, *(sub for place in near[:1] for sub in _deep(place))])):
@@ -170,17 +198,17 @@ def _used_once(there: dict[str, str], found: dict[str, str]) -> dict[str, str]:
     return {n: path for n, path in found.items() if len(owners[os.path.abspath(path)]) == 1}
 
 
-def _on_used(table: Path, used: dict[str, str], rows: Counter[str]) -> str:
+def _on_used(table: AnyFile, used: dict[str, str], rows: Counter[str]) -> str:
     if not used:
         return ""
     name, path = next(iter(used.items()))
     count = sum(rows[name] for name in used)
     more = f", and found files for {count} rows in this way" if count > 1 else ""
-    return f"{table} names {name!r}, which is no file; jaxreg uses {path} for it{more}"
+    return f"{table} names {shown(name)!r}, which is no file; jaxreg uses {path} for it{more}"
 
 
 def _on_left(
-    table: Path,
+    table: AnyFile,
     left: Sequence[str],
     meant: dict[str, list[str]],
     rows: Counter[str],

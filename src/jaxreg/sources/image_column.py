@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pyarrow as pa
 
 from jaxreg.common import arrow_compute as pc
+from jaxreg.common.remote_file import AnyFile, path_of
 from jaxreg.errors import InputError, nearest
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.as_written import Columns
@@ -22,7 +22,7 @@ LOOKED_AT = 300  # the first values of a column decide whether it holds images
 class Table:
     """A table that is read, but for the encoded images."""
 
-    path: Path  # the file; of several, what they are called in their folder
+    path: AnyFile  # the file; of several, what they are called in their folder
     read: Columns
     encoded: Mapping[str, ShardedColumn] = field(default_factory=dict)  # encoded images
     dropped: tuple[str, ...] = ()  # columns that are neither
@@ -110,4 +110,4 @@ def _holds_paths(column: pa.ChunkedArray) -> bool:
     if not pa.types.is_string(column.type):
         return False
     present = [value for value in column.to_pylist() if value is not None and value.strip()]
-    return bool(present) and all(map(is_image_name, present[:LOOKED_AT]))
+    return bool(present) and all(is_image_name(path_of(value)) for value in present[:LOOKED_AT])

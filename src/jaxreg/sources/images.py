@@ -4,10 +4,11 @@ import glob
 import itertools
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from jaxreg.common.remote_file import AnyFile
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.columns import no_columns
 from jaxreg.sources.examples import Examples
@@ -35,7 +36,9 @@ class Found:
         """
         options.refuse_all_but("images without a table", remedy=remedy)
         examples = _examples(kind, self.images, self.root, location, options)
-        return replace(examples, notes=(*_said(self.others), *self._on_links(), *self._on_unread()))
+        return replace(
+            examples, notes=(*said_of_others(self.others), *self._on_links(), *self._on_unread())
+        )
 
     def _on_links(self) -> list[str]:
         if not self.links:
@@ -114,9 +117,9 @@ def _sorted_out(files: Iterable[tuple[Path, bool]]) -> tuple[list[Path], list[Pa
     return images, others
 
 
-def _said(passed_over: Iterable[Path]) -> tuple[str, ...]:
+def said_of_others(others: Iterable[AnyFile]) -> tuple[str, ...]:
     """A note that counts the files which are no images."""
-    suffixes = Counter(file.suffix.lower() or "without a suffix" for file in passed_over)
+    suffixes = Counter(file.suffix.lower() or "without a suffix" for file in others)
     if not suffixes:
         return ()
     kinds = listed(f"{count} {suffix}" for suffix, count in suffixes.most_common())
@@ -128,9 +131,16 @@ def _said(passed_over: Iterable[Path]) -> tuple[str, ...]:
 def _examples(
     kind: str, files: list[Path], root: Path, location: str, options: SourceOptions
 ) -> Examples:
-    options.refuse_all_but("images without a table")
     above = "" if root == Path() else os.path.join(root, "")  # relative_to takes 50 times as long
     by_name = {str(file).removeprefix(above).replace(os.sep, "/"): file for file in files}
+    return images_by_name(kind, by_name, location, options)
+
+
+def images_by_name(
+    kind: str, by_name: Mapping[str, AnyFile], location: str, options: SourceOptions
+) -> Examples:
+    """Images without numbers, in natural order of the names that become their ids."""
+    options.refuse_all_but("images without a table")
     named = sorted(by_name.items(), key=lambda pair: (natural_key(pair[0]), pair[0]))
     return Examples(
         ids=tuple(name for name, _ in named),

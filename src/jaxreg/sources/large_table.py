@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from jaxreg.common.remote_file import AnyFile, RemoteFile, without_secrets
 from jaxreg.common.steps import counted
 from jaxreg.errors import InputError
 from jaxreg.extract_config import SourceOptions
@@ -29,7 +29,11 @@ MOST_WHOLE = 1_000_000
 
 
 def open_in_slices(
-    shards: Sequence[Shard], path: Path, location: str, options: SourceOptions, notes: Sequence[str]
+    shards: Sequence[Shard],
+    path: AnyFile,
+    location: str,
+    options: SourceOptions,
+    notes: Sequence[str],
 ) -> SlicedExamples:
     """The examples of a large table.
 
@@ -72,7 +76,7 @@ def open_in_slices(
     return _examples(survey, location, chosen, notes)
 
 
-def _first_rows(shards: Sequence[Shard], path: Path) -> Table:
+def _first_rows(shards: Sequence[Shard], path: AnyFile) -> Table:
     first = shards[0]
     others = [name for name in first.schema.names if name not in first.encoded]
     empty = pa.schema([first.schema.field(name) for name in others]).empty_table()
@@ -127,7 +131,11 @@ def _examples(survey: Survey, location: str, chosen: str, notes: Sequence[str]) 
         description={
             "kind": "parquet",
             "location": location,
-            **{name: value for name, value in vars(options).items() if value is not None},
+            **{
+                name: value
+                for name, value in vars(without_secrets(options)).items()
+                if value is not None
+            },
             "image_column": plan.image_column,
             **({"dropped_columns": dropped} if dropped else {}),
         },
@@ -152,7 +160,7 @@ def _found(survey: Survey) -> FoundNames:
     if plan.encoded and not survey.files:
         options.refuse_all_but("encoded images", *ROLES)
     found = find_names(plan.path, survey.files, options.image_root, options.image_suffix)
-    if len(survey.files) <= MOST_NAMES:
+    if len(survey.files) <= MOST_NAMES or isinstance(found.folder, RemoteFile):
         return found
     if found.as_written < survey.files.total() / 2:
         first = next(name for name in survey.files if not found.folder.joinpath(name).is_file())

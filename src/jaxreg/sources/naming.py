@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from jaxreg.common.remote_file import AnyFile
 from jaxreg.errors import InputError, OptionError, nearest, nearest_option
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -87,7 +88,7 @@ def neighbour(flag: str, path: Path, *words: str) -> str:
     return f"{flag} {close if close in words else shlex.quote(str(path.parent / close))}"
 
 
-def column_names(path: Path, cells: Sequence[str], separator: str = ",") -> list[str]:
+def column_names(path: AnyFile, cells: Sequence[str], separator: str = ",") -> list[str]:
     """The names in a header; an empty cell (as pandas writes its index) is `unnamed_<place>`.
 
     Raises:
@@ -103,7 +104,7 @@ def column_names(path: Path, cells: Sequence[str], separator: str = ",") -> list
     return names
 
 
-def refuse_repeated(path: Path, names: Iterable[str]) -> None:
+def refuse_repeated(path: AnyFile, names: Iterable[str]) -> None:
     """Raise InputError for two columns of one name."""
     if repeated := next((name for name, count in Counter(names).items() if count > 1), None):
         raise InputError(f"{path} has two columns named {repeated!r}", expected="names that differ")

@@ -7,15 +7,13 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from io import BufferedReader
-from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 
-from jaxreg.common.files import open_regular
 from jaxreg.common.memory import bytes_text, free_memory
+from jaxreg.common.remote_file import AnyFile
 from jaxreg.errors import InputError, nearest
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.columns import no_columns
@@ -23,6 +21,7 @@ from jaxreg.sources.depth import as_uint8
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.in_memory import split_array
 from jaxreg.sources.naming import listed, row_id
+from jaxreg.sources.remote_read import open_file
 
 KNOWN = ("images", "targets", "ids")
 MOST_PACKED = 2000  # times; deflate packs up to 1032 times, a larger size is a false one
@@ -44,7 +43,7 @@ _DAMAGE = (
 
 
 def open_npz(
-    path: Path, location: str, options: SourceOptions, *, ranged: bool = False
+    path: AnyFile, location: str, options: SourceOptions, *, ranged: bool = False
 ) -> Examples:
     """`images` (N, H, W[, C]) uint8 or uint16, `targets` (N,) or (N, T) numbers, `ids` (N,).
 
@@ -71,14 +70,14 @@ def open_npz(
     )
 
 
-def read_archive(path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:
+def read_archive(path: AnyFile, wanted: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:
     """The wanted arrays that the archive has, and the names of all its arrays.
 
     Raises:
         ValueError: the file is no archive, is damaged, or would have to be unpickled.
     """
     try:
-        with open_regular(path) as file:  # np.load itself leaves a broken file open
+        with open_file(path) as file:  # np.load itself leaves a broken file open
             if file.read(2) not in (b"PK", b"\x93N"):  # NumPy's message would be about pickles
                 raise ValueError("it does not begin as an archive does")
             file.seek(0)
@@ -97,7 +96,7 @@ def read_archive(path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarra
         raise ValueError(str(error) or "it is damaged") from error
 
 
-def _refuse_too_large(file: BufferedReader, names: Sequence[str]) -> None:
+def _refuse_too_large(file: BinaryIO, names: Sequence[str]) -> None:
     """Raise ValueError for arrays that their members cannot hold, or the memory cannot."""
     total, free = 0, free_memory()
     with zipfile.ZipFile(file) as archive:
@@ -131,7 +130,7 @@ def _declared(array: IO[bytes]) -> int | None:
     return math.prod(shape) * dtype.itemsize
 
 
-def _load(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+def _load(path: AnyFile) -> tuple[dict[str, np.ndarray], list[str]]:
     """The arrays of KNOWN, and the names of all others."""
     try:
         found, names = read_archive(path, KNOWN)
@@ -154,7 +153,7 @@ def _load(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     return found, others
 
 
-def _images(path: Path, arrays: dict[str, np.ndarray], ranged: bool) -> list[np.ndarray]:
+def _images(path: AnyFile, arrays: dict[str, np.ndarray], ranged: bool) -> list[np.ndarray]:
     images = arrays["images"]
     if images.ndim not in (3, 4) or 0 in images.shape:
         raise InputError(
@@ -179,7 +178,7 @@ def _images(path: Path, arrays: dict[str, np.ndarray], ranged: bool) -> list[np.
     return split_array(images, f"images in {path} have shape", others[0] if others else None)
 
 
-def _targets(path: Path, arrays: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+def _targets(path: AnyFile, arrays: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
     if "targets" not in arrays:
         return {}
     targets = arrays["targets"]
@@ -200,7 +199,7 @@ def _targets(path: Path, arrays: dict[str, np.ndarray], count: int) -> dict[str,
     return {f"target_{number}": column for number, column in enumerate(targets.T)}
 
 
-def _as_float64(path: Path, targets: np.ndarray) -> np.ndarray:
+def _as_float64(path: AnyFile, targets: np.ndarray) -> np.ndarray:
     """Long floats as float64. Raises InputError for values that it would merge."""
     with np.errstate(over="ignore"):
         values = targets.astype(np.float64)
@@ -214,7 +213,7 @@ def _as_float64(path: Path, targets: np.ndarray) -> np.ndarray:
     return values
 
 
-def _ids(path: Path, arrays: dict[str, np.ndarray], count: int) -> tuple[str, ...]:
+def _ids(path: AnyFile, arrays: dict[str, np.ndarray], count: int) -> tuple[str, ...]:
     if "ids" not in arrays:
         return tuple(map(row_id, range(count)))
     array = arrays["ids"]

@@ -12,11 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxreg.common.files import open_regular
+from jaxreg.common.remote_file import AnyFile, RemoteError, RemoteFile
 from jaxreg.errors import InputError
 from jaxreg.sources.naming import refuse_repeated
+from jaxreg.sources.remote_read import open_random, state_of
 
 BLOCK_ROWS = 64  # rows read at once
 BUFFER = 2**20  # bytes read at once, for each column
+REMOTE_BUFFER = 2**23  # the same at a URL, where each reading waits for an answer
 KEPT_OPEN = 4  # files; a system allows some hundred
 KEPT_BLOCKS = 8  # in memory; reading threads are never so many blocks apart
 
@@ -39,30 +42,35 @@ def is_encoded(kind: pa.DataType) -> bool:
     return any(is_kind(kind) for is_kind in kinds)
 
 
-def open_parquet(path: Path) -> pq.ParquetFile:
+def open_parquet(path: AnyFile) -> pq.ParquetFile:
     """The open file; only its footer has been read.
 
     The file is not mapped: a mapped file that shrinks ends the process.
 
     Raises:
         InputError: it is not a Parquet file.
-        OSError: it is no regular file.
+        OSError: it is no regular file; RemoteError of one at a URL.
     """
-    open_regular(path).close()  # a FIFO would hang
+    if isinstance(path, Path):
+        open_regular(path).close()  # a FIFO would hang
     try:
         # without a buffer, or with pre-buffering, a whole row group would come into memory
         return pq.ParquetFile(
-            path,
-            buffer_size=BUFFER,
+            path if isinstance(path, Path) else open_random(path),
+            buffer_size=BUFFER if isinstance(path, Path) else REMOTE_BUFFER,
             pre_buffer=False,
             page_checksum_verification=True,
         )
+    except RemoteError:
+        raise
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} is not a Parquet file, or is damaged: {error}") from None
 
 
-def damaged(path: Path, error: Exception | str) -> InputError:
+def damaged(path: AnyFile, error: Exception | str) -> InputError:
     """The error for a file with a sound footer and damaged rows."""
+    if isinstance(error, RemoteError):
+        return InputError(f"cannot read {path}: {error.strerror}")
     return InputError(f"{path} is damaged: {error}", remedy="copy or write it again")
 
 
@@ -72,7 +80,7 @@ class EncodedColumn:
     Reading forwards reads every row once; a step back reads the row group from its start again.
     """
 
-    def __init__(self, path: Path, column: str) -> None:
+    def __init__(self, path: AnyFile, column: str) -> None:
         self._path, self._file = path, open_parquet(path)
         kind = self._file.schema_arrow.field(column).type
         self._name, self._nested = column, pa.types.is_struct(kind)
@@ -136,7 +144,7 @@ class EncodedColumn:
 
 
 def _blocks(
-    file: pq.ParquetFile, path: Path, group: int, name: str, leaf: str
+    file: pq.ParquetFile, path: AnyFile, group: int, name: str, leaf: str
 ) -> Iterator[pa.Array]:
     """The blocks of a row group, one after another.
 
@@ -165,13 +173,13 @@ def _blocks(
 class Shard:
     """One file; its rows are read when they are needed."""
 
-    path: Path
-    state: tuple[int, int]  # its size and the time of its last change
+    path: AnyFile
+    state: tuple[int, int | str] | None  # its size and the time of its last change
     schema: pa.Schema
     groups: tuple[int, ...]  # the rows of each row group
 
     @classmethod
-    def open(cls, path: Path) -> "Shard":
+    def open(cls, path: AnyFile) -> "Shard":
         """Raises InputError for a file that is damaged."""
         state = _state(path)
         with open_parquet(path) as file:
@@ -213,7 +221,9 @@ class Shard:
         return images
 
 
-def _state(path: Path) -> tuple[int, int]:
+def _state(path: AnyFile) -> tuple[int, int | str] | None:
+    if isinstance(path, RemoteFile):
+        return state_of(path)
     status = path.stat()
     return status.st_size, status.st_mtime_ns
 
@@ -255,22 +265,27 @@ class ShardedColumn:
             return self._open[number]
 
 
-class EncodedImages(Sequence[bytes | Path]):
+class EncodedImages(Sequence[bytes | AnyFile]):
     """The images of some rows of a column."""
 
     def __init__(
-        self, column: ShardedColumn, files: Mapping[int, Path], rows: Sequence[int]
+        self, column: ShardedColumn, files: Mapping[int, AnyFile], rows: Sequence[int]
     ) -> None:
         self._column, self._files, self._rows = column, files, rows
 
     def __len__(self) -> int:
         return len(self._rows)
 
+    def remote_image(self, index: int) -> RemoteFile | None:
+        """The image, if it is at a URL."""
+        image = self._files.get(self._rows[index])
+        return image if isinstance(image, RemoteFile) else None
+
     @overload
-    def __getitem__(self, index: int) -> bytes | Path: ...
+    def __getitem__(self, index: int) -> bytes | AnyFile: ...
     @overload
     def __getitem__(self, index: slice) -> "EncodedImages": ...
-    def __getitem__(self, index: int | slice) -> "bytes | Path | EncodedImages":
+    def __getitem__(self, index: int | slice) -> "bytes | AnyFile | EncodedImages":
         if isinstance(index, slice):
             return EncodedImages(self._column, self._files, self._rows[index])
         row = self._rows[index]

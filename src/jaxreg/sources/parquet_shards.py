@@ -3,11 +3,11 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, overload
 
 import pyarrow as pa
 
+from jaxreg.common.remote_file import AnyFile
 from jaxreg.errors import InputError
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources import large_table
@@ -24,7 +24,7 @@ _NUMBERED = re.compile(r"(.*)-\d+-of-(\d+)\.parquet", re.IGNORECASE)
 
 
 def open_parquet_table(
-    path: Path, location: str, options: SourceOptions, *, images: bool = True
+    path: AnyFile, location: str, options: SourceOptions, *, images: bool = True
 ) -> Examples:
     """The table in one file; paths in it are relative to its folder.
 
@@ -36,7 +36,7 @@ def open_parquet_table(
 
 @overload
 def open_parquet_shards(
-    paths: Sequence[Path],
+    paths: Sequence[AnyFile],
     name: str,
     location: str,
     options: SourceOptions,
@@ -46,7 +46,7 @@ def open_parquet_shards(
 ) -> Examples: ...
 @overload
 def open_parquet_shards(
-    paths: Sequence[Path],
+    paths: Sequence[AnyFile],
     name: str,
     location: str,
     options: SourceOptions,
@@ -55,7 +55,7 @@ def open_parquet_shards(
     in_slices: bool,
 ) -> Examples | SlicedExamples: ...
 def open_parquet_shards(
-    paths: Sequence[Path],
+    paths: Sequence[AnyFile],
     name: str,
     location: str,
     options: SourceOptions,
@@ -117,7 +117,7 @@ def _refuse_other_columns(first: Shard, shard: Shard) -> None:
             )
 
 
-def _notes(paths: Sequence[Path]) -> tuple[str, ...]:
+def _notes(paths: Sequence[AnyFile]) -> tuple[str, ...]:
     """Sentences on which files are one table, and on those that are not, by their names."""
     names = [path.name for path in paths]
     notes = [f"{len(paths)} files are read as one table: {listed(names, 6)}"] * (len(paths) > 1)

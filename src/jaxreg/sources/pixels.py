@@ -6,12 +6,15 @@ A changed rule needs a new number in the recipe, because cached features must no
 import hashlib
 import io
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxreg.common.files import regular_handle
+from jaxreg.common.remote_file import RemoteError, RemoteFile
+from jaxreg.errors import JaxregError
 from jaxreg.sources.depth import Depth, Range, as_uint8, mapped
 from jaxreg.sources.encoded import MAX_PIXELS, Decoded, UnusableImage, Wait, decode_bytes, upright
 from jaxreg.sources.examples import Image
@@ -27,22 +30,29 @@ THUMBNAIL = 160  # pixels, longest side
 _CHANNELS = ((), (1,), (3,), (4,))
 
 
-def read(image: Image) -> bytes | np.ndarray:
+def read(image: Image, stop: threading.Event | None = None) -> bytes | np.ndarray:
     """The image's own bytes, or its array of pixels.
+
+    Args:
+        image: what is read.
+        stop: if it is set, a request for an image at a URL is given up.
 
     Raises:
         UnusableImage: the file cannot be read, or is empty.
+        InputError: it is at a URL, and the extra `url` is not installed.
     """
     if isinstance(image, bytes | np.ndarray):
         return image
-    if not isinstance(image, Path):
+    if not isinstance(image, Path | RemoteFile):
         raise UnusableImage(f"{type(image).__name__} is neither a path nor bytes nor an array")
     try:
-        content = _read_file(image)
+        content = _read_file(image) if isinstance(image, Path) else _read_remote(image, stop)
     except FileNotFoundError:
         raise UnusableImage("no such file") from None
     except OSError as error:
         raise UnusableImage(f"cannot be read: {error.strerror or error}") from None
+    except JaxregError:
+        raise
     except ValueError as error:  # a NUL, or a character that no file name can have
         raise UnusableImage(f"no file has such a name: {error}") from None
     if not content:
@@ -62,6 +72,15 @@ def _read_file(path: Path) -> bytes:
     if len(content) > size:
         raise UnusableImage("the file grows while it is read, or has no size")
     return content
+
+
+def _read_remote(file: RemoteFile, stop: threading.Event | None) -> bytes:
+    from jaxreg.sources.remote_read import read_remote
+
+    try:
+        return read_remote(file, MAX_BYTES, stop)
+    except RemoteError as error:
+        raise UnusableImage(error.strerror) from None
 
 
 def digest(content: bytes | np.ndarray) -> str:

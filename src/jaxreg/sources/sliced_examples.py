@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxreg.common.remote_file import shown
 from jaxreg.sources.columns import ranks
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.name_numbers import Numbering
@@ -14,7 +15,7 @@ from jaxreg.sources.parquet import ShardedColumn
 from jaxreg.sources.parquet_slices import SliceReader
 from jaxreg.sources.sliced_rows import SlicedImages, SlicePlan, SliceRows
 from jaxreg.sources.source_file import SourceFile
-from jaxreg.sources.tables import kept_columns, usable_rows
+from jaxreg.sources.tables import kept_columns, shown_urls, usable_rows
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class SlicedExamples:
             values = rows.read.values
             texts = {name: rows.read.text[name] for name in rows.read.text if name in self.written}
             serving = [name for name, one in self._comes_from().items() if one == name]
+            values = shown_urls(values, plan.image_column)
             columns, written = kept_columns(values, texts, serving, kept)
             group = None
             if plan.group_column is not None:
@@ -92,7 +94,7 @@ class SlicedExamples:
 
     def _ids(self, rows: SliceRows, numbering: Numbering | None) -> list[str]:
         if self.id_column is not None:
-            return rows.read.names(self.id_column).to_pylist()
+            return list(map(shown, rows.read.names(self.id_column).to_pylist()))
         assert numbering is not None
         return numbering.ids(names_of(rows))
 
@@ -111,4 +113,7 @@ class SlicedExamples:
 
 def names_of(rows: SliceRows) -> list[str]:
     """What the ids of rows are made of where no column has them."""
-    return [name or row_id(row) for row, name in enumerate(rows.written, start=rows.at.start)]
+    return [
+        shown(name) if name else row_id(row)
+        for row, name in enumerate(rows.written, start=rows.at.start)
+    ]

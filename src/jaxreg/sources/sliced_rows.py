@@ -7,15 +7,15 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import overload
 
 import numpy as np
 import pyarrow as pa
 
+from jaxreg.common.remote_file import AnyFile, RemoteFile, shown
 from jaxreg.sources.as_written import Columns
 from jaxreg.sources.columns import missing, no_columns, scalar_columns
-from jaxreg.sources.examples import Image
+from jaxreg.sources.examples import Image, remote_image
 from jaxreg.sources.found_files import FoundNames
 from jaxreg.sources.parquet import EncodedImages, Shard, ShardedColumn
 from jaxreg.sources.parquet_slices import RowSlice, SliceReader
@@ -27,7 +27,7 @@ KEPT_SLICES = 3  # whose images are in memory; reading threads are never so many
 class SlicePlan:
     """How the rows of a large table become images: decided once, for all slices."""
 
-    path: Path  # the file; of several, what they are called in their folder
+    path: AnyFile  # the file; of several, what they are called in their folder
     shards: tuple[Shard, ...]
     slices: tuple[RowSlice, ...]
     image_column: str
@@ -118,9 +118,10 @@ class SliceRows:
     def paths(self, keep: np.ndarray) -> tuple[str, ...]:
         """Of the files of these rows, "" where there is none; for people."""
         found, outside, parent = self.plan.found, self.outside, self.plan.path.parent
+        beside = shown if isinstance(parent, RemoteFile) else parent.joinpath
         assert found is not None
         return tuple(
-            str(found.file(name) if outside[row] else parent / name) if name else ""
+            str(found.file(name) if outside[row] else beside(name)) if name else ""
             for row in keep.tolist()
             for name in [self.written[row]]
         )
@@ -138,6 +139,16 @@ class _OpenSlices:
 
     def image(self, row: int) -> Image:
         """The image of a usable row."""
+        images, place = self._at(row)
+        return images[place]
+
+    def remote_image(self, row: int) -> RemoteFile | None:
+        """The image of a usable row, if it is at a URL."""
+        images, place = self._at(row)
+        return remote_image(images, place)
+
+    def _at(self, row: int) -> tuple[Sequence[Image], int]:
+        """The images of its slice, and its place among them."""
         starts = self.plan.starts
         assert starts is not None
         number = int(np.searchsorted(starts, row, side="right")) - 1
@@ -150,7 +161,7 @@ class _OpenSlices:
                     self._open.popitem(last=False)
             self._open.move_to_end(number)
             images = self._open[number]
-        return images[row - int(starts[number])]
+        return images, row - int(starts[number])
 
 
 class SlicedImages(Sequence[Image]):
@@ -170,6 +181,10 @@ class SlicedImages(Sequence[Image]):
         if isinstance(index, slice):
             return SlicedImages(self._opened.plan, self._rows[index], self._opened)
         return self._opened.image(self._rows[index])
+
+    def remote_image(self, index: int) -> RemoteFile | None:
+        """The image, if it is at a URL; the bytes of others are not read."""
+        return self._opened.remote_image(self._rows[index])
 
     def __reduce__(self) -> tuple[type, tuple[SlicePlan, range]]:
         return SlicedImages, (self._opened.plan, self._rows)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from jaxreg.common.files import open_regular
+from jaxreg.common.remote_file import AnyFile, RemoteFile, is_url
 
 HASHED = 2**28
 """Bytes: files with more in all, which hold images too, are known by size and time alone."""
@@ -21,10 +22,10 @@ HASHED = 2**28
 class SourceFile:
     """The state of a file, or of the record files of a tub of version 1."""
 
-    path: str  # absolute
+    path: str  # absolute, or a URL without secrets
     size: int  # bytes
-    mtime_ns: int  # of the last change
-    sha256: str | None  # of the bytes; None for large files
+    mtime_ns: int  # of the last change; 0 at a URL
+    sha256: str | None  # of the bytes; None for large files, and at a URL
 
     @classmethod
     def of(cls, path: Path) -> Self:
@@ -32,22 +33,30 @@ class SourceFile:
         return cls.of_all([path])[0]
 
     @classmethod
-    def of_all(cls, paths: Sequence[Path]) -> tuple[Self, ...]:
-        """The states of the files of one source, as `of`."""
-        files = [_files(path) for path in paths]
+    def of_all(cls, paths: Sequence[AnyFile]) -> tuple[Self, ...]:
+        """The states of the files of one source, as `of`; of a file at a URL only its name."""
+        there = [path for path in paths if isinstance(path, RemoteFile)]
+        if there:
+            return tuple(cls(str(path), 0, 0, None) for path in there)
+        local = [path for path in paths if isinstance(path, Path)]
+        files = [_files(path) for path in local]
         stats = [[file.stat() for file in record] for record in files]
         sizes = [sum(stat.st_size for stat in record) for record in stats]
         times = [max((stat.st_mtime_ns for stat in record), default=0) for record in stats]
         hashes = [_sha256(record) if sum(sizes) <= HASHED else None for record in files]
-        names = map(os.path.abspath, paths)
+        names = map(os.path.abspath, local)
         return tuple(itertools.starmap(cls, zip(names, sizes, times, hashes, strict=True)))
 
     @property
     def has_changed(self) -> bool:
         """Whether the content differs now. A file that cannot be read has not changed.
 
+        Nor has one at a URL: `train` asks this, and waits for no network.
+
         The bytes are read only if the time differs and the size does not.
         """
+        if is_url(self.path):
+            return False
         try:
             files = _files(Path(self.path))
             stats = [file.stat() for file in files]

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from jaxreg.common.remote_file import is_url, shown, without_secrets
 from jaxreg.errors import InputError
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.columns import (
@@ -102,7 +104,8 @@ def table_examples(
         "path": image_column,
     }
     serving = [name for name, column in comes_from.items() if column == name]
-    columns, written = kept_columns(table.scalars, table.read.written, serving, keep)
+    scalars = shown_urls(table.scalars, image_column)
+    columns, written = kept_columns(scalars, table.read.written, serving, keep)
     dropped = [name for name in (*table.encoded, *table.dropped) if name != image_column]
     paths = tuple(pictures.paths[row] for row in keep)
     serving = (id_column, options.group_column, options.order_column)
@@ -113,7 +116,11 @@ def table_examples(
         description={
             "kind": table.path.suffix.lower().removeprefix("."),
             "location": location,
-            **{name: value for name, value in vars(options).items() if value is not None},
+            **{
+                name: value
+                for name, value in vars(without_secrets(options)).items()
+                if value is not None
+            },
             **({"image_column": image_column} if image_column else {}),
             **({"dropped_columns": dropped} if dropped else {}),
         },
@@ -133,6 +140,17 @@ def table_examples(
             *table.read.notes_on_names((*serving, image_column), lambda row: in_words(table, row)),
         ),
     )
+
+
+def shown_urls(values: pa.Table, name: str | None) -> pa.Table:
+    """The columns, with the URLs of the images as people may see them."""
+    if name not in values.column_names or not pa.types.is_string(values[name].type):
+        return values
+    cells = values[name].to_pylist()
+    if not any(cell and is_url(cell) for cell in cells):
+        return values
+    safe = pa.array([cell and shown(cell) for cell in cells], pa.string())
+    return values.set_column(values.column_names.index(name), name, safe)
 
 
 def _image_column(table: Table, options: SourceOptions, needed: bool) -> tuple[str | None, str]:
@@ -192,11 +210,16 @@ def _encoded(table: Table, column: str, options: SourceOptions) -> _Images:
         names,
         [no_bytes and not name for name, no_bytes in zip(names, null, strict=True)],
         [
-            str(files.get(row, table.path.parent / name)) if name else ""
+            str(files.get(row) or _beside(table, name)) if name else ""
             for row, name in enumerate(names)
         ],
         found.note,
     )
+
+
+def _beside(table: Table, name: str) -> Path | str:
+    """What the name of an image that is in the table may have been."""
+    return table.path.parent / name if isinstance(table.path, Path) else name
 
 
 def _files(table: Table, column: str, options: SourceOptions) -> _Images:
@@ -205,7 +228,7 @@ def _files(table: Table, column: str, options: SourceOptions) -> _Images:
     found = find_files(table.path, written, options.image_root, options.image_suffix)
     return _Images(
         lambda rows: [found.files[row] for row in rows],
-        written,
+        [cell and shown(cell) for cell in written],
         missing(cells),
         [str(path) if name else "" for name, path in zip(written, found.files, strict=True)],
         found.note,
@@ -219,6 +242,7 @@ def _ids(
     chosen = _chosen(table, asked, "--id-column", table.read.names)
     if chosen is not None:
         ids, flaw = _as_ids(table, chosen)
+        ids = list(map(shown, ids))
         if flaw:
             raise InputError(
                 f"--id-column {asked} of {table.path} {flaw}",

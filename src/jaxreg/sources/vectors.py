@@ -1,5 +1,6 @@
 """Files of vectors that were computed elsewhere: .npy, .npz and Parquet."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxreg.common import arrow_compute as pc
-from jaxreg.common.files import named_path, open_regular
+from jaxreg.common.files import named_path
+from jaxreg.common.remote_file import AnyFile, RemoteFile, is_url, shown
 from jaxreg.errors import InputError, reading
 from jaxreg.sources.naming import listed, neighbour
 from jaxreg.sources.npz import read_archive
 from jaxreg.sources.parquet import damaged, open_parquet
+from jaxreg.sources.remote_read import open_file
+from jaxreg.sources.remote_sources import reached, refuse_other_address
 
 SUFFIXES = (".npy", ".npz", ".parquet")
 VECTORS, IDS = "vectors", "ids"  # the arrays of an .npz
@@ -26,7 +30,7 @@ BLOCK = 8192  # rows that are read, converted and hashed together
 class Vectors:
     """The vectors of a file, row by row; a row of `values` is read when it is needed."""
 
-    path: Path
+    path: AnyFile
     values: np.ndarray  # (rows, width) of any numbers, mapped or in memory
     ids: Sequence[str] | None  # of the rows, all different; None: they are those of the table
     absent: np.ndarray | None = None  # (rows,) whether a row has no vector; None: all have one
@@ -57,13 +61,15 @@ def open_vectors(given: str, id_column: str | None = None) -> Vectors:
     Raises:
         InputError: no such file, or one that holds something else; ids that repeat.
     """
-    path = named_path(given, "--embeddings").expanduser()
-    if not path.exists():
+    path = RemoteFile(given) if is_url(given) else named_path(given, "--embeddings").expanduser()
+    if isinstance(path, Path) and not path.exists():
+        refuse_other_address(given)
         raise InputError(f"no file {given}", remedy=neighbour("--embeddings", path))
     kind = path.suffix.lower()
     if kind not in SUFFIXES:
-        raise InputError(f"--embeddings {given}", expected="a .npy, .npz or .parquet file")
-    with reading(given, expected="vectors, in a file that is complete"):
+        raise InputError(f"--embeddings {shown(given)}", expected="a .npy, .npz or .parquet file")
+    expected = "vectors, in a file that is complete"
+    with reading(shown(given), expected=expected), reached(shown(given)):
         if kind == ".parquet":
             return _from_parquet(path, id_column)
         values, ids = _from_npy(path) if kind == ".npy" else _from_npz(path)
@@ -71,17 +77,21 @@ def open_vectors(given: str, id_column: str | None = None) -> Vectors:
         return Vectors(path, values, None if ids is None else _as_ids(path, ids, len(values)))
 
 
-def _from_npy(path: Path) -> tuple[np.ndarray, None]:
-    with open_regular(path) as file:
+def _from_npy(path: AnyFile) -> tuple[np.ndarray, None]:
+    with open_file(path) as file:
         if file.read(6) != b"\x93NUMPY":
             raise InputError(f"{path} is not a .npy file", expected="a file that np.save wrote")
+        file.seek(0)
+        content = file.read() if isinstance(path, RemoteFile) else b""
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False), None
+        if isinstance(path, Path):
+            return np.load(path, mmap_mode="r", allow_pickle=False), None
+        return np.load(io.BytesIO(content), allow_pickle=False), None
     except ValueError as error:
         raise _unreadable(path, error) from None
 
 
-def _from_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+def _from_npz(path: AnyFile) -> tuple[np.ndarray, np.ndarray | None]:
     try:
         found, names = read_archive(path, (VECTORS, IDS))
         others = [name for name in names if name != IDS]
@@ -98,7 +108,7 @@ def _from_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     return found[name], found.get(IDS)
 
 
-def _unreadable(path: Path, error: ValueError) -> InputError:
+def _unreadable(path: AnyFile, error: ValueError) -> InputError:
     if "pickle" in str(error) or "Python objects" in str(error):
         return InputError(
             f"{path} holds Python objects, which jaxreg never unpickles",
@@ -113,7 +123,7 @@ def _unreadable(path: Path, error: ValueError) -> InputError:
     )
 
 
-def _from_parquet(path: Path, id_column: str | None) -> Vectors:
+def _from_parquet(path: AnyFile, id_column: str | None) -> Vectors:
     with open_parquet(path) as file:
         schema = file.schema_arrow
         lists = [field.name for field in schema if _is_list(field.type)]
@@ -142,7 +152,7 @@ def _is_list(kind: pa.DataType) -> bool:
     return t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind)
 
 
-def _lists(path: Path, file: pq.ParquetFile, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+def _lists(path: AnyFile, file: pq.ParquetFile, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     """The lists of a column as one array (rows, width), and which of them are absent."""
     rows = file.metadata.num_rows
     values, absent = np.zeros((0, 0), np.float32), np.zeros(rows, bool)
@@ -174,14 +184,14 @@ def _lists(path: Path, file: pq.ParquetFile, name: str) -> tuple[np.ndarray, np.
     return values, absent if absent.any() else None
 
 
-def _check(path: Path, values: np.ndarray) -> None:
+def _check(path: AnyFile, values: np.ndarray) -> None:
     """Raise InputError for an array that is not one vector of numbers for each row."""
     if values.dtype.kind not in "fiu":
         raise _no_numbers(path, str(values.dtype))
     _check_shape(path, values.shape, "an array")
 
 
-def _check_shape(path: Path, shape: Sequence[int], what: str) -> None:
+def _check_shape(path: AnyFile, shape: Sequence[int], what: str) -> None:
     if len(shape) != 2 or not shape[0] or not 1 <= shape[1] <= MOST_WIDTH:
         raise InputError(
             f"{path} holds {what} of shape {tuple(shape)}",
@@ -189,7 +199,7 @@ def _check_shape(path: Path, shape: Sequence[int], what: str) -> None:
         )
 
 
-def _no_numbers(path: Path, kind: str) -> InputError:
+def _no_numbers(path: AnyFile, kind: str) -> InputError:
     return InputError(
         f"{path} holds vectors of {kind}",
         expected="float32, or other real numbers",
@@ -197,7 +207,7 @@ def _no_numbers(path: Path, kind: str) -> InputError:
     )
 
 
-def _as_ids(path: Path, ids: np.ndarray, vectors: int) -> list[str]:
+def _as_ids(path: AnyFile, ids: np.ndarray, vectors: int) -> list[str]:
     if ids.ndim != 1 or ids.dtype.kind not in "Uiu":
         raise InputError(
             f"{path} has ids of type {ids.dtype} and shape {ids.shape}",
@@ -211,7 +221,7 @@ def _as_ids(path: Path, ids: np.ndarray, vectors: int) -> list[str]:
     return _distinct(path, [str(name) for name in ids.tolist()])
 
 
-def _column_ids(path: Path, column: pa.ChunkedArray) -> list[str]:
+def _column_ids(path: AnyFile, column: pa.ChunkedArray) -> list[str]:
     kind = column.type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
@@ -228,7 +238,7 @@ def _column_ids(path: Path, column: pa.ChunkedArray) -> list[str]:
     return _distinct(path, column.cast(pa.string()).to_pylist())
 
 
-def _distinct(path: Path, ids: list[str]) -> list[str]:
+def _distinct(path: AnyFile, ids: list[str]) -> list[str]:
     if len(set(ids)) < len(ids):
         seen: set[str] = set()
         twice = next(name for name in ids if name in seen or seen.add(name))
