@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 from jaxreg.backbone.registry import given_network
 from jaxreg.cache.datasets import dataset_names, read_dataset
 from jaxreg.cache.store import Cache
-from jaxreg.common.files import safe_name
 from jaxreg.common.remote_file import shown
 from jaxreg.common.steps import step
 from jaxreg.config_io import from_json
@@ -87,6 +86,7 @@ def extract_features(
     from jaxreg.extraction.extract_embeddings import EmbeddingsJob
     from jaxreg.extraction.extract_source import (
         ExtractionJob,
+        checked_name,
         default_name,
         refuse_other_source,
     )
@@ -114,13 +114,7 @@ def extract_features(
     if not len(examples):
         raise InputError(f"no images in {shown(str(source))}", expected="at least one")
     opened = examples.description["kind"] if isinstance(source, Examples) else shown(str(source))
-    dataset = default_name(examples) if name is None else name
-    if safe_name(dataset) != dataset:
-        raise InputError(
-            f"--name {dataset!r}",
-            expected="at most 80 letters, digits, dots, dashes and underscores",
-            remedy=f"--name {safe_name(dataset)}",
-        )
+    dataset = default_name(examples) if name is None else checked_name(name)
     store = Cache(cache)
     if name is None:
         refuse_other_source(store, dataset, examples, opened)

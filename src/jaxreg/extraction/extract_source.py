@@ -178,6 +178,17 @@ class ExtractionJob:
         )
 
 
+def checked_name(name: str) -> str:
+    """The name itself. Raises InputError for one that no dataset can have."""
+    if safe_name(name) != name:
+        raise InputError(
+            f"--name {name!r}",
+            expected="at most 80 letters, digits, dots, dashes and underscores",
+            remedy=f"--name {safe_name(name)}",
+        )
+    return name
+
+
 def default_name(examples: Examples | SlicedExamples) -> str:
     """`road` for road:5000, the folder's or file's own name for the rest.
 
