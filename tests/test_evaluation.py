@@ -17,7 +17,9 @@ from jaxreg import bundle
 from jaxreg.errors import InputError
 from jaxreg.evaluation.evaluation_text import score_rows
 from jaxreg.evaluation.headline_text import headline_of
+from jaxreg.target_types import PLAIN
 from jaxreg.trained_run import TrainedRun
+from jaxreg.verdict.checks.new_errors import MOST_DRAWN, Compared, Scored
 
 
 @pytest.fixture(scope="module")
@@ -244,3 +246,15 @@ def test_the_headline_says_what_may_be_chance(
     scores = {"mae": mae, "mae_error": error, "held_out_mae_error": 0.1, "far_worse": False}
     told = headline_of({"y": {**scores, "held_out": {"mae": 0.5}}}, [], 1, trained)
     assert told.startswith(expected)
+
+
+def test_the_error_of_a_correlation_of_many_rows_is_that_of_the_formula() -> None:
+    """More rows than are drawn alone: (1 - r²) / √n, for normal numbers (Fisher, 1921)."""
+    rng, count, slope = np.random.default_rng(0), 2 * MOST_DRAWN + 7, 0.6
+    y = rng.normal(size=count)
+    predictions = slope * y + np.sqrt(1 - slope**2) * rng.normal(size=count)
+    for units in (None, np.arange(count)[::-1]):
+        side = Scored(y, predictions, units)
+        found, error = Compared(PLAIN, side, None, 0.0).correlation
+        assert found == pytest.approx(np.corrcoef(y, predictions)[0, 1], rel=1e-9)
+        assert error == pytest.approx((1 - found**2) / np.sqrt(count), rel=0.12)

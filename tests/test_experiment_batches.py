@@ -262,6 +262,20 @@ def test_columns_of_other_parts_copies_and_half_floats_are_read_alike(wide: Path
         assert sorted(seen) == sorted(wanted)
 
 
+def test_many_rows_of_one_image_come_in_pieces_of_the_size_of_a_part(wide: Path) -> None:
+    cache, digests, rng = Cache(wide), _digests(wide), np.random.default_rng(5)
+    feature_set = cache.feature_sets()[0]
+    asked = [digests[row] for row in rng.integers(0, 20, 500)]
+    largest = max(len(pq.read_table(p)) for p in part_paths(cache, feature_set, Column()))
+    parts = PartFeatures(cache, [Wanted(feature_set, [Column()], asked)])
+    expected, seen = cache.read(feature_set, [Column()], asked), []
+    for rows, x in parts.pieces(np.arange(len(asked)), rng):
+        assert len(rows) <= largest
+        np.testing.assert_array_equal(x, expected[rows])
+        seen += rows.tolist()
+    assert sorted(seen) == list(range(len(asked)))
+
+
 def test_what_is_lacking_or_damaged_in_parts_is_named(wide: Path) -> None:
     cache = Cache(wide)
     feature_set, digests = cache.feature_sets()[0], _digests(wide)

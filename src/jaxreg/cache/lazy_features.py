@@ -25,6 +25,7 @@ class _Located(NamedTuple):
     layout: Layout
     part: np.ndarray  # (rows,) which of keys
     at: np.ndarray  # (rows,) which row of that part
+    most: int  # rows of the largest part
 
 
 class PartFeatures:
@@ -63,6 +64,7 @@ class PartFeatures:
     def pieces(self, rows: np.ndarray, order: np.random.Generator | None = None) -> Iterator[Piece]:
         """`rows` in pieces, one for each part of the first column that has any of them.
 
+        Where many rows have the same image, a part gives several pieces of at most its own size.
         Columns that were extracted together have parts with the same images. For other columns a
         piece may need several parts, and each of them is read again for it.
 
@@ -70,16 +72,18 @@ class PartFeatures:
             rows: distinct row numbers; within a piece they keep their order.
             order: draws the order of the parts; None: sorted by name.
         """
-        part = self._columns[0].part[rows]
+        part, most = self._columns[0].part[rows], self._columns[0].most
         by_part = np.argsort(part, kind="stable")
         groups = np.split(rows[by_part], np.flatnonzero(np.diff(part[by_part])) + 1)
         for i in range(len(groups)) if order is None else order.permutation(len(groups)):
-            yield groups[i], self._read(groups[i])
+            for start in range(0, len(groups[i]), most):
+                some = groups[i][start : start + most]
+                yield some, self._read(some)
 
     def _read(self, rows: np.ndarray) -> np.ndarray:
         features = np.empty((len(rows), self.shape[1]), self.dtype)
         start = 0
-        for keys, layout, part, at in self._columns:
+        for keys, layout, part, at, _ in self._columns:
             place = features[:, start : start + layout.size]
             numbers = np.unique(part[rows])
             contents = self._store.read_ahead([keys[number] for number in numbers])
@@ -134,4 +138,5 @@ def _locate(store: Store, keys: list[str], layout: Layout, wanted: pa.Array) -> 
     place = pc.fill_null(place, -1).to_numpy()
     part = np.searchsorted(ends, place, side="right").astype(np.int32)
     begins = np.concatenate([[0], ends[:-1]])
-    return _Located(keys, layout, part, np.where(place < 0, -1, place - begins[part]))
+    at = np.where(place < 0, -1, place - begins[part])
+    return _Located(keys, layout, part, at, max(map(len, digests)))

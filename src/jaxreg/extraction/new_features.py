@@ -85,12 +85,14 @@ class FeatureMaker:
         blocks = []
         for name, some in groupby(self.features.columns, itemgetter(0)):
             if name in joined:
-                blocks.append(joined[name].read(rows).astype(self.dtype))
+                blocks.append(joined[name].read(rows).astype(self.dtype, copy=False))
                 continue
             wanted = [str(digests[name][row]) for row in rows.tolist()]
             columns = [column for _, column in some]
             blocks.append(self.cache.read(name, columns, wanted) if len(rows) else None)
-        x = np.concatenate(blocks, axis=1) if len(rows) else np.zeros((0, 0), self.dtype)
+        x = np.zeros((0, 0), self.dtype)
+        if len(rows):
+            x = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
         return NewFeatures(rows, x, whole, reasons)
 
     def _extract(self, recipe: Recipe, examples: Examples) -> Outcome:

@@ -17,6 +17,7 @@ LOST = 0.5  # of the promised correlation: less is no relation any more
 LINE = 0.7  # of the error is left if the targets are predictions in another unit
 LEAST = 10  # rows
 DRAWS = 500
+MOST_DRAWN = 20_000  # units; more are drawn in so many lots, which bounds time and memory
 
 
 class Scored(NamedTuple):
@@ -149,6 +150,9 @@ def _correlation(kind: TargetType, side: Scored) -> tuple[float, float]:
     a, b = (_centred(kind, values) for values in (side.y, side.predictions))
     drawn = _drawn(side)
     number = np.arange(len(a)) if drawn is None else np.unique(drawn, return_inverse=True)[1]
+    if number.max() >= MOST_DRAWN:
+        lots = np.random.default_rng(0).permutation(number.max() + 1) % MOST_DRAWN
+        number = lots[number]
     parts = (np.ones(len(a)), a, b, a * a, b * b, a * b)
     sums = np.stack([np.bincount(number, part) for part in parts], axis=1)
     count = len(sums)
