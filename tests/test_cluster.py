@@ -4,6 +4,8 @@ import pickle
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import jaxreg
@@ -20,7 +22,7 @@ from jaxreg.extract_config import WHOLE, RayOptions
 from jaxreg.extraction.outcome import Found
 from jaxreg.extraction.reader import Known
 from jaxreg.extraction.row_results import Digests, Failures
-from jaxreg.sources import pixels
+from jaxreg.sources import open_source, pixels
 from jaxreg.sources.road.frames import RoadImages
 
 A, B, C = (letter * 64 for letter in "abc")
@@ -72,6 +74,17 @@ def test_a_drawn_source_goes_to_workers_whole_and_a_list_in_slices() -> None:
     assert pickled_whole([b"one", b"two"]) is None
     shown: Any = [lambda: 0]
     assert pickled_whole(SomeImages(shown, [0])) is None
+
+
+def test_images_inside_a_table_are_opened_by_workers(tmp_path) -> None:
+    content = [pixels.thumbnail(RoadImages(3)[row]) for row in range(3)]
+    pq.write_table(pa.table({"image": content, "y": [0.0, 1.0, 2.0]}), tmp_path / "t.parquet")
+    images = open_source(tmp_path / "t.parquet").images
+    whole = pickled_whole(images)
+    assert whole is not None
+    assert len(whole) < sum(map(len, content))  # the bytes stay in the file
+    there = pickle.loads(whole)
+    assert [there[row] for row in range(3)] == content
 
 
 def test_an_image_that_the_driver_cannot_read_fails_on_the_worker() -> None:

@@ -237,6 +237,10 @@ class ShardedColumn:
         self._lock = threading.Lock()
         self._open: OrderedDict[int, EncodedColumn] = OrderedDict()
 
+    def __reduce__(self) -> tuple[type, tuple[Sequence[Shard], str]]:
+        """A pickle has no open files: another process opens its own."""
+        return ShardedColumn, (self._shards, self._column)
+
     def __len__(self) -> int:
         return int(self._starts[-1])
 
