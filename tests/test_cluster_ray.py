@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 import jaxreg
+from buckets import Bucket
 from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, UnavailableError
@@ -28,7 +29,10 @@ def study(monkeypatch: pytest.MonkeyPatch) -> Any:
     return ray_faults
 
 
-def test_workers_of_this_machine_give_the_features_of_one_process(tmp_path: Path) -> None:
+def test_workers_of_this_machine_give_the_features_of_one_process(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    """With an int8 network from an ONNX file, and a cache in a bucket."""
     onnx.save(convolutions(), tmp_path / "tiny.onnx")
     settings: dict[str, Any] = {
         "backbone": f"onnx:{tmp_path / 'tiny.onnx'}",
@@ -41,12 +45,10 @@ def test_workers_of_this_machine_give_the_features_of_one_process(tmp_path: Path
     # the other cache has the network that was calibrated for the first one
     folder = Path("features", alone.feature_set)
     for name in ("feature_set.json", "quantized.zip", "calibration.json"):
-        place = tmp_path / "ray" / folder / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes((tmp_path / "alone" / folder / name).read_bytes())
+        bucket.write(f"{folder}/{name}", (tmp_path / "alone" / folder / name).read_bytes())
     done = jaxreg.extract_features(
         "road:40",
-        cache=tmp_path / "ray",
+        cache=bucket.url,
         ray=RayOptions("local", ray_workers=2, ray_cpus=1),
         say=said.append,
         batch_size=8,
@@ -57,16 +59,14 @@ def test_workers_of_this_machine_give_the_features_of_one_process(tmp_path: Path
     assert sum(one["images"] for one in done.ray_workers) == 40
     assert done.to_json()["ray_workers"] == done.ray_workers
     assert "ray_workers" not in alone.to_json()
-    one, two = (read_dataset(Cache(tmp_path / name), "road") for name in ("alone", "ray"))
+    caches = Cache(tmp_path / "alone"), Cache(bucket.url)
+    one, two = (read_dataset(cache, "road") for cache in caches)
     assert one.fingerprint == two.fingerprint
     assert (one.workers, two.workers) == ((), done.ray_workers)
     assert "--ray" not in two.extract_command()  # which runs on one machine too
-    features = [
-        Cache(tmp_path / name).read(one.feature_set, one.columns, one.digests)
-        for name in ("alone", "ray")
-    ]
+    features = [cache.read(one.feature_set, one.columns, one.digests) for cache in caches]
     np.testing.assert_allclose(features[0], features[1], rtol=1e-4, atol=1e-5)
-    assert not list((tmp_path / "ray").rglob(".*"))  # the mark of the cache is gone
+    assert not [key for key in bucket.keys("features") if ".ray." in key]  # the mark is gone
     assert len([text for text in said if text.startswith("engine: ")]) == 1
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 
 class ClaimTable:
-    """The claims of all workers; a digest takes about 150 bytes.
+    """The claims of all workers; a digest takes about 120 bytes.
 
     A claim is open until the features are in the cache. The open claims of a worker that has died
     are free again.
