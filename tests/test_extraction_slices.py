@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import jaxreg
-from jaxreg.cache.datasets import read_dataset
+from jaxreg.cache.datasets import read_dataset, read_description, read_some
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, JaxregError, Stopped
 from jaxreg.extraction import network_choice
@@ -251,3 +251,15 @@ def test_a_dataset_with_features_of_vectors_is_named(monkeypatch, tmp_path):
     in_slices(monkeypatch, 0)
     with pytest.raises(InputError, match=r"has features of digest\.v, which the 60 rows of"):
         jaxreg.extract_features(table, name="t", cache=tmp_path / "c", weights="random")
+
+
+def test_some_rows_of_a_dataset_are_evenly_spread(monkeypatch, tmp_path):
+    table = write(tmp_path / "t.parquet", image=pictures(tmp_path), y=range(ROWS))
+    extract(table, tmp_path / "c", name="t", max_failed=0.2)
+    cache = Cache(tmp_path / "c")
+    whole = read_dataset(cache, "t").table
+    assert read_some(cache, "t", len(whole)).table == whole
+    assert read_some(cache, "t", 11).table == whole.take(list(range(0, 55, 5)))
+    assert len(read_some(cache, "t", 1)) == 1
+    description = read_description(cache, "t")
+    assert (len(description), description.source) == (0, read_dataset(cache, "t").source)

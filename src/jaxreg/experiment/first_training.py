@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 
-from jaxreg.cache.datasets import read_dataset
+from jaxreg.cache.datasets import read_some
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError
 from jaxreg.experiment.choose import choose_targets
 from jaxreg.experiment.choose_split import split_to_offer
 from jaxreg.train_config import TrainConfig
+
+ROWS = 2**16
+"""The most rows that are looked at."""
 
 
 def first_training(cache: Cache, name: str, target: Sequence[str] = ()) -> list[str]:
@@ -21,7 +24,7 @@ def first_training(cache: Cache, name: str, target: Sequence[str] = ()) -> list[
     Raises:
         InputError: the dataset is not written, or no column of it can be a target.
     """
-    dataset = read_dataset(cache, name)
+    dataset = read_some(cache, name, ROWS)
     options: list[str] = []
     try:
         targets = choose_targets(cache, dataset, TrainConfig(target=tuple(target)))

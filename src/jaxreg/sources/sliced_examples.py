@@ -11,7 +11,6 @@ from jaxreg.sources.columns import ranks
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.name_numbers import Numbering
 from jaxreg.sources.naming import row_id
-from jaxreg.sources.parquet import ShardedColumn
 from jaxreg.sources.parquet_slices import SliceReader
 from jaxreg.sources.sliced_rows import SlicedImages, SlicePlan, SliceRows
 from jaxreg.sources.source_file import SourceFile
@@ -54,8 +53,7 @@ class SlicedExamples:
         """The examples of each slice, in the order of the table."""
         plan = self.plan
         numbering = self.numbering and self.numbering.again()
-        column = ShardedColumn(plan.shards, plan.image_column) if plan.encoded else None
-        first = 0
+        images, first = self.images, 0
         for at, table in SliceReader(plan.shards, plan.slices, self.columns):
             rows = SliceRows(plan, at, table)
             ids = self._ids(rows, numbering)
@@ -71,7 +69,7 @@ class SlicedExamples:
                 group = tuple(rows.read.names(plan.group_column).take(kept).to_pylist())
             yield Examples(
                 ids=tuple(ids[row] for row in keep),
-                images=rows.images(kept, column),
+                images=images[first : first + len(keep)],
                 columns=columns,
                 description=self.description,
                 order=self._order(rows, kept, first),

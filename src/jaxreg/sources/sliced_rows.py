@@ -33,11 +33,10 @@ class SlicePlan:
     image_column: str
     order_column: str | None
     group_column: str | None
-    null: np.ndarray | None = (
-        None  # (rows,) which have no bytes; None if all have, or all are files
-    )
-    found: FoundNames | None = None  # how names mean files; None until it is known
-    starts: np.ndarray | None = None  # (slices + 1,) usable rows before each slice; None until …
+    null: np.ndarray | None = None  # (rows,) which have no bytes; None: bytes in all, or in none
+    # the survey of the table finds:
+    found: FoundNames | None = None  # how names mean files
+    starts: np.ndarray | None = None  # (slices + 1,) usable rows before each slice
 
     @property
     def kind(self) -> pa.DataType:
@@ -109,22 +108,23 @@ class SliceRows:
         """The images of some rows; `column` has their bytes."""
         found, outside = self.plan.found, self.outside
         assert found is not None
+        files = {name: found.file(name) for name in set(outside)}
         if column is None:
-            return [found.file(outside[row]) for row in keep.tolist()]
+            return [files[outside[row]] for row in keep.tolist()]
         start = self.at.start
-        files = {start + row: found.file(name) for row, name in enumerate(outside) if name}
-        return EncodedImages(column, files, (keep + start).tolist())
+        beside = {start + row: files[name] for row, name in enumerate(outside) if name}
+        return EncodedImages(column, beside, (keep + start).tolist())
 
     def paths(self, keep: np.ndarray) -> tuple[str, ...]:
         """Of the files of these rows, "" where there is none; for people."""
         found, outside, parent = self.plan.found, self.outside, self.plan.path.parent
-        beside = shown if isinstance(parent, RemoteFile) else parent.joinpath
+        place = shown if isinstance(parent, RemoteFile) else parent.joinpath
         assert found is not None
-        return tuple(
-            str(found.file(name) if outside[row] else beside(name)) if name else ""
-            for row in keep.tolist()
-            for name in [self.written[row]]
-        )
+        both = list(zip(outside, self.written, strict=True))
+        files = {name: str(found.file(name)) for name in set(outside) if name}
+        beside = {name: str(place(name)) for file, name in set(both) if name and not file}
+        paths = [files[file] if file else beside.get(name or "", "") for file, name in both]
+        return tuple(paths[row] for row in keep.tolist())
 
 
 class _OpenSlices:
