@@ -82,7 +82,7 @@ class RemoteFile:
         Raises:
             ValueError: the path is absolute, or leads out of the host, bucket or data set.
         """
-        if _ABSOLUTE.match(path):
+        if _ABSOLUTE.match(path) or "://" in path:
             raise ValueError("an absolute path, in a table at a URL")
         base, query = _parts(self.url)
         scheme, _, place = base.partition("://")
@@ -113,7 +113,7 @@ def leads_out(path: str) -> bool:
     if is_url(path):
         return False
     try:
-        return "://" in path or not RemoteFile("s3://root") / path
+        return not RemoteFile("s3://root") / path
     except ValueError:
         return True
 

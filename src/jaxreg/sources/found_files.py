@@ -37,7 +37,8 @@ class FoundNames:
         name = _ending(name or "", self.suffix)
         if name in self.used:
             return Path(self.used[name])
-        if is_url(name) or (self.confined and leads_out(name)):
+        local = isinstance(self.folder, Path)
+        if is_url(name) or (local and self.confined and leads_out(name)):
             return RemoteFile(name)
         try:
             return self.folder / name

@@ -21,7 +21,7 @@ def web_address(file: RemoteFile) -> tuple[str, dict[str, str]]:
     """
     with _reached(file) as system:
         url = system.url(file.place)
-    headers = import_url_extra("huggingface_hub").utils.build_hf_headers()
+    headers = import_url_extra("huggingface_hub").utils.build_hf_headers(library_name="jaxreg")
     names = ("authorization", "user-agent")
     return url, {name: value for name, value in headers.items() if name in names}
 

@@ -103,7 +103,7 @@ def _get(url: str, limit: int, **given: Any) -> Any:
 
 def _web(file: RemoteFile) -> tuple[str, dict[str, str]]:
     if file.scheme not in SCHEMES:
-        what = f"it is at no place that jaxreg reads from there; expected {EXPECTED}"
+        what = f"refused; a table at a URL may name files below its own place, or by {EXPECTED}"
         raise RemoteError(errno.EACCES, what, str(file))
     if file.scheme != "hf":
         return file.url, {}

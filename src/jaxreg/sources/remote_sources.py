@@ -135,22 +135,31 @@ def _open_folder(folder: RemoteFile, options: SourceOptions, openers: _Openers) 
     if images:
         examples = images_by_name("directory", images, str(folder), options)
         notes = [
-            f"{others[name]} is a table beside the images; to use the numbers: "
-            f"jaxreg extract {shlex.quote(str(others[name]))}"
-            for name in tables[:3]
+            f"{what} beside the images; to use the numbers: jaxreg extract {shlex.quote(how)}"
+            for what, how in _named([others[name] for name in tables])
         ]
         return replace(examples, notes=(*said_of_others(others.values()), *notes))
     beside = [name for name in tables if "/" not in name]
     if beside and all(name.lower().endswith(".parquet") for name in beside):
         return openers.shards([others[name] for name in beside], "*.parquet")
-    remedy = f"name the file itself: {shlex.quote(str(others[tables[0]]))}" if tables else ""
-    if len(tables) > 1 and len({others[name].parent for name in tables}) == 1:
-        remedy = f"name all of one kind: {shlex.quote(str(others[tables[0]].parent / '*.parquet'))}"
+    named = _named([others[name] for name in tables])
+    remedy = f"name the file itself: {shlex.quote(named[0][1])}" if named else ""
     raise InputError(
         f"{folder} holds no image file" if found else f"there is nothing at {folder}",
         expected=f"files that end in {listed(IMAGE_SUFFIXES)}",
         remedy=remedy,
     )
+
+
+def _named(tables: Sequence[RemoteFile]) -> list[tuple[str, str]]:
+    """At most three tables in words, and the source that each is; Parquet files are one."""
+    shards = [table for table in tables if table.suffix.lower() == ".parquet"]
+    one = []
+    if len(shards) > 1 and len({table.parent for table in shards}) == 1:
+        source = str(shards[0].parent / "*.parquet")
+        one = [(f"{source} are {len(shards)} tables", source)]
+        tables = [table for table in tables if table not in shards]
+    return one + [(f"{table} is a table", str(table)) for table in tables[:3]]
 
 
 def _open_matches(pattern: RemoteFile, options: SourceOptions, openers: _Openers) -> AnyExamples:
