@@ -178,7 +178,11 @@ def test_what_a_worker_refuses_keeps_its_message() -> None:
     ("text", "reason", "of_node"),
     [
         ("The actor died because its node has died. Node Id: 1", "its node has gone", True),
-        ("Worker exit detail: Worker exits by SIGKILL now", "its process ended by SIGKILL", False),
+        (
+            "End of file. Perhaps the OOM killer, SIGSEGV",
+            "its process was killed, or crashed",
+            False,
+        ),
         ("error raised in its creation task\n  File x\nImportError: no", "ImportError: no", False),
     ],
 )

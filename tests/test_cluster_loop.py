@@ -22,8 +22,8 @@ from jaxreg.extraction.outcome import Found, Progress
 from jaxreg.extraction.reader import Known
 from jaxreg.extraction.row_results import Digests
 
-KILLED = Death("its process ended by SIGKILL", of_node=False, at_creation=False)
-GONE = Death("its node has gone", of_node=True, at_creation=False)
+KILLED = Death("its process was killed, or crashed", of_node=False)
+GONE = Death("its node has gone", of_node=True)
 
 Act = Callable[["FakeCrew", Member, Unit], Any]
 
@@ -166,7 +166,7 @@ def test_a_unit_that_kills_three_workers_fails_and_its_images_elsewhere_do_not()
     assert sorted(failed) == list(range(13))
     assert failed[0] == (
         "3 workers in turn died while they computed it or its neighbours: "
-        "its process ended by SIGKILL"
+        "its process was killed, or crashed"
     )
     assert list(done.digests[90:]) == [digest(row) for row in range(90, 100)]  # as rows 0 to 9
     assert sorted(crew.written) == sorted({digest(row) for row in range(90)} - set(digest_range()))
@@ -187,14 +187,14 @@ def test_when_every_worker_dies_the_extraction_ends() -> None:
     with pytest.raises(UnavailableError) as caught:
         run(crew, workers=1)
     assert caught.value.found == (
-        "6 workers in turn have died: its process ended by SIGKILL; the features of 13 images are "
-        "kept"
+        "6 workers in turn have died: its process was killed, or crashed; the features of 13 "
+        "images are kept"
     )
 
 
 def test_workers_that_do_not_start_end_it_with_the_reason() -> None:
     crew = FakeCrew()
-    crew.on_start = Death("ModuleNotFoundError: No module named 'jaxreg'", False, True)
+    crew.on_start = Death("ModuleNotFoundError: No module named 'jaxreg'", False)
     with pytest.raises(UnavailableError, match="3 workers did not start: ModuleNotFoundError"):
         run(crew, workers=1)
 

@@ -11,6 +11,7 @@ from jaxreg.cluster.deaths import Death
 from jaxreg.cluster.share import Share, node_names
 from jaxreg.cluster.units import Unit
 from jaxreg.cluster.worker import Order, Worker
+from jaxreg.errors import UnavailableError
 from jaxreg.sources.examples import Image
 
 
@@ -109,7 +110,10 @@ class Crew:
         self.members.remove(member)
         self.ray.kill(member.actor)  # one that only cannot be reached computes nothing twice
         number = None if member.unit is None else member.unit.number
-        written = self.ray.get(self.claims.release.remote(member.number, number))
+        try:
+            written = self.ray.get(self.claims.release.remote(member.number, number))
+        except self.ray.exceptions.RayError as error:
+            raise _claims_lost(error) from error
         member.done += len(written)
         member.busy += time.monotonic() - member.began if member.unit else 0.0
         member.unit, member.ready = None, False
@@ -134,7 +138,9 @@ class Crew:
     def _result(self, reference: Any) -> Any:
         try:
             return self.ray.get(reference)
-        except self.ray.exceptions.RayTaskError:
+        except self.ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, self.ray.exceptions.RayError):  # what a worker asks for
+                raise _claims_lost(error.cause) from error
             raise
         except self.ray.exceptions.RayError as error:
             return Death.of(error)
@@ -164,3 +170,11 @@ class Crew:
         for actor in (*(member.actor for member in self.members), self.claims):
             self.ray.kill(actor)
         self.members = []
+
+
+def _claims_lost(error: Exception) -> UnavailableError:
+    return UnavailableError(
+        f"the table of claims on this machine is gone ({Death.of(error).reason}); what workers "
+        "have written is kept",
+        remedy="run the same command again; it goes on from here",
+    )

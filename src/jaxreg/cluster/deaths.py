@@ -1,6 +1,5 @@
 """How a worker died, in words for the user."""
 
-import re
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -11,26 +10,18 @@ class Death:
 
     reason: str
     of_node: bool  # not the worker's fault, nor that of its unit
-    at_creation: bool  # it could not even be made
 
     @classmethod
     def of(cls, error: Any) -> Self:
         """From an error of Ray."""
         text = str(error)
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        creation = "creation task" in text
-        of_node = "node has died" in text or "node was" in text or "preempt" in text.lower()
-        return cls(_reason(text, lines, creation=creation), of_node, creation)
-
-
-def _reason(text: str, lines: list[str], *, creation: bool) -> str:
-    if creation:  # the last line of the traceback
-        return lines[-1]
-    if "node has died" in text:
-        return "its node has gone"
-    if "memory" in text.lower():
-        return "the node was running out of memory, and Ray ended it"
-    detail = re.search(r"exit detail: (.*)", text)
-    if detail and (signal := re.search(r"SIG[A-Z]+|exit code \d+", detail[1])):
-        return f"its process ended by {signal[0]}"
-    return "its process ended"
+        of_node = "node has died" in text or "preempt" in text.lower()
+        if "creation task" in text:
+            return cls(lines[-1], of_node)  # of the traceback
+        if of_node:
+            return cls("its node has gone", of_node)
+        if type(error).__name__ == "OutOfMemoryError":
+            return cls("the node was running out of memory, and Ray ended it", of_node)
+        # Ray does not know the signal, and lists what it may have been
+        return cls("its process was killed, or crashed", of_node)

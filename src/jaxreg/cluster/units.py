@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
-from jaxreg.sources.examples import Image
+from jaxreg.common.remote_file import RemoteFile
+from jaxreg.sources.examples import Image, remote_image
 
 MOST_ROWS = 8192  # of a unit: eight full parts
 UNITS_EACH = 8  # units for each worker, so that all of them end at about the same time
@@ -50,6 +51,10 @@ class SomeImages(Sequence[Image]):
         if isinstance(index, slice):
             return SomeImages(self._images, self._rows[index])
         return self._images[self._rows[index]]
+
+    def remote_image(self, row: int) -> RemoteFile | None:
+        """The image of a row, if it is known to be at a URL: it is fetched ahead."""
+        return remote_image(self._images, self._rows[row])
 
 
 class SentImages(Sequence[Image]):

@@ -23,6 +23,7 @@ from jaxreg.extraction.feature_set import find_weights
 from jaxreg.extraction.network_choice import NetworkChoice
 from jaxreg.extraction.outcome import Found, Progress
 from jaxreg.extraction.pipeline import extract_rows
+from jaxreg.extraction.read_files import ReadFiles
 from jaxreg.extraction.reader import Known
 from jaxreg.extraction.task import Task
 from jaxreg.sources.depth import Range
@@ -170,7 +171,9 @@ class Worker:
         begin = time.perf_counter()
         if images is None:
             images = SomeImages(self._images, rows)
-        known = replace(self._known, claimed=set()) if again else self._known
+        known = self._known
+        if again:
+            known = replace(known, claimed=set(), files=ReadFiles())
         task = replace(self._task, images=images, known=known, claims=self._claims(number))
         try:
             found = extract_rows(
