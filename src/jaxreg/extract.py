@@ -25,7 +25,7 @@ class ExtractArguments:
 
     SOURCE: road[:N] (drawn, needs nothing), mnist, a .csv, .tsv, .xlsx or .parquet table, a glob
     of .parquet files, a .npz, a DonkeyCar tub, a Udacity driving_log.csv; a folder, a glob or one
-    image.
+    image. Tables, images, folders and globs may be at a URL: s3, gs, https, http, hf.
 
     Example: jaxreg extract photos/labels.csv --name photos --preset best
     """

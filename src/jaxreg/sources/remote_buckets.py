@@ -3,15 +3,16 @@
 import errno
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
 from jaxreg.common.remote_file import RemoteError, RemoteFile
-from jaxreg.sources.remote_http import CONNECT, SILENT, TRIES, too_large
+from jaxreg.sources.remote_http import CONNECT, LARGE, SILENT, TRIES, too_large
 
 _TEXTS = ("access_key", "secret_key", "session_token", "region", "scheme", "endpoint_override")
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
@@ -25,6 +26,7 @@ _REASONS = (  # of what Arrow's messages say
     (_ENDED, "the connection ended in the middle"),
     (r"HTTP status (429|5\d\d)|SLOW_DOWN|INTERNAL_FAILURE", "the server fails, or is too busy"),
 )
+_large = threading.Lock()  # of large objects, as `LARGE` says
 _LASTING = {
     "access denied": errno.EACCES,
     "no such bucket": errno.ENOENT,
@@ -38,7 +40,8 @@ def read_object(file: RemoteFile, limit: int) -> bytes:
         size = stream.size()
         if size > limit:
             raise too_large(file.url, size, limit)
-        content = stream.read()
+        with _large if size > LARGE else nullcontext():
+            content = stream.read()
         if len(content) != size:
             raise RemoteError(errno.EIO, "the connection ended in the middle", str(file))
         return content
