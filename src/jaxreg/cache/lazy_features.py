@@ -1,12 +1,14 @@
 """Features that stay in their parts: each part is read whenever its rows are needed."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from jaxreg.cache.chosen_features import Wanted
+from jaxreg.cache.entry import Contents
 from jaxreg.cache.object_store import Store
 from jaxreg.cache.parts import LackingFeatures, Layout, list_parts, part_features, part_table
 from jaxreg.cache.store import Cache
@@ -39,10 +41,22 @@ class PartFeatures:
     """
 
     def __init__(
-        self, cache: Cache, wanted: Sequence[Wanted], beside: np.ndarray | None = None
+        self,
+        cache: Cache,
+        wanted: Sequence[Wanted],
+        beside: np.ndarray | None = None,
+        ahead: int | None = None,
     ) -> None:
-        """The columns of `beside` (rows, others) float32 follow the features."""
-        self._store = cache.store
+        """Look where the features are.
+
+        Args:
+            cache: they are in.
+            wanted: the columns, and a digest for each row.
+            beside: columns (rows, others) float32 that follow the features.
+            ahead: bytes of the parts that are read while earlier ones are used; None: as many as
+                the store reads ahead.
+        """
+        self._store, self._ahead = cache.store, ahead
         self._columns: list[_Located] = []
         for feature_set, columns, digests in wanted:
             asked = pa.array(digests, pa.string())
@@ -75,24 +89,31 @@ class PartFeatures:
         part, most = self._columns[0].part[rows], self._columns[0].most
         by_part = np.argsort(part, kind="stable")
         groups = np.split(rows[by_part], np.flatnonzero(np.diff(part[by_part])) + 1)
-        for i in range(len(groups)) if order is None else order.permutation(len(groups)):
-            for start in range(0, len(groups[i]), most):
-                some = groups[i][start : start + most]
-                yield some, self._read(some)
+        turns = range(len(groups)) if order is None else order.permutation(len(groups))
+        cuts = [groups[i][at : at + most] for i in turns for at in range(0, len(groups[i]), most)]
+        keys = (one.keys[n] for some in cuts for one, n, _ in self._parts(some))
+        with closing(self._store.read_ahead(keys, self._ahead)) as contents:
+            for some in cuts:
+                yield some, self._read(some, contents)
 
-    def _read(self, rows: np.ndarray) -> np.ndarray:
-        features = np.empty((len(rows), self.shape[1]), self.dtype)
+    def _parts(self, rows: np.ndarray) -> Iterator[tuple[_Located, int, int]]:
+        """The parts that these rows need: column, number, and the first place of the column."""
         start = 0
-        for keys, layout, part, at, _ in self._columns:
-            place = features[:, start : start + layout.size]
-            numbers = np.unique(part[rows])
-            contents = self._store.read_ahead([keys[number] for number in numbers])
-            for number, (key, content) in zip(numbers, contents, strict=True):
-                here = np.flatnonzero(part[rows] == number)
-                _, block = part_features(self._store, key, content, layout)
-                place[here] = block[at[rows[here]]]
-            start += layout.size
-        features[:, start:] = self._beside[rows]
+        for column in self._columns:
+            for number in np.unique(column.part[rows]):
+                yield column, number, start
+            start += column.layout.size
+
+    def _read(self, rows: np.ndarray, contents: Contents) -> np.ndarray:
+        features = np.empty((len(rows), self.shape[1]), self.dtype)
+        for (_, layout, part, at, _), number, start in self._parts(rows):
+            key, content = next(contents)
+            _, block = part_features(self._store, key, content, layout)
+            del content  # before the next one is read
+            here = np.flatnonzero(part[rows] == number)
+            features[here, start : start + layout.size] = block[at[rows[here]]]
+        beside = self._beside.shape[1]
+        features[:, self.shape[1] - beside :] = self._beside[rows]
         return features
 
 

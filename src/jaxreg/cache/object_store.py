@@ -177,6 +177,7 @@ class LocalStore:
             except OSError as error:
                 content = error
             yield key, content
+            del content  # before the next one is read
 
     def put(self, key: str, content: bytes) -> None:
         write_whole(self.folder / key, content)

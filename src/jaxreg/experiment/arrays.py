@@ -107,8 +107,11 @@ def load_experiment(resolved: ResolvedRun) -> Experiment:
     with remedies(dataset, resolved.features):
         side = side_values(dataset, resolved.side)
         wanted = resolved.features.wanted(dataset)
-        in_parts = resolved.placement.kind == "parts"
-        x = (PartFeatures if in_parts else read_wanted)(resolved.cache, wanted, side)
+        x: Features
+        if resolved.placement.kind == "parts":
+            x = PartFeatures(resolved.cache, wanted, side, resolved.placement.ahead)
+        else:
+            x = read_wanted(resolved.cache, wanted, side)
         views = _read_views(resolved, side)
         every = [x, *(view.x for view in views)]
         width = resolved.stored.width

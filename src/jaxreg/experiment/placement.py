@@ -13,6 +13,7 @@ from jaxreg.common.memory import bytes_text, free_memory, parse_bytes
 from jaxreg.errors import InputError
 from jaxreg.train_config import TrainConfig
 
+AHEAD_SHARE = 1 / 8  # of what features may take that parts of a bucket take which are read ahead
 SHARE = 0.8  # of what is free that features may take: programs and tables need some too
 BLOCK_ROWS, BLOCK_BYTES = 2048, 2**24  # of a block, at most: enough that its own cost is nothing
 BLOCKS_AT_LEAST = 16  # in memory that the blocks share with all rows or with a window of them
@@ -33,6 +34,7 @@ class Size(NamedTuple):
     dtype: str  # float32 or float16
     row: int  # bytes of one row, in all its views
     part: int  # bytes of the largest part, summed over the columns
+    ahead: int = 0  # bytes that the cache reads ahead, if there is room
 
     @property
     def all(self) -> int:
@@ -55,6 +57,7 @@ class Placement:
     block: int  # batches sent to the device at a time
     window: int | None  # rows shuffled together; None: all
     size: Size
+    ahead: int = 0  # bytes of the parts that are read ahead
 
     def __str__(self) -> str:
         amount = bytes_text(self.size.all)
@@ -77,6 +80,7 @@ def measure(cache: Cache, wanted: Sequence[Wanted], views: int) -> Size:
         dtype=str(dtype),
         row=views * dtype.itemsize * width,
         part=sum(max(e.size for e in part_entries(cache.store, folder)) for folder in folders),
+        ahead=cache.store.ahead,
     )
 
 
@@ -103,19 +107,21 @@ def place(config: TrainConfig, size: Size, *, resumed: bool, window: int | None)
             return Placement("host", block, None, size)
         if resumed:
             raise _resumed_needs_more(f"all rows, {bytes_text(in_host_memory)}", limit)
-    fits = _largest_window(size, batch, limit)
+    ahead = int(min(size.ahead, AHEAD_SHARE * limit))
+    fits = _largest_window(size, batch, limit - ahead)
     if window is not None:
         if window > fits and asked is not None:
             raise _resumed_needs_more(f"a window of {window:,} rows", limit)
     elif fits < 2 * batch:
         needed = _beside_the_window(size) + (_BLOCKS + 2) * batch * size.row
+        needed = min(needed + size.ahead, needed / (1 - AHEAD_SHARE))
         raise InputError(
             f"features may take {bytes_text(limit)}, and the smallest window of rows, the batches "
             "on their way and a part of the cache take more",
             expected=f"--memory-limit of at least {bytes_text(1.01 * needed)}",  # as it is rounded
         )
     window = window or fits
-    return Placement("parts", _block(size, window, batch), window, size)
+    return Placement("parts", _block(size, window, batch), window, size, ahead)
 
 
 def limit_of_device() -> float:
