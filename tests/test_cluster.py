@@ -4,6 +4,7 @@ import pickle
 from typing import Any
 
 import numpy as np
+import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -24,6 +25,8 @@ from jaxreg.extraction.reader import Known
 from jaxreg.extraction.row_results import Digests, Failures
 from jaxreg.sources import open_source, pixels
 from jaxreg.sources.road.frames import RoadImages
+from onnx_files import convolutions
+from test_commands import loaded_after
 
 A, B, C = (letter * 64 for letter in "abc")
 
@@ -189,3 +192,10 @@ def test_what_a_worker_refuses_keeps_its_message() -> None:
 def test_deaths_in_words(text: str, reason: str, of_node: bool) -> None:
     death = Death.of(RuntimeError(text))
     assert (death.reason, death.of_node) == (reason, of_node)
+
+
+def test_an_extraction_without_ray_does_not_import_it(tmp_path) -> None:
+    onnx.save(convolutions(), tmp_path / "tiny.onnx")
+    asked = "'road:2', backbone='onnx:tiny.onnx', preprocess='unit', size=(24, 80)"
+    program = f"import jaxreg\njaxreg.extract_features({asked})"
+    assert not loaded_after(program, cwd=tmp_path).intersection({"ray", "fsspec"})

@@ -17,6 +17,7 @@ from jaxreg.cluster.cache_mark import Mark, marked
 from jaxreg.cluster.claims import ClaimTable
 from jaxreg.cluster.units import pickled_whole
 from jaxreg.cluster.worker import Order, Refusal, Started, UnitResult, Worker
+from jaxreg.common.files import TEMPORARY
 from jaxreg.errors import InputError, UnavailableError
 from jaxreg.extract_config import ExtractConfig
 from jaxreg.extraction.feature_set import choose_columns, choose_feature_set
@@ -130,6 +131,7 @@ def test_another_version_or_another_cache_is_refused(order: Order) -> None:
     assert "here is 0.0.1" in refused.error.found
     assert refused.error.remedy == "pip install jaxreg==0.0.1 on each node"
     other = with_fields(order, mark=Mark(order.mark.key, b"another"))
+    assert TEMPORARY.fullmatch(order.mark.key.rpartition("/")[2])  # verify --repair deletes it
     refused = made().start(jaxreg.__version__, other)
     assert isinstance(refused, Refusal)
     assert f"does not see the cache {order.cache}" in refused.error.found

@@ -34,6 +34,7 @@ def refused(main, words: str) -> InputError:
         ("road --wd 0.1", "--weight-decay 0.1"),
         ("road --gpu 0", "set JAX_PLATFORMS=cpu or JAX_PLATFORMS=cuda before the command"),
         ("road --backbone vgg16", "give --backbone vgg16 to jaxreg extract"),
+        ("road --ray local", "give --ray local to jaxreg extract"),
         ("road --zzzzzz", ""),
     ],
 )

@@ -136,7 +136,7 @@ def _values(words: Sequence[str]) -> list[str]:
 
 def _remedy(command: str, name: str, values: Sequence[str], options: Sequence[str]) -> str:
     """The option that is meant, with its values; or who has it; "" where nobody knows."""
-    from jaxreg.extract_config import ExtractConfig, SourceOptions
+    from jaxreg.extract_config import ExtractConfig, RayOptions, SourceOptions
     from jaxreg.train_config import TrainConfig
 
     plain = name[2:].lower()
@@ -145,7 +145,7 @@ def _remedy(command: str, name: str, values: Sequence[str], options: Sequence[st
     of = {command: options}
     if command in ("extract", "train"):
         of.setdefault("train", options_of([TrainConfig]))
-        of.setdefault("extract", options_of([ExtractConfig, SourceOptions]))
+        of.setdefault("extract", options_of([ExtractConfig, SourceOptions, RayOptions]))
     for meant in (name, f"--{_MEANT.get(plain, plain)}"):
         for other in of:
             if meant in of[other]:
