@@ -186,6 +186,15 @@ def test_a_body_ends_at_the_limit(web):
         read_remote(RemoteFile(url), 10**5)
 
 
+def test_an_answer_that_comes_too_slowly_is_given_up(web, monkeypatch):
+    url = web.put("/a.png", bytes(1000))
+    monkeypatch.setattr(remote_http, "SLOWEST", 2000)
+    monkeypatch.setattr(remote_http, "GRACE", -1.0)  # as if a second had passed
+    with pytest.raises(RemoteError, match="it comes at less than 2000 bytes/s"):
+        read_remote(RemoteFile(url), MOST)
+    assert len(web.asked) == 1
+
+
 def test_redirects_lead_to_the_web_only_and_take_no_password_along(web):
     web.put("/a.png", png(1))
     web.moved |= {"/to": "/a.png", "/round": "/round", "/file": "file:///etc/passwd"}

@@ -10,7 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxreg.errors import InputError
-from jaxreg.sources import Examples, SourceOptions, large_table, open_source, parquet_slices
+from jaxreg.sources import (
+    Examples,
+    SourceOptions,
+    large_table,
+    open_source,
+    parquet_slices,
+    pixels,
+)
 from jaxreg.sources import sliced_examples as sliced
 from tables import png
 
@@ -258,3 +265,26 @@ def test_a_table_that_changes_is_noticed(tmp_path):
     write(table, image=names[::-1], y=range(ROWS), z=range(ROWS))
     with pytest.raises(InputError, match="has changed while it was read"):
         next(examples.slices())
+
+
+def test_urls_in_a_large_table(tmp_path, web, bucket):
+    names = pictures(tmp_path)
+    for name in set(names):
+        web.put(f"/{name}", (tmp_path / name).read_bytes())
+        bucket.write(f"d/{name}", (tmp_path / name).read_bytes())
+    cells = [f"{web.url}/{name}?token={row}" for row, name in enumerate(names)]
+    cells[3::7] = names[3::7]
+    source = write(tmp_path / "t.parquet", image=cells, y=list(range(ROWS)))
+    examples = same(source)
+    said = [part.columns.to_pydict() | {"id": part.ids} for part in examples.slices()]
+    assert "token" not in repr(said)
+    wanted = [(tmp_path / name).read_bytes() for name in names]
+    assert [pixels.read(image) for image in examples.images] == wanted
+    source = write(tmp_path / "u.parquet", image=names, y=list(range(ROWS)))
+    bucket.write("d/u.parquet", source.read_bytes())
+    there = open_source(f"{bucket.url}/d/u.parquet", in_slices=True)
+    assert isinstance(there, sliced.SlicedExamples)
+    assert [pixels.read(image) for image in there.images] == wanted
+    assert [part.ids for part in there.slices()] == [
+        part.ids for part in opened(source, PLAIN).slices()
+    ]

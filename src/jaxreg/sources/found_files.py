@@ -26,6 +26,7 @@ class FoundNames:
     as_written: int  # rows whose path is a file
     missing: int  # rows whose path means no file, or several
     note: str = ""  # for the user; "" if every path is right as it is
+    at_urls: int = 0  # rows whose picture is at a URL
     confined: bool = False  # no name may lead out of the folder: others wrote the table
 
     def file(self, name: str | None) -> AnyFile:
@@ -100,8 +101,9 @@ def find_names(
     folder = table.parent if root is None else located(os.path.expanduser(root))
     if isinstance(folder, RemoteFile):
         suffix = "" if not suffix else suffix if suffix.startswith(".") else f".{suffix}"
-        missing = sum(count for name, count in rows.items() if not is_url(name))
-        return FoundNames(folder, suffix, {}, 0, missing, confined=confined)
+        urls = sum(count for name, count in rows.items() if is_url(name))
+        below = sum(rows.values()) - urls
+        return FoundNames(folder, suffix, {}, 0, below, "", urls + below, confined)
     if not os.path.isdir(folder):  # Path's own raises for a name that is too long
         raise InputError(f"--image-root {root} is no folder", expected="the folder of the images")
     suffix = suffix or ""
@@ -131,6 +133,7 @@ def find_names(
         sum(counts[name] for name in there),
         sum(counts[name] for name in left),
         "; ".join(filter(None, notes)),
+        sum(counts[name] for name in urls if name not in used),
         confined,
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jaxreg.common.remote_file import AnyFile, RemoteFile, without_secrets
+from jaxreg.common.remote_file import AnyFile, RemoteFile, is_url, without_secrets
 from jaxreg.common.steps import counted
 from jaxreg.errors import InputError
 from jaxreg.extract_config import SourceOptions
@@ -162,8 +162,9 @@ def _found(survey: Survey) -> FoundNames:
     found = find_names(plan.path, survey.files, options.image_root, options.image_suffix)
     if len(survey.files) <= MOST_NAMES or isinstance(found.folder, RemoteFile):
         return found
-    if found.as_written < survey.files.total() / 2:
-        first = next(name for name in survey.files if not found.folder.joinpath(name).is_file())
+    local = [name for name in survey.files if not is_url(name)]
+    if found.as_written < sum(survey.files[name] for name in local) / 2:
+        first = next(name for name in local if not found.folder.joinpath(name).is_file())
         raise InputError(
             f"most paths of {plan.path} are no files in {found.folder}, as {first!r}",
             expected=f"paths as they are, where a table has more than {MOST_NAMES:,} of them",

@@ -22,7 +22,8 @@ from jaxreg.errors import InputError
 TRIES = 5
 FIRST_WAIT = 0.5  # seconds before the second try; twice as long before each further one
 LONGEST_WAIT = 60.0  # seconds that a server may ask for
-CONNECT, SILENT, WHOLE = 10.0, 30.0, 600.0  # seconds: to connect, without a byte, for one answer
+CONNECT, SILENT, WHOLE = 10.0, 30.0, 7200.0  # seconds: to connect, without a byte, for one answer
+SLOWEST, GRACE = 10_000, 60.0  # bytes a second; after so many seconds, less is given up
 LARGE = 2**25  # bytes: one larger body at a time is read, so that many need no more memory
 DOWN = 20  # files in a row that a host did not give after all tries: then each gets one try
 
@@ -238,7 +239,7 @@ async def _answer(
     length = response.content_length
     if length is not None and length > limit:
         raise too_large(url, length, limit)
-    content = bytearray()
+    content, begin = bytearray(), time.monotonic()
     waits = length is not None and length > LARGE
     if waits:
         await session.large.acquire()
@@ -247,6 +248,8 @@ async def _answer(
             content += chunk
             if len(content) > limit:
                 raise too_large(url, None, limit)
+            if len(content) < SLOWEST * (time.monotonic() - begin - GRACE):
+                raise RemoteError(errno.EIO, f"it comes at less than {SLOWEST} bytes/s", shown(url))
             if not waits and len(content) > LARGE:
                 await session.large.acquire()
                 waits = True

@@ -184,6 +184,9 @@ class SlicedImages(Sequence[Image]):
 
     def remote_image(self, index: int) -> RemoteFile | None:
         """The image, if it is at a URL; the bytes of others are not read."""
+        found = self._opened.plan.found
+        if found is None or not found.at_urls:
+            return None
         return self._opened.remote_image(self._rows[index])
 
     def __reduce__(self) -> tuple[type, tuple[SlicePlan, range]]:

@@ -5,6 +5,7 @@ from collections import Counter
 import pyarrow as pa
 
 from jaxreg.common import arrow_compute as pc
+from jaxreg.common.remote_file import shown
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.as_written import LONG, NAME_LIKE, CellCounts
 from jaxreg.sources.columns import missing
@@ -87,7 +88,7 @@ class Survey:
             if any(absent):
                 self.id_missing = rows.at.start + absent.index(True)
             else:
-                self.ids.add(column.to_pylist())
+                self.ids.add(list(map(shown, column.to_pylist())))
         if self.options.id_column is None:
             self.names.add(names_of(rows))
 

@@ -242,7 +242,6 @@ def _ids(
     chosen = _chosen(table, asked, "--id-column", table.read.names)
     if chosen is not None:
         ids, flaw = _as_ids(table, chosen)
-        ids = list(map(shown, ids))
         if flaw:
             raise InputError(
                 f"--id-column {asked} of {table.path} {flaw}",
@@ -261,7 +260,7 @@ def _as_ids(table: Table, column: pa.ChunkedArray) -> tuple[list[str], str | Non
     absent = missing(column)
     if any(absent):
         return [], f"has no value in {in_words(table, absent.index(True))}"
-    ids = column.to_pylist()
+    ids = list(map(shown, column.to_pylist()))
     rows: dict[str, int] = {}
     for row, name in enumerate(ids):
         if rows.setdefault(name, row) != row:
