@@ -90,7 +90,7 @@ def reached(file: RemoteFile) -> Iterator[tuple[Any, str]]:
         found = next((reason for said, reason in _REASONS if re.search(said, text)), "")
         if isinstance(error, FileNotFoundError) and not found:
             found = "no such object"
-        kind = _LASTING.get(found, errno.EIO)
+        kind = errno.EINVAL if isinstance(error, ValueError) else _LASTING.get(found, errno.EIO)
         raise RemoteError(kind, found or " ".join(text.split())[:200], str(file)) from None
 
 

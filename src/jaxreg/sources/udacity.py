@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from jaxreg.common.remote_file import AnyFile, located, without_secrets
 from jaxreg.errors import InputError
 from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.as_written import Columns, is_number_text
@@ -78,7 +79,8 @@ def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Ex
     if not rows:
         raise InputError(f"{file.path} names no image", expected="paths in center, left and right")
     root = options.image_root
-    recorded = _recorded(names, file.path.parent if root is None else os.path.expanduser(root))
+    folder = file.path.parent if root is None else located(os.path.expanduser(root))
+    recorded = _recorded(names, folder) if isinstance(folder, Path) else {}
     paths = [recorded.get(name, name) for name in names]
     found = find_files(file.path, paths, root, options.image_suffix)
 
@@ -96,7 +98,11 @@ def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Ex
         description={
             "kind": "udacity",
             "location": location,
-            **{name: value for name, value in vars(options).items() if value is not None},
+            **{
+                name: value
+                for name, value in vars(without_secrets(options)).items()
+                if value is not None
+            },
             "steering_correction": correction,
             "cameras": cameras,
             **({"dropped_columns": dropped} if dropped else {}),
@@ -112,7 +118,7 @@ def open_driving_log(file: CsvFile, location: str, options: SourceOptions) -> Ex
     )
 
 
-def _steering(path: Path, table: pa.Table) -> np.ndarray:
+def _steering(path: AnyFile, table: pa.Table) -> np.ndarray:
     """(rows,) float64, NaN where there is none."""
     if not table.num_rows:
         raise InputError(
