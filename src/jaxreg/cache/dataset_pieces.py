@@ -26,7 +26,9 @@ from jaxreg.cache.datasets import (
     table_sha256,
 )
 from jaxreg.cache.failed_list import failed_key
+from jaxreg.cache.object_store import LocalStore
 from jaxreg.cache.store import Cache
+from jaxreg.common.files import write_whole
 from jaxreg.errors import InputError
 
 BUFFER = 2**20  # bytes read at once, for each column
@@ -92,7 +94,8 @@ class _StoredIds:
             old = read_description(cache, dataset.name)
             with open_table(cache, dataset.name) as opened, _open(opened) as file:
                 hashes = [_hashes(piece) for piece in _column(file, "id")]
-            self._before = np.sort(np.concatenate([self._before, *hashes]))
+            self._before = np.concatenate([self._before, *hashes])
+            self._before.sort()
             if old.source.get("location") != dataset.source.get("location"):
                 self.moved = f"; it was made from {old.source.get('location')} before"
 
@@ -162,8 +165,12 @@ class FailedPieces:
 
 def put_file(cache: Cache, key: str, path: Path) -> None:
     """Put a file of this machine into the cache; its bytes stay on the disk until they are sent."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        cache.store.put(key, content)  # pyright: ignore[reportArgumentType]
+    with path.open("rb") as file:
+        if isinstance(cache.store, LocalStore):
+            write_whole(cache.store.path(key), file)
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            cache.store.put(key, content)  # pyright: ignore[reportArgumentType]
 
 
 def _open(source: Any) -> pq.ParquetFile:

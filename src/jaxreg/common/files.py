@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Sequence
 from io import BufferedReader
@@ -136,8 +137,12 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes | BufferedReader) -> None:
     """Write `path` so that a reader sees the old or the whole new file, even after a crash.
+
+    Args:
+        path: the file.
+        content: its bytes, or an open file with them.
 
     Raises:
         InputError: the folder cannot be made or written (read-only, disk full); no file is left.
@@ -148,7 +153,10 @@ def write_whole(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(temporary, "wb") as file:
-                file.write(content)
+                if isinstance(content, BufferedReader):
+                    shutil.copyfileobj(content, file)
+                else:
+                    file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)

@@ -8,6 +8,8 @@ import numpy as np
 
 T = TypeVar("T")
 
+PIECE = 2**20  # rows that are counted at a time
+
 
 class _Texts:
     """Texts that repeat, each kept once and known by its number."""
@@ -113,7 +115,10 @@ class Digests(_Rows[str | None]):
 
     def tally(self, has: Callable[[str], bool]) -> tuple[int, int]:
         """How many rows have a digest that `has` takes, and how many distinct ones those are."""
-        rows = np.bincount(self._array + 1, minlength=len(self._texts.texts) + 1)[1:]
+        rows = np.zeros(len(self._texts.texts), np.int64)
+        for start in range(0, len(self), PIECE):  # bincount makes its input wider
+            codes = self._array[start : start + PIECE]
+            rows += np.bincount(codes[codes >= 0], minlength=len(rows))
         taken = [has(text) for text in self._texts.texts]
         return int(rows[taken].sum()), int((rows[taken] > 0).sum())
 

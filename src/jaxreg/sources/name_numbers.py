@@ -37,8 +37,9 @@ class NameHashes:
 
     def numbering(self) -> "Numbering":
         """What makes ids of the names. The hashes here are let go."""
-        hashes = np.sort(np.concatenate(self._pieces))
+        hashes = np.concatenate(self._pieces)
         self._pieces = []
+        hashes.sort()
         return Numbering(_repeated(hashes), np.unique(hashes) if self._numbered else None)
 
 
@@ -107,4 +108,7 @@ def _hashes(names: Sequence[str]) -> np.ndarray:
 
 def _repeated(hashes: np.ndarray) -> np.ndarray:
     """Of sorted hashes, those that are there more than once, each once."""
-    return np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+    again = hashes[1:] == hashes[:-1]
+    first = again.copy()
+    first[1:] &= ~again[:-1]
+    return hashes[1:][first]

@@ -73,7 +73,7 @@ class SliceReader:
     def read(self, number: int) -> pa.Table:
         """The rows of a slice. Raises InputError for a file that is damaged or has changed."""
         if number != self._next:
-            self._tables = self._from(number)
+            self._tables = _tables(self._shards, self._slices[number:], self._columns)
         self._next = -1  # should reading fail, the next try begins anew
         table = next(self._tables)
         self._next = number + 1
@@ -83,33 +83,30 @@ class SliceReader:
         for number, one in enumerate(self._slices):
             yield one, self.read(number)
 
-    def _from(self, number: int) -> Iterator[pa.Table]:
-        """The tables of this slice and of all after it."""
-        rest = self._slices[number:]
-        for (shard, groups), some in itertools.groupby(rest, lambda one: (one.shard, one.groups)):
-            slices = list(some)
-            rows = self._rows(self._shards[shard], groups)
-            rows.skip(slices[0].skip)
-            for one in slices:
-                yield rows.take(one.rows)
 
-    def _rows(self, shard: Shard, groups: Sequence[int]) -> "_Rows":
-        leaves = [
-            f"{name}.path" if is_encoded(shard.schema.field(name).type) else name
-            for name in self._columns
-        ]
-        return _Rows(shard, groups, self._columns, leaves)
+# The generators know nothing of the objects that keep them: the two would be a circle, and what
+# nobody needs would stay in memory.
+
+
+def _tables(
+    shards: Sequence[Shard], slices: Sequence[RowSlice], columns: Sequence[str]
+) -> Iterator[pa.Table]:
+    """The tables of these slices, which follow one another."""
+    for (shard, groups), some in itertools.groupby(slices, lambda one: (one.shard, one.groups)):
+        rows = _Rows(shards[shard], groups, columns)
+        for place, one in enumerate(some):
+            if not place:
+                rows.skip(one.skip)
+            yield rows.take(one.rows)
 
 
 class _Rows:
     """The rows of some row groups of a file, read on and on."""
 
-    def __init__(
-        self, shard: Shard, groups: Sequence[int], names: Sequence[str], leaves: Sequence[str]
-    ) -> None:
-        self._shard, self._names = shard, names
+    def __init__(self, shard: Shard, groups: Sequence[int], columns: Sequence[str]) -> None:
+        self._shard = shard
         self._left: pa.Table | None = None
-        self._batches = self._read([*groups], leaves) if names else None
+        self._batches = _batches(shard, [*groups], columns) if columns else None
 
     def skip(self, count: int) -> None:
         while count:
@@ -127,15 +124,19 @@ class _Rows:
         taken, self._left = self._left.slice(0, count), self._left.slice(count)
         return taken
 
-    def _read(self, groups: list[int], leaves: Sequence[str]) -> Iterator[pa.Table]:
-        shard = self._shard
-        try:
-            with open_parquet(shard.path) as file:
-                shard.check_state()
-                for batch in file.iter_batches(
-                    SLICE_ROWS, row_groups=groups, columns=[*leaves], use_threads=False
-                ):
-                    table = pa.Table.from_batches([batch])
-                    yield table.select(self._names)  # other columns may begin with these names
-        except (pa.ArrowException, OSError) as error:
-            raise damaged(shard.path, error) from error
+
+def _batches(shard: Shard, groups: list[int], columns: Sequence[str]) -> Iterator[pa.Table]:
+    """The rows of some row groups, a slice or less at a time."""
+    leaves = [
+        f"{name}.path" if is_encoded(shard.schema.field(name).type) else name for name in columns
+    ]
+    try:
+        with open_parquet(shard.path) as file:
+            shard.check_state()
+            for batch in file.iter_batches(
+                SLICE_ROWS, row_groups=groups, columns=leaves, use_threads=False
+            ):
+                # other columns may begin with the names of these
+                yield pa.Table.from_batches([batch]).select(columns)
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(shard.path, error) from error

@@ -136,6 +136,7 @@ class _OpenSlices:
         self._reader = SliceReader(plan.shards, plan.slices, plan.needed)
         self._lock = threading.Lock()
         self._open: OrderedDict[int, Sequence[Image]] = OrderedDict()
+        self._latest: tuple[int, int, Sequence[Image]] = (0, 0, ())  # first row, end, images
 
     def image(self, row: int) -> Image:
         """The image of a usable row."""
@@ -149,6 +150,9 @@ class _OpenSlices:
 
     def _at(self, row: int) -> tuple[Sequence[Image], int]:
         """The images of its slice, and its place among them."""
+        first, end, images = self._latest
+        if first <= row < end:  # nearly always; it takes a tenth of the rest
+            return images, row - first
         starts = self.plan.starts
         assert starts is not None
         number = int(np.searchsorted(starts, row, side="right")) - 1
@@ -160,8 +164,9 @@ class _OpenSlices:
                 if len(self._open) > KEPT_SLICES:
                     self._open.popitem(last=False)
             self._open.move_to_end(number)
-            images = self._open[number]
-        return images, row - int(starts[number])
+            images, first = self._open[number], int(starts[number])
+            self._latest = first, first + len(images), images
+        return images, row - first
 
 
 class SlicedImages(Sequence[Image]):
