@@ -128,10 +128,13 @@ def rows_in_parts(cache: Cache, feature_set: str) -> list[str]:
 
 
 def compare(serial: Cache, other: Cache) -> float:
-    """The largest difference of a feature; raises ValueError for another table or list."""
+    """The largest difference of a feature; raises ValueError for another table, list or picture."""
     one, two = (read_dataset(cache, "photos") for cache in (serial, other))
     if one.fingerprint != two.fingerprint or one.failed_sha256 != two.failed_sha256:
         raise ValueError("the datasets differ")
+    pictures = [cache.read_thumbnails(one.digests) for cache in (serial, other)]
+    if pictures[0] != pictures[1] or len(pictures[0]) != len(set(one.digests)):
+        raise ValueError("the thumbnails differ")
     features = [c.read(one.feature_set, one.columns, one.digests) for c in (serial, other)]
     return float(np.abs(features[0] - features[1]).max())
 

@@ -1,6 +1,8 @@
 """The parts of `extract --ray` that need no Ray: claims, units, shares, options, messages."""
 
 import pickle
+import threading
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from jaxreg.sources.road.frames import RoadImages
 from onnx_files import convolutions
 from test_commands import loaded_after
 
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra ray")
 A, B, C = (letter * 64 for letter in "abc")
 
 
@@ -67,6 +70,7 @@ def test_units_hold_each_row_once(rows: int, workers: int, sizes: dict[int, int]
     assert [unit.number for unit in units] == list(range(len(units)))
 
 
+@needs_ray
 def test_a_drawn_source_goes_to_workers_whole_and_a_list_in_slices() -> None:
     road = RoadImages(20)
     whole = pickled_whole(road)
@@ -75,10 +79,11 @@ def test_a_drawn_source_goes_to_workers_whole_and_a_list_in_slices() -> None:
     np.testing.assert_array_equal(some[2], road[7])
     assert len(some[1:]) == 3
     assert pickled_whole([b"one", b"two"]) is None
-    shown: Any = [lambda: 0]
+    shown: Any = [threading.Lock()]
     assert pickled_whole(SomeImages(shown, [0])) is None
 
 
+@needs_ray
 def test_images_inside_a_table_are_opened_by_workers(tmp_path) -> None:
     content = [pixels.thumbnail(RoadImages(3)[row]) for row in range(3)]
     pq.write_table(pa.table({"image": content, "y": [0.0, 1.0, 2.0]}), tmp_path / "t.parquet")

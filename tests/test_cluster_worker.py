@@ -1,6 +1,7 @@
 """A worker of `extract --ray` in this process: what it checks, computes and refuses."""
 
 import os
+import pickle
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,6 @@ from jaxreg.cache.store import Cache
 from jaxreg.cluster import worker
 from jaxreg.cluster.cache_mark import Mark, marked
 from jaxreg.cluster.claims import ClaimTable
-from jaxreg.cluster.units import pickled_whole
 from jaxreg.cluster.worker import Order, Refusal, Started, UnitResult, Worker
 from jaxreg.common.files import TEMPORARY
 from jaxreg.errors import InputError, UnavailableError
@@ -68,7 +68,7 @@ def order(tmp_path: Path) -> Any:
             limits=None,
             present={column: set() for column in columns},
             thumbnails=set(),
-            images=pickled_whole(RoadImages(10)),
+            images=pickle.dumps(RoadImages(10)),
             cores=1,
             gpus=0.0,
         )
@@ -132,6 +132,9 @@ def test_another_version_or_another_cache_is_refused(order: Order) -> None:
     assert refused.error.remedy == "pip install jaxreg==0.0.1 on each node"
     other = with_fields(order, mark=Mark(order.mark.key, b"another"))
     assert TEMPORARY.fullmatch(order.mark.key.rpartition("/")[2])  # verify --repair deletes it
+    refused = made().start(jaxreg.__version__, with_fields(order, images=b"no pickle"))
+    assert isinstance(refused, Refusal)
+    assert "cannot be opened on the node" in refused.error.found
     refused = made().start(jaxreg.__version__, other)
     assert isinstance(refused, Refusal)
     assert f"does not see the cache {order.cache}" in refused.error.found

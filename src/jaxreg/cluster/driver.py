@@ -13,6 +13,7 @@ from jaxreg.cluster.unit_loop import UnitLoop
 from jaxreg.cluster.units import pickled_whole
 from jaxreg.cluster.worker import Order
 from jaxreg.common.steps import step
+from jaxreg.errors import InputError
 from jaxreg.extract_config import RayOptions
 from jaxreg.extraction.network_choice import NetworkChoice
 from jaxreg.extraction.outcome import Outcome, Progress
@@ -38,6 +39,11 @@ def compute_on_ray(
         known = look_through(task)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         share = choose_share(options, nodes, gpu=_can_use_gpu(network))
+        if options.ray == "local" and not any(map(share.room, nodes)):
+            raise InputError(
+                f"--ray local, and this machine has not {share} for a worker",
+                remedy="--ray-gpus 0",
+            )
         workers = options.ray_workers or max(1, sum(map(share.room, nodes)))
         order = Order(
             folder=os.getcwd(),
@@ -61,10 +67,10 @@ def compute_on_ray(
         try:
             with step("extracting on Ray", len(task.images), "images") as counting:
                 loop.run(counting, should_stop, on_progress)
+            end = time.perf_counter()  # to leave Ray takes a second
         finally:
             crew.end()
     outcome = loop.gathered.found.outcome(task.shard, task.limits)
-    end = time.perf_counter()
     outcome.seconds.start = (loop.first or end) - begin + loop.loading
     outcome.seconds.total = end - begin
     outcome.workers = [member.record() for member in crew.everyone if member.seen or member.done]

@@ -43,7 +43,7 @@ def choose_share(options: RayOptions, nodes: Sequence[dict[str, float]], *, gpu:
     able = [node for node in nodes if node.get("CPU", 0) >= 1 and node.get("GPU", 0) >= gpus]
     if gpus:  # the CPUs that each GPU has for itself
         each = [int(node["CPU"] * min(1.0, gpus / node["GPU"])) for node in able]
-        return Share(max(1, min([MOST_CPUS, *each])), gpus)
+        return Share(max(1, min(MOST_CPUS, *each) if each else 1), gpus)
     return Share(max([1, *(min(MOST_CPUS, int(node["CPU"])) for node in able)]), gpus)
 
 

@@ -171,6 +171,9 @@ class UnitLoop:
                 self._failure = self._failure or UnavailableError(
                     f"{STARTS} workers did not start: {death.reason}",
                     expected="jaxreg and its packages on each node",
+                    remedy="pip install 'jaxreg[ray]' on each node"
+                    if "ModuleNotFoundError" in death.reason
+                    else "",
                 )
             return
         unit.again = True

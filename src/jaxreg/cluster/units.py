@@ -1,6 +1,5 @@
 """Units of work: slices of the examples, and how their images get to the workers."""
 
-import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
@@ -99,8 +98,10 @@ def pickled_whole(images: Sequence[Image]) -> bytes | None:
     """
     if isinstance(images, (list, tuple)):
         return None
+    from ray import cloudpickle  # which has the classes of a script in it
+
     try:
-        pickled = pickle.dumps(images)
+        pickled = cloudpickle.dumps(images)  # pyright: ignore[reportPrivateImportUsage]
     except Exception:  # whatever it holds: a lock, an open file
         return None
     return pickled if len(pickled) <= MOST_BYTES else None

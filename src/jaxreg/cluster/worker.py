@@ -132,7 +132,12 @@ class Worker:
             limits=order.limits,
         )
         self._known = Known(order.present, order.thumbnails)
-        self._images: Any = None if order.images is None else pickle.loads(order.images)
+        try:
+            self._images: Any = None if order.images is None else pickle.loads(order.images)
+        except Exception as error:  # of code that the user wrote, and this node may not have
+            reason = f"{type(error).__name__}: {error}"
+            found = f"the images of this source cannot be opened on the node {host}: {reason}"
+            return Refusal(InputError(found, remedy="give the images as a list"))
         return Started(context.get_node_id(), host, os.getpid())
 
     @staticmethod
