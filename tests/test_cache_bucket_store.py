@@ -250,6 +250,16 @@ def test_a_damaged_object_is_never_copied(bucket: Bucket, copies: Path) -> None:
     assert not copies.exists()
 
 
+def test_a_copy_does_not_hide_an_object_of_another_size(bucket: Bucket) -> None:
+    key = part_of(b"features")
+    store = BucketStore(bucket.url)
+    store.put(key, b"features")
+    store.read(key)
+    bucket.write(key, b"feat")
+    store.list("")
+    assert store.read(key) == b"feat"
+
+
 def test_tables_and_settings_are_never_copied(bucket: Bucket, copies: Path) -> None:
     store = BucketStore(bucket.url)
     for key in ("datasets/road.parquet", "features/x/feature_set.json"):

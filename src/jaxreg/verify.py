@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InputError(f"--recompute is {arguments.recompute}", expected="0 or more images")
     cache = Cache(arguments.cache)
     cache.check_there()
-    store = cache.store
+    store = cache.store = cache.store.fresh()  # what is in a bucket, not copies on this machine
     every = {entry.key: entry for entry in store.list("")}
     unfinished = {
         store.shown(key): (entry.mtime, partial(store.delete, key))

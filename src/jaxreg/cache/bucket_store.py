@@ -117,8 +117,9 @@ class BucketStore:
         digest = digest or digest_in(key)
         if digest is None:
             return self._try(key, lambda: self._read(key, limit, immutable=False))
-        if self._copies and (copied := self._copies.get(digest)) is not None:
-            return copied
+        copied = self._copies and self._copies.get(digest)
+        if copied is not None and self._sizes.get(key, len(copied)) == len(copied):
+            return copied  # and in the bucket it is at least not cut short
         content = self._try(key, lambda: self._read(key, limit, immutable=True))
         if not has_digest(content, digest):  # it may have been damaged on its way
             content = self._try(key, lambda: self._read(key, limit, immutable=True))

@@ -139,7 +139,7 @@ class Cache:
             return None
         key, content = self.quantized_key(recipe), b""
         with suppress(OSError):
-            content = self.store.read(key, MOST_NETWORK)
+            content = self.store.read(key, MOST_NETWORK, recipe.quantized)
         if hashlib.sha256(content).hexdigest() != recipe.quantized:
             raise InputError(
                 f"{self.store.shown(key)} is {'damaged' if content else 'absent'}",
