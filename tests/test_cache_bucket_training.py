@@ -16,6 +16,7 @@ from jaxreg.cache.lazy_features import PartFeatures
 from jaxreg.cache.local_copies import VARIABLE
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
+from jaxreg.errors import InputError
 from jaxreg.experiment.placement import Size, place
 from jaxreg.extract_config import SourceOptions
 from jaxreg.train_config import TrainConfig
@@ -127,3 +128,11 @@ def test_what_is_read_ahead_is_within_the_limit() -> None:
     assert bucket.window is not None
     blocks = 16 / 21  # the window's share beside its blocks
     assert (local.window - bucket.window) * 8192 == pytest.approx(25_000_000 * blocks, rel=0.01)
+
+
+def test_a_limit_says_what_a_bucket_needs(filled: Filled, tmp_path: Path) -> None:
+    options = {"cache": filled.url, "target": "y", "hidden": (4,), "batch_size": 8, "epochs": 1}
+    with pytest.raises(InputError, match="memory-limit of at least") as caught:
+        jaxreg.train_head("table", ckpts=tmp_path, memory_limit="100kB", **options)
+    enough = caught.value.expected.split("at least ")[1].replace(" ", "")
+    jaxreg.train_head("table", ckpts=tmp_path, memory_limit=enough, **options)

@@ -25,27 +25,30 @@ def ordered_reads(
         keys: taken one by one, just before they are read.
         read: called in threads.
         size: the bytes of a key, or a guess.
-        room: the most bytes of reads that have begun and are not done with. One read alone may
-            have more.
-        in_flight: the most reads that have begun and are not taken.
+        room: the most bytes of reads that have begun, beside the one that the caller has. What has
+            more is read only when the caller asks for it.
+        in_flight: the most reads that have begun.
     """
     pool = ThreadPoolExecutor(in_flight, thread_name_prefix="jaxreg-read")
     begun: deque[tuple[str, int, Future[bytes]]] = deque()
+    held = 0
     coming = iter(keys)
     following = next(coming, None)
-    held = 0
     try:
-        while True:
+        while following is not None or begun:
+            if not begun:  # the caller waits for this one
+                assert following is not None
+                begun.append((following, 0, pool.submit(read, following)))
+                following = next(coming, None)
+            key, its, future = begun.popleft()
+            held -= its
             while following is not None and len(begun) < in_flight:
                 its = size(following)
-                if begun and held + its > room:
+                if held + its > room:
                     break
                 begun.append((following, its, pool.submit(read, following)))
                 held += its
                 following = next(coming, None)
-            if not begun:
-                return
-            key, its, future = begun.popleft()
             content: bytes | Exception
             try:
                 content = future.result()
@@ -53,6 +56,5 @@ def ordered_reads(
                 content = error
             yield key, content
             del content, future  # before more is read
-            held -= its
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -107,14 +107,14 @@ def place(config: TrainConfig, size: Size, *, resumed: bool, window: int | None)
             return Placement("host", block, None, size)
         if resumed:
             raise _resumed_needs_more(f"all rows, {bytes_text(in_host_memory)}", limit)
-    ahead = int(min(size.ahead, AHEAD_SHARE * limit))
+    ahead = int(min(size.ahead, max(AHEAD_SHARE * limit, size.part)))
     fits = _largest_window(size, batch, limit - ahead)
     if window is not None:
         if window > fits and asked is not None:
             raise _resumed_needs_more(f"a window of {window:,} rows", limit)
     elif fits < 2 * batch:
         needed = _beside_the_window(size) + (_BLOCKS + 2) * batch * size.row
-        needed = min(needed + size.ahead, needed / (1 - AHEAD_SHARE))
+        needed += min(size.ahead, max(needed * AHEAD_SHARE / (1 - AHEAD_SHARE), size.part))
         raise InputError(
             f"features may take {bytes_text(limit)}, and the smallest window of rows, the batches "
             "on their way and a part of the cache take more",
