@@ -235,6 +235,30 @@ def test_train_asks_no_server_whether_a_source_has_changed(monkeypatch):
     assert not file.has_changed
 
 
+def test_a_bucket_of_google(web, tmp_path):
+    """The answers are those of the JSON API of Cloud Storage, for an object and for a listing."""
+    place = web.url.removeprefix("http://")
+    about = {
+        "kind": "storage#object",
+        "bucket": "bucket",
+        "name": "d/a.png",
+        "size": str(len(png(5))),
+        "updated": "2026-11-30T00:00:00Z",
+        "generation": "1",
+    }
+    api = "/storage/v1/b/bucket/o"
+    web.put(f"{api}/d%2Fa.png", json.dumps(about).encode())
+    web.put(f"{api}/d%2Fa.png?alt=media", png(5))
+    web.put(api, json.dumps({"kind": "storage#objects", "items": [about]}).encode())
+    reached = f"?endpoint_override={place}&scheme=http"
+    for source in ("d/a.png", "d/", "d/*.png"):
+        examples = open_source(f"gs://anonymous@bucket/{source}{reached}")
+        assert examples.ids == ("a.png",)
+        assert contents(examples) == [png(5)]
+    with pytest.raises(RemoteError, match="it has more than 10 Bytes"):
+        read_remote(RemoteFile(f"gs://anonymous@bucket/d/a.png{reached}"), 10)
+
+
 @pytest.fixture
 def hub(web, monkeypatch):
     """A data set of a hub that has the two answers that jaxreg asks for: its state, its files."""

@@ -64,6 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
         if left := web.statuses.get(path):
             self._send(left.pop(0), b"no", web.headers.get(path, {}))
             return
+        path = self.path if self.path in web.files else path
         if path not in web.files:
             self._send(404, b"<html>not here</html>", {})
             return
