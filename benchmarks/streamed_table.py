@@ -59,7 +59,7 @@ class Arguments:
     read: bool = True
     """Read the datasets, as `train` does"""
     folder: Path | None = None
-    """Folder for tables and cache, which stays; by default one that is deleted"""
+    """Folder for tables and cache, which stays and is used again; by default one that is deleted"""
 
 
 def main(arguments: Arguments) -> None:
@@ -98,6 +98,8 @@ def draw(folder: Path) -> None:
 def write_table(folder: Path, rows: int) -> Path:
     """A table of so many rows, written piece by piece."""
     path = folder / f"rows-{rows}.parquet"
+    if path.exists():
+        return path
     schema = pa.schema(
         {"image": pa.string(), "y": pa.float64(), "frame": pa.int64(), "drive": pa.string()}
     )

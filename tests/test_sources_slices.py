@@ -13,10 +13,12 @@ from jaxreg.errors import InputError
 from jaxreg.sources import (
     Examples,
     SourceOptions,
+    csvfile,
     large_table,
     open_source,
     parquet_slices,
     pixels,
+    table_files,
 )
 from jaxreg.sources import sliced_examples as sliced
 from tables import png
@@ -288,3 +290,15 @@ def test_urls_in_a_large_table(tmp_path, web, bucket):
     assert [part.ids for part in there.slices()] == [
         part.ids for part in opened(source, PLAIN).slices()
     ]
+
+
+def test_a_large_csv_file_is_told_of_parquet(tmp_path, monkeypatch):
+    table = tmp_path / "t.csv"
+    table.write_text("image,y\n" + "".join(f"{name},1\n" for name in pictures(tmp_path)))
+    assert open_source(table).notes == ()
+    monkeypatch.setattr(table_files, "MOST_WHOLE", ROWS - 1)
+    [note] = open_source(table).notes
+    assert note == f"all 60 rows of {table} are in memory; as .parquet they come slice by slice"
+    monkeypatch.setattr(csvfile, "LARGEST", 100)
+    with pytest.raises(InputError, match=r"t\.csv is too large for a CSV file: .* are refused"):
+        open_source(table)

@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import errno
 import io
 import re
 from collections.abc import Sequence
@@ -48,11 +49,20 @@ class CsvFile:
         """UTF-8, or UTF-16 and UTF-32 as spreadsheets write them.
 
         Raises:
-            InputError: an empty file, or another encoding.
-            OSError: no regular file, or more than LARGEST bytes.
+            InputError: an empty file, more than LARGEST bytes, or another encoding.
+            OSError: no regular file.
         """
-        with open_file(path, LARGEST) as file:
-            text = _decoded(path, file.read()).lstrip("\r\n")
+        try:
+            with open_file(path, LARGEST) as file:
+                text = _decoded(path, file.read()).lstrip("\r\n")
+        except OSError as error:
+            if error.errno != errno.EFBIG:
+                raise
+            raise InputError(
+                f"{path} is too large for a CSV file: {error.strerror}",
+                expected="a Parquet file, which is read slice by slice however large it is",
+                remedy="write the table as .parquet",
+            ) from None
         if "\n" not in text:  # lines end with a carriage return, as old spreadsheets write them
             text = text.replace("\r", "\n")
         if not text.strip():

@@ -10,6 +10,7 @@ from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.csvfile import CsvFile
 from jaxreg.sources.examples import Examples
 from jaxreg.sources.excel import open_excel_table
+from jaxreg.sources.large_table import MOST_WHOLE
 from jaxreg.sources.npz import open_npz
 from jaxreg.sources.parquet_shards import open_parquet_shards
 from jaxreg.sources.sliced_examples import SlicedExamples
@@ -67,7 +68,11 @@ def open_csv(
     read = CsvFile.read(file)
     if isinstance(file, Path) and is_driving_log(read):
         return open_driving_log(read, location, options)
-    return open_csv_table(read, location, options, images=images)
+    examples = open_csv_table(read, location, options, images=images)
+    if images and (rows := len(examples) + examples.left_out) > MOST_WHOLE:
+        note = f"all {rows:,} rows of {file} are in memory; as .parquet they come slice by slice"
+        return replace(examples, notes=(*examples.notes, note))
+    return examples
 
 
 def with_files(paths: Sequence[AnyFile], open_them: Callable[[], _Any]) -> _Any:
