@@ -16,7 +16,7 @@ from jaxreg.cache.recipe import Column
 from jaxreg.cluster.claims import ClaimTable, OwnClaims
 from jaxreg.cluster.deaths import Death
 from jaxreg.cluster.gathered import Gathered
-from jaxreg.cluster.session import import_ray
+from jaxreg.cluster.session import _begin, import_ray
 from jaxreg.cluster.share import Share, choose_share, node_names
 from jaxreg.cluster.units import SentImages, SomeImages, Unit, make_units, pickled_whole
 from jaxreg.cluster.worker import Refusal
@@ -169,6 +169,31 @@ def test_without_ray_the_message_says_what_to_install(monkeypatch) -> None:
     with pytest.raises(InputError) as caught:
         import_ray()
     assert caught.value.remedy == "pip install 'jaxreg[ray]'"
+
+
+def test_a_start_of_ray_that_takes_too_long_is_tried_once_more() -> None:
+    class Ray:
+        starts, ends = 0, 0
+
+        def __init__(self, why: str, failing: int) -> None:
+            self.why, self.failing = why, failing
+
+        def init(self, **given: Any) -> None:
+            self.starts += 1
+            if self.starts <= self.failing:
+                raise RuntimeError(self.why)
+
+        def shutdown(self) -> None:
+            self.ends += 1
+
+    slow = "The current node timed out during startup."
+    once = Ray(slow, 1)
+    _begin(once, {}, "local")
+    assert (once.starts, once.ends) == (2, 1)
+    for ray, starts in ((Ray(slow, 9), 2), (Ray("no room on the disk", 9), 1)):
+        with pytest.raises(UnavailableError, match=f"Ray does not start here: {ray.why}"):
+            _begin(ray, {}, "local")
+        assert ray.starts == starts
 
 
 def test_what_a_worker_refuses_keeps_its_message() -> None:

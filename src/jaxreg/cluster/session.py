@@ -58,15 +58,24 @@ def _connected(ray: Any, options: RayOptions, address: str) -> Iterator[Any]:
         )
     _check_address(address)
     with step("starting Ray" if address == "local" else "joining the Ray cluster"), _own_signals():
-        try:
-            ray.init(**_arguments(options, address))
-        except Exception as error:  # Ray raises many kinds, also RuntimeError and ValueError
-            raise _unavailable(address, error) from error
+        _begin(ray, _arguments(options, address), address)
     try:
         with _no_words_of_ray():
             yield ray
     finally:
         with _own_signals():
+            ray.shutdown()
+
+
+def _begin(ray: Any, arguments: dict[str, Any], address: str) -> None:
+    """Start or join; Ray waits 30 s for its own start, which a busy machine may not keep once."""
+    for last in (False, True):
+        try:
+            ray.init(**arguments)
+            return
+        except Exception as error:  # Ray raises many kinds, also RuntimeError and ValueError
+            if last or address != "local" or "timed out during startup" not in str(error):
+                raise _unavailable(address, error) from error
             ray.shutdown()
 
 
