@@ -35,8 +35,8 @@ def digests_of(planted: Path) -> list[str]:
     return pq.read_table(planted / "datasets" / "planted.parquet")["digest"].to_pylist()
 
 
-def predictions_of(path: Path) -> list[float]:
-    return pq.read_table(path / "predictions.parquet")["prediction.angle"].to_pylist()
+def predictions_of(path: Path, target: str = "angle") -> list[float]:
+    return pq.read_table(path / "predictions.parquet")[f"prediction.{target}"].to_pylist()
 
 
 def history_of(path: Path) -> list[list[str]]:

@@ -21,7 +21,7 @@ def after_extract(planted: Path, **own: str) -> str:
     """What `extract` says after the dataset `planted`."""
     done = Extraction("planted", "", (), 240, 240, 0, 0, "jax", "float32", 1.0, {}, "")
     arguments = extract.ExtractArguments("planted.csv", cache=str(planted), **own)  # pyright: ignore
-    return extract._train_command(done, arguments)
+    return extract._train_command(done, arguments, Cache(planted))
 
 
 def test_extract_names_the_training(planted: Path) -> None:

@@ -66,7 +66,7 @@ def extract_features(
     Args:
         source: as for `jaxreg extract`, or examples made in Python.
         name: of the dataset; by default made from the source.
-        cache: the folder of datasets and features.
+        cache: the folder or the bucket (a URL) of datasets and features.
         options: which columns a table has, steering correction.
         preset: a key of `jaxreg.extract_config.FEATURES_PRESETS`.
         say: gets each line meant for people.
@@ -151,7 +151,8 @@ def train_head(
 
     Args:
         name: of the dataset; not needed if the cache has only one.
-        cache: the folder of datasets and features; by default `cache`, with `resume` the run's.
+        cache: the folder or the bucket (a URL) of datasets and features; by default `cache`,
+            with `resume` the run's.
         run: a name in `ckpts` or a path; by default the next `<dataset>-<number>`.
         ckpts: the folder of runs.
         resume: go on where a run of these settings was stopped or killed.
@@ -232,7 +233,7 @@ def load_features(
 
     Args:
         name: of the dataset; not needed if the cache has only one.
-        cache: the folder of datasets and features.
+        cache: the folder or the bucket (a URL) of datasets and features.
         target: columns of the dataset; by default those that `train_head` takes.
         feature_set, layers, pool, columns: as for `train_head`.
         group: a column whose equal values are one group. By default the groups are the blocks of

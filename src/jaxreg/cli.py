@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from jaxreg.common import progress_line
 from jaxreg.common.lean_imports import begin_command
+from jaxreg.common.remote_file import shown
 from jaxreg.errors import InputError, JaxregError, Stopped
 
 
@@ -59,7 +60,7 @@ def retyped(argv: Sequence[str], error: JaxregError) -> str:
         return ""
     words[place[0]] = meant
     command = argv[0] if argv[0].startswith("jaxreg ") else f"jaxreg {Path(argv[0]).stem}"
-    return shlex.join([*command.split(), *words])
+    return shlex.join([*command.split(), *map(shown, words)])
 
 
 def say(text: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar, get_origin, get_type_hints
 
 import typeguard
 
+from jaxreg.common.remote_file import shown
 from jaxreg.errors import InputError, nearest
 
 T = TypeVar("T")
@@ -84,7 +85,7 @@ def split_off(kind: type[T], given: dict[str, Any]) -> T:
 
 def command_line(command: str, words: Sequence[object], *settings: Any) -> str:
     """The command that says the same: `words`, then every setting that is not the default."""
-    parts = [*command.split(), *map(str, words)]
+    parts = [*command.split(), *(shown(str(word)) for word in words)]
     for group in settings:
         for name, value in changed_fields(group).items():
             parts += option_words(name, value)

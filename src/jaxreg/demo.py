@@ -10,6 +10,7 @@ from typing import Any
 
 from jaxreg import cli, extract, train
 from jaxreg.arguments import parse
+from jaxreg.common.remote_file import shown
 from jaxreg.config_io import command_line
 from jaxreg.errors import InputError, UnavailableError
 from jaxreg.setting_field import setting
@@ -28,7 +29,7 @@ class DemoArguments:
     """
 
     images: int = setting(500, "Data", "number of images to draw")
-    cache: str = setting("cache", "Run", "folder of datasets and features")
+    cache: str = setting("cache", "Run", "folder or bucket (s3://…) of datasets and features")
     ckpts: str = setting("ckpts", "Run", "folder of runs")
 
 
@@ -87,7 +88,7 @@ def _extract(asked: DemoArguments) -> None:
 
 
 def _run(command: Callable[[Sequence[str]], int], words: list[str]) -> int:
-    cli.say(f"\n$ {shlex.join(['jaxreg', *words])}")
+    cli.say(f"\n$ {shlex.join(['jaxreg', *map(shown, words)])}")
     return command(words[1:])
 
 
@@ -134,8 +135,9 @@ def weights_to_use(cache: str) -> str:
         dataset = read_dataset(store, "road")
         if dataset.source["kind"] != "road":
             raise InputError(
-                f"{cache} has a dataset road from {dataset.opened}, which the demo would replace",
-                remedy=command_line("jaxreg demo", ["--cache", f"{cache}-demo"]),
+                f"{store.root} has a dataset road from {dataset.opened}, which the demo would "
+                "replace",
+                remedy=command_line("jaxreg demo", ["--cache", f"{store.root}-demo"]),
             )
         if "-random0-" in dataset.feature_set:
             return "random"  # as the last demo, whose features are in the cache

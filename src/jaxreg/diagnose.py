@@ -29,7 +29,9 @@ class DiagnoseArguments:
         None, "Data", "source of images, to compare the preprocessing with the weights"
     )
     cache: str | None = setting(
-        None, "Run", "folder of datasets and features; by default that of the run, or cache"
+        None,
+        "Run",
+        "folder or bucket (s3://…) of datasets and features; by default that of the run, or cache",
     )
     ckpts: str = setting("ckpts", "Run", "folder of runs")
     json: bool = setting(False, "Output", "print one JSON object at the end")

@@ -16,6 +16,7 @@ from jaxreg.extract_config import ExtractConfig, FeaturesPreset, RayOptions, Sou
 from jaxreg.setting_field import setting
 
 if TYPE_CHECKING:
+    from jaxreg.cache.store import Cache
     from jaxreg.extraction.extract_source import Extraction
 
 
@@ -37,7 +38,7 @@ class ExtractArguments:
         "best: layer mixed2 in grid:2x4 at 150x150 (docs/best-head.md); explore: ten columns",
     )
     name: str | None = setting(None, "Output", "name of the dataset; by default that of the source")
-    cache: str = setting("cache", "Output", "folder of datasets and features")
+    cache: str = setting("cache", "Output", "folder or bucket (s3://…) of datasets and features")
     json: bool = setting(False, "Output", "print one JSON object at the end")
 
 
@@ -65,22 +66,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     for part in ("start", "total"):  # the Python API cannot know it
         done.seconds[part] = round(done.seconds[part] + importing, 3)
-    _say_result(done, own.cache)
-    if command := _train_command(done, own):
+    from jaxreg.cache.store import Cache
+
+    cache = Cache(own.cache)
+    _say_result(done, cache)
+    if command := _train_command(done, own, cache):
         cli.say_next(command, quiet=own.json)
     if own.json:
         cli.print_json(done.to_json())
     return 0
 
 
-def _train_command(done: "Extraction", own: ExtractArguments) -> str:
+def _train_command(done: "Extraction", own: ExtractArguments, cache: "Cache") -> str:
     """The command that trains on the dataset; empty if it is not written or has no numbers."""
-    from jaxreg.cache.store import Cache
     from jaxreg.experiment.first_training import first_training
     from jaxreg.train_config import PRESETS
 
     try:
-        needed = first_training(Cache(own.cache), done.dataset)
+        needed = first_training(cache, done.dataset)
     except InputError:
         return ""
     presets = ["preset"] if own.preset in PRESETS else []  # one with a head that goes with it
@@ -88,7 +91,9 @@ def _train_command(done: "Extraction", own: ExtractArguments) -> str:
     return command_line("jaxreg train", words)
 
 
-def _say_result(done: "Extraction", cache: str) -> None:
+def _say_result(done: "Extraction", cache: "Cache") -> None:
+    from jaxreg.cache.failed_list import failed_key
+
     seconds = done.seconds
     if done.engine is None:
         cli.say(
@@ -104,9 +109,10 @@ def _say_result(done: "Extraction", cache: str) -> None:
         )
     else:
         cli.say(f"nothing to compute: all {done.reused} images were there")
-    cli.say(f"features: {', '.join(done.columns)} in {cache}/features/{done.feature_set}")
+    shown = cache.store.shown
+    cli.say(f"features: {', '.join(done.columns)} in {shown(f'features/{done.feature_set}')}")
     if done.failed:
-        cli.say(f"{done.failed} could not be used: {cache}/datasets/{done.dataset}.failed.csv")
+        cli.say(f"{done.failed} could not be used: {shown(failed_key(done.dataset))}")
     cli.say(f"dataset {done.dataset}: {done.change}")
 
 

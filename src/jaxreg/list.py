@@ -27,7 +27,7 @@ class ListArguments:
     """
 
     kind: Kind = setting(tyro.MISSING, POSITIONAL, "datasets, feature-sets, backbones or causes")
-    cache: str = setting("cache", "Data", "folder of datasets and features")
+    cache: str = setting("cache", "Data", "folder or bucket (s3://…) of datasets and features")
     ckpts: str = setting("ckpts", "Data", "folder of runs; the table shows what they use")
     json: bool = setting(False, "Output", "print one JSON object instead of the table")
 

@@ -30,7 +30,7 @@ class RemoveArguments:
     name: str = setting(
         tyro.MISSING, POSITIONAL, "name of a dataset or a feature set; name or path of a run"
     )
-    cache: str = setting("cache", "Data", "folder of datasets and features")
+    cache: str = setting("cache", "Data", "folder or bucket (s3://…) of datasets and features")
     ckpts: str = setting("ckpts", "Data", "folder of runs; remove keeps what they need")
     yes: bool = setting(False, "Run", "delete without asking")
 

@@ -37,7 +37,7 @@ class RunUses:
             format: keras, savedmodel, onnx or openvino; by default what the name of `out` tells.
             overwrite: replace an artefact that is there.
             weights: a file, where the weights have moved.
-            cache: the folder of datasets and features; by default the run's own.
+            cache: the folder or bucket of datasets and features; by default the run's own.
 
         Raises:
             InputError: the run cannot have this format, something is there already, or the model

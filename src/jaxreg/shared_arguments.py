@@ -31,7 +31,9 @@ class NewRunArguments:
 
     name: str | None = setting(None, POSITIONAL, "name of the dataset")
     cache: str | None = setting(
-        None, "Run", "folder of datasets and features; by default cache, or that of the run"
+        None,
+        "Run",
+        "folder or bucket (s3://…) of datasets and features; by default cache, or that of the run",
     )
     run: str | None = setting(
         None, "Run", "name of the run in --ckpts, or its path; by default the next NAME-<number>"

@@ -32,7 +32,7 @@ class VerifyArguments:
         (), POSITIONAL, "names or paths of runs to check in place of the cache"
     )
     ckpts: str = setting("ckpts", "Data", "folder of runs, for a RUN given by its name")
-    cache: str = setting("cache", "Data", "folder of datasets and features")
+    cache: str = setting("cache", "Data", "folder or bucket (s3://…) of datasets and features")
     repair: bool = setting(
         False, "Data", "set damaged parts aside, and delete unfinished files older than an hour"
     )

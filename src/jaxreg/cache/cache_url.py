@@ -1,12 +1,17 @@
 """A cache that is named by a URL: which text is one, and what of it may be shown."""
 
-import re
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
+from jaxreg.common.remote_file import shown
 from jaxreg.errors import InputError
 
-_SECRET = re.compile(r"key|secret|token|password|credential|signature", re.IGNORECASE)
-"""In the name of an option of a URL: its value is a secret."""
+
+def without_secrets(url: str) -> str:
+    """A URL as it may be shown and kept, without a slash at its end."""
+    base, mark, options = shown(url).partition("?")
+    if urlsplit(url).username == "anonymous":  # how Google's public buckets are read
+        base = base.replace("://", "://anonymous@", 1)
+    return f"{base.rstrip('/') if urlsplit(url).netloc else base}{mark}{options}"
 
 
 def is_url(text: str) -> bool:
@@ -14,30 +19,29 @@ def is_url(text: str) -> bool:
     return "://" in text
 
 
-def file_path(url: str) -> str:
-    """The path that a URL of a file of this machine names. Raises InputError for another URL."""
-    parts = urlsplit(url)
-    if parts.scheme != "file":
-        raise InputError(
-            f"--cache {without_secrets(url)}", expected="a folder, or file:///path/of/a/folder"
-        )
+def is_bucket(text: str) -> bool:
+    """Whether a cache is not a folder of this machine. Raises InputError for a broken URL."""
+    try:
+        return is_url(text) and urlsplit(text).scheme != "file"
+    except ValueError as error:
+        raise InputError(f"--cache {shown(text)} is no URL: {error}") from error
+
+
+def file_path(text: str) -> str:
+    """The path of a folder that is named by its path or by a URL.
+
+    Raises:
+        InputError: the URL is of a folder of another machine, or of none.
+    """
+    if not is_url(text):
+        return text
+    parts = urlsplit(text)
     if parts.netloc not in ("", "localhost") or not parts.path:
         raise InputError(
-            f"--cache {url} names another machine, or no folder",
+            f"--cache {text} names another machine, or no folder",
             expected="three slashes, as file:///path/of/a/folder",
         )
     return unquote(parts.path)
-
-
-def without_secrets(url: str) -> str:
-    """A URL as it may be shown and kept: without the keys that open the bucket."""
-    parts = urlsplit(url)
-    named, _, place = parts.netloc.rpartition("@")
-    netloc = parts.netloc if named == "anonymous" else place
-    options = parse_qsl(parts.query, keep_blank_values=True)
-    kept = [(name, value) for name, value in options if not _SECRET.search(name)]
-    query = urlencode(kept, safe=":/") if len(kept) < len(options) else parts.query
-    return urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), query, ""))
 
 
 def bucket_of(url: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from jaxreg.cache.cache_url import bucket_of, file_path, is_url
+from jaxreg.cache.cache_url import bucket_of, file_path, is_bucket
 from jaxreg.cache.entry import Contents, Entry
 from jaxreg.common.files import named_path, read_regular, remove, write_whole
 from jaxreg.common.json_files import MOST_BYTES, encode_json, read_checked
@@ -198,24 +198,21 @@ def open_store(root: CachePlace) -> Store:
     """The store of a folder, or of a URL.
 
     Raises:
-        InputError: no folder can have that path, or the URL is wrong.
+        InputError: no folder can have that path, the URL is wrong, or there is no such bucket.
+        UnavailableError: the bucket cannot be reached.
     """
     text = os.fspath(root)
-    if is_url(text):
-        if not text.startswith("file:"):
-            from jaxreg.cache.bucket_store import BucketStore  # pyarrow.fs costs start time
+    if is_bucket(text):
+        from jaxreg.cache.bucket_store import BucketStore  # pyarrow.fs costs start time
 
-            return BucketStore(text)
-        text = file_path(text)
-    return LocalStore(named_path(text, "--cache"))
+        return BucketStore(text)
+    return LocalStore(named_path(file_path(text), "--cache"))
 
 
 def place_of(root: CachePlace) -> str:
     """Equal for two names of one cache; nothing is read from a bucket."""
     text = os.fspath(root)
-    if is_url(text) and not text.startswith("file:"):
-        return bucket_of(text)
-    return str(Path(file_path(text) if is_url(text) else text).resolve())
+    return bucket_of(text) if is_bucket(text) else str(Path(file_path(text)).resolve())
 
 
 def read_json_at(

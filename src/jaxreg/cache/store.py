@@ -57,7 +57,7 @@ class Cache:
     def check_there(self) -> None:
         """Raise InputError if there is no such folder, or nothing in the bucket."""
         if not self.store.exists(""):
-            wanted = "--cache with the folder that extract wrote"
+            wanted = "--cache with the folder or bucket that extract wrote"
             raise InputError(f"no cache {self.root}", expected=wanted)
 
     # ---- feature sets

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxreg import metrics
+from jaxreg.common.remote_file import shown
 from jaxreg.experiment.arrays import Experiment
 from jaxreg.experiment.members import Member
 from jaxreg.head.state import State
@@ -271,7 +272,7 @@ def _provenance(experiment: Experiment, device: str) -> dict[str, Any]:
         "weights": experiment.features.recipe.weights_tag,
         "dataset": experiment.dataset_sha256,
         "git_commit": _git_commit(),
-        "command_line": sys.argv,
+        "command_line": list(map(shown, sys.argv)),
     }
 
 
