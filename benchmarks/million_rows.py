@@ -6,7 +6,7 @@
 whose rows all point to 1,000 small pictures; a network with random weights computes features.
 Each command is a process of its own. Its peak is the largest resident memory, in which pages of a
 mapped file count too. The growth is the exponent p of the seconds of cores ~ rows^p between the two
-largest sizes, less the seconds of the smallest: 1 is linear.
+largest sizes, of what both have more than the smallest: 1 is linear.
 """
 
 import json
@@ -159,7 +159,17 @@ def commands(kind: Kind, table: str) -> dict[str, list[str]]:
         "extract again": extract,
         "train": [*train, "--run", "plain"],
         "train, 3 folds": [*train, "--run", "folds", "--folds", "3", "--split", "group:place"],
-        "train, ridge": ["train", "many", "--target", "y", "--run", "ridge", "--head", "ridge"],
+        "train, ridge": [
+            "train",
+            "many",
+            "--target",
+            "y",
+            "--run",
+            "ridge",
+            "--head",
+            "ridge",
+            "--overwrite",
+        ],
         "runs": ["runs"],
         "predict": ["predict", "plain", table, "--out", "predicted.parquet", *new],
         "evaluate": ["evaluate", "plain", table, "--json", *new],
@@ -183,11 +193,12 @@ def measure(kind: Kind, rows: int, folder: Path, arguments: Arguments) -> list[S
 
 
 def growth(rows: Sequence[int], seconds: Sequence[float]) -> str:
-    """The exponent of growth between the two largest sizes, less what the smallest takes."""
+    """The exponent of growth between the two largest sizes, of what is more than the smallest."""
     if len(rows) < 3:
         return ""
     smaller, larger = (max(some - seconds[0], 0.01) for some in seconds[-2:])
-    return f"{math.log(larger / smaller) / math.log(rows[-1] / rows[-2]):.2f}"
+    more, most = (some - rows[0] for some in rows[-2:])
+    return f"{math.log(larger / smaller) / math.log(most / more):.2f}"
 
 
 def show(kind: Kind, rows: Sequence[int], measured: Sequence[Sequence[Stage]]) -> None:
