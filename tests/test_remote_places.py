@@ -191,6 +191,9 @@ def test_what_is_not_in_a_bucket(bucket, monkeypatch):
     }.items():
         with pytest.raises(InputError, match=found):
             open_source(f"{bucket.url}/{source}")
+    for source in ("s3://", "s3:///t.csv"):
+        with pytest.raises(InputError, match="it names no bucket"):
+            open_source(source)
     with pytest.raises(InputError, match="no such"):
         open_source("s3://no-such-bucket/t.csv")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")

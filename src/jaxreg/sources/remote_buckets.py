@@ -97,6 +97,8 @@ def objects_below(folder: RemoteFile, *, recursive: bool = True) -> Iterator[str
 def reached(file: RemoteFile) -> Iterator[tuple[Any, str]]:
     """The file system and the path in it; errors of Arrow become RemoteError with a reason."""
     bucket, _, key = file.place.partition("/")
+    if not _name(bucket):
+        raise RemoteError(errno.EINVAL, "it names no bucket", str(file))
     try:
         yield _system(file.scheme, bucket, file.query, _environment()), f"{_name(bucket)}/{key}"
     except RemoteError:
