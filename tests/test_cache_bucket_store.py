@@ -1,6 +1,7 @@
 """A bucket as a store: what boto3 sees of it, and what a user sees of its faults."""
 
 import hashlib
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from buckets import Bucket, access_to, environment
 from faulty_proxy import Fault, Proxy, proxy_before
 from jaxreg.cache import bucket_store, local_copies
 from jaxreg.cache.bucket_store import BucketStore
+from jaxreg.cache.object_store import open_store, place_of
 from jaxreg.errors import InputError, UnavailableError
 
 
@@ -163,13 +165,55 @@ def test_what_the_library_gives_up_at_once_is_done_again(
         ("s3://", "names no bucket"),
         ("s3:///folder", "names no bucket"),
         ("http://host/folder", "names a kind of place that holds no cache"),
+        ("s3://bucket/a//b", "a folder without a name"),
+        ("s3://bucket/a/../b", r"named . or ..$"),
+        ("s3://bucket/a#b", "has a #"),
+        ("s3://bucket/a?access_key=me", "both access_key and secret_key"),
+        ("s3:/bucket/a", "begins with s3:/"),
         ("s3://bucket/x?colour=red", "Unexpected query parameter.*colour"),
         ("s3://no-such-bucket/x", "there is no bucket no-such-bucket"),
     ],
 )
 def test_a_wrong_url_is_one_message(bucket: Bucket, url: str, says: str) -> None:
-    with pytest.raises(InputError, match=says):
-        BucketStore(url).list("")
+    with pytest.raises(InputError, match=f"(?m){says}"):
+        open_store(url).list("")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://AKIA:HU/SH@bucket/x",  # secrets of AWS have slashes
+        "s3://AKIA:HU#SH@bucket/x",
+        "s3://AKIA:HU?SH@bucket/x",
+        "s3://AKIA:HUSH@bucket:9000/x",
+        "s3://AKIA:HUSH@bucket/a/../x",
+        "s3://bucket/x?access_kye=AKIA&secret_key=HUSH",
+        "s3:/AKIA:HUSH@bucket/x",
+    ],
+)
+def test_a_refused_url_shows_no_secret(url: str) -> None:
+    with pytest.raises(InputError) as refused:
+        open_store(url)
+    assert not re.search("HU|SH@|AKIA", str(refused.value))
+
+
+def test_a_path_in_a_bucket_may_have_any_characters(bucket: Bucket) -> None:
+    for path, key in (("a b", "a b"), ("a%20b", "a b"), ("é[1]%", "é[1]%"), ("x%23y", "x#y")):
+        store = open_store(f"{bucket.url}/{path}/")
+        store.put("k", b"1")
+        assert bucket.keys(key) == [f"{key}/k"]
+        assert [entry.key for entry in store.list("")] == ["k"]
+        assert store.shown("k") == f"{bucket.url}/{path}/k"
+
+
+def test_two_names_of_one_place_are_one_place(tmp_path: Path) -> None:
+    same = ("s3://b/a%20b", "S3://k:s@b/a b/", "s3://b/a b?region=us-east-1&secret_key=x")
+    assert len(set(map(place_of, same))) == 1
+    assert place_of("gcs://b/c") == place_of("gs://anonymous@b/c/")
+    assert place_of("s3://b/cache") != place_of("s3://b/cache2")
+    assert place_of(f"FILE://{tmp_path}/x%20y/") == str(tmp_path / "x y")
+    assert open_store(tmp_path / "s3:/b").root == str(tmp_path / "s3:" / "b")
+    assert open_store("./s3://b").root == str(Path("s3:/b"))
 
 
 def test_credentials_come_in_the_usual_ways(bucket: Bucket, proxy: Proxy, tmp_path: Path) -> None:

@@ -9,20 +9,19 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from typing import TypeVar
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode
 
 import humanize
 import pyarrow as pa
 from pyarrow import fs
 
 from jaxreg.cache.bucket_errors import explained, no_bucket
-from jaxreg.cache.cache_url import without_secrets
+from jaxreg.cache.cache_url import BucketUrl, bucket_url
 from jaxreg.cache.entry import Contents, Entry
 from jaxreg.cache.local_copies import digest_in, has_digest, local_copies
 from jaxreg.cache.ordered_reads import ordered_reads
 from jaxreg.errors import InputError
 
-SCHEMES = ("s3", "gs", "gcs")
 ATTEMPTS = 5  # of one request, with longer and longer pauses drawn at random: 5 to 12 s in all
 PATIENCE = 5.0  # seconds after which jaxreg does not repeat what the library has given up
 PAUSE = 0.5  # seconds before the first repetition; each next one is twice as long
@@ -41,26 +40,18 @@ class BucketStore:
     """
 
     def __init__(self, url: str) -> None:
-        self.root = without_secrets(url)
-        parts = urlsplit(self.root)
-        self._bucket = parts.netloc.rpartition("@")[2]
-        if parts.scheme not in SCHEMES or not self._bucket:
-            lack = "no bucket" if parts.scheme in SCHEMES else "a kind of place that holds no cache"
-            raise InputError(
-                f"--cache {self.root} names {lack}",
-                expected="a folder, or s3://bucket/folder, or gs://bucket/folder",
-            )
-        self._shown = f"{parts.scheme}://{self._bucket}{parts.path}"
+        place = bucket_url(url)
+        self.root, self._shown, self._bucket = place.root, place.shown, place.bucket
         try:
-            self._files, path = _open(url)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            self._files = _open(place)
+        except (ValueError, pa.ArrowException) as error:  # ArrowInvalid is both
             raise InputError(
-                f"--cache {self.root}: {' '.join(str(error).split())}",
+                f"--cache {self._shown}: {' '.join(str(error).split())}",
                 expected="a URL as s3://bucket/folder?region=eu-west-1 or gs://bucket/folder",
             ) from error
         except OSError as error:  # it asks for the region of the bucket
-            raise explained(error, self.root, self._bucket) from error
-        self._base = path.rstrip("/")
+            raise explained(error, self._shown, self._bucket) from error
+        self._base = f"{place.bucket}/{place.folder}".rstrip("/")
         self._sizes: dict[str, int] = {}  # of listed objects, to bound what is read ahead
         self._known = False  # whether the bucket exists
         self._copies = local_copies()
@@ -203,26 +194,26 @@ class _TooLarge(OSError):
     """An object has more bytes than its reader takes."""
 
 
-def _open(url: str) -> tuple[fs.FileSystem, str]:
-    """The file system of a URL, with retries, and the path in it.
+def _open(place: BucketUrl) -> fs.FileSystem:
+    """The file system of a URL, with retries.
 
     `FileSystem.from_uri` heeds AWS_ENDPOINT_URL, which `S3FileSystem` does not.
     """
-    parts = urlsplit(url)
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    netloc = parts.netloc
-    if parts.scheme == "s3":
+    options, login = dict(place.options), place.login
+    if place.scheme == "s3":
         options.setdefault("allow_delayed_open", "true")  # small objects in one PUT
-        if (name := options.pop("access_key", None)) and "@" not in netloc:
-            secret = options.pop("secret_key", "")
-            netloc = f"{quote(name, safe='')}:{quote(secret, safe='')}@{netloc}"
+        if not login and "access_key" in options:
+            login = f"{options.pop('access_key')}:{options.pop('secret_key', '')}"
     else:
         options.setdefault("retry_limit_seconds", "30")
-    whole = urlunsplit((parts.scheme, netloc, parts.path, urlencode(options), ""))
-    files, path = fs.FileSystem.from_uri(whole)
+    name, colon, secret = login.partition(":")
+    login = f"{quote(name, safe='')}{colon}{quote(secret, safe='')}@" if login else ""
+    files, _ = fs.FileSystem.from_uri(
+        f"{place.scheme}://{login}{place.bucket}?{urlencode(options)}"
+    )
     if isinstance(files, fs.S3FileSystem):
         _, (settings,) = files.__reduce__()
         given = {name: value for name, value in settings.items() if value not in ("", None)}
         retries = fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS)
         files = fs.S3FileSystem(**given, retry_strategy=retries)
-    return files, path
+    return files

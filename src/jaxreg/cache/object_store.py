@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from jaxreg.cache.cache_url import bucket_of, file_path, is_bucket
+from jaxreg.cache.cache_url import bucket_url, file_path, is_bucket
 from jaxreg.cache.entry import Contents, Entry
 from jaxreg.common.files import named_path, read_regular, remove, write_whole
 from jaxreg.common.json_files import MOST_BYTES, encode_json, read_checked
@@ -212,7 +212,7 @@ def open_store(root: CachePlace) -> Store:
 def place_of(root: CachePlace) -> str:
     """Equal for two names of one cache; nothing is read from a bucket."""
     text = os.fspath(root)
-    return bucket_of(text) if is_bucket(text) else str(Path(file_path(text)).resolve())
+    return bucket_url(text).place if is_bucket(text) else str(Path(file_path(text)).resolve())
 
 
 def read_json_at(
