@@ -11,8 +11,11 @@ import jaxreg
 from jaxreg.cache.datasets import read_dataset, read_description, read_some
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, JaxregError, Stopped
+from jaxreg.extract_config import ExtractConfig
 from jaxreg.extraction import network_choice
-from jaxreg.sources import SourceOptions, large_table, parquet_slices
+from jaxreg.extraction.sliced_dataset import SlicedDatasetWriter
+from jaxreg.sources import SourceOptions, large_table, open_source, parquet_slices
+from jaxreg.sources.sliced_examples import SlicedExamples
 from tables import png
 from test_extraction import MeanEngine
 
@@ -263,3 +266,21 @@ def test_some_rows_of_a_dataset_are_evenly_spread(monkeypatch, tmp_path):
     assert len(read_some(cache, "t", 1)) == 1
     description = read_description(cache, "t")
     assert (len(description), description.source) == (0, read_dataset(cache, "t").source)
+
+
+def test_secrets_of_urls_are_not_kept(monkeypatch, tmp_path):
+    in_slices(monkeypatch, 0)
+    examples = open_source(
+        write(tmp_path / "t.parquet", image=pictures(tmp_path), y=range(ROWS)), in_slices=True
+    )
+    assert isinstance(examples, SlicedExamples)
+    writer = SlicedDatasetWriter(
+        Cache(tmp_path / "c"),
+        "t",
+        examples,
+        "s3://key:word@b/t.parquet",
+        SourceOptions(image_root="s3://key:word@b"),
+        ExtractConfig(weights="https://host/w.h5?token=word"),
+    )
+    assert (writer.opened, writer.options.image_root) == ("s3://b/t.parquet", "s3://b")
+    assert writer.settings.weights == "https://host/w.h5"

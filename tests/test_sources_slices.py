@@ -251,6 +251,14 @@ def test_the_same_is_refused(tmp_path, options):
     refused(table, SourceOptions(**options))
 
 
+def test_first_rows_without_a_path_do_not_choose_the_column(tmp_path):
+    """A short first file tells nothing of the paths: the rows behind it do."""
+    names = pictures(tmp_path, 3)
+    write(tmp_path / "0.parquet", image=pa.nulls(1, pa.string()), n=[2])
+    write(tmp_path / "1.parquet", image=names, n=[*range(ROWS)])
+    assert same(tmp_path / "*.parquet").plan.image_column == "image"
+
+
 def test_a_pickle_of_the_images_opens_the_table_itself(tmp_path):
     cells = [png(row % 5) for row in range(ROWS)]
     examples = opened(write(tmp_path / "t.parquet", image=cells, y=range(ROWS)), PLAIN)

@@ -14,6 +14,7 @@ from jaxreg.cache.failed_list import failed_key
 from jaxreg.cache.joined_dataset import other_kinds, remembering
 from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
+from jaxreg.common.remote_file import shown, without_secrets
 from jaxreg.common.steps import counted
 from jaxreg.errors import InputError
 from jaxreg.extract_config import ExtractConfig, SourceOptions
@@ -43,6 +44,9 @@ class SlicedDatasetWriter:
     older: Dataset | None = field(init=False, default=None)  # without its rows
 
     def __post_init__(self) -> None:
+        self.opened = shown(self.opened)
+        self.options = without_secrets(self.options)
+        self.settings = without_secrets(self.settings)
         with suppress(InputError):  # there is none, or it is damaged
             self.older = read_description(self.cache, self.name)
         if self.older is not None and (others := other_kinds(self.older, DIGEST)):

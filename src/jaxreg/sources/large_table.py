@@ -14,7 +14,7 @@ from jaxreg.extract_config import SourceOptions
 from jaxreg.sources.as_written import Columns
 from jaxreg.sources.columns import bookkeeping_of, ranks, scalar_columns, without_reserved
 from jaxreg.sources.found_files import FoundNames, find_names
-from jaxreg.sources.image_column import Table, find_image_column
+from jaxreg.sources.image_column import LOOKED_AT, Table, find_image_column
 from jaxreg.sources.naming import one_column
 from jaxreg.sources.parquet import Shard, ShardedColumn
 from jaxreg.sources.parquet_slices import SliceReader, row_slices
@@ -26,6 +26,9 @@ from jaxreg.sources.text_order import text_ranks
 
 MOST_WHOLE = 1_000_000
 """Rows: a Parquet table of more is read slice by slice."""
+
+MOST_FIRST = 2**16
+"""The first rows tell what the columns hold; so many at most, where paths are rare among them."""
 
 
 def open_in_slices(
@@ -82,7 +85,13 @@ def _first_rows(shards: Sequence[Shard], path: AnyFile) -> Table:
     empty = pa.schema([first.schema.field(name) for name in others]).empty_table()
     none, dropped = scalar_columns(Columns(empty))
     names = none.values.column_names
-    read = SliceReader(shards, row_slices(shards), names).read(0)
+    slices = row_slices(shards)
+    reader = SliceReader(shards, slices, names)
+    read = reader.read(0)
+    for number in range(1, len(slices)):
+        if len(read) >= MOST_FIRST or _tells(read):
+            break
+        read = pa.concat_tables([read, reader.read(number)])
     return Table(
         path,
         scalar_columns(Columns(read))[0],
@@ -90,6 +99,12 @@ def _first_rows(shards: Sequence[Shard], path: AnyFile) -> Table:
         tuple(dropped),
         {shard.path.name: shard.rows for shard in shards},
     )
+
+
+def _tells(read: pa.Table) -> bool:
+    """Whether the columns that may hold paths have as many values as are looked at."""
+    texts = [column for column in read.columns if not pa.types.is_primitive(column.type)]
+    return all(len(column) - column.null_count >= LOOKED_AT for column in texts)
 
 
 def _image_column(table: Table, options: SourceOptions) -> tuple[str, str]:
