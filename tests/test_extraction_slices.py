@@ -1,5 +1,6 @@
 """Extraction of a Parquet table in slices writes what that of the whole table writes."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import jaxreg
+from jaxreg.cache.dataset_pieces import DatasetPieces
 from jaxreg.cache.datasets import read_dataset, read_description, read_some
 from jaxreg.cache.store import Cache
 from jaxreg.errors import InputError, JaxregError, Stopped
@@ -284,3 +286,15 @@ def test_secrets_of_urls_are_not_kept(monkeypatch, tmp_path):
     )
     assert (writer.opened, writer.options.image_root) == ("s3://b/t.parquet", "s3://b")
     assert writer.settings.weights == "https://host/w.h5"
+
+
+def test_no_space_for_temporary_files_is_said(monkeypatch, tmp_path):
+    def full(*_asked: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    in_slices(monkeypatch, 0)
+    monkeypatch.setattr(DatasetPieces, "add", full)
+    table = write(tmp_path / "t.parquet", image=pictures(tmp_path), y=range(ROWS))
+    _, error = extract(table, tmp_path / "c", name="t", max_failed=0.2)
+    assert "no space for the dataset t in" in error
+    assert "set TMPDIR" in error

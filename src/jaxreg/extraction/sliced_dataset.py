@@ -1,8 +1,9 @@
 """The end of an extraction of a large table: its dataset, written slice by slice."""
 
+import errno
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,24 @@ class SlicedDatasetWriter:
 
     def write(self, joined: Outcome | None, own: Outcome) -> str:
         """As `DatasetWriter.write`."""
+        try:
+            return self._write_all(joined, own)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise InputError(
+                f"no space for the dataset {self.name} in {tempfile.gettempdir()}, where it is "
+                "written first",
+                remedy="free some space, or set TMPDIR to a folder with more; the features are "
+                "kept, so the same command goes on from here",
+            ) from error
+
+    def _write_all(self, joined: Outcome | None, own: Outcome) -> str:
         listed, change = None, "not written: the share that ends last writes it"
         with tempfile.TemporaryDirectory(prefix="jaxreg-") as name:
             failed, pieces = FailedPieces(Path(name)), DatasetPieces(Path(name))
-            self._gather(joined or own, failed, pieces if joined is not None else None)
+            with closing(failed):
+                self._gather(joined or own, failed, pieces if joined is not None else None)
             if joined is not None:
                 sha256 = failed.write(self.cache, self.name)
                 listed = self.cache.store.shown(failed_key(self.name)) if len(failed) else None
@@ -95,7 +110,6 @@ class SlicedDatasetWriter:
             if pieces is not None and digests.count(None) < len(digests):
                 pieces.add(self._dataset(examples, digests))
             first = rows.stop
-        failed.close()
 
     def _dataset(self, examples: Examples, digests: Sequence[str | None]) -> Dataset:
         dataset = make_dataset(
