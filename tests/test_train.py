@@ -161,6 +161,21 @@ def test_the_second_signal_exits_at_once() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 130
 
 
+def test_a_signal_while_a_csv_file_is_read_asks_to_stop() -> None:
+    """Arrow would end its reading with an error, on which the command would blame the file."""
+    program = (
+        "import io, os, signal\nfrom pyarrow import csv\nfrom jaxreg import cli\n"
+        "class Interrupted(io.BytesIO):\n"
+        "    def read(self, size=-1):\n"
+        "        os.kill(os.getpid(), signal.SIGINT); self.read = super().read\n"
+        "        return self.read(size)\n"
+        "with cli.stop_signal() as stop:\n"
+        "    table = csv.read_csv(Interrupted(b'a\\n' + 10**6 * b'1\\n'))\n"
+        "    assert stop() and len(table) == 10**6\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
 def test_a_config_file_that_is_not_settings_says_what_it_should_be(
     planted: Path, tmp_path: Path
 ) -> None:

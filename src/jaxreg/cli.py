@@ -155,6 +155,10 @@ def stop_signal() -> Iterator[StopSignal]:
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread may set handlers
         return
+    import pyarrow
+
+    # where it reads a CSV file, a signal would end that with an error of its own
+    pyarrow.enable_signal_handlers(False)
 
     def note(number: int, frame: object) -> None:
         if stop():
@@ -172,6 +176,7 @@ def stop_signal() -> Iterator[StopSignal]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        pyarrow.enable_signal_handlers(True)
 
 
 @contextmanager
