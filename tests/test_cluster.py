@@ -147,6 +147,8 @@ def test_shares_of_nodes() -> None:
         ({"ray": "local", "ray_workers": 0}, "ray_workers is 0"),
         ({"ray": "local", "ray_cpus": 0}, "ray_cpus is 0"),
         ({"ray": "local", "ray_gpus": 1.5}, "ray_gpus is 1.5"),
+        ({"ray": "local", "ray_gpus": float("nan")}, "ray_gpus is nan"),
+        ({"ray": "local", "ray_gpus": float("inf")}, "ray_gpus is inf"),
     ],
 )
 def test_options_of_a_cluster(settings: dict[str, Any], found: str) -> None:

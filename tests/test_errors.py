@@ -10,13 +10,13 @@ import pytest
 
 import jaxreg
 from jaxreg.__main__ import COMMANDS
-from jaxreg.extract_config import ExtractConfig, SourceOptions
+from jaxreg.extract_config import ExtractConfig, RayOptions, SourceOptions
 from jaxreg.option_names import options_of
 from jaxreg.train_config import TrainConfig
 
 HOLE = "□"  # a value of an f-string
 KINDS = {
-    "extract": [SourceOptions, ExtractConfig],
+    "extract": [SourceOptions, ExtractConfig, RayOptions],
     "train": [TrainConfig],
     "predict": [SourceOptions],
 }

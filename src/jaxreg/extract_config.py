@@ -111,7 +111,7 @@ class RayOptions:
             value = getattr(self, name)
             require(value is None or value >= 1, name, value, "at least 1")
         gpus = self.ray_gpus
-        sound = gpus is None or gpus == int(gpus) >= 0 or 0 < gpus < 1
+        sound = gpus is None or 0 <= gpus < 1 or (gpus >= 1 and gpus % 1 == 0)
         require(sound, "ray_gpus", gpus, "0, a share below 1, or a whole number")
         if self.ray is None:
             for name, value in vars(self).items():

@@ -113,7 +113,7 @@ def _unavailable(address: str, error: Exception) -> UnavailableError:
     return UnavailableError(
         f"no Ray cluster can be joined at {address}: {reason}",
         expected="a running cluster with the Ray and the Python version of this machine",
-        remedy="ray start --head, and then --ray auto on the same machine",
+        remedy="run ray start --head, and then extract with --ray auto on this machine",
     )
 
 
