@@ -126,6 +126,18 @@ def test_images_that_a_lost_unit_had_taken_are_found() -> None:
     assert list(gathered.lacking(Known({Column(): {C}}, set()))) == [1]
 
 
+def test_copies_of_an_image_that_nobody_could_compute_fail_once_each() -> None:
+    gathered = Gathered(3)
+    gathered.take(Unit(0, range(3)), Found(Digests([A, A, B]), computed=[B]))
+    known = Known({Column(): set()}, set())
+    assert list(gathered.lacking(known)) == [0]
+    gathered.fail(Unit(1, [0]), "died")
+    assert list(gathered.lacking(known)) == []
+    outcome = gathered.found.outcome(WHOLE, None)
+    assert outcome.digests == [None, None, B]
+    assert outcome.failed == [(0, "died"), (1, "died")]
+
+
 def test_shares_of_nodes() -> None:
     eight, large = {"CPU": 8.0}, {"CPU": 64.0}
     assert choose_share(RayOptions("auto"), [eight, large], gpu=True) == Share(8, 0)

@@ -32,8 +32,10 @@ class Gathered:
         self.seen += len(found.digests)
 
     def fail(self, unit: Unit, reason: str) -> None:
-        """The unit was given up: its rows cannot be used."""
+        """The unit was given up: its rows cannot be used, nor copies of those that were read."""
         self.found.failed += [(row, reason) for row in unit.rows]
+        read = [self.found.digests[row] for row in unit.rows]
+        self.found.reasons |= {digest: reason for digest in read if digest is not None}
         self.seen += len(unit.rows)
 
     def lacking(self, known: Known) -> Sequence[int]:
