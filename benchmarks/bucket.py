@@ -143,7 +143,7 @@ def main() -> None:
             requests(DELAY)
             print(f"| a bucket, each GET 20 ms later | {epoch_seconds(far, ckpts):.3f} |")
             BucketStore.ahead = 0  # pyright: ignore[reportAttributeAccessIssue]
-            print(f"| the same, without reading ahead | {epoch_seconds(far, ckpts):.3f} |")
+            print(f"| the same bucket, without reading ahead | {epoch_seconds(far, ckpts):.3f} |")
     here.send(None)
     server.join()
 
