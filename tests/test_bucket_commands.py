@@ -243,3 +243,12 @@ def test_what_of_a_url_is_shown(url: str, shown: str) -> None:
 def test_a_url_of_a_folder_is_the_folder(planted: Path) -> None:
     assert Cache(planted.as_uri()).feature_sets() == Cache(planted).feature_sets()
     assert open_store(f"file://{planted}/a%20b").root == f"{planted}/a b"
+
+
+def test_what_only_looks_like_a_part_does_no_harm_to_thumbnails(url: str, bucket: Bucket) -> None:
+    cache = Cache(url)
+    digests = read_dataset(cache, "planted").table["digest"].to_pylist()
+    found = cache.read_thumbnails(digests)
+    assert found
+    bucket.write("team/thumbnails/part-0.parquet/x", b"of somebody else")
+    assert cache.read_thumbnails([*digests, "absent"]) == found

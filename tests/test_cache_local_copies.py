@@ -109,3 +109,11 @@ def test_only_parts_are_named_by_their_content() -> None:
     assert digest_in("part-0123456789abcdef.parquet.bad") is None
     assert digest_in("datasets/part-0123456789abcdef-1.parquet") is None
     assert digest_in("features/x/feature_set.json") is None
+
+
+def test_what_is_no_regular_file_is_no_copy(tmp_path: Path) -> None:
+    copies = LocalCopies(tmp_path, 1000)
+    (tmp_path / "zero").symlink_to("/dev/zero")  # has no end
+    os.mkfifo(tmp_path / "fifo")  # has no writer
+    (tmp_path / "folder").mkdir()
+    assert [copies.get(name) for name in ("zero", "fifo", "folder")] == [None] * 3

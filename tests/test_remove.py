@@ -233,3 +233,13 @@ def test_what_a_damaged_dataset_needs_is_not_known(planted: Path) -> None:
         removed(planted, feature_set, "--yes")
     (planted / "datasets" / "link.parquet").symlink_to("nowhere")
     assert removed(planted, "planted", "--yes") == ["cache/datasets/planted.parquet"]
+
+
+def test_a_folder_in_the_place_of_a_table_is_named(planted: Path) -> None:
+    table = planted / "datasets" / "planted.parquet"
+    table.unlink()
+    table.mkdir()
+    (table / "x").write_text("of somebody else")
+    with pytest.raises(InputError, match=r"planted\.parquet is a folder"):
+        removed(planted, "planted", "--yes")
+    assert (table / "x").exists()

@@ -117,13 +117,16 @@ class Usage:
         needs goes whole when all its parts go.
 
         Raises:
-            InputError: a run needs the dataset, or another dataset is damaged, so what it needs is
-                not known.
+            InputError: a run needs the dataset, its table is a folder, or another dataset is
+                damaged, so what it needs is not known.
         """
         if runs := self.runs_on(dataset=name):
             raise _needed(f"the dataset {name}", runs)
         own_keys = (failed_key(name), dataset_key(name))
         files = sorted(entry for entry in self._entries if entry.key in own_keys)
+        if not files:
+            shown = self.cache.store.shown(dataset_key(name))
+            raise InputError(f"{shown} is a folder, not a table", remedy="move it away")
         if name not in self.datasets:  # damaged: its images are not known
             return files
         others = [self._dataset(n) for n in dataset_names(self.cache) if n != name]

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from jaxreg.common.files import read_regular
 from jaxreg.common.memory import parse_bytes
 from jaxreg.common.user_cache import user_cache
 
@@ -49,7 +50,7 @@ class LocalCopies:
         """The object; None if there is no sound copy. A damaged copy is deleted."""
         path = self.folder / digest
         with suppress(OSError):
-            content = path.read_bytes()
+            content = read_regular(path)
             if not has_digest(content, digest):
                 path.unlink()
                 return None

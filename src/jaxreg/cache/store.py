@@ -288,7 +288,7 @@ class Cache:
         for key, content in self.store.read_ahead(parts):
             try:
                 table = part_table(self.store, key, content)
-            except DamagedPart:
+            except (DamagedPart, FileNotFoundError):
                 continue
             for at, digest in enumerate(table["digest"].to_pylist()):
                 if digest in wanted and digest not in found:
