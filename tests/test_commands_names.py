@@ -125,7 +125,9 @@ def test_an_unset_variable_is_no_default(words: list[str]) -> None:
         import_module(f"jaxreg.{words[0]}").main(words[1:])
 
 
-@pytest.mark.parametrize("name", ["a\0b", "\ud800", "ä" * 128, "x" * 256, "x/" * 2001, ""])
+@pytest.mark.parametrize(
+    "name", ["a\0b", "\ud800", "ä" * 128, "x" * 256, "x/" * 2001, "", "s3://bucket/x"]
+)
 def test_a_path_that_no_file_can_have(name: str) -> None:
     with pytest.raises(InputError, match="--out is"):
         named_path(name, "--out")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import humanize
 
+from jaxreg.common.remote_file import scheme_of, shown
 from jaxreg.errors import InputError
 
 TEMPORARY = re.compile(r"\..+\.\d+\.[0-9a-f]{8}\.tmp")
@@ -35,12 +36,14 @@ def named_path(given: str | os.PathLike[str], what: str, *, spare: int = 0) -> P
         spare: bytes that must be left in each name.
 
     Raises:
-        InputError: no file can have that path: it is empty, holds a NUL or text that is no
+        InputError: no file can have that path: it is empty, a URL, holds a NUL or text that is no
             Unicode, or a name or all of it is too long.
     """
     text = os.fspath(given)
     if not text:
         raise InputError(f"{what} is empty", expected="a name (a shell variable may not be set)")
+    if scheme_of(text):  # a folder of the name `s3:` would be made
+        raise InputError(f"{what} is a URL: {shown(text)}", expected="a path on this machine")
     try:
         parts = os.fsencode(os.path.abspath(text)).split(os.fsencode(os.sep))
         bad = b"\0" in b"".join(parts)
@@ -50,9 +53,9 @@ def named_path(given: str | os.PathLike[str], what: str, *, spare: int = 0) -> P
         raise InputError(f"{what} is {text!r}", expected="a path without a NUL, in Unicode")
     longest, whole = max(map(len, parts)), sum(map(len, parts)) + len(parts)
     if longest > MOST_NAME - spare or whole > MOST_PATH:
-        shown = text if len(text) <= 100 else f"{text[:100]}…"
+        start = text if len(text) <= 100 else f"{text[:100]}…"
         raise InputError(
-            f"{what} is too long: {shown}",
+            f"{what} is too long: {start}",
             expected=f"names of at most {MOST_NAME - spare} bytes, and {MOST_PATH} in all",
         )
     return Path(text)
