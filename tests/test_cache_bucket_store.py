@@ -206,14 +206,19 @@ def test_a_path_in_a_bucket_may_have_any_characters(bucket: Bucket) -> None:
         assert store.shown("k") == f"{bucket.url}/{path}/k"
 
 
-def test_two_names_of_one_place_are_one_place(tmp_path: Path) -> None:
+def test_two_names_of_one_place_are_one_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     same = ("s3://b/a%20b", "S3://k:s@b/a b/", "s3://b/a b?region=us-east-1&secret_key=x")
     assert len(set(map(place_of, same))) == 1
     assert place_of("gcs://b/c") == place_of("gs://anonymous@b/c/")
     assert place_of("s3://b/cache") != place_of("s3://b/cache2")
     assert place_of(f"FILE://{tmp_path}/x%20y/") == str(tmp_path / "x y")
     assert open_store(tmp_path / "s3:/b").root == str(tmp_path / "s3:" / "b")
-    assert open_store("./s3://b").root == str(Path("s3:/b"))
+    monkeypatch.chdir(tmp_path)
+    folder = open_store("./s3://b").root
+    assert folder == "./s3:/b" == open_store(folder).root
+    assert place_of(folder) == place_of(Path("s3:/b")) == str(tmp_path / "s3:" / "b")
 
 
 def test_credentials_come_in_the_usual_ways(bucket: Bucket, proxy: Proxy, tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ class Usage:
         for key, content in counted("looking through the cache", contents, "files", len(every)):
             try:
                 there = set(digests_of(self.cache.store, key, content))
-            except DamagedPart:
+            except (DamagedPart, FileNotFoundError):  # an extraction has just set it aside
                 continue
             if there & own and not there & kept:
                 parts.append(every[key])

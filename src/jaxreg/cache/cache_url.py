@@ -37,22 +37,17 @@ class BucketUrl(NamedTuple):
 
 
 def is_url(text: str) -> bool:
-    """Whether a cache is named by a URL.
-
-    Raises:
-        InputError: it would be one with another slash.
-    """
-    if lost := _LOST_SLASH.match(text):
-        raise InputError(
-            f"--cache begins with {lost[0]}",
-            expected=f"{lost[0]}/ for a URL (a Path of Python loses a slash: give the text), or "
-            f"./{lost[0]} for a folder of this name",
-        )
+    """Whether a cache is named by a URL."""
     return scheme_of(text) is not None
 
 
+def lacks_slash(path: str) -> bool:
+    """Whether a path looks like a URL that has lost a slash, as in `Path("s3://bucket")`."""
+    return bool(_LOST_SLASH.match(path))
+
+
 def is_bucket(text: str) -> bool:
-    """Whether a cache is not a folder of this machine. Raises InputError as `is_url`."""
+    """Whether a cache is not a folder of this machine."""
     return is_url(text) and scheme_of(text) != "file"
 
 

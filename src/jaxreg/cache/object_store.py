@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from jaxreg.cache.cache_url import bucket_url, file_path, is_bucket
+from jaxreg.cache.cache_url import bucket_url, file_path, is_bucket, lacks_slash
 from jaxreg.cache.entry import Contents, Entry
 from jaxreg.common.files import named_path, read_regular, remove, write_whole
 from jaxreg.common.json_files import MOST_BYTES, encode_json, read_checked
@@ -114,7 +114,8 @@ class LocalStore:
 
     @property
     def root(self) -> str:
-        return str(self.folder)
+        path = str(self.folder)
+        return f"./{path}" if lacks_slash(path) else path
 
     def path(self, key: str) -> Path:
         """Where a key is."""
@@ -206,6 +207,13 @@ def open_store(root: CachePlace) -> Store:
         from jaxreg.cache.bucket_store import BucketStore  # pyarrow.fs costs start time
 
         return BucketStore(text)
+    if lacks_slash(text):
+        start = text[: text.index("/")]
+        raise InputError(
+            f"--cache begins with {start}/",
+            expected=f"{start}// for a URL (a Path of Python loses a slash: give the text), or "
+            f"./{start}/ for a folder of this name",
+        )
     return LocalStore(named_path(file_path(text), "--cache"))
 
 
