@@ -1,9 +1,13 @@
 """Pictures and tables on the web: as the same files here, whatever the server does."""
 
+import asyncio
 import gzip
 import pickle
+import socket
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -195,6 +199,30 @@ def test_an_answer_that_comes_too_slowly_is_given_up(web, monkeypatch):
     assert len(web.asked) == 1
 
 
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_large_body_that_waits_for_another_one_is_not_slow(web, monkeypatch, announced):
+    """The lock takes five seconds of this clock, all else none."""
+    monkeypatch.setattr(remote_http, "LARGE", 10_000)
+    monkeypatch.setattr(remote_http, "GRACE", 2.0)
+    monkeypatch.setattr(remote_http, "SLOWEST", 2**20)
+    clock = [0.0]
+
+    class Lock(asyncio.Lock):
+        async def acquire(self) -> Literal[True]:
+            clock[0] += 5.0
+            return await super().acquire()
+
+    monkeypatch.setattr(remote_http, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    content = bytes(600_000)
+    url = web.put("/small", b"1")
+    read_remote(RemoteFile(url), MOST)
+    remote_http._sessions[-1].large = Lock()
+    web.put("/large", content if announced else gzip.compress(content))
+    web.headers["/large"] = {} if announced else {"Content-Encoding": "gzip"}
+    assert read_remote(RemoteFile(f"{web.url}/large"), MOST) == content
+    assert clock == [5.0]
+
+
 def test_redirects_lead_to_the_web_only_and_take_no_password_along(web):
     web.put("/a.png", png(1))
     web.moved |= {"/to": "/a.png", "/round": "/round", "/file": "file:///etc/passwd"}
@@ -213,8 +241,10 @@ def test_redirects_lead_to_the_web_only_and_take_no_password_along(web):
 
 
 def test_servers_that_are_not_there_and_slow_ones(web, monkeypatch):
-    with pytest.raises(UnavailableError, match=r"no connection to 127\.0\.0\.1"):
-        open_source("http://127.0.0.1:9/t.csv")
+    with socket.socket() as taken:  # nobody listens at it
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(UnavailableError, match=r"no connection to 127\.0\.0\.1"):
+            open_source(f"http://127.0.0.1:{taken.getsockname()[1]}/t.csv")
     monkeypatch.setattr(remote_http, "SILENT", 0.05)
     remote_http.close()
     web.delays["/t.csv"] = 0.3

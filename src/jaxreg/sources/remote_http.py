@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -29,7 +30,7 @@ DOWN = 20  # files in a row that a host did not give after all tries: then each 
 
 _AGAIN = (408, 425, 429)
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
-_ILLEGAL = "%!#$&'()*+,/:;=?@[]~"  # that `quote` leaves as it is: all that a URL may have
+_LEGAL = "%!#$&'()*+,/:;=?@[]~"  # that `quote` leaves as it is: all that a URL may have
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,7 @@ def import_url_extra(package: str) -> Any:
     """Import a package of the extra `url`. Raises InputError if it is not installed."""
     if find_spec(package) is None:
         raise InputError(f"{package} is not installed", remedy="pip install 'jaxreg[url]'")
-    __import__(package)
-    return __import__("sys").modules[package]
+    return import_module(package)
 
 
 def get(
@@ -180,7 +180,7 @@ async def _once(
 
     try:
         # what a URL may have stays as it is: a signature may be of just these characters
-        exact = URL(quote(url, safe=_ILLEGAL), encoded=url.isascii())
+        exact = URL(quote(url, safe=_LEGAL), encoded=url.isascii())
         async with session.client.get(exact, headers=headers) as response:
             _check(response, url)
             return await _answer(session, response, url, limit, span)
@@ -239,10 +239,11 @@ async def _answer(
     length = response.content_length
     if length is not None and length > limit:
         raise too_large(url, length, limit)
-    content, begin = bytearray(), time.monotonic()
+    content = bytearray()
     waits = length is not None and length > LARGE
     if waits:
         await session.large.acquire()
+    begin = time.monotonic()
     try:
         async for chunk in response.content.iter_chunked(2**18):
             content += chunk
@@ -251,7 +252,9 @@ async def _answer(
             if len(content) < SLOWEST * (time.monotonic() - begin - GRACE):
                 raise RemoteError(errno.EIO, f"it comes at less than {SLOWEST} bytes/s", shown(url))
             if not waits and len(content) > LARGE:
+                asked = time.monotonic()
                 await session.large.acquire()
+                begin += time.monotonic() - asked
                 waits = True
     finally:
         if waits:
