@@ -185,6 +185,12 @@ def test_without_ray_the_message_says_what_to_install(monkeypatch) -> None:
     assert caught.value.remedy == "pip install 'jaxreg[ray]'"
 
 
+def test_without_ray_nothing_is_opened_or_fetched(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("jaxreg.cluster.session.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="ray is not installed"):
+        jaxreg.extract_features(tmp_path / "absent.csv", ray="local")
+
+
 def test_a_start_of_ray_that_takes_too_long_is_tried_once_more() -> None:
     class Ray:
         starts, ends = 0, 0

@@ -141,8 +141,11 @@ def test_a_damaged_dataset_can_go_but_not_what_it_may_need(planted: Path) -> Non
 
 
 def test_nothing_goes_without_a_yes(planted: Path, monkeypatch, capsys) -> None:
-    with pytest.raises(InputError, match=r"nothing was removed\n  try: .*planted --yes"):
+    with pytest.raises(InputError, match=r"nothing was removed\n  try: ") as caught:
         removed(planted, "planted")
+    ckpts = planted.parent / "ckpts"
+    same = f"jaxreg remove planted --cache {planted} --ckpts {ckpts} --yes"
+    assert caught.value.remedy == same  # not the dataset of this name in ./cache
     assert "the dataset planted: 4 files" in capsys.readouterr().err
     for answer, count in [("n\n", 0), ("", 0), ("y\n", 4)]:
         terminal = io.StringIO(answer)

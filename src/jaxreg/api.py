@@ -102,6 +102,10 @@ def extract_features(
         )
     machines = ray if isinstance(ray, RayOptions) else RayOptions(ray)
     machines.refuse_beside(chosen)
+    if machines.ray is not None:
+        from jaxreg.cluster.session import require_ray
+
+        require_ray()  # before the weights are fetched
     options = options or SourceOptions()
     vectors = None
     if chosen.embeddings is not None:

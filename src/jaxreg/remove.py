@@ -12,6 +12,7 @@ import tyro
 from jaxreg import cli
 from jaxreg.arguments import POSITIONAL, parse
 from jaxreg.common.steps import counted
+from jaxreg.config_io import command_line, words_given
 from jaxreg.errors import InputError, nearest
 from jaxreg.setting_field import setting
 
@@ -41,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from jaxreg.cache.store import Cache
     from jaxreg.usage import Usage, size_of
 
-    usage = Usage(Cache(own.cache), Path(own.ckpts))
+    places = words_given(own, "cache", "ckpts")
+    usage = Usage(Cache(own.cache), Path(own.ckpts), places)
     what, store, entries = _find(usage, own.name)
     if not usage.runs:
         cli.say(f"no run in {own.ckpts} was trained on {usage.cache.root}")
@@ -54,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         names = shown if len(inside) == 1 else f"{shown}/ ({len(inside)} files)"
         cli.say(f"  {names}, {humanize.naturalsize(size_of(inside))}")
     if not own.yes:
-        _ask(own.name)
+        _ask(command_line("jaxreg remove", [own.name, *places, "--yes"]))
     _delete(store, entries)
     cli.say(f"removed {what}")
     return 0
@@ -90,7 +92,7 @@ def _find(usage: "Usage", name: str) -> tuple[str, "Store", list["Entry"]]:
         raise InputError(
             f"no dataset or feature set {name!r} in {usage.cache.root}, and no run {run}",
             expected="a name that jaxreg list datasets, list feature-sets or runs shows",
-            remedy=f"jaxreg remove {near}" if near else "",
+            remedy=command_line("jaxreg remove", [near, *usage.places]) if near else "",
             instead=(name, near) if near else None,
         )
     if is_run(run):
@@ -101,10 +103,10 @@ def _find(usage: "Usage", name: str) -> tuple[str, "Store", list["Entry"]]:
     return kinds[0], usage.cache.store, found(name)
 
 
-def _ask(name: str) -> None:
-    """Go on only if the answer is yes."""
+def _ask(command: str) -> None:
+    """Go on only if the answer is yes; without a terminal, name the command that needs none."""
     if not sys.stdin.isatty():
-        raise InputError("nothing was removed", remedy=f"jaxreg remove {name} --yes")
+        raise InputError("nothing was removed", remedy=command)
     print("Remove these files? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise InputError("nothing was removed", expected="y to remove the files")

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from jaxreg.cache.recipe import Column
 from jaxreg.cache.store import Cache
 from jaxreg.common.files import TEMPORARY
 from jaxreg.common.steps import counted
+from jaxreg.config_io import command_line
 from jaxreg.errors import InputError
 from jaxreg.training.replace_run import is_run
 from jaxreg.training.run_directory import RunDirectory
@@ -36,6 +37,7 @@ class Usage:
 
     cache: Cache
     ckpts: Path
+    places: Sequence[str] = ()  # --cache and --ckpts, as words of a command
 
     @cached_property
     def runs(self) -> dict[str, dict[str, Any]]:
@@ -121,7 +123,7 @@ class Usage:
                 damaged, so what it needs is not known.
         """
         if runs := self.runs_on(dataset=name):
-            raise _needed(f"the dataset {name}", runs)
+            raise self._needed(f"the dataset {name}", runs)
         own_keys = (failed_key(name), dataset_key(name))
         files = sorted(entry for entry in self._entries if entry.key in own_keys)
         if not files:
@@ -161,7 +163,7 @@ class Usage:
         for other in dataset_names(self.cache):  # what a damaged one needs is not known
             self._dataset(other)
         if users := [*self.datasets_on(name), *self.runs_on(feature_set=name)]:
-            raise _needed(f"the feature set {name}", users)
+            raise self._needed(f"the feature set {name}", users)
         return self._files_of(name)
 
     def _entries_of(self, feature_set: str) -> list[Entry]:
@@ -181,6 +183,14 @@ class Usage:
                 )
         return sorted(files, key=lambda entry: entry.key.endswith("/feature_set.json"))
 
+    def _needed(self, what: str, users: list[str]) -> InputError:
+        more = f" and {len(users) - 5} more" if len(users) > 5 else ""
+        command = command_line("jaxreg remove", [users[0], *self.places])
+        return InputError(
+            f"{what} is needed by {', '.join(users[:5])}{more}",
+            remedy=f"keep it, or remove first what needs it: {command}",
+        )
+
 
 def _feature_sets(config: dict[str, Any]) -> list[str]:
     """The feature sets that a run was trained on."""
@@ -199,11 +209,3 @@ def _runs_below(folder: Path) -> Iterator[Path]:
 def size_of(entries: Iterable[Entry]) -> int:
     """The bytes of some files."""
     return sum(entry.size for entry in entries)
-
-
-def _needed(what: str, users: list[str]) -> InputError:
-    more = f" and {len(users) - 5} more" if len(users) > 5 else ""
-    return InputError(
-        f"{what} is needed by {', '.join(users[:5])}{more}",
-        remedy=f"keep it, or remove what needs it first, then: jaxreg remove {users[0]}",
-    )

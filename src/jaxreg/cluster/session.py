@@ -18,14 +18,19 @@ OBJECTS = 2**29  # bytes of shared memory for what the driver hands out, where R
 _QUIET = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
 
 
+def require_ray() -> None:
+    """Raise InputError where Ray is not installed."""
+    if find_spec("ray") is None:
+        raise InputError("ray is not installed", remedy="pip install 'jaxreg[ray]'")
+
+
 def import_ray() -> Any:
     """Import Ray, which tells its makers nothing.
 
     Raises:
         InputError: it is not installed.
     """
-    if find_spec("ray") is None:
-        raise InputError("ray is not installed", remedy="pip install 'jaxreg[ray]'")
+    require_ray()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_DEDUP_LOGS", "1")
     import ray
