@@ -40,7 +40,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@rm -f $@
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "jaxreg needs Python 3.11 or newer; say which: make PYTHON=python3.12"; exit 1; }
-	@echo "installing jaxreg and its tools into $(VENV): 1.1 GB to download, 4.4 GB on disk, 1 to 4 minutes"
+	@echo "installing jaxreg and its tools into $(VENV): 1.2 GB to download, 4.7 GB on disk, 1 to 4 minutes"
 	@quiet=--quiet; if [ -t 1 ]; then quiet=; fi; \
 	if command -v uv >/dev/null; then \
 		uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV) && \
