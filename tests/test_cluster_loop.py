@@ -217,7 +217,8 @@ def test_without_any_worker(monkeypatch, room: int, found: str) -> None:
             run(crew)
         return
     loop, said = run(crew, stop=[False, False, True])
-    assert said == ["waiting: the cluster has no room for a worker now (1 CPU each)"]
+    told = "the machines are slow, or the cluster has no room now (1 CPU each)"
+    assert said == [f"waiting: no worker has started yet; {told}"]
     assert loop.gathered.found.stopped
 
 

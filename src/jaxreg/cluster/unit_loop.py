@@ -111,7 +111,10 @@ class UnitLoop:
         if not any(self.share.room(node) for node in nodes):
             self._failure = self._ended(f"no node of the cluster has {self.share} for a worker")
             return
-        self._once(f"waiting: the cluster has no room for a worker now ({self.share} each)")
+        self._once(
+            "waiting: no worker has started yet; the machines are slow, or the cluster has no room "
+            f"now ({self.share} each)"
+        )
 
     def _ended(self, found: str) -> UnavailableError:
         return UnavailableError(
