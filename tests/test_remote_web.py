@@ -223,6 +223,32 @@ def test_a_large_body_that_waits_for_another_one_is_not_slow(web, monkeypatch, a
     assert clock == [5.0]
 
 
+def test_hosts_and_paths_in_other_letters_and_addresses_that_are_none(web):
+    web.put("/%C3%BC%20x.png", png(1))
+    wide = web.url.replace("127.0.0.1", "\uff4cocalhost")  # RFC 5895 maps it to localhost
+    for url in (web.url, wide):
+        assert read_remote(RemoteFile(f"{url}/\u00fc x.png?sig=a%2Fb"), MOST) == png(1)
+    assert web.asked[0] == "/%C3%BC%20x.png?sig=a%2Fb"
+    for wrong in ("http://", "http://[::1/a.png", "http://127.0.0.1:99999/a.png"):
+        with pytest.raises(RemoteError, match="it is not a valid web address"):
+            read_remote(RemoteFile(wrong), MOST)
+
+
+def test_an_answer_in_broken_chunks_ends(web, monkeypatch):
+    """aiohttp alone waits for ever for what comes behind a chunk that is none."""
+    monkeypatch.setattr(remote_http, "SILENT", 0.3)
+    remote_http.close()
+    web.broken.add("/a.png")
+    stop = threading.Event()
+    timer = threading.Timer(20, stop.set)
+    timer.start()
+    try:
+        with pytest.raises(RemoteError, match=r"\(5 tries\)"):
+            read_remote(RemoteFile(web.put("/a.png", png(1))), MOST, stop)
+    finally:
+        timer.cancel()
+
+
 def test_redirects_lead_to_the_web_only_and_take_no_password_along(web):
     web.put("/a.png", png(1))
     web.moved |= {"/to": "/a.png", "/round": "/round", "/file": "file:///etc/passwd"}

@@ -18,6 +18,7 @@ class Web:
     files: dict[str, bytes] = field(default_factory=dict)  # by path, as /folder/a.png
     statuses: dict[str, list[int]] = field(default_factory=dict)  # of the first answers
     cuts: Counter[str] = field(default_factory=Counter)  # answers that end in the middle
+    broken: set[str] = field(default_factory=set)  # answers in chunks, the second is none
     drops: Counter[str] = field(default_factory=Counter)  # connections without an answer
     moved: dict[str, str] = field(default_factory=dict)  # redirects
     delays: dict[str, float] = field(default_factory=dict)  # seconds before an answer
@@ -74,6 +75,9 @@ class _Handler(BaseHTTPRequestHandler):
             start, stop = int(first), min(int(last), len(content) - 1) + 1
             more["Content-Range"] = f"bytes {start}-{stop - 1}/{len(content)}"
             content, status = content[start:stop], 206
+        if path in web.broken:
+            self._send_broken(content)
+            return
         cut = web.cuts[path] > 0
         web.cuts[path] -= cut
         self._send(status, content, more, cut=cut)
@@ -88,6 +92,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content[: len(content) // 2] if cut else content)
         self.close_connection |= cut
+
+    def _send_broken(self, content: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(content), content))
+        time.sleep(0.05)  # so that the client has the first one
+        self.wfile.write(b"no size\r\n")
+        self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
         pass

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import humanize
 
@@ -136,7 +136,7 @@ async def _get(
     headers |= {"Accept-Encoding": "identity"}
     if span is not None:
         headers["Range"] = f"bytes={span[0]}-{span[1] - 1}"
-    host = urlsplit(url).netloc
+    host = url.partition("://")[2].partition("/")[0]
     tries = 1 if session.down.get(host, 0) >= DOWN else TRIES
     for number in range(1, tries + 1):
         wait = FIRST_WAIT * 2 ** (number - 1) * random.uniform(0.75, 1.25)
@@ -180,7 +180,10 @@ async def _once(
 
     try:
         # what a URL may have stays as it is: a signature may be of just these characters
-        exact = URL(quote(url, safe=_LEGAL), encoded=url.isascii())
+        scheme, mark, rest = url.partition("://")
+        host, slash, path = rest.partition("/")
+        path = quote(path, safe=_LEGAL)
+        exact = URL(f"{scheme}{mark}{host}{slash}{path}", encoded=host.isascii())
         async with session.client.get(exact, headers=headers) as response:
             _check(response, url)
             return await _answer(session, response, url, limit, span)
@@ -199,6 +202,8 @@ async def _once(
     except aiohttp.NonHttpUrlRedirectClientError:
         what = "it redirects to what is no http or https address"
         raise RemoteError(errno.EACCES, what, shown(url)) from None
+    except aiohttp.ClientResponseError:
+        raise _Again("its answer is not as HTTP wants it") from None
     except (aiohttp.InvalidURL, ValueError):
         raise RemoteError(errno.EINVAL, "it is not a valid web address", shown(url)) from None
     except (aiohttp.ClientError, OSError) as error:
@@ -245,7 +250,11 @@ async def _answer(
         await session.large.acquire()
     begin = time.monotonic()
     try:
-        async for chunk in response.content.iter_chunked(2**18):
+        while True:
+            async with asyncio.timeout(SILENT):  # aiohttp forgets its own after a broken chunk
+                chunk = await response.content.read(2**18)
+            if not chunk:
+                break
             content += chunk
             if len(content) > limit:
                 raise too_large(url, None, limit)
