@@ -97,6 +97,10 @@ def test_a_bucket_gives_the_numbers_of_a_folder_from_extract_to_predict(
     assert (row["runs"], row["bytes"]) == (["ckpts/far"], len(table))
     with pytest.raises(InputError, match="the dataset labels is needed by ckpts/far"):
         remove.main(["labels", "--cache", url, "--yes"])
+    for key in bucket.keys(""):
+        bucket.client.delete_object(Bucket=bucket.name, Key=key)
+    with pytest.raises(InputError, match=f"no cache {url}"):
+        predict.main(["far", *words, "gone.csv"])
 
 
 def test_damage_in_a_bucket_is_a_miss_to_extract_and_an_error_to_train(

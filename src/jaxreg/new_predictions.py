@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from jaxreg.cache.cache_url import is_bucket
 from jaxreg.cache.dataset_table import Dataset
 from jaxreg.cache.datasets import read_dataset
 from jaxreg.cache.object_store import place_of
@@ -73,6 +74,8 @@ def predict_examples(
     if folder is None:
         folder = RunDirectory(run.path).cache()  # which names the places, or has found it now
     store = Cache(folder)
+    if cache is None and is_bucket(store.root):  # a folder has been looked for
+        store.check_there()
     if not store.store.exists(""):
         say(f"note: a new cache is made in {place_of(store.root)}")
     for note in examples.notes:
