@@ -18,10 +18,11 @@ from jaxreg.cache.store import Cache
 from jaxreg.common.remote_file import RemoteError, RemoteFile
 from jaxreg.errors import InputError, UnavailableError
 from jaxreg.extraction.fetch_ahead import REQUESTS
+from jaxreg.extraction.pipeline import Task, extract
 from jaxreg.sources import SourceOptions, open_source, pixels, remote_http
 from jaxreg.sources.remote_read import open_random, read_remote
 from tables import png
-from test_extraction import run
+from test_extraction import AVG, MeanEngine, run
 from web import Web
 
 MOST = 2**20
@@ -320,6 +321,15 @@ def test_a_stop_gives_requests_up(web, tmp_path):
     threading.Timer(0.1, stop.set).start()
     with pytest.raises(RemoteError, match="stopped"):
         read_remote(RemoteFile(f"{web.url}/a.png"), MOST, stop)
+
+
+def test_an_extraction_stops_while_it_waits_for_an_answer(web, tmp_path):
+    images = [RemoteFile(web.put("/a.png", png(1)))]
+    web.delays["/a.png"] = 20.0
+    task = Task(images, Cache(tmp_path), "set", (AVG,))
+    outcome = extract(task, MeanEngine, should_stop=lambda: bool(web.asked))
+    assert outcome.stopped
+    assert outcome.digests == []  # it did not wait for the picture
 
 
 def test_a_remote_file_travels_as_its_url():

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 from jaxreg.common.threads import cores
@@ -12,6 +12,7 @@ from jaxreg.sources.examples import Image
 
 RUN = 64  # images that one call of a thread reads and hashes while none lacks anything
 FEW = 8  # small images that one call of a thread decodes
+PATIENCE = 0.5  # seconds to wait for an image before nothing is given instead
 SMALL_PIXELS = 2**17  # an image of more is not small
 
 _Read = Callable[[Sequence[Image], range], list[ReadImage] | KnownImages]
@@ -54,6 +55,8 @@ class _ReadAhead:
             self._submit_more()
             task = self.waiting.popleft()
             self.runs -= task.in_run
+            while not task.future.done() and wait([task.future], PATIENCE).not_done:
+                yield KnownImages([], 0.0)  # who takes the images may want to stop
             found = task.future.result()
             if isinstance(found, KnownImages):
                 self._one_by_one(task.rows[len(found.digests) :])
