@@ -295,6 +295,12 @@ def test_the_extract_command_with_other_settings(cache: Cache) -> None:
     assert columns == f"{start} --size 75 75 --columns mixed10.avg mixed2.grid2x4"
 
 
+def test_without_a_dataset_the_remedy_names_the_cache(tmp_path) -> None:
+    with pytest.raises(InputError, match=r"expected: a dataset; none is there yet") as caught:
+        read_dataset(Cache(tmp_path), "drive")
+    assert caught.value.remedy == f"jaxreg extract SOURCE --name drive --cache {tmp_path}"
+
+
 def test_an_unknown_dataset_gets_the_nearest_name(cache: Cache) -> None:
     write_dataset(cache, dataset("drive", ["a"], DIGESTS[:1]))
     with pytest.raises(InputError, match=r"no dataset 'drvie' in .*\n  expected: one of: drive\n"):

@@ -144,25 +144,24 @@ def _read(
     cache: Cache, name: str, rows: Callable[[pq.ParquetFile], pa.Table], *, whole: bool = False
 ) -> Dataset:
     path, opened = cache.store.shown(dataset_key(name)), None
+    again = _again({"location": "SOURCE"}, name, cache.root)
     try:
         opened = open_table(cache, name) if safe_name(name) == name else None
     except FileNotFoundError:
         pass
     except OSError as error:
         raise InputError(
-            f"{path} is damaged or not a dataset of jaxreg: {error}",
-            remedy=f"jaxreg extract SOURCE --name {name}",
+            f"{path} is damaged or not a dataset of jaxreg: {error}", remedy=again
         ) from error
     if opened is None:
         names = dataset_names(cache)
         near = nearest(name, names)
         raise InputError(
             f"no dataset {name!r} in {cache.root}",
-            expected="one of: " + (", ".join(names) or "none is there yet"),
-            remedy=f"use the dataset {near}" if near else f"jaxreg extract SOURCE --name {name}",
+            expected=f"one of: {', '.join(names)}" if names else "a dataset; none is there yet",
+            remedy=f"use the dataset {near}" if near else again,
             instead=(name, near) if near else None,
         )
-    again = f"jaxreg extract SOURCE --name {name}"
     try:
         with opened, pq.ParquetFile(opened, page_checksum_verification=True) as file:
             table = rows(file)

@@ -76,7 +76,7 @@ def object_state(file: RemoteFile) -> tuple[int, int] | None:
     with reached(file) as (system, path):
         info = system.get_file_info(path.rstrip("/"))
     if info.type == fs.FileType.NotFound:
-        raise RemoteError(errno.ENOENT, "no such object or folder", str(file))
+        raise RemoteError(errno.ENOENT, "no such object, folder or bucket", str(file))
     return (info.size, info.mtime_ns or 0) if info.type == fs.FileType.File else None
 
 

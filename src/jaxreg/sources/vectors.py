@@ -61,9 +61,9 @@ def open_vectors(given: str, id_column: str | None = None) -> Vectors:
     Raises:
         InputError: no such file, or one that holds something else; ids that repeat.
     """
+    refuse_other_address(given)
     path = RemoteFile(given) if is_url(given) else named_path(given, "--embeddings").expanduser()
     if isinstance(path, Path) and not path.exists():
-        refuse_other_address(given)
         raise InputError(f"no file {given}", remedy=neighbour("--embeddings", path))
     kind = path.suffix.lower()
     if kind not in SUFFIXES:
