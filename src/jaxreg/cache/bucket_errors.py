@@ -54,7 +54,7 @@ def explained(error: Exception, url: str, bucket: str) -> JaxregError:
         f"{url} cannot be reached: {reason[:300]}",
         expected="a server that answers; all that was written before is kept",
         remedy="run the same command again when it answers"
-        + (", with AWS_ENDPOINT_URL if it is not that of AWS" if url.startswith("s3:") else ""),
+        + ("; set AWS_ENDPOINT_URL if it is not a server of AWS" if url.startswith("s3:") else ""),
     )
 
 
