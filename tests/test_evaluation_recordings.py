@@ -13,7 +13,7 @@ import jaxreg
 from jaxreg.errors import UnavailableError
 from jaxreg.sources import open_source
 from jaxreg.sources.examples import Examples
-from jaxreg.sources.pixels import decode
+from jaxreg.sources.pixels import decode, read
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def recording(request: pytest.FixtureRequest, tmp_path_factory: Any) -> tuple[An
 
 
 def with_pixels(examples: Examples, change: Pixels) -> Examples:
-    contents = (one.read_bytes() if isinstance(one, Path) else one for one in examples.images)
+    contents = map(read, examples.images)
     images = [np.ascontiguousarray(change(decode(content))) for content in contents]
     return dataclasses.replace(examples, images=images)
 
