@@ -75,7 +75,7 @@ def count_requests(
         return jaxreg.train_head("table", cache=url, ckpts=folder / "ckpts", target="y", epochs=2)
 
     commands: dict[str, Callable[[], object]] = {
-        "`extract`, all new": extract,
+        "`extract --embeddings`, all new": extract,
         "`train`, without copies": train,
         "`train` again": train,
         "`extract` again": extract,

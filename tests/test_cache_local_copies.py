@@ -100,7 +100,7 @@ def test_the_limit_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "0")
     assert local_copies() is None
     monkeypatch.setenv(VARIABLE, "much")
-    with pytest.raises(InputError, match=f"{VARIABLE} is much"):
+    with pytest.raises(InputError, match=rf"{VARIABLE} is much\s+expected: 0 for no copies, or"):
         local_copies()
 
 

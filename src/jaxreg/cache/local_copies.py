@@ -113,4 +113,5 @@ def local_copies() -> LocalCopies | None:
     text = os.environ.get(VARIABLE, "") or DEFAULT
     if text.strip() == "0":
         return None
-    return _copies_in(user_cache() / "buckets", parse_bytes(text, VARIABLE))
+    limit = parse_bytes(text, VARIABLE, "0 for no copies, or ")
+    return _copies_in(user_cache() / "buckets", limit)

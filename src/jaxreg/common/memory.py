@@ -17,17 +17,20 @@ MOST = 10**18
 """The largest amount that `parse_bytes` takes: more than any machine has."""
 
 
-def parse_bytes(text: str, what: str = "--memory-limit") -> int:
+def parse_bytes(text: str, what: str = "--memory-limit", also: str = "") -> int:
     """`1GiB`, `500MB`, `1.5 gb` or a plain number, in bytes; InputError for anything else.
 
-    `what` is the option that was given, for the message.
+    Args:
+        text: what the user gave.
+        what: its option, for the message.
+        also: what else may be given, for the message.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
     count = float(found[1]) * _UNITS[found[2]] if found and found[2] in _UNITS else 0
     if not 1 <= count <= MOST:
         raise InputError(
             f"{what} is {text}",
-            expected=f"bytes, from 1 to {bytes_text(MOST)}, with a unit, as 500MB or 1GiB",
+            expected=f"{also}bytes, from 1 to {bytes_text(MOST)}, with a unit, as 500MB or 1GiB",
         )
     return int(count)
 
