@@ -17,6 +17,8 @@ from jaxreg.extract_config import RayOptions
 from onnx_files import convolutions
 
 pytest.importorskip("ray", reason="needs the extra ray")
+# nodes of a cluster are forked by the test itself; JAX, which other tests have loaded, warns of it
+pytestmark = pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")
 STUDIES = Path(__file__).resolve().parents[1] / "studies"
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
@@ -62,7 +63,8 @@ def _connected(ray: Any, options: RayOptions, address: str) -> Iterator[Any]:
             remedy="run this command on a node of the cluster with --ray auto",
         )
     _check_address(address)
-    with step("starting Ray" if address == "local" else "joining the Ray cluster"), _own_signals():
+    doing = "starting Ray" if address == "local" else "joining the Ray cluster"
+    with step(doing), _own_signals(), _forks_allowed():
         _begin(ray, _arguments(options, address), address)
     try:
         with _no_words_of_ray():
@@ -139,6 +141,14 @@ def _no_words_of_ray() -> Iterator[None]:
         yield
     finally:
         worker.print_to_stdstream = before
+
+
+@contextmanager
+def _forks_allowed() -> Iterator[None]:
+    """JAX, where a program has loaded it, warns of each fork; Ray starts its processes at once."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+        yield
 
 
 @contextmanager
