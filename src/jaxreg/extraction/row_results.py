@@ -1,5 +1,6 @@
 """The digest of each of many rows, and why some have none, in a few bytes a row."""
 
+from abc import abstractmethod
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Self, TypeVar, overload
@@ -35,9 +36,9 @@ class _Rows(Sequence[T]):
 
     __hash__ = None  # pyright: ignore[reportAssignmentType]
 
+    @abstractmethod
     def item(self, row: int) -> T:
         """The item of a row, from 0."""
-        raise NotImplementedError
 
     @overload
     def __getitem__(self, index: int) -> T: ...
